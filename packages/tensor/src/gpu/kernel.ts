@@ -1,0 +1,72 @@
+import { type DType, wgslScalar } from "../dtype.ts";
+
+export type ParamType = "u32" | "i32" | "f32";
+
+/** One storage binding of a kernel. `lanes: 4` binds vec4 elements (offset and size in whole vec4). */
+export interface BufferSpec {
+	readonly dtype: DType;
+	readonly access: "read" | "write";
+	readonly lanes?: 1 | 4;
+}
+
+/**
+ * A compute kernel. In `body`, `p.NAME` is a parameter, `index` the number of the invocation (1-D kernels) or `gid`
+ * its 3-D position; for a buffer x: `x_at(i)` loads (f32 for bf16), `x_at4(i)` loads the i-th vec4, `x_set(i, v)`
+ * and `x_set4(i, v)` store. Offsets of views are added by these accessors.
+ */
+export interface KernelSpec {
+	readonly params: Readonly<Record<string, ParamType>>;
+	readonly buffers: Readonly<Record<string, BufferSpec>>;
+	readonly workgroup: readonly [number, number, number];
+	readonly helpers?: string;
+	readonly body: string;
+}
+
+export const MAX_PARAM_BYTES = 256;
+
+function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { type: string; code: string } {
+	const scalar = wgslScalar[dtype];
+	if (dtype === "bf16") {
+		const type = lanes === 4 ? "vec2u" : "u32";
+		const code =
+			lanes === 4
+				? `fn ${name}_at4(i: u32) -> vec4f { let q = ${name}[p.${name}_base / 4u + i];
+  return vec4f(bitcast<f32>(q.x << 16u), bitcast<f32>(q.x & 0xffff0000u), bitcast<f32>(q.y << 16u), bitcast<f32>(q.y & 0xffff0000u)); }`
+				: `fn ${name}_at(i: u32) -> f32 { let j = p.${name}_base + i; let q = ${name}[j >> 1u];
+  return bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u)); }`;
+		return { type, code };
+	}
+	const type = lanes === 4 ? `vec4<${scalar}>` : scalar;
+	const suffix = lanes === 4 ? "4" : "";
+	const base = lanes === 4 ? `p.${name}_base / 4u` : `p.${name}_base`;
+	const load = `fn ${name}_at${suffix}(i: u32) -> ${type} { return ${name}[${base} + i]; }`;
+	const store = `fn ${name}_set${suffix}(i: u32, v: ${type}) { ${name}[${base} + i] = v; }`;
+	return { type, code: access === "write" ? `${load}\n${store}` : load };
+}
+
+/** Complete WGSL of a kernel: parameter block at binding 0, buffers from binding 1 on in the order given. */
+export function kernelSource(spec: KernelSpec): string {
+	const names = Object.keys(spec.buffers);
+	const fields = [...Object.entries(spec.params), ...names.map((n) => [`${n}_base`, "u32"] as const)];
+	const lines = [
+		`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`,
+		"@group(0) @binding(0) var<uniform> p: Params;",
+	];
+	names.forEach((name, i) => {
+		const buffer = spec.buffers[name];
+		const { type, code } = accessors(name, buffer);
+		const mode = buffer.access === "read" ? "read" : "read_write";
+		lines.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> ${name}: array<${type}>;`, code);
+	});
+	if (spec.helpers !== undefined) lines.push(spec.helpers);
+	const [x, y, z] = spec.workgroup;
+	lines.push(
+		`@compute @workgroup_size(${x}, ${y}, ${z})
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(workgroup_id) wid: vec3u,
+        @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (wid.y * nwg.x + wid.x) * ${x * y * z}u + lane;
+${spec.body}
+}`,
+	);
+	return lines.join("\n");
+}

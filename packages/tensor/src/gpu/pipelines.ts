@@ -1,0 +1,79 @@
+import { ValueError } from "../errors.ts";
+import { ShaderStage } from "./flags.ts";
+import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType } from "./kernel.ts";
+
+/** A compiled kernel and the layout of its parameter block. */
+export interface Kernel {
+	readonly key: string;
+	readonly layoutKey: string;
+	readonly layout: GPUBindGroupLayout;
+	readonly pipeline: GPUComputePipeline;
+	readonly params: readonly (readonly [string, ParamType])[];
+	readonly buffers: readonly string[];
+	readonly lanes: number;
+}
+
+/** Compiles each kernel once. Shapes are parameters, so that a program needs dozens of pipelines, not thousands. */
+export class PipelineCache {
+	readonly #device: GPUDevice;
+	readonly #kernels = new Map<string, Kernel>();
+	readonly #layouts = new Map<string, GPUBindGroupLayout>();
+
+	constructor(device: GPUDevice) {
+		this.#device = device;
+	}
+
+	get size(): number {
+		return this.#kernels.size;
+	}
+
+	/** The kernel called `key`, built from `spec()` on first use. */
+	get(key: string, spec: () => KernelSpec): Kernel {
+		const known = this.#kernels.get(key);
+		if (known !== undefined) return known;
+		const kernel = this.#compile(key, spec());
+		this.#kernels.set(key, kernel);
+		return kernel;
+	}
+
+	#compile(key: string, spec: KernelSpec): Kernel {
+		const params = Object.entries(spec.params);
+		const buffers = Object.keys(spec.buffers);
+		if ((params.length + buffers.length) * 4 > MAX_PARAM_BYTES) {
+			throw new ValueError("kernel/params", `kernel ${key} has more than ${MAX_PARAM_BYTES} bytes of parameters`);
+		}
+		const layoutKey = buffers.map((n) => (spec.buffers[n].access === "read" ? "r" : "w")).join("");
+		const layout = this.#layout(layoutKey);
+		const module = this.#device.createShaderModule({ label: key, code: kernelSource(spec) });
+		const pipeline = this.#device.createComputePipeline({
+			label: key,
+			layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+			compute: { module, entryPoint: "main" },
+		});
+		const [x, y, z] = spec.workgroup;
+		return { key, layoutKey, layout, pipeline, params, buffers, lanes: x * y * z };
+	}
+
+	#layout(key: string): GPUBindGroupLayout {
+		let layout = this.#layouts.get(key);
+		if (layout === undefined) {
+			const storage = [...key].map((access, i) => ({
+				binding: i + 1,
+				visibility: ShaderStage.COMPUTE,
+				buffer: { type: (access === "r" ? "read-only-storage" : "storage") as GPUBufferBindingType },
+			}));
+			layout = this.#device.createBindGroupLayout({
+				entries: [
+					{
+						binding: 0,
+						visibility: ShaderStage.COMPUTE,
+						buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 0 },
+					},
+					...storage,
+				],
+			});
+			this.#layouts.set(key, layout);
+		}
+		return layout;
+	}
+}

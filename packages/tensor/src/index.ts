@@ -1,0 +1,18 @@
+export * from "./autograd.ts";
+export * from "./device.ts";
+export * from "./dtype.ts";
+export * from "./errors.ts";
+export * from "./host.ts";
+export * from "./ops/copy.ts";
+export * from "./ops/create.ts";
+export * from "./ops/elementwise.ts";
+export { expand, type ReduceOptions, sum } from "./ops/expand.ts";
+export * from "./ops/gemm.ts";
+export * from "./ops/linear.ts";
+export * from "./ops/matmul.ts";
+export * from "./ops/reduce.ts";
+export { cat, slice } from "./ops/slice.ts";
+export * from "./ops/view.ts";
+export * from "./primitive.ts";
+export type { Shape } from "./shape.ts";
+export { Tensor } from "./tensor.ts";

@@ -1,0 +1,129 @@
+import type { KernelSpec } from "../gpu/kernel.ts";
+
+/** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
+export type AMode = "k" | "m" | "s";
+export type BMode = "k" | "n" | "s";
+
+export interface GemmVariant {
+	readonly a: AMode;
+	readonly b: BMode;
+	readonly bDtype: "f32" | "bf16";
+	readonly accumulate: boolean;
+	/** Rows of the result can be stored as vec4. */
+	readonly wideStore: boolean;
+}
+
+export const TILE_M = 4;
+export const TILE_N = 8;
+const XYZW = "xyzw";
+const STEPS = [0, 1, 2, 3];
+const ROWS = STEPS;
+const HALVES = [0, 1];
+
+/** Value of A in row i at step s. */
+function aValue(mode: AMode, i: number, s: number): string {
+	if (mode === "k") return `a${i}.${XYZW[s]}`;
+	return mode === "m" ? `at${s}.${XYZW[i]}` : `a${i}_${s}`;
+}
+
+function loadA(mode: AMode, steps: readonly number[]): string[] {
+	if (mode === "k") return ROWS.map((i) => `let a${i} = a_at4((ar${i} + k) >> 2u);`);
+	if (mode === "m") return steps.map((s) => `let at${s} = a_at4((az + m0 + (k + ${s}u) * p.ak) >> 2u);`);
+	return ROWS.flatMap((i) => steps.map((s) => `let a${i}_${s} = a_at(ar${i} + (k + ${s}u) * p.ak);`));
+}
+
+/** Loads B as vec4 over n: b<step>_<half>. */
+function loadB(mode: BMode, steps: readonly number[]): string[] {
+	if (mode === "n") {
+		return steps.flatMap((s) => HALVES.map((h) => `let b${s}_${h} = b_at4((bz + (k + ${s}u) * p.bk + h${h}) >> 2u);`));
+	}
+	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
+	const gather = (s: number, h: number, value: (c: number) => string) =>
+		`let b${s}_${h} = vec4f(${columns.slice(h * 4, h * 4 + 4).map(value).join(", ")});`;
+	if (mode === "k") {
+		return [
+			...columns.map((c) => `let q${c} = b_at4((bc${c} + k) >> 2u);`),
+			...steps.flatMap((s) => HALVES.map((h) => gather(s, h, (c) => `q${c}.${XYZW[s]}`))),
+		];
+	}
+	return steps.flatMap((s) => HALVES.map((h) => gather(s, h, (c) => `b_at(bc${c} + (k + ${s}u) * p.bk)`)));
+}
+
+function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
+	const products = steps.flatMap((s) =>
+		ROWS.flatMap((i) => HALVES.map((h) => `acc${i}_${h} += ${aValue(a, i, s)} * b${s}_${h};`)),
+	);
+	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
+}
+
+function store({ accumulate, wideStore }: GemmVariant): string {
+	const lines: string[] = [];
+	for (const i of ROWS) {
+		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + n0;`];
+		for (const h of HALVES) {
+			if (wideStore) {
+				const at = `(o${i} + ${4 * h}u) >> 2u`;
+				const sum = accumulate ? `y_at4(${at}) + acc${i}_${h}` : `acc${i}_${h}`;
+				row.push(`if (n0 + ${4 * h}u < p.N) { y_set4(${at}, ${sum}); }`);
+			} else {
+				for (const s of STEPS) {
+					const at = `o${i} + ${4 * h + s}u`;
+					const value = `acc${i}_${h}.${XYZW[s]}`;
+					row.push(`if (n0 + ${4 * h + s}u < p.N) { y_set(${at}, ${accumulate ? `y_at(${at}) + ${value}` : value}); }`);
+				}
+			}
+		}
+		lines.push(`if (m0 + ${i}u < p.M) { ${row.join(" ")} }`);
+	}
+	return lines.join("\n  ");
+}
+
+/**
+ * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
+ * Plan: one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
+ * Invocations are numbered along n, then m, then z, so that thin matrices fill the lanes too. The order of the sum is
+ * the same for every element, wherever its row stands.
+ */
+export function gemmKernel(variant: GemmVariant): KernelSpec {
+	const { a, b, bDtype, wideStore } = variant;
+	const whole = a === "k" || b === "k";
+	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
+	const tail = whole
+		? ""
+		: `for (var k = p.K & ~3u; k < p.K; k++) {
+    ${multiply(variant, [0])}
+  }`;
+	return {
+		params: {
+			tiles: "u32",
+			...{ M: "u32", N: "u32", K: "u32", z1: "u32", z2: "u32" },
+			...{ a0: "u32", a1: "u32", a2: "u32", am: "u32", ak: "u32" },
+			...{ b0: "u32", b1: "u32", b2: "u32", bk: "u32", bn: "u32" },
+			...{ oz: "u32", om: "u32" },
+		},
+		buffers: {
+			a: { dtype: "f32", access: "read", lanes: a === "s" ? 1 : 4 },
+			b: { dtype: bDtype, access: "read", lanes: b === "s" ? 1 : 4 },
+			y: { dtype: "f32", access: "write", lanes: wideStore ? 4 : 1 },
+		},
+		workgroup: [32, 1, 1],
+		body: `
+  if (index >= p.tiles) { return; }
+  let nt = (p.N + ${TILE_N - 1}u) / ${TILE_N}u;
+  let mt = (p.M + ${TILE_M - 1}u) / ${TILE_M}u;
+  let n0 = (index % nt) * ${TILE_N}u;
+  let m0 = ((index / nt) % mt) * ${TILE_M}u;
+  let z = index / (nt * mt);
+  let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
+  let az = c0 * p.a0 + c1 * p.a1 + c2 * p.a2;
+  let bz = c0 * p.b0 + c1 * p.b1 + c2 * p.b2;
+  ${a === "m" ? "" : ROWS.map((i) => `let ar${i} = az + min(m0 + ${i}u, p.M - 1u) * p.am;`).join(" ")}
+  ${b === "n" ? "let h0 = n0; let h1 = min(n0 + 4u, p.N - 4u);" : columns.map((c) => `let bc${c} = bz + min(n0 + ${c}u, p.N - 1u) * p.bn;`).join(" ")}
+  ${ROWS.flatMap((i) => HALVES.map((h) => `var acc${i}_${h} = vec4f();`)).join(" ")}
+  for (var k = 0u; k + 4u <= p.K; k += 4u) {
+    ${multiply(variant, STEPS)}
+  }
+  ${tail}
+  ${store(variant)}`,
+	};
+}

@@ -1,0 +1,91 @@
+import { ShapeError } from "../errors.ts";
+import { collapse, type Shape, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { contiguous } from "./copy.ts";
+import { type AMode, type BMode, gemmKernel, TILE_M, TILE_N } from "./gemm.kernel.ts";
+
+/** The part of a result that a product is written to: a contiguous run of rows in each batch entry. */
+export interface GemmTarget {
+	readonly tensor: Tensor;
+	/** Elements from one batch entry to the next. */
+	readonly batchStride: number;
+	/** Add to what is there. */
+	readonly accumulate: boolean;
+}
+
+interface Plan {
+	readonly lead: readonly number[];
+	readonly m: number;
+	readonly a: readonly number[];
+	readonly b: readonly number[];
+	readonly am: number;
+}
+
+/** Merges batch axes; when b is the same for all of them, folds them into the rows of a. */
+function plan(a: Tensor, b: Tensor): Plan | undefined {
+	const cut = a.rank - 2;
+	const lead = a.shape.slice(0, cut);
+	const sb = b.strides.slice(0, cut);
+	const m = a.shape[cut];
+	if (lead.every((d, i) => d === 1 || sb[i] === 0)) {
+		const rows = collapse(a.shape.slice(0, cut + 1), [a.strides.slice(0, cut + 1)]);
+		if (rows.shape.length <= 1) {
+			return { lead: [], m: sizeOf(rows.shape), a: [], b: [], am: rows.strides[0][0] ?? a.strides[cut] };
+		}
+	}
+	const batch = collapse(lead, [a.strides.slice(0, cut), sb]);
+	if (batch.shape.length > 3) return undefined;
+	return { lead: batch.shape, m, a: batch.strides[0], b: batch.strides[1], am: a.strides[cut] };
+}
+
+const fours = (...values: readonly number[]) => values.every((v) => v % 4 === 0);
+
+function modeOfA(a: Tensor, p: Plan, k: number): AMode {
+	const ak = a.strides[a.rank - 1];
+	if (ak === 1 && fours(k, a.offset, ...p.a) && (p.m === 1 || p.am % 4 === 0)) return "k";
+	if (p.am === 1 && fours(p.m, a.offset, ...p.a) && (k === 1 || ak % 4 === 0)) return "m";
+	return "s";
+}
+
+function modeOfB(b: Tensor, p: Plan, k: number, n: number): BMode {
+	const [bk, bn] = b.strides.slice(-2);
+	if (bk === 1 && fours(k, b.offset, ...p.b) && (n === 1 || bn % 4 === 0)) return "k";
+	if (bn === 1 && fours(n, b.offset, ...p.b) && (k === 1 || bk % 4 === 0)) return "n";
+	return "s";
+}
+
+/**
+ * a[..., M, K] times b[..., K, N]; the leading axes of both must already be equal (repeat with stride 0). Any strides.
+ * Without `target` the result is a fresh contiguous [..., M, N].
+ */
+export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
+	const { device } = a;
+	const lead: Shape = a.shape.slice(0, -2);
+	const [m, k] = a.shape.slice(-2);
+	const n = b.shape[b.rank - 1];
+	const out = target?.tensor ?? device.empty([...lead, m, n]);
+	if (out.size === 0 || sizeOf(lead) * m * n === 0) return out;
+	const p = plan(a, b) ?? plan(contiguous(a), contiguous(b));
+	if (p === undefined) throw new ShapeError("gemm/rank", "matmul: more than three batch axes remain after merging", { op: "matmul" });
+	const z = sizeOf(p.lead);
+	const oz = target?.batchStride ?? p.m * n;
+	const variant = {
+		a: modeOfA(a, p, k),
+		b: modeOfB(b, p, k, n),
+		bDtype: b.dtype === "bf16" ? ("bf16" as const) : ("f32" as const),
+		accumulate: target?.accumulate ?? false,
+		wideStore: fours(n, oz, out.offset),
+	};
+	const pad = (v: readonly number[], fill: number) => [...new Array<number>(3 - v.length).fill(fill), ...v];
+	const [, z1, z2] = pad(p.lead, 1);
+	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
+	const [bk, bn] = b.strides.slice(-2);
+	device.run(
+		`gemm/${variant.a}${variant.b}/${variant.bDtype}${variant.accumulate ? "/add" : ""}${variant.wideStore ? "/wide" : ""}`,
+		() => gemmKernel(variant),
+		[a, b, out],
+		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, n],
+		tiles,
+	);
+	return out;
+}

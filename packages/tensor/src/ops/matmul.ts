@@ -1,0 +1,76 @@
+import { align } from "../align.ts";
+import { definePrimitive, type NdArray, type OperandShape } from "../primitive.ts";
+import { broadcastShapes, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { sumToOperand } from "./elementwise.ts";
+import { gemm } from "./gemm.ts";
+import { reshape, transpose } from "./view.ts";
+
+/** Gradients of a product sum over the batch axes along which an operand was repeated. */
+function productTo(a: Tensor, b: Tensor, operand: OperandShape): Tensor {
+	return sumToOperand(matmul(a, b), operand);
+}
+
+/** Row-major product of the references: [lead, m, k] x [lead, k, n], leading axes broadcast. */
+export function referenceProduct(a: NdArray, b: NdArray): NdArray {
+	const [m, k] = a.shape.slice(-2);
+	const n = b.shape[b.shape.length - 1];
+	const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
+	const shape = [...lead, m, n];
+	const data = new Float64Array(sizeOf(shape));
+	for (let z = 0; z < sizeOf(lead); z++) {
+		const az = batchAt(a.shape.slice(0, -2), lead, z) * m * k;
+		const bz = batchAt(b.shape.slice(0, -2), lead, z) * k * n;
+		for (let i = 0; i < m; i++) {
+			for (let j = 0; j < n; j++) {
+				let acc = 0;
+				for (let q = 0; q < k; q++) acc += a.data[az + i * k + q] * b.data[bz + q * n + j];
+				data[(z * m + i) * n + j] = acc;
+			}
+		}
+	}
+	return { data, shape };
+}
+
+function batchAt(own: readonly number[], lead: readonly number[], z: number): number {
+	let rest = z;
+	let at = 0;
+	let step = 1;
+	for (let i = lead.length - 1, j = own.length - 1; j >= 0; i--, j--) {
+		const c = rest % lead[i];
+		rest = Math.floor(rest / lead[i]);
+		if (own[j] !== 1) at += c * step;
+		step *= own[j];
+	}
+	return at;
+}
+
+export const matmulPrimitive = definePrimitive({
+	name: "matmul",
+	signature: "~a[..., M, K], ~b[..., K, N] -> y[..., M, N]",
+	attrs: {},
+	forward: ({ inputs: { a, b } }) => {
+		const { views } = align("matmul", [a, b], 2);
+		return [gemm(views[0], views[1])];
+	},
+	grad: {
+		a: { saves: ["b"], rule: ({ dy, b }, _, operand) => productTo(dy, transpose(b), operand) },
+		b: {
+			saves: ["a"],
+			rule: ({ dy, a }, _, operand) => {
+				if (operand.shape.length > 2 || dy.perSample) return productTo(transpose(a), dy, operand);
+				const rows = (t: Tensor) => reshape(t, [-1, t.shape[t.rank - 1]]);
+				return matmul(transpose(rows(a)), rows(dy));
+			},
+		},
+	},
+	reference: ({ a, b }) => [referenceProduct(a, b)],
+});
+
+/**
+ * Matrix product over the last two axes: y = a b. a[..., M, K], b[..., K, N], y[..., M, N]; leading axes broadcast.
+ * Accumulates in f32.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+	return matmulPrimitive.apply([a, b])[0];
+}

@@ -1,0 +1,103 @@
+import { ShapeError, ValueError } from "./errors.ts";
+
+export type Shape = readonly number[];
+
+export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+
+export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
+
+/** Row-major strides, in elements. */
+export function contiguousStrides(shape: Shape): number[] {
+	const strides = new Array<number>(shape.length);
+	let step = 1;
+	for (let i = shape.length - 1; i >= 0; i--) {
+		strides[i] = step;
+		step *= shape[i];
+	}
+	return strides;
+}
+
+export function isContiguous(shape: Shape, strides: Shape): boolean {
+	let step = 1;
+	for (let i = shape.length - 1; i >= 0; i--) {
+		if (shape[i] !== 1 && strides[i] !== step) return false;
+		step *= shape[i];
+	}
+	return true;
+}
+
+/** Throws unless every extent is a non-negative safe integer. */
+export function checkShape(op: string, shape: Shape): void {
+	for (const d of shape) {
+		if (!Number.isSafeInteger(d) || d < 0) {
+			throw new ShapeError("shape/extent", `${op}: ${showShape(shape)} is not a shape: ${d} is not an extent`, {
+				op,
+				hint: "extents are whole numbers, zero or more",
+			});
+		}
+	}
+}
+
+/** Maps a possibly negative axis into 0..rank-1. */
+export function normalizeAxis(op: string, axis: number, rank: number): number {
+	const at = axis < 0 ? axis + rank : axis;
+	if (!Number.isInteger(axis) || at < 0 || at >= rank) {
+		throw new ValueError("axis/range", `${op}: axis ${axis} is out of range for a tensor of rank ${rank}`, { op });
+	}
+	return at;
+}
+
+/** numpy broadcasting of several shapes, aligned at the last axis. */
+export function broadcastShapes(op: string, ...shapes: Shape[]): number[] {
+	const rank = Math.max(...shapes.map((s) => s.length));
+	const out = new Array<number>(rank).fill(1);
+	for (const shape of shapes) {
+		for (let i = 0; i < shape.length; i++) {
+			const at = rank - shape.length + i;
+			const d = shape[i];
+			if (d === 1 || d === out[at]) continue;
+			if (out[at] !== 1) {
+				throw new ShapeError(
+					"shape/broadcast",
+					`${op}: shapes ${shapes.map(showShape).join(" and ")} do not broadcast: axis ${at - rank} is ${out[at]} and ${d}`,
+					{ op, hint: "axes are compared from the last one; each pair must be equal, or one of them 1" },
+				);
+			}
+			out[at] = d;
+		}
+	}
+	return out;
+}
+
+/** Strides of a view that repeats a tensor to a broadcast shape (0 along repeated axes). */
+export function broadcastStrides(shape: Shape, strides: Shape, target: Shape): number[] {
+	const lead = target.length - shape.length;
+	return target.map((d, i) => (i < lead || (shape[i - lead] === 1 && d !== 1) ? 0 : strides[i - lead]));
+}
+
+/**
+ * Merges neighbouring axes that every operand walks with one stride, and drops axes of size 1.
+ * Returns the merged shape and the strides of each operand.
+ */
+export function collapse(shape: Shape, operands: readonly Shape[]): { shape: number[]; strides: number[][] } {
+	const outShape: number[] = [];
+	const out: number[][] = operands.map(() => []);
+	for (let i = 0; i < shape.length; i++) {
+		if (shape[i] === 1) continue;
+		const last = outShape.length - 1;
+		if (last >= 0 && operands.every((s, o) => out[o][last] === s[i] * shape[i])) {
+			outShape[last] *= shape[i];
+			operands.forEach((s, o) => {
+				out[o][last] = s[i];
+			});
+		} else {
+			outShape.push(shape[i]);
+			operands.forEach((s, o) => {
+				out[o].push(s[i]);
+			});
+		}
+	}
+	return { shape: outShape, strides: out };
+}
