@@ -16,7 +16,7 @@ export interface ErrorDetails {
 export class HushgradError extends Error {
 	readonly code: string;
 	readonly op: string | undefined;
-	readonly path: string | undefined;
+	path: string | undefined;
 	readonly hint: string | undefined;
 
 	constructor(code: string, message: string, details: ErrorDetails = {}) {
@@ -28,6 +28,14 @@ export class HushgradError extends Error {
 		this.op = details.op;
 		this.path = details.path;
 		this.hint = details.hint;
+	}
+
+	/** Adds where it happened, unless that is known already. */
+	locate(path: string): void {
+		if (this.path !== undefined || path === "") return;
+		this.path = path;
+		const [first, ...rest] = this.message.split("\n");
+		this.message = [first, `  in ${path}`, ...rest].join("\n");
 	}
 }
 

@@ -161,9 +161,9 @@ export class Primitive<A extends Attrs = Attrs> {
 				{ op: this.spec.name, hint: "differentiate marked data with perSampleValueAndGrad, which gives each sample its own copy" },
 			);
 		}
-		const wanted = new Set(rules.flatMap((r) => (r === undefined ? [] : typeof r.saves === "function" ? r.saves(attrs) : r.saves)));
+		const wants = rules.map((r) => (r === undefined ? [] : typeof r.saves === "function" ? r.saves(attrs) : r.saves));
 		const saved: Record<string, Tensor> = {};
-		for (const key of wanted) {
+		for (const key of new Set(wants.flat())) {
 			const index = this.signature.outputs.findIndex((o) => o.name === key);
 			const source = index >= 0 ? outputs[index] : inputs[key];
 			saved[key] = source.device.keep(source.alias({ perSample: index >= 0 ? perSample : source.perSample }));
@@ -177,7 +177,8 @@ export class Primitive<A extends Attrs = Attrs> {
 			backward: (dy) =>
 				rules.map((r, i) => {
 					if (r === undefined) return undefined;
-					const g = r.rule({ ...saved, dy }, attrs, shapes[i]);
+					const own = Object.fromEntries(wants[i].map((key) => [key, saved[key]]));
+					const g = r.rule({ ...own, dy }, attrs, shapes[i]);
 					if (!sameShape(g.shape, shapes[i].shape)) {
 						throw new ShapeError(
 							"grad/shape",

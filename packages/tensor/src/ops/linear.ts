@@ -10,19 +10,16 @@ import { reshape, transpose, unsqueeze } from "./view.ts";
 function overBatch(w: Tensor, lead: readonly number[]): Tensor {
 	const [n, k] = w.shape.slice(-2);
 	if (w.rank === 2) return expand(w, [...lead, n, k]);
-	const lifted = reshapeView(w, [w.shape[0], ...new Array<number>(Math.max(0, lead.length - 1)).fill(1), n, k]);
+	let lifted = w;
+	while (lifted.rank < lead.length + 2) lifted = unsqueeze(lifted, 1);
 	return expand(lifted, [...lead, n, k]);
 }
 
-function reshapeView(w: Tensor, shape: readonly number[]): Tensor {
-	let out = w;
-	while (out.rank < shape.length) out = unsqueeze(out, 1);
-	return out;
-}
-
-/** x as [..., rows, K] with at least one axis before K, and the leading axes before the rows. */
-function rowsOf(x: Tensor): { rows: Tensor; lead: readonly number[] } {
-	const rows = x.rank === 1 ? unsqueeze(x, 0) : x;
+/** x as [..., rows, K], with the sample axis of w (if it has one) before the rows; and the axes before the rows. */
+function rowsOf(x: Tensor, w: Tensor): { rows: Tensor; lead: readonly number[] } {
+	const least = w.rank;
+	let rows = x;
+	while (rows.rank < least) rows = unsqueeze(rows, rows.rank - 1);
 	return { rows, lead: rows.shape.slice(0, -2) };
 }
 
@@ -41,7 +38,7 @@ export const linearPrimitive = definePrimitive({
 	dtypes: { w: ["f32", "bf16"] },
 	attrs: {},
 	forward: ({ inputs: { x, w }, axes }) => {
-		const { rows, lead } = rowsOf(x);
+		const { rows, lead } = rowsOf(x, w);
 		const y = gemm(rows, transpose(overBatch(w, lead)));
 		return [reshape(y, [...x.shape.slice(0, -1), axes.N])];
 	},
@@ -49,7 +46,7 @@ export const linearPrimitive = definePrimitive({
 		x: {
 			saves: ["w"],
 			rule: ({ dy, w }, _, { shape }) => {
-				const { rows, lead } = rowsOf(dy);
+				const { rows, lead } = rowsOf(dy, w);
 				return dy.device.scope(() => reshape(gemm(rows, overBatch(w, lead)), shape)).alias({ perSample: dy.perSample });
 			},
 		},

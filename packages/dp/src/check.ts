@@ -1,0 +1,26 @@
+import { ValueError } from "@hushgrad/tensor";
+
+/** Refuses an argument: `name` must be `expected`, and is `got`. */
+export function refuse(name: string, expected: string, got: unknown, hint?: string): never {
+	throw new ValueError(`dp/${name}`, `${name} must be ${expected}, got ${String(got)}`, { hint });
+}
+
+export function checkPositive(name: string, value: number): void {
+	if (!(Number.isFinite(value) && value > 0)) refuse(name, "a finite number above 0", value);
+}
+
+export function checkNonNegative(name: string, value: number): void {
+	if (!(Number.isFinite(value) && value >= 0)) refuse(name, "a finite number, 0 or more", value);
+}
+
+export function checkInteger(name: string, value: number, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}): void {
+	if (!(Number.isInteger(value) && value >= min && value <= max)) refuse(name, `an integer in ${min}..${max}`, value);
+}
+
+export function checkSampleRate(value: number): void {
+	if (!(value >= 0 && value <= 1)) refuse("sampleRate", "a probability in [0, 1]", value);
+}
+
+export function checkDelta(value: number): void {
+	if (!(value > 0 && value < 1)) refuse("delta", "a probability strictly between 0 and 1", value);
+}

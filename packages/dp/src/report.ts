@@ -1,0 +1,56 @@
+import { epsilon } from "./accountant/rdp.ts";
+import { checkInteger, checkNonNegative, refuse } from "./check.ts";
+import type { PrivacyPlan } from "./plan.ts";
+
+/** What a run did of its plan. */
+export interface RunFacts {
+	readonly stepsTaken: number;
+	/** The accountant's ε at the plan's δ. */
+	readonly epsilonSpent: number;
+	/** Whether the noise came from `secureNoise()`. */
+	readonly secure: boolean;
+}
+
+/**
+ * The privacy statement of a run, as plain text: what is guaranteed, for whom, by which mechanism, and what is not covered.
+ * @throws ValueError for facts that no run can have.
+ */
+export function privacyStatement(plan: PrivacyPlan, { stepsTaken, epsilonSpent, secure }: RunFacts): string {
+	checkInteger("stepsTaken", stepsTaken, { min: 0 });
+	if (epsilonSpent !== Number.POSITIVE_INFINITY) checkNonNegative("epsilonSpent", epsilonSpent);
+	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
+	const { delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps } = plan;
+	const everyStep = epsilon([{ sampleRate: 1, noiseMultiplier, steps: stepsTaken }], { delta });
+	const lines = secure
+		? [`Differential privacy: (ε = ${budget(epsilonSpent)}, δ = ${delta.toExponential()})`]
+		: [
+				"NOT PRIVATE: noise came from a seed; whoever knows the seed can take it off again",
+				`With secure noise the same run would have (ε = ${budget(epsilonSpent)}, δ = ${delta.toExponential()})`,
+			];
+	lines.push(
+		"  unit         one record, added or removed; a person with several records is protected less",
+		`  sampling     Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
+		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients clipped to C = ${maxGradNorm}, divided by L`,
+		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end, target ${plan.targetEpsilon})`,
+		"  accountant   RDP (Rényi), an upper bound",
+		`  worst case   ε = ${budget(everyStep)} without amplification by sampling, as if the record were in every step`,
+		"Not covered:",
+		"  - losses and other measures printed from private records, and evaluation on them",
+		"  - the choice of hyper-parameters, of the number of steps or of a checkpoint by looking at private results",
+		"  - filters, vocabulary or lengths derived from the private records",
+		"  - the base model: its own guarantee, if any, is separate and covers other data",
+	);
+	if (10 * delta * datasetSize > 1) {
+		lines.push(`Warning: δ = ${delta.toExponential()} is above 1/(10·N) = ${digits(1 / (10 * datasetSize))}`);
+	}
+	return lines.join("\n");
+}
+
+/** An ε with 4 decimals, never rounded down. */
+function budget(epsilon: number): string {
+	return Number.isFinite(epsilon) ? String(Math.ceil(epsilon * 1e4) / 1e4) : "∞";
+}
+
+function digits(value: number): string {
+	return String(Number(value.toPrecision(6)));
+}

@@ -1,0 +1,29 @@
+import { gather, type Tensor } from "@hushgrad/tensor";
+import { Module } from "./module.ts";
+import { Parameter } from "./parameter.ts";
+
+export interface EmbeddingOptions {
+	/** Kept as a note of the configuration and printed; rows are read like any other. */
+	readonly paddingIdx?: number;
+}
+
+/** Rows of a table by id: ids i32 [...] -> [..., D]. weight [V, D]. */
+export class Embedding extends Module {
+	readonly weight: Parameter;
+	readonly paddingIdx: number | undefined;
+
+	constructor(numEmbeddings: number, embeddingDim: number, { paddingIdx }: EmbeddingOptions = {}) {
+		super();
+		this.weight = new Parameter([numEmbeddings, embeddingDim]);
+		this.paddingIdx = paddingIdx;
+	}
+
+	forward(ids: Tensor): Tensor {
+		return gather(this.weight.value, ids);
+	}
+
+	override extraRepr(): string {
+		const padding = this.paddingIdx === undefined ? "" : `, padding_idx=${this.paddingIdx}`;
+		return `${this.weight.shape.join(", ")}${padding}`;
+	}
+}

@@ -1,0 +1,88 @@
+import { addScaled, type Device, type DropoutKeys, foldIn, type Key, type Tensor, ValueError } from "@hushgrad/tensor";
+import { Dropout } from "./dropout.ts";
+import { kaimingUniform, zerosInit } from "./init.ts";
+import { Linear } from "./linear.ts";
+import { Module } from "./module.ts";
+import type { LoraConfig } from "./peft.ts";
+import { matchesTarget } from "./peft.ts";
+import { NF4Linear } from "./quant/nf4Linear.ts";
+
+/** A frozen linear layer of any storage. */
+export type BaseLinear = Linear | NF4Linear;
+
+/**
+ * Low-rank adaptation of a frozen linear layer: y = base(x) + (alpha / r) B(A(dropout(x))).
+ * lora_A.weight [r, in] starts Kaiming uniform, lora_B.weight [out, r] at zero, so that y starts equal to base(x).
+ * Source: Hu et al. 2021; names and semantics as in peft.
+ */
+export class LoRALinear extends Module {
+	readonly base_layer: BaseLinear;
+	readonly lora_dropout: Dropout;
+	readonly lora_A: Linear;
+	readonly lora_B: Linear;
+	readonly scaling: number;
+
+	constructor(base: BaseLinear, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
+		super();
+		if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `LoRA: r is ${r}, expected a whole number above 0`);
+		this.base_layer = base;
+		this.lora_dropout = new Dropout(lora_dropout);
+		this.lora_A = new Linear(base.inFeatures, r);
+		this.lora_B = new Linear(r, base.outFeatures);
+		this.scaling = lora_alpha / (use_rslora ? Math.sqrt(r) : r);
+	}
+
+	init(device: Device, key: Key): void {
+		kaimingUniform(device, this.lora_A.weight, key);
+		zerosInit(device, this.lora_B.weight);
+	}
+
+	forward(x: Tensor, randomness?: DropoutKeys): Tensor {
+		const low = this.lora_A.forward(this.lora_dropout.forward(x, randomness));
+		return addScaled(this.base_layer.call(x), this.lora_B.forward(low), this.scaling);
+	}
+}
+
+/** Replaces linear layers by what `make` returns for them, anywhere below `model`. */
+export function replaceLinears(model: Module, make: (path: string, layer: BaseLinear) => Module): void {
+	const visit = (module: Module, prefix: string): void => {
+		const fields = module as unknown as Record<string, unknown>;
+		for (const [name, child] of module.children()) {
+			const path = prefix === "" ? name : `${prefix}.${name}`;
+			if (child instanceof Linear || child instanceof NF4Linear) fields[name] = make(path, child);
+			else if (!(child instanceof LoRALinear)) visit(child, path);
+		}
+	};
+	visit(model, "");
+	model.namePaths();
+}
+
+/**
+ * Freezes `model` and puts LoRA on the linear layers that `config.target_modules` names.
+ * Without a device the adapters have shapes but no values.
+ * @returns the adapted layers by path.
+ * @throws ValueError when no layer matches.
+ */
+export function applyLora(model: Module, config: LoraConfig, init?: { readonly device: Device; readonly key: Key }): Map<string, LoRALinear> {
+	model.freeze();
+	const adapted = new Map<string, LoRALinear>();
+	replaceLinears(model, (path, layer) => {
+		if (!matchesTarget(path, config.target_modules)) return layer;
+		const lora = new LoRALinear(layer, config);
+		if (init !== undefined) lora.init(init.device, foldIn(init.key, adapted.size));
+		adapted.set(path, lora);
+		return lora;
+	});
+	if (adapted.size === 0) {
+		throw new ValueError("lora/targets", `LoRA: no linear layer matches target_modules ${JSON.stringify(config.target_modules)}`, {
+			hint: "print(model) shows the module names",
+		});
+	}
+	return adapted;
+}
+
+/** Every LoRA layer below a model, by path. */
+export function loraLayers(model: Module): Map<string, LoRALinear> {
+	return new Map([...model.namedModules()].filter((e): e is [string, LoRALinear] => e[1] instanceof LoRALinear));
+}
+

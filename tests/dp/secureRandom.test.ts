@@ -1,0 +1,125 @@
+import { insecureNoiseForTests, type NoiseSource, secureNoise } from "@hushgrad/dp";
+import { ValueError } from "@hushgrad/tensor";
+import { describe, expect, test } from "vitest";
+import { philox4x32, type Words4 } from "../../packages/dp/src/philox.ts";
+import { chiSquare, chiSquareQuantile, correlation, kolmogorovSmirnov, moment, normalCdf } from "./statistics.ts";
+
+const DRAWS = 2_000_000;
+
+function normals(source: NoiseSource, count: number): Float64Array {
+	const out = new Float64Array(count);
+	source.fillNormals(out);
+	return out;
+}
+
+describe("philox4x32", () => {
+	// kat_vectors of the Random123 distribution (Salmon et al. 2011): counter, key, result
+	const vectors: [Words4, [number, number], Words4][] = [
+		[[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
+		[[0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
+		[[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+	];
+	test.each(vectors)("has the published answer for %j, %j", (counter, key, want) => {
+		expect(philox4x32(counter, key)).toEqual(want);
+	});
+});
+
+test("the reference CDF has the values of the tables", () => {
+	expect(normalCdf(0)).toBe(0.5);
+	expect(normalCdf(1.959963984540054)).toBeCloseTo(0.975, 14);
+	expect(normalCdf(-5)).toBeCloseTo(2.866515718791939e-7, 15);
+});
+
+describe("seeded normals", () => {
+	const z = normals(insecureNoiseForTests(20), DRAWS);
+
+	// Limits: 5 standard errors (two-sided 6e-7); the seed is fixed, so the outcome is too.
+	test("have the moments of the normal law", () => {
+		const standardError = (variance: number) => Math.sqrt(variance / DRAWS);
+		expect(Math.abs(moment(z, 1))).toBeLessThan(5 * standardError(1));
+		expect(Math.abs(moment(z, 2) - 1)).toBeLessThan(5 * standardError(2));
+		expect(Math.abs(moment(z, 3))).toBeLessThan(5 * standardError(15));
+		expect(Math.abs(moment(z, 4) - 3)).toBeLessThan(5 * standardError(96));
+	});
+
+	test("pass Kolmogorov–Smirnov at p = 1e-6", () => {
+		expect(kolmogorovSmirnov(z)).toBeLessThan(Math.sqrt(Math.log(2e6) / 2));
+	});
+
+	test("reach the tails as often as they should", () => {
+		for (const limit of [3, 4, 5]) {
+			const expected = 2 * normalCdf(-limit) * DRAWS;
+			const count = z.reduce((n, x) => n + Number(Math.abs(x) > limit), 0);
+			// Poisson with mean 5400, 127, 1.15: 5 deviations, and at the last P(≥ 11) is 4e-8
+			expect(Math.abs(count - expected)).toBeLessThan(Math.max(5 * Math.sqrt(expected), 9));
+		}
+	});
+
+	test("are independent of their neighbours, of other streams and of other seeds", () => {
+		const other = [
+			z.subarray(1),
+			z.subarray(2),
+			normals(insecureNoiseForTests(20, { stream: 1 }), 500_000),
+			normals(insecureNoiseForTests(21), 500_000),
+		];
+		for (const w of other) expect(Math.abs(correlation(z.subarray(0, 500_000), w.subarray(0, 500_000)))).toBeLessThan(5);
+	});
+
+	test("repeat for the same seed and stream only", () => {
+		const draw = (seed: number, stream: number) => normals(insecureNoiseForTests(seed, { stream }), 8);
+		expect(draw(7, 3)).toEqual(draw(7, 3));
+		expect(draw(7, 3)).not.toEqual(draw(7, 4));
+		expect(draw(7, 3)).not.toEqual(draw(8, 3));
+		// seeds and streams above 32 bits count in full
+		expect(draw(7 + 2 ** 32, 3)).not.toEqual(draw(7, 3));
+		expect(draw(7, 3 + 2 ** 32)).not.toEqual(draw(7, 3));
+	});
+
+	test("fill odd lengths to the end, as the even length one longer begins", () => {
+		expect(normals(insecureNoiseForTests(1), 7)).toEqual(normals(insecureNoiseForTests(1), 8).subarray(0, 7));
+		expect(normals(insecureNoiseForTests(1), 0)).toHaveLength(0);
+	});
+});
+
+describe("uniform53", () => {
+	test("is a multiple of 2⁻⁵³ below 1, even over 64 cells, with its lowest bits in use", () => {
+		const source = insecureNoiseForTests(5);
+		const cells = new Array<number>(64).fill(0);
+		const lowest = [0, 0, 0, 0];
+		let whole = 0;
+		for (let i = 0; i < 200_000; i++) {
+			const units = source.uniform53() * 2 ** 53;
+			whole += Number(Number.isSafeInteger(units) && units >= 0);
+			cells[Math.floor(units / 2 ** 47)]++;
+			lowest[units % 4]++;
+		}
+		expect(whole).toBe(200_000);
+		// false alarm 1e-7
+		expect(chiSquare(cells, new Array(64).fill(200_000 / 64))).toBeLessThan(chiSquareQuantile(63, 5.2));
+		expect(chiSquare(lowest, new Array(4).fill(50_000))).toBeLessThan(chiSquareQuantile(3, 5.2));
+	});
+});
+
+describe("secureNoise", () => {
+	// Not seeded: limits of 7 standard errors, a false alarm once in 4e11 runs.
+	test("gives normals and says that it is secure", () => {
+		const source = secureNoise();
+		expect(source.secure).toBe(true);
+		expect(insecureNoiseForTests(1).secure).toBe(false);
+		const n = 100_001;
+		const z = normals(source, n);
+		expect(Math.abs(moment(z, 1)) * Math.sqrt(n)).toBeLessThan(7);
+		expect(Math.abs(moment(z, 2) - 1) * Math.sqrt(n / 2)).toBeLessThan(7);
+		expect(new Set(z).size).toBe(n);
+	});
+
+	test("never starts twice from the same place", () => {
+		const first = Array.from({ length: 200 }, () => secureNoise().uniform53());
+		expect(new Set(first).size).toBe(200);
+	});
+});
+
+test("seeds and streams are non-negative integers", () => {
+	for (const seed of [-1, 1.5, Number.NaN, 2 ** 53]) expect(() => insecureNoiseForTests(seed)).toThrow(ValueError);
+	expect(() => insecureNoiseForTests(1, { stream: -1 })).toThrow(ValueError);
+});

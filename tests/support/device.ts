@@ -1,0 +1,15 @@
+import { type Device, requestDevice } from "@hushgrad/tensor";
+import { afterAll, beforeAll } from "vitest";
+
+/** One device for a test file. A missing device fails the run. */
+export function useDevice(): () => Device {
+	let device: Device | undefined;
+	beforeAll(async () => {
+		device = await requestDevice();
+	});
+	afterAll(() => device?.destroy());
+	return () => {
+		if (device === undefined) throw new Error("no device");
+		return device;
+	};
+}
