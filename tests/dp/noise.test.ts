@@ -95,11 +95,9 @@ describe("privatize", () => {
 		const noisy = (order: Int32Array, physicalSize: number) => {
 			const sum = new Int32Array(parameters);
 			for (const { indices, weights } of splitVirtual(order, physicalSize)) {
-				const part = new Int32Array(parameters);
-				indices.forEach((record, row) => {
-					if (weights[row] === 1) gradients[record].forEach((k, j) => (part[j] += k));
-				});
-				part.forEach((k, j) => (sum[j] += k));
+				const rows = [...indices].filter((_, row) => weights[row] === 1).map((record) => gradients[record]);
+				const part = Int32Array.from({ length: parameters }, (_, j) => rows.reduce((total, row) => total + row[j], 0));
+				for (let j = 0; j < parameters; j++) sum[j] += part[j];
 			}
 			return privatize(sum, { ...settings, grid: point.grid, maxGradNorm: 0.7 }, insecureNoiseForTests(1));
 		};

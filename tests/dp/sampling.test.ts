@@ -57,7 +57,7 @@ describe("poissonBatch", () => {
 	});
 
 	test("keeps tiny rates exact over a thousand million records", () => {
-		// 24-bit uniforms would include 59.6 on average; the mean of 20 has a standard error of 1.2, 5.2e-5 to miss by 5
+		// comparing 24-bit uniforms with q would include 59.6 on average; the mean of 20 has a standard error of 1.2, 5.2e-5 to miss by 5
 		const sizes = batches(20, { datasetSize: 1e9, sampleRate: 3e-8 }, 15).map((batch) => batch.length);
 		expect(Math.abs(sizes.reduce((a, b) => a + b, 0) / 20 - 30)).toBeLessThan(5);
 	});

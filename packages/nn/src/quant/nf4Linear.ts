@@ -10,10 +10,11 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { Module } from "../module.ts";
-import { NF4_CODE, type QuantState } from "./nf4.ts";
+import { NESTED_BLOCK } from "./doubleQuant.ts";
+import { NF4_BLOCK, NF4_CODE, type QuantState } from "./nf4.ts";
 
-const NF4_BLOCK = 64;
-const NESTED_BLOCK = 256;
+
+
 
 /** A 4-bit weight [out, in] on the device, as bitsandbytes lays it out. */
 export interface NF4Weight {

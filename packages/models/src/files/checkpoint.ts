@@ -1,0 +1,95 @@
+import { open, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type ByteSource, SafetensorsReader, type TensorInfo } from "@hushgrad/nn";
+import { FormatError } from "@hushgrad/tensor";
+import { jsonFields, readJson } from "./json.ts";
+
+const SINGLE = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+/** The tensors of one safetensors file, or of all shards of a model. */
+export interface Checkpoint {
+	names(): readonly string[];
+	info(name: string): TensorInfo;
+	read(name: string): Promise<Uint8Array>;
+	close(): Promise<void>;
+}
+
+async function openSource(path: string): Promise<ByteSource> {
+	const file = await open(path).catch((cause) => {
+		throw new FormatError("file/missing", `${basename(path)} cannot be read`, {
+			path,
+			hint: "name a directory as save_pretrained writes it",
+			cause,
+		});
+	});
+	const { size } = await file.stat();
+	return {
+		path,
+		size,
+		async read(begin, end) {
+			const bytes = new Uint8Array(end - begin);
+			for (let done = 0; done < bytes.length; ) {
+				const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
+				if (bytesRead === 0) throw new FormatError("file/changed", "the file became shorter while it was read", { path });
+				done += bytesRead;
+			}
+			return bytes;
+		},
+		close: () => file.close(),
+	};
+}
+
+async function openFile(path: string): Promise<SafetensorsReader> {
+	const source = await openSource(path);
+	return SafetensorsReader.open(source).catch(async (error) => {
+		await source.close();
+		throw error;
+	});
+}
+
+/** Opens model.safetensors, or the shards that its index names; `file` names another single file. @throws FormatError */
+export async function openCheckpoint(directory: string, file?: string): Promise<Checkpoint> {
+	const exists = (name: string) => stat(join(directory, name)).then(() => true, () => false);
+	if (file !== undefined || (await exists(SINGLE)) || !(await exists(INDEX))) return openFile(join(directory, file ?? SINGLE));
+	return openShards(directory);
+}
+
+async function openShards(directory: string): Promise<Checkpoint> {
+	const { value, path } = await readJson(directory, INDEX);
+	const map = jsonFields(value, path).value("weight_map");
+	const shardOf = new Map(Object.entries(jsonFields(map, `${path}: weight_map`) && (map as Record<string, unknown>)));
+	const shards = new Map<string, SafetensorsReader>();
+	const close = async () => {
+		await Promise.all([...shards.values()].map((s) => s.close()));
+	};
+	try {
+		for (const [name, shard] of shardOf) {
+			if (typeof shard !== "string" || basename(shard) !== shard) {
+				throw new FormatError("checkpoint/index", `the shard of ${name} is ${JSON.stringify(shard)}, expected a file name`, { path });
+			}
+			if (!shards.has(shard)) shards.set(shard, await openFile(join(directory, shard)));
+		}
+		checkShards(path, shardOf as Map<string, string>, shards);
+	} catch (error) {
+		await close();
+		throw error;
+	}
+	const of = (name: string) => shards.get(shardOf.get(name) as string) as SafetensorsReader;
+	return { names: () => [...shardOf.keys()], info: (name) => of(name).info(name), read: (name) => of(name).read(name), close };
+}
+
+function checkShards(path: string, shardOf: ReadonlyMap<string, string>, shards: ReadonlyMap<string, SafetensorsReader>): void {
+	for (const [shard, reader] of shards) {
+		for (const name of reader.names()) {
+			if (shardOf.get(name) !== shard) {
+				throw new FormatError("checkpoint/index", `${shard} holds ${name}, which the index does not place there`, { path, hint: "download every shard again" });
+			}
+		}
+	}
+	for (const [name, shard] of shardOf) {
+		if (!shards.get(shard)?.names().includes(name)) {
+			throw new FormatError("checkpoint/index", `${shard} lacks ${name}`, { path, hint: "download every shard again" });
+		}
+	}
+}

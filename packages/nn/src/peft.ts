@@ -1,0 +1,149 @@
+import { FormatError } from "@hushgrad/tensor";
+
+/** What LoRA is to do; names and meaning as in peft's LoraConfig. */
+export interface LoraConfig {
+	/** Rank of the update. */
+	readonly r: number;
+	readonly lora_alpha: number;
+	/** Probability of dropping an input of the low-rank branch. */
+	readonly lora_dropout: number;
+	/** Names that end a module's path, a regular expression for whole paths, or "all-linear". */
+	readonly target_modules: readonly string[] | string;
+	/** Scale by alpha / sqrt(r) in place of alpha / r. */
+	readonly use_rslora: boolean;
+	/** Where the base model came from; for the reader, not followed. */
+	readonly base_model_name_or_path: string | null;
+}
+
+/** peft's defaults under the given fields. */
+export function loraConfig(fields: Pick<LoraConfig, "target_modules"> & Partial<LoraConfig>): LoraConfig {
+	return { r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, base_model_name_or_path: null, ...fields };
+}
+
+/** Whether LoRA goes on the linear layer at `path`. */
+export function matchesTarget(path: string, target: LoraConfig["target_modules"]): boolean {
+	if (typeof target === "string") {
+		return target.toLowerCase() === "all-linear" ? true : new RegExp(`^(?:${target})$`).test(path);
+	}
+	return target.some((t) => path === t || path.endsWith(`.${t}`));
+}
+
+/** The name of an adapter's tensor in peft's file. */
+export function adapterKey(path: string, part: "A" | "B"): string {
+	return `base_model.model.${path}.lora_${part}.weight`;
+}
+
+/** Fields of peft that we read only at their neutral value, and that value. */
+const NEUTRAL: Readonly<Record<string, unknown>> = {
+	alora_invocation_tokens: null,
+	alpha_pattern: {},
+	bias: "none",
+	exclude_modules: null,
+	fan_in_fan_out: false,
+	layer_replication: null,
+	layers_pattern: null,
+	layers_to_transform: null,
+	lora_bias: false,
+	modules_to_save: null,
+	rank_pattern: {},
+	target_parameters: null,
+	trainable_token_indices: null,
+	use_dora: false,
+};
+
+/** Fields that change nothing about a loaded adapter's values. */
+const INERT = new Set([
+	"arrow_config",
+	"auto_mapping",
+	"corda_config",
+	"ensure_weight_tying",
+	"eva_config",
+	"inference_mode",
+	"init_lora_weights",
+	"loftq_config",
+	"megatron_config",
+	"megatron_core",
+	"peft_type",
+	"peft_version",
+	"qalora_group_size",
+	"revision",
+	"task_type",
+	"use_qalora",
+]);
+
+const isEmpty = (v: unknown): boolean =>
+	v === null || v === undefined || v === false || (typeof v === "object" && Object.keys(v as object).length === 0);
+
+/** adapter_config.json as peft writes it: every field, keys sorted, two spaces. */
+export function serializeLoraConfig(config: LoraConfig): string {
+	const { target_modules } = config;
+	const fields: Record<string, unknown> = {
+		...NEUTRAL,
+		...config,
+		target_modules: typeof target_modules === "string" ? target_modules : [...target_modules],
+		auto_mapping: null,
+		inference_mode: true,
+		init_lora_weights: true,
+		loftq_config: {},
+		megatron_config: null,
+		megatron_core: "megatron.core",
+		peft_type: "LORA",
+		revision: null,
+		task_type: "CAUSAL_LM",
+	};
+	const sorted = Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
+	return `${JSON.stringify(sorted, null, 2)}\n`;
+}
+
+/**
+ * Reads adapter_config.json.
+ * @returns the configuration, and a warning for each unknown field that was left out.
+ * @throws FormatError for a field of the wrong type, or one that asks for what LoRA here does not do.
+ */
+export function parseLoraConfig(text: string, path: string): { readonly config: LoraConfig; readonly warnings: readonly string[] } {
+	const fail = (message: string, hint = "write the adapter again with peft's save_pretrained"): never => {
+		throw new FormatError("adapter/config", message, { path, hint });
+	};
+	let json: unknown;
+	try {
+		json = JSON.parse(text);
+	} catch (cause) {
+		throw new FormatError("adapter/config", "adapter_config.json is not JSON", { path, hint: "write the adapter again", cause });
+	}
+	if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("adapter_config.json is not a JSON object");
+	const fields = json as Record<string, unknown>;
+	if (fields.peft_type !== "LORA") return fail(`peft_type is ${JSON.stringify(fields.peft_type)}, expected "LORA"`, "only LoRA adapters can be loaded");
+	for (const [name, neutral] of Object.entries(NEUTRAL)) {
+		const value = fields[name];
+		if (!isEmpty(value) && JSON.stringify(value) !== JSON.stringify(neutral)) {
+			fail(`${name} is ${JSON.stringify(value)}, which is not supported`, `train the adapter with ${name} = ${JSON.stringify(neutral)}`);
+		}
+	}
+	const positive = (name: string, value: unknown): number =>
+		typeof value === "number" && value > 0 ? value : fail(`${name} is ${JSON.stringify(value)}, expected a number above 0`);
+	const { r, lora_alpha, lora_dropout = 0, target_modules, use_rslora = false, base_model_name_or_path = null } = fields;
+	if (!Number.isInteger(positive("r", r))) fail(`r is ${r}, expected a whole number`);
+	if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1)) {
+		return fail(`lora_dropout is ${JSON.stringify(lora_dropout)}, expected a number in [0, 1)`);
+	}
+	if (typeof use_rslora !== "boolean") return fail(`use_rslora is ${JSON.stringify(use_rslora)}, expected true or false`);
+	const isList = Array.isArray(target_modules) && target_modules.length > 0 && target_modules.every((t) => typeof t === "string");
+	if (!isList && typeof target_modules !== "string") {
+		return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
+	}
+	const known = new Set([...Object.keys(NEUTRAL), ...INERT, "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "base_model_name_or_path"]);
+	const warnings = Object.keys(fields)
+		.filter((name) => !known.has(name) && !isEmpty(fields[name]))
+		.map((name) => `${path}: unknown field ${name} = ${JSON.stringify(fields[name])} was left out`);
+	return {
+		config: {
+			r: r as number,
+			lora_alpha: positive("lora_alpha", lora_alpha),
+			lora_dropout,
+			target_modules: target_modules as string[] | string,
+			use_rslora,
+			base_model_name_or_path: typeof base_model_name_or_path === "string" ? base_model_name_or_path : null,
+		},
+		warnings,
+	};
+}

@@ -1,0 +1,30 @@
+import { DTypeError } from "@hushgrad/tensor";
+import { bytesPer, type SafetensorsDType } from "./dtype.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
+
+/** The types that `fromFloat32` writes. */
+export type FloatDType = "F32" | "F16" | "BF16";
+
+const refuse = (what: string, dtype: string): never => {
+	throw new DTypeError("safetensors/dtype", `${what}: ${dtype} is no floating-point type of 16 or 32 bits`, {
+		hint: "convert the checkpoint to float32, float16 or bfloat16",
+	});
+};
+
+/** A tensor's bytes as f32: exact for every value of F32, F16 and BF16. @throws DTypeError for any other type. */
+export function toFloat32(bytes: Uint8Array, dtype: SafetensorsDType): Float32Array {
+	if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") return refuse("toFloat32", dtype);
+	const aligned = bytes.byteOffset % bytesPer(dtype) === 0 ? bytes : bytes.slice();
+	const { buffer, byteOffset, byteLength } = aligned;
+	if (dtype === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);
+	const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+	return dtype === "BF16" ? fromBfloat16(halves) : fromFloat16(halves);
+}
+
+/** f32 values as bytes of a float type, rounded to nearest, ties to even. */
+export function fromFloat32(values: Float32Array, dtype: SafetensorsDType): Uint8Array {
+	if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+	if (dtype === "BF16") return new Uint8Array(toBfloat16(values).buffer);
+	if (dtype === "F16") return new Uint8Array(toFloat16(values).buffer);
+	return refuse("fromFloat32", dtype);
+}

@@ -1,0 +1,95 @@
+import { FormatError } from "@hushgrad/tensor";
+import { bytesPer, isSafetensorsDType, type SafetensorsDType } from "./dtype.ts";
+import { duplicateKey } from "./duplicateKey.ts";
+
+/** Where one tensor lies: bytes [begin, end) after the header. */
+export interface TensorInfo {
+	readonly dtype: SafetensorsDType;
+	readonly shape: readonly number[];
+	readonly begin: number;
+	readonly end: number;
+}
+
+export interface Header {
+	readonly tensors: ReadonlyMap<string, TensorInfo>;
+	readonly metadata: Readonly<Record<string, string>>;
+}
+
+const HINT = "the file is damaged or no safetensors file: download or save it again";
+
+export function corrupt(code: string, message: string, path: string, cause?: unknown): FormatError {
+	return new FormatError(`safetensors/${code}`, message, { path, hint: HINT, cause });
+}
+
+const isSize = (v: unknown): v is number => Number.isSafeInteger(v) && (v as number) >= 0;
+const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
+
+/**
+ * Reads and checks a safetensors header: types known, sizes equal to their shapes, tensors side by side without gap
+ * or overlap, and together exactly as long as the rest of the file.
+ * @param bytes the JSON alone. @param bufferSize bytes of the file after it.
+ * @throws FormatError `safetensors/*`, after the checks of the format's own reader.
+ */
+export function parseHeader(bytes: Uint8Array, bufferSize: number, path: string): Header {
+	const json = parseJson(bytes, path);
+	const { __metadata__, ...entries } = json;
+	const tensors = new Map(Object.entries(entries).map(([name, entry]) => [name, parseInfo(name, entry, path)] as const));
+	checkLayout(tensors, bufferSize, path);
+	return { tensors, metadata: parseMetadata(__metadata__, path) };
+}
+
+function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
+	let text: string;
+	try {
+		text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+	} catch (cause) {
+		throw corrupt("utf8", "the header is not UTF-8", path, cause);
+	}
+	let json: unknown;
+	try {
+		json = JSON.parse(text);
+	} catch (cause) {
+		throw corrupt("json", "the header is not JSON", path, cause);
+	}
+	if (!isRecord(json)) throw corrupt("json", "the header is not a JSON object", path);
+	const twice = duplicateKey(text);
+	if (twice !== undefined) throw corrupt("duplicate", `the header names ${JSON.stringify(twice)} twice`, path);
+	return json;
+}
+
+function parseMetadata(value: unknown, path: string): Readonly<Record<string, string>> {
+	if (value === undefined) return {};
+	if (!isRecord(value) || Object.values(value).some((v) => typeof v !== "string")) {
+		throw corrupt("metadata", "__metadata__ must map strings to strings", path);
+	}
+	return value as Record<string, string>;
+}
+
+function parseInfo(name: string, entry: unknown, path: string): TensorInfo {
+	const { dtype, shape, data_offsets: offsets } = isRecord(entry) ? entry : {};
+	if (!isSafetensorsDType(dtype)) throw corrupt("dtype", `tensor ${name} has the unknown type ${JSON.stringify(dtype)}`, path);
+	if (!Array.isArray(shape) || !shape.every(isSize)) {
+		throw corrupt("shape", `tensor ${name} has the shape ${JSON.stringify(shape)}, expected whole numbers`, path);
+	}
+	if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[1] < offsets[0]) {
+		throw corrupt("offsets", `tensor ${name} has the data_offsets ${JSON.stringify(offsets)}`, path);
+	}
+	const [begin, end] = offsets as [number, number];
+	const expected = shape.reduce((n, d) => n * BigInt(d), BigInt(bytesPer(dtype)));
+	if (expected !== BigInt(end - begin)) {
+		throw corrupt("size", `tensor ${name}, ${dtype} [${shape.join(", ")}], takes ${expected} bytes, its data_offsets hold ${end - begin}`, path);
+	}
+	return { dtype, shape, begin, end };
+}
+
+function checkLayout(tensors: ReadonlyMap<string, TensorInfo>, bufferSize: number, path: string): void {
+	let position = 0;
+	for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+		if (begin !== position) throw corrupt("gap", `tensor ${name} begins at byte ${begin}, expected ${position}`, path);
+		position = end;
+	}
+	if (position !== bufferSize) {
+		const fault = position > bufferSize ? "cut short" : "longer than its header says";
+		throw corrupt("length", `the file is ${fault}: ${bufferSize} bytes of data, expected ${position}`, path);
+	}
+}

@@ -1,0 +1,43 @@
+import { ShapeError } from "@hushgrad/tensor";
+import { fromFloat32 } from "./convert.ts";
+import { bytesPer, type SafetensorsDType, writeRank } from "./dtype.ts";
+
+/** A tensor to write. f32 values are rounded to a float `dtype`; bytes are taken as they are. */
+export interface TensorData {
+	readonly dtype: SafetensorsDType;
+	readonly shape: readonly number[];
+	readonly data: Float32Array | Uint8Array;
+}
+
+const ALIGN = 8;
+
+/**
+ * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded
+ * to 8 bytes. The same tensors always give the same bytes.
+ * @throws ShapeError when a tensor's data do not fill its shape.
+ */
+export function encodeSafetensors(
+	tensors: ReadonlyMap<string, TensorData>,
+	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Uint8Array[] {
+	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
+	const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
+	const pieces: Uint8Array[] = [];
+	let position = 0;
+	for (const [name, { dtype, shape, data }] of sorted) {
+		const bytes = data instanceof Float32Array ? fromFloat32(data, dtype) : data;
+		const expected = shape.reduce((n, d) => n * d, bytesPer(dtype));
+		if (bytes.byteLength !== expected) {
+			throw new ShapeError("safetensors/size", `${name}: ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`);
+		}
+		header[name] = { dtype, shape, data_offsets: [position, position + expected] };
+		pieces.push(bytes);
+		position += expected;
+	}
+	const json = new TextEncoder().encode(JSON.stringify(header));
+	const length = Math.ceil(json.length / ALIGN) * ALIGN;
+	const head = new Uint8Array(8 + length).fill(0x20);
+	new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
+	head.set(json, 8);
+	return [head, ...pieces];
+}
