@@ -50,8 +50,7 @@ function codeOf(x: number): number {
 function largest(values: Float32Array, begin: number, end: number): number {
 	let max = 0;
 	for (let i = begin; i < end; i++) {
-		const a = Math.abs(values[i]);
-		if (!(a <= max)) max = a;
+		max = Math.max(max, Math.abs(values[i]));
 	}
 	return max;
 }

@@ -1,0 +1,98 @@
+import { parseArgs } from "node:util";
+import { ValueError } from "@hushgrad/tensor";
+
+/** Every flag: its value when left out, what it must be, and what it does. */
+const FLAGS = {
+	model: { default: "assets/tiny-vaultgemma", kind: "text", help: "directory with config.json, model.safetensors and tokenizer.model" },
+	data: { default: "assets/flashcards.json", kind: "text", help: "cards: a JSON list of {instruction, input, output}" },
+	output: { default: "out/medical-adapter", kind: "text", help: "directory for the trained adapter (peft's format)" },
+	epsilon: { default: "8", kind: "positive", help: "privacy budget of the whole run" },
+	delta: { default: "1e-5", kind: "positive", help: "probability that the guarantee may fail; below 1 / number of cards" },
+	steps: { default: "24", kind: "count", help: "training steps" },
+	batch: { default: "96", kind: "count", help: "mean number of cards in a step (Poisson sampling)" },
+	"physical-batch": { default: "16", kind: "count", help: "cards on the GPU at a time; changes memory, not privacy" },
+	"max-grad-norm": { default: "1", kind: "positive", help: "clipping norm of one card's gradient" },
+	lr: { default: "5e-3", kind: "positive", help: "learning rate of AdamW at the end of the warm-up" },
+	"warmup-steps": { default: "2", kind: "whole", help: "steps of linear warm-up before the cosine" },
+	"weight-decay": { default: "0", kind: "notNegative", help: "decoupled weight decay" },
+	rank: { default: "8", kind: "count", help: "rank r of LoRA" },
+	alpha: { default: "16", kind: "positive", help: "LoRA's alpha; the update is scaled by alpha / r" },
+	dropout: { default: "0.05", kind: "fraction", help: "dropout before LoRA" },
+	"max-length": { default: "96", kind: "count", help: "tokens a card may have, question and answer together" },
+	"max-new-tokens": { default: "32", kind: "count", help: "length of a generated answer" },
+	temperature: { default: "0.7", kind: "notNegative", help: "of sampling; 0 always takes the likeliest token" },
+	"top-p": { default: "0.9", kind: "fraction1", help: "sample from the likeliest tokens that hold this much probability" },
+	"repetition-penalty": { default: "1.2", kind: "positive", help: "divides the logits of tokens already seen" },
+	seed: { default: "0", kind: "whole", help: "of the split, LoRA's start and the answers; never of the privacy noise" },
+} as const;
+
+const KINDS: Record<string, { readonly expected: string; readonly holds: (n: number) => boolean }> = {
+	positive: { expected: "a number above 0", holds: (n) => n > 0 && Number.isFinite(n) },
+	notNegative: { expected: "a number, 0 or more", holds: (n) => n >= 0 && Number.isFinite(n) },
+	count: { expected: "a whole number, 1 or more", holds: (n) => Number.isSafeInteger(n) && n >= 1 },
+	whole: { expected: "a whole number, 0 or more", holds: (n) => Number.isSafeInteger(n) && n >= 0 },
+	fraction: { expected: "a number from 0 to below 1", holds: (n) => n >= 0 && n < 1 },
+	fraction1: { expected: "a number above 0, at most 1", holds: (n) => n > 0 && n <= 1 },
+};
+
+type Flag = keyof typeof FLAGS;
+type Numeric = { [F in Flag]: (typeof FLAGS)[F]["kind"] extends "text" ? never : F }[Flag];
+
+export type Options = Readonly<Record<Numeric, number>> & Readonly<Record<Exclude<Flag, Numeric>, string>> & { readonly dp: boolean };
+
+export function helpText(): string {
+	const lines = Object.entries(FLAGS).map(([name, f]) => `  --${name.padEnd(20)}${f.help} (${f.default})`);
+	return [
+		"Privately fine-tunes a VaultGemma on medical flashcards: NF4 base, LoRA, differential privacy.",
+		"",
+		"  npm run demo -- [flags]",
+		"",
+		...lines,
+		`  --${"no-dp".padEnd(20)}train without clipping and noise, for comparison: no privacy at all`,
+		`  --${"help".padEnd(20)}this text`,
+	].join("\n");
+}
+
+/** Reads the command line; undefined when help was asked for. @throws ValueError naming the flag and what it must be. */
+export function readOptions(args: readonly string[]): Options | undefined {
+	const options = Object.fromEntries(Object.entries(FLAGS).map(([name, f]) => [name, { type: "string" as const, default: f.default as string }]));
+	let values: Record<string, unknown>;
+	try {
+		({ values } = parseArgs({ args: [...args], options: { ...options, "no-dp": { type: "boolean" }, help: { type: "boolean" } }, strict: true }));
+	} catch (cause) {
+		const message = (cause as Error).message.split(". ")[0];
+		throw new ValueError("cli/flag", `${message}${nearest(args)}`, { hint: "npm run demo -- --help lists every flag", cause });
+	}
+	if (values.help === true) return undefined;
+	const read = Object.entries(FLAGS).map(([name, { kind }]) => [name, kind === "text" ? values[name] : number(name, kind, String(values[name]))]);
+	return { ...Object.fromEntries(read), dp: values["no-dp"] !== true } as Options;
+}
+
+function number(name: string, kind: string, text: string): number {
+	const value = text.trim() === "" ? Number.NaN : Number(text);
+	const { expected, holds } = KINDS[kind];
+	if (!holds(value)) {
+		throw new ValueError("cli/value", `--${name} is ${JSON.stringify(text)}, expected ${expected}`, { hint: "npm run demo -- --help explains each flag" });
+	}
+	return value;
+}
+
+/** A guess at what a mistyped flag was meant to be. */
+function nearest(args: readonly string[]): string {
+	const known = [...Object.keys(FLAGS), "no-dp", "help"];
+	const wrong = args.map((a) => /^--([^=]+)/.exec(a)?.[1]).find((a) => a !== undefined && !known.includes(a));
+	if (wrong === undefined) return "";
+	const guess = known.find((k) => distance(k, wrong) <= 2);
+	return guess === undefined ? "" : `; did you mean --${guess}?`;
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+	let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+	for (let i = 1; i <= a.length; i++) {
+		const next = [i];
+		for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+		row = next;
+	}
+	return row[b.length];
+}
