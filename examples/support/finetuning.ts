@@ -34,15 +34,19 @@ export function lossesOf({ device, model, tokenizer, options }: Session, example
 	const rows = options["physical-batch"];
 	const length = options["max-length"];
 	const { ids, targets, weights } = padBatch(examples, { rows, length, padId: tokenizer.padId });
-	const upload = (values: Int32Array): Tensor => markSamples(device.fromHost(values, [rows, length]));
-	return model.losses(upload(ids), upload(targets), markSamples(device.fromHost(weights, [rows])), { dropout });
+	// Marked data may only be differentiated sample by sample: the engine needs that, plain training must not claim it.
+	const place = (t: Tensor): Tensor => (options.dp ? markSamples(t) : t);
+	const upload = (values: Int32Array): Tensor => place(device.fromHost(values, [rows, length]));
+	return model.losses(upload(ids), upload(targets), place(device.fromHost(weights, [rows])), { dropout });
 }
 
-/** The loss of a training step: a dropout mask belongs to a record and a step, not to a place in the batch. */
+/** The loss of a training step. In private training a dropout mask belongs to a record, not to a place in the batch. */
 export function trainingLosses(session: Session, examples: readonly Example[], { indices }: PhysicalBatch, stepKey: Key): Tensor {
+	const { device, options } = session;
 	const records = [...indices].filter((i) => i >= 0);
-	const keys = [...indices].map((record) => foldIn(stepKey, record + 1));
-	return lossesOf(session, records.map((i) => examples[i]), DropoutKeys.perSample(session.device, keys));
+	const keyOf = (record: number): Key => foldIn(stepKey, record + 1);
+	const dropout = options.dp ? DropoutKeys.perSample(device, [...indices].map(keyOf)) : DropoutKeys.shared(device, keyOf(records[0]));
+	return lossesOf(session, records.map((i) => examples[i]), dropout);
 }
 
 /** Mean loss in nats over the response tokens of all examples, each token counted once. */

@@ -3,7 +3,7 @@ import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
 export interface EmbeddingOptions {
-	/** Kept as a note of the configuration and printed; rows are read like any other. */
+	/** Row that looking up gives no gradient, as in torch. */
 	readonly paddingIdx?: number;
 }
 
@@ -19,7 +19,7 @@ export class Embedding extends Module {
 	}
 
 	forward(ids: Tensor): Tensor {
-		return gather(this.weight.value, ids);
+		return gather(this.weight.value, ids, { paddingIdx: this.paddingIdx });
 	}
 
 	override extraRepr(): string {

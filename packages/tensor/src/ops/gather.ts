@@ -1,14 +1,24 @@
 import { bytesPerElement } from "../dtype.ts";
-import { definePrimitive, type NdArray } from "../primitive.ts";
+import { definePrimitive, type NdArray, type Primitive } from "../primitive.ts";
 import { sampleOffset } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
+
+/** No id is negative. */
+const NO_PADDING = -1;
+
+export interface GatherOptions {
+	/** Row of the table that receives no gradient. */
+	readonly paddingIdx?: number;
+}
 
 /** Rows of a table that fit one storage binding. */
 function rowsPerBinding(table: Tensor): number {
 	const width = table.shape[table.rank - 1] * bytesPerElement[table.dtype];
 	return Math.max(1, Math.floor(table.device.gpu.limits.maxStorageBufferBindingSize / width) - 1);
 }
+
+const QUIET_NAN = 0x7fc00000;
 
 /** One dispatch a run of rows: writes only the results whose id lies in it, so that any table size works. */
 function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
@@ -28,7 +38,7 @@ function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
 		device.run(
 			`gather/${table.dtype}`,
 			() => ({
-				params: { n: "u32", D: "u32", share: "u32", sb: "u32", sv: "u32", sd: "u32", first: "i32", count: "i32" },
+				params: { n: "u32", D: "u32", share: "u32", sb: "u32", sv: "u32", sd: "u32", first: "i32", count: "i32", V: "i32", nan: "u32" },
 				buffers: {
 					table: { dtype: table.dtype, access: "read" },
 					ids: { dtype: "i32", access: "read" },
@@ -38,21 +48,27 @@ function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
 				body: `
 if (index >= p.n) { return; }
 let row = index / p.D;
-let id = ids_at(row) - p.first;
-if (id >= 0 && id < p.count) {
+let known = ids_at(row);
+let id = known - p.first;
+if (known < 0 || known >= p.V) {
+  y_set(index, bitcast<f32>(p.nan));
+} else if (id >= 0 && id < p.count) {
   y_set(index, table_at((row / p.share) * p.sb + u32(id) * p.sv + (index % p.D) * p.sd));
 }`,
 			}),
 			[shard, flat, y],
-			[y.size, D, Math.max(1, ids.size / samples), sampleStride, sv, sd, first, count],
+			[y.size, D, Math.max(1, ids.size / samples), sampleStride, sv, sd, first, count, V, QUIET_NAN],
 			y.size,
 		);
 	}
 	return y;
 }
 
-/** dTable[b, v] = sum of dy over the positions of sample b whose id is v, in order: one invocation a table row. */
-function scatter(dy: Tensor, ids: Tensor, shape: readonly number[]): Tensor {
+/**
+ * dTable[b, v] = sum of dy over the positions of sample b whose id is v, in order: one invocation a table row.
+ * Nothing for v = paddingIdx.
+ */
+function scatter(dy: Tensor, ids: Tensor, shape: readonly number[], paddingIdx: number): Tensor {
 	const { device } = dy;
 	const [V, D] = shape.slice(-2);
 	const groups = shape.length === 3 ? shape[0] : 1;
@@ -60,7 +76,7 @@ function scatter(dy: Tensor, ids: Tensor, shape: readonly number[]): Tensor {
 	device.run(
 		"gather/scatter",
 		() => ({
-			params: { n: "u32", D: "u32", V: "u32", share: "u32" },
+			params: { n: "u32", D: "u32", V: "u32", share: "u32", padding: "i32" },
 			buffers: {
 				dy: { dtype: "f32", access: "read" },
 				ids: { dtype: "i32", access: "read" },
@@ -73,6 +89,7 @@ let v = i32(index % p.V);
 let start = (index / p.V) * p.share;
 let at = index * p.D;
 for (var d = 0u; d < p.D; d++) { out_set(at + d, 0.0); }
+if (v == p.padding) { return; }
 for (var t = start; t < start + p.share; t++) {
   if (ids_at(t) == v) {
     for (var d = 0u; d < p.D; d++) { out_set(at + d, out_at(at + d) + dy_at(t * p.D + d)); }
@@ -80,23 +97,25 @@ for (var t = start; t < start + p.share; t++) {
 }`,
 		}),
 		[contiguous(dy), contiguous(ids), out],
-		[groups * V, D, V, ids.size / groups],
+		[groups * V, D, V, ids.size / groups, paddingIdx],
 		groups * V,
 	);
 	return out;
 }
 
-export const gatherPrimitive = definePrimitive({
+type GatherAttrs = { paddingIdx: number };
+
+export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAttrs>({
 	name: "gather",
 	signature: "table[B?, V, D], ids[...] -> y[..., D]",
 	dtypes: { table: ["f32", "bf16"], ids: ["i32"] },
-	attrs: {},
+	attrs: { paddingIdx: NO_PADDING },
 	forward: ({ inputs: { table, ids }, axes: { V, D } }) => [forward(table, ids, D, V)],
 	grad: {
 		table: {
 			saves: ["ids"],
-			rule: ({ dy, ids }, _, { shape, perSample }) =>
-				dy.device.scope(() => scatter(dy, ids, shape)).alias({ perSample }),
+			rule: ({ dy, ids }, { paddingIdx }, { shape, perSample }) =>
+				dy.device.scope(() => scatter(dy, ids, shape, paddingIdx)).alias({ perSample }),
 		},
 		ids: "none",
 	},
@@ -114,9 +133,9 @@ export const gatherPrimitive = definePrimitive({
 
 /**
  * Rows of a table: y[..., :] = table[ids[...], :]. table[V, D] (or [B, V, D], one table a sample; f32 or bf16),
- * ids i32 within 0..V-1. The gradient adds rows up in a fixed order. Tables larger than one storage binding are read
- * in several passes.
+ * ids i32; an id outside 0..V-1 gives NaN. The gradient adds rows up in a fixed order, and leaves row `paddingIdx` at 0.
+ * Tables larger than one storage binding are read in several passes.
  */
-export function gather(table: Tensor, ids: Tensor): Tensor {
-	return gatherPrimitive.apply([table, ids])[0];
+export function gather(table: Tensor, ids: Tensor, { paddingIdx = NO_PADDING }: GatherOptions = {}): Tensor {
+	return gatherPrimitive.apply([table, ids], { paddingIdx })[0];
 }
