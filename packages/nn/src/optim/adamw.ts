@@ -17,6 +17,7 @@ export const adamwPrimitive = definePrimitive<AdamWAttrs>({
 	signature: "w[P], g[P], m[P], v[P] -> w1[P], m1[P], v1[P]",
 	attrs: { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, correction1: 0.1, correction2: 0.03 },
 	forward: ({ device, inputs, attrs }) => {
+		const { lr, beta1, beta2, eps, decay } = attrs;
 		const [w, g, m, v] = ["w", "g", "m", "v"].map((n) => contiguous(inputs[n]));
 		const out = [w, m, v].map((t) => device.empty(t.shape));
 		device.run(
@@ -24,7 +25,8 @@ export const adamwPrimitive = definePrimitive<AdamWAttrs>({
 			() => ({
 				params: {
 					n: "u32",
-					...{ lr: "f32", beta1: "f32", beta2: "f32", eps: "f32", decay: "f32", c1: "f32", c2: "f32" },
+					...{ lr: "f32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32" },
+					...{ eps: "f32", keep: "f32", c1: "f32", c2: "f32" },
 				},
 				buffers: {
 					...{ w: { dtype: "f32", access: "read" }, g: { dtype: "f32", access: "read" } },
@@ -36,15 +38,15 @@ export const adamwPrimitive = definePrimitive<AdamWAttrs>({
 				body: `
 if (index >= p.n) { return; }
 let g = g_at(index);
-let m = p.beta1 * m_at(index) + (1.0 - p.beta1) * g;
-let v = p.beta2 * v_at(index) + (1.0 - p.beta2) * g * g;
-let w = w_at(index) * (1.0 - p.lr * p.decay);
+let m = p.beta1 * m_at(index) + p.rest1 * g;
+let v = p.beta2 * v_at(index) + p.rest2 * g * g;
+let w = w_at(index) * p.keep;
 w1_set(index, w - p.lr / p.c1 * m / (sqrt(v) / p.c2 + p.eps));
 m1_set(index, m);
 v1_set(index, v);`,
 			}),
 			[w, g, m, v, ...out],
-			[w.size, attrs.lr, attrs.beta1, attrs.beta2, attrs.eps, attrs.decay, attrs.correction1, attrs.correction2],
+			[w.size, lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - lr * decay, attrs.correction1, attrs.correction2],
 			w.size,
 		);
 		return out;
