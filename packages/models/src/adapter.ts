@@ -3,28 +3,31 @@ import { join } from "node:path";
 import {
 	adapterKey,
 	applyLora,
-	type LoraConfig,
-	loraLayers,
 	encodeSafetensors,
+	type LoraConfig,
+	linearLayers,
+	loraLayers,
+	matchesTarget,
 	parseLoraConfig,
 	serializeLoraConfig,
 	type TensorData,
 	toFloat32,
 } from "@hushgrad/nn";
 import { data, type Device, FormatError } from "@hushgrad/tensor";
-import { openCheckpoint } from "./files/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
 import type { VaultGemmaForCausalLM } from "./gemma/model.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
+const PARTS = ["A", "B"] as const;
 
 /** Writes the LoRA weights and their configuration as peft does, so that peft can read them. */
 export async function saveAdapter(model: VaultGemmaForCausalLM, directory: string, config: LoraConfig): Promise<void> {
 	await mkdir(directory, { recursive: true });
 	const tensors = new Map<string, TensorData>();
 	for (const [path, layer] of loraLayers(model)) {
-		for (const part of ["A", "B"] as const) {
+		for (const part of PARTS) {
 			const { weight } = part === "A" ? layer.lora_A : layer.lora_B;
 			tensors.set(adapterKey(path, part), { dtype: "F32", shape: weight.shape, data: (await data(weight.value)) as Float32Array });
 		}
@@ -33,34 +36,63 @@ export async function saveAdapter(model: VaultGemmaForCausalLM, directory: strin
 	await writeFileAtomic(join(directory, CONFIG), serializeLoraConfig(config));
 }
 
-/** Puts a saved adapter on a freshly loaded base model. @throws FormatError for any tensor missing, extra or misshaped. */
+/**
+ * Puts a saved adapter on a freshly loaded base model. Everything is read and checked before the model is changed.
+ * @throws FormatError for any tensor missing, extra or misshaped; ValueError when the adapter fits no layer.
+ */
 export async function loadAdapter(model: VaultGemmaForCausalLM, directory: string, device: Device): Promise<LoraConfig> {
-	const text = await readFile(join(directory, CONFIG), "utf8").catch((cause) => {
-		throw new FormatError("adapter/config", `${CONFIG} cannot be read`, { path: directory, hint: "name the adapter's directory", cause });
+	const path = join(directory, CONFIG);
+	const text = await readFile(path, "utf8").catch((cause) => {
+		throw new FormatError("adapter/config", `${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
 	});
-	const { config } = parseLoraConfig(text, join(directory, CONFIG));
+	const { config } = parseLoraConfig(text, path);
+	const weights = await readWeights(directory, expectedShapes(model, config));
+	for (const [layer, lora] of applyLora(model, config)) {
+		for (const part of PARTS) {
+			const { weight } = part === "A" ? lora.lora_A : lora.lora_B;
+			weight.assign(device.fromHost(weights.get(adapterKey(layer, part)) as Float32Array, weight.shape));
+		}
+	}
+	return config;
+}
+
+/** Names and shapes of the tensors that `config` asks for on this model. */
+function expectedShapes(model: VaultGemmaForCausalLM, { target_modules, r }: LoraConfig): Map<string, readonly number[]> {
+	const targets = [...linearLayers(model)].filter(([path]) => matchesTarget(path, target_modules));
+	return new Map(
+		targets.flatMap(([path, { inFeatures, outFeatures }]) => [
+			[adapterKey(path, "A"), [r, inFeatures]],
+			[adapterKey(path, "B"), [outFeatures, r]],
+		]),
+	);
+}
+
+async function readWeights(directory: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Map<string, Float32Array>> {
 	const checkpoint = await openCheckpoint(directory, WEIGHTS);
 	try {
-		const layers = applyLora(model, config);
-		const left = new Set(checkpoint.names());
-		for (const [path, layer] of layers) {
-			for (const part of ["A", "B"] as const) {
-				const name = adapterKey(path, part);
-				const { weight } = part === "A" ? layer.lora_A : layer.lora_B;
-				if (!left.delete(name)) throw new FormatError("adapter/missing", `the adapter lacks ${name}`, { path: directory });
-				const info = checkpoint.info(name);
-				if (info.shape.join() !== weight.shape.join()) {
-					throw new FormatError("adapter/shape", `${name} is [${info.shape.join(", ")}], expected [${weight.shape.join(", ")}]`, { path: directory });
-				}
-				weight.assign(device.fromHost(toFloat32(await checkpoint.read(name), info.dtype), weight.shape));
-			}
-		}
-		const [extra] = left;
+		const extra = checkpoint.names().find((name) => !shapes.has(name));
 		if (extra !== undefined) {
-			throw new FormatError("adapter/extra", `the adapter holds ${extra}, which fits no layer of the model`, { path: directory });
+			throw new FormatError("adapter/extra", `the adapter holds ${extra}, which fits no layer of the model`, {
+				path: directory,
+				hint: "load the adapter on the base model it was trained on",
+			});
 		}
-		return config;
+		const weights = new Map<string, Float32Array>();
+		for (const [name, shape] of shapes) {
+			weights.set(name, await readWeight(checkpoint, name, shape, directory));
+		}
+		return weights;
 	} finally {
 		await checkpoint.close();
 	}
+}
+
+async function readWeight(checkpoint: Checkpoint, name: string, shape: readonly number[], path: string): Promise<Float32Array> {
+	const hint = "load the adapter on the base model it was trained on";
+	if (!checkpoint.names().includes(name)) throw new FormatError("adapter/missing", `the adapter lacks ${name}`, { path, hint });
+	const info = checkpoint.info(name);
+	if (info.shape.join() !== shape.join()) {
+		throw new FormatError("adapter/shape", `${name} is [${info.shape.join(", ")}], expected [${shape.join(", ")}]`, { path, hint });
+	}
+	return toFloat32(await checkpoint.read(name), info.dtype);
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { encodeSafetensors, NF4Linear, quantizeNF4, replaceLinears, type TensorData, toFloat32 } from "@hushgrad/nn";
+import { encodeSafetensors, fromFloat32, NF4Linear, quantizeNF4, replaceLinears, type TensorData, toFloat32 } from "@hushgrad/nn";
 import { data, type Device, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
@@ -29,7 +29,10 @@ export async function fromPretrained(directory: string, { device, quantization }
 		const expected = expectedTensors(model);
 		checkNames(directory, expected, checkpoint);
 		for (const [name, shape] of expected) checkTensor(directory, name, shape, checkpoint);
-		await loadParameters(model, checkpoint, device);
+		await loadParameters(directory, model, checkpoint, device);
+	} catch (error) {
+		model.dispose();
+		throw error;
 	} finally {
 		await checkpoint.close();
 	}
@@ -80,13 +83,19 @@ function checkTensor(directory: string, name: string, shape: readonly number[], 
 	}
 }
 
-async function loadParameters(model: VaultGemmaForCausalLM, checkpoint: Checkpoint, device: Device): Promise<void> {
-	const floats = async (name: string) => toFloat32(await checkpoint.read(name), checkpoint.info(name).dtype);
+async function loadParameters(directory: string, model: VaultGemmaForCausalLM, checkpoint: Checkpoint, device: Device): Promise<void> {
+	const floats = async (name: string) => {
+		const values = toFloat32(await checkpoint.read(name), checkpoint.info(name).dtype);
+		if (!values.every(Number.isFinite)) {
+			throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, { path: directory, hint: "the checkpoint is damaged: download it again" });
+		}
+		return values;
+	};
 	for (const [path, p] of model.namedParameters()) {
 		const keepsBf16 = p === model.model.embed_tokens.weight && checkpoint.info(path).dtype === "BF16";
 		p.assign(
 			keepsBf16
-				? device.fromHost(await checkpoint.read(path), p.shape, "bf16")
+				? device.fromHost(fromFloat32(await floats(path), "BF16"), p.shape, "bf16")
 				: device.fromHost(await floats(path), p.shape),
 		);
 	}

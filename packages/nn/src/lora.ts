@@ -3,8 +3,7 @@ import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
-import type { LoraConfig } from "./peft.ts";
-import { matchesTarget } from "./peft.ts";
+import { type LoraConfig, matchesTarget } from "./peft.ts";
 import { NF4Linear } from "./quant/nf4Linear.ts";
 
 /** A frozen linear layer of any storage. */
@@ -40,6 +39,13 @@ export class LoRALinear extends Module {
 	forward(x: Tensor, randomness?: DropoutKeys): Tensor {
 		const low = this.lora_A.forward(this.lora_dropout.forward(x, randomness));
 		return addScaled(this.base_layer.call(x), this.lora_B.forward(low), this.scaling);
+	}
+}
+
+/** Every linear layer below a model that LoRA could adapt, by path. */
+export function* linearLayers(model: Module): Generator<[string, BaseLinear]> {
+	for (const [path, module] of model.namedModules()) {
+		if (module instanceof Linear || module instanceof NF4Linear) yield [path, module];
 	}
 }
 

@@ -69,6 +69,12 @@ export abstract class Module {
 		for (const [, parameter] of this.namedParameters()) parameter.trainable = false;
 	}
 
+	/** Releases the GPU memory of this module and all below it. */
+	dispose(): void {
+		for (const [, parameter] of this.parametersHere()) parameter.dispose();
+		for (const [, child] of this.children()) child.dispose();
+	}
+
 	/** What stands between the parentheses when the module is printed. */
 	extraRepr(): string {
 		return "";

@@ -51,4 +51,10 @@ export class Parameter implements Slot {
 		this.#value = tensor.device.keep(tensor);
 		if (old !== tensor) old?.dispose();
 	}
+
+	/** Releases the tensor; the parameter is as it was before it had a value. */
+	dispose(): void {
+		this.#value?.dispose();
+		this.#value = undefined;
+	}
 }

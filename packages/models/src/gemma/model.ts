@@ -54,6 +54,12 @@ export class VaultGemmaModel extends Module {
 		for (const layer of this.layers.items) x = layer.call(x, pass);
 		return this.norm.call(x);
 	}
+
+	override dispose(): void {
+		super.dispose();
+		this.#rotary?.dispose();
+		this.#rotary = undefined;
+	}
 }
 
 /** VaultGemma with its language-model head, which is the embedding (tied). */

@@ -192,6 +192,7 @@ export class NF4Linear extends Module {
 					`expected [${this.outFeatures}, ${this.inFeatures}] in blocks of ${NF4_BLOCK}`,
 			);
 		}
+		this.dispose();
 		this.#offset = state.offset;
 		const upload = (t: Tensor): Tensor => device.keep(t);
 		this.#weight = {
@@ -219,6 +220,11 @@ export class NF4Linear extends Module {
 	forward(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
 		return nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0];
+	}
+
+	override dispose(): void {
+		if (this.#weight !== undefined) for (const part of Object.values(this.#weight)) part.dispose();
+		this.#weight = undefined;
 	}
 
 	override packedElements(): number {

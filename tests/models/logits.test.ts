@@ -1,0 +1,60 @@
+import { nextToken } from "@hushgrad/models";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP } from "../../packages/models/src/logits.ts";
+import { goldenJson } from "../support/goldens.ts";
+
+interface Case {
+	readonly name: string;
+	readonly logits: number[];
+	readonly seen: number[];
+	readonly repetitionPenalty: number | null;
+	readonly temperature: number | null;
+	readonly topK: number | null;
+	readonly topP: number | null;
+	readonly output: (number | null)[];
+}
+
+describe("logits processors", () => {
+	const { cases } = goldenJson<{ cases: Case[] }>("logits/logits.json");
+
+	it.each(cases)("equal transformers: $name", (c) => {
+		const input = Float32Array.from(c.logits);
+		let scores: Float32Array = input.slice();
+		if (c.repetitionPenalty !== null) scores = repetitionPenalty(scores, c.seen, c.repetitionPenalty);
+		if (c.temperature !== null) scores = temperature(scores, c.temperature);
+		if (c.topK !== null) scores = topK(scores, c.topK);
+		if (c.topP !== null) scores = topP(scores, c.topP);
+		expect([...scores]).toEqual([...Float32Array.from(c.output, (v) => v ?? Number.NEGATIVE_INFINITY)]);
+	});
+
+	it("do not change their input", () => {
+		const input = Float32Array.of(3, -1, 2, 0.5);
+		const copy = input.slice();
+		repetitionPenalty(input, [0, 1], 2);
+		temperature(input, 0.5);
+		topK(input, 2);
+		topP(input, 0.5);
+		softmaxProbabilities(input);
+		expect(input).toEqual(copy);
+	});
+
+	it("sampling takes each token with its probability and never one of probability 0", () => {
+		const p = Float32Array.of(0, 0.5, 0.25, 0, 0.25, 0);
+		const tokens = Array.from({ length: 1000 }, (_, i) => sampleToken(p, i / 1000));
+		const share = (t: number) => tokens.filter((x) => x === t).length / 1000;
+		expect([1, 2, 4].map(share)).toEqual([0.5, 0.25, 0.25]);
+		fc.assert(
+			fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (u) => {
+				expect(p[sampleToken(p, u)]).toBeGreaterThan(0);
+			}),
+		);
+	});
+
+	it("the next token is the likeliest unless one is drawn", () => {
+		const logits = Float32Array.of(1, 5, 5, -2);
+		expect(argmax(logits)).toBe(1);
+		expect(nextToken(logits, [1], { maxNewTokens: 1, repetitionPenalty: 2 })).toBe(2);
+		expect(nextToken(logits, [], { maxNewTokens: 1, sample: { uniform: () => 0.99, topK: 1, temperature: 0.5 } })).toBe(2);
+	});
+});
