@@ -1,0 +1,56 @@
+import { Template } from "@huggingface/jinja";
+import { ValueError } from "@hushgrad/tensor";
+import type { SentencePieceTokenizer } from "./tokenizer.ts";
+
+export interface ChatMessage {
+	readonly role: "system" | "user" | "assistant";
+	readonly content: string;
+}
+
+export interface ChatOptions {
+	/** Jinja source, as in a tokenizer_config.json; Gemma's when left out. */
+	readonly template?: string;
+	/** End with the opening of the model's turn. */
+	readonly addGenerationPrompt?: boolean;
+}
+
+/** Turns of a Gemma: user and model in turn, the user first, no system message. */
+export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
+{%- if messages[0]['role'] == 'system' -%}
+{{ raise_exception('a Gemma has no system message') }}
+{%- endif -%}
+{%- for message in messages -%}
+{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+{{ raise_exception('user and assistant must alternate, the user first') }}
+{%- endif -%}
+{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else message['role']) + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<start_of_turn>model\\n' }}
+{%- endif -%}`;
+
+/** Renders a conversation with a chat template. @throws ValueError when the template refuses the conversation. */
+export function renderChat(
+	messages: readonly ChatMessage[],
+	{ bosToken, eosToken, template = GEMMA_CHAT_TEMPLATE, addGenerationPrompt = false }: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
+): string {
+	if (messages.length === 0) throw new ValueError("chat/empty", "the conversation has no message");
+	try {
+		return new Template(template).render({
+			messages: messages.map((m) => ({ ...m })),
+			bos_token: bosToken,
+			eos_token: eosToken,
+			add_generation_prompt: addGenerationPrompt,
+		});
+	} catch (cause) {
+		throw new ValueError("chat/template", `the chat template refused the conversation: ${(cause as Error).message}`, { cause });
+	}
+}
+
+/** A conversation as ids. Whatever the messages say, only the template itself makes turn markers and control tokens. */
+export function encodeChat(tokenizer: SentencePieceTokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
+	const protectedMessages = messages.map((m) => ({ ...m, content: tokenizer.protect(m.content) }));
+	const bosToken = tokenizer.pieceOf(tokenizer.bosId);
+	const eosToken = tokenizer.pieceOf(tokenizer.eosId);
+	return tokenizer.encodeTemplate(renderChat(protectedMessages, { ...options, bosToken, eosToken }));
+}

@@ -1,0 +1,193 @@
+import { readFile } from "node:fs/promises";
+import { FormatError, ValueError } from "@hushgrad/tensor";
+import { SentencePieceProcessor } from "sentencepiece-js";
+import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
+import { parseModel, PieceType, type SentencePieceModel } from "./sentencepieceModel.ts";
+
+/** Pieces that structure a conversation; what a user types must never become one of them. */
+const TURN_MARKERS = ["<start_of_turn>", "<end_of_turn>"];
+
+/** Between the first character of a marker and the rest. */
+const INSIDE_MARKER = /(?<=<)(?=(?:start|end)_of_turn>)/;
+
+/**
+ * Inside text that goes to `encodeTemplate`, cuts a marker in two so that it is read as ordinary characters. A code
+ * point that Unicode reserves for internal use.
+ */
+const CUT = "\ufdd0";
+
+export interface DecodeOptions {
+	/** Leave out control pieces and turn markers. */
+	readonly skipSpecialTokens?: boolean;
+}
+
+/** SentencePiece, as Gemma uses it: encoding by the original's WebAssembly, the vocabulary and decoding by our own code. */
+export class SentencePieceTokenizer {
+	readonly #processor: SentencePieceProcessor;
+	readonly #model: SentencePieceModel;
+	readonly #ids: ReadonlyMap<string, number>;
+	readonly #controls: readonly string[];
+
+	private constructor(processor: SentencePieceProcessor, model: SentencePieceModel) {
+		this.#processor = processor;
+		this.#model = model;
+		this.#ids = new Map(model.pieces.map((p, id) => [p.text, id]));
+		this.#controls = model.pieces.filter((p) => p.type === PieceType.CONTROL).map((p) => p.text);
+	}
+
+	/** Reads a tokenizer.model. @throws FormatError when it is missing, empty or no SentencePiece model. */
+	static async fromFile(path: string): Promise<SentencePieceTokenizer> {
+		const bytes = await readFile(path).catch((cause) => {
+			throw new FormatError("tokenizer/missing", "the tokenizer file cannot be read", {
+				path,
+				hint: "the model's directory needs its tokenizer.model",
+				cause,
+			});
+		});
+		const model = parseModel(bytes, path);
+		return new SentencePieceTokenizer(await loadProcessor(path), model);
+	}
+
+	get vocabSize(): number {
+		return this.#model.pieces.length;
+	}
+
+	get bosId(): number {
+		return this.#model.bosId;
+	}
+
+	get eosId(): number {
+		return this.#model.eosId;
+	}
+
+	/** Fills up short rows; never the end token. */
+	get padId(): number {
+		return this.#model.padId;
+	}
+
+	get unkId(): number {
+		return this.#model.unkId;
+	}
+
+	/** @throws ValueError when the vocabulary has no such piece. */
+	idOf(piece: string): number {
+		const id = this.#ids.get(piece);
+		if (id === undefined) {
+			throw new ValueError("tokenizer/piece", `the vocabulary has no piece ${JSON.stringify(piece)}`, {
+				hint: "use the tokenizer.model of a Gemma",
+			});
+		}
+		return id;
+	}
+
+	/** @throws ValueError for an id outside the vocabulary. */
+	pieceOf(id: number): string {
+		return this.#piece(id).text;
+	}
+
+	/** Text as ids, without begin or end token. Turn markers in it are spelled out as characters. */
+	encode(text: string): number[] {
+		return text.split(INSIDE_MARKER).flatMap((part) => this.#encodeRaw(part));
+	}
+
+	/** Cuts turn markers and control pieces in text that goes into a template, so that `encodeTemplate` spells them out. */
+	protect(text: string): string {
+		return [...TURN_MARKERS, ...this.#controls].reduce((t, m) => t.replaceAll(m, m[0] + CUT + m.slice(1)), text.replaceAll(CUT, "\ufffd"));
+	}
+
+	/** A rendered chat template as ids: turn markers and control pieces such as `<bos>` count, unless `protect` cut them. */
+	encodeTemplate(text: string): number[] {
+		const control = new RegExp(`(${this.#controls.map(escapeRegExp).join("|")})`);
+		return text
+			.split(CUT)
+			.flatMap((part) => part.split(control))
+			.flatMap((part) => (this.#controls.includes(part) ? [this.idOf(part)] : this.#encodeRaw(part)));
+	}
+
+	/** Ids as text. Bytes that form no UTF-8 character become U+FFFD. @throws ValueError for an id outside the vocabulary */
+	decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+		const stream = new TokenStream(this, options);
+		let text = "";
+		for (const id of ids) text += stream.push(id);
+		return text + stream.flush();
+	}
+
+	/** What one id adds to a text: characters, or a byte of one. */
+	contribution(id: number, { skipSpecialTokens = true }: DecodeOptions): string | { readonly byte: number } {
+		const { text, type } = this.#piece(id);
+		if (type === PieceType.BYTE) return { byte: Number.parseInt(text.slice(3, 5), 16) };
+		if (type === PieceType.UNKNOWN) return " \u2047 ";
+		if (type === PieceType.CONTROL || TURN_MARKERS.includes(text)) return skipSpecialTokens ? "" : text;
+		return text.replaceAll("\u2581", " ");
+	}
+
+	get addsDummyPrefix(): boolean {
+		return this.#model.addDummyPrefix;
+	}
+
+	#piece(id: number) {
+		const piece = this.#model.pieces[id];
+		if (piece === undefined) {
+			throw new ValueError("tokenizer/id", `token id ${id} is outside the vocabulary of ${this.vocabSize}`);
+		}
+		return piece;
+	}
+
+	#encodeRaw(text: string): number[] {
+		return text === "" ? [] : this.#processor.encodeIds(text.toWellFormed());
+	}
+}
+
+/** Decodes token by token; text is given out as soon as it is final. */
+export class TokenStream {
+	readonly #tokenizer: SentencePieceTokenizer;
+	readonly #options: DecodeOptions;
+	#bytes: number[] = [];
+	#atStart: boolean;
+
+	constructor(tokenizer: SentencePieceTokenizer, options: DecodeOptions = {}) {
+		this.#tokenizer = tokenizer;
+		this.#options = options;
+		this.#atStart = tokenizer.addsDummyPrefix;
+	}
+
+	/** The text that this id completes; "" while a character's bytes are still coming. */
+	push(id: number): string {
+		const part = this.#tokenizer.contribution(id, this.#options);
+		if (typeof part === "string") return this.#trim(this.flush() + part);
+		this.#bytes.push(part.byte);
+		const wait = unfinishedBytes(this.#bytes);
+		const ready = this.#bytes.slice(0, this.#bytes.length - wait);
+		this.#bytes = this.#bytes.slice(ready.length);
+		return this.#trim(bytesToText(ready));
+	}
+
+	/** The rest, its unfinished bytes as U+FFFD. */
+	flush(): string {
+		const text = bytesToText(this.#bytes);
+		this.#bytes = [];
+		return text;
+	}
+
+	#trim(text: string): string {
+		if (!this.#atStart || text === "") return text;
+		this.#atStart = false;
+		return text.startsWith(" ") ? text.slice(1) : text;
+	}
+}
+
+const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+/** The package adds listeners to `process` that rethrow what others would handle; they are taken off again. */
+async function loadProcessor(path: string): Promise<SentencePieceProcessor> {
+	const events = ["uncaughtException", "unhandledRejection"] as const;
+	const before = events.map((e) => new Set<unknown>(process.listeners(e as "uncaughtException")));
+	const processor = new SentencePieceProcessor();
+	await processor.load(path);
+	events.forEach((event, i) => {
+		for (const listener of process.listeners(event as "uncaughtException")) {
+			if (!before[i].has(listener)) process.removeListener(event, listener);
+		}
+	});
+	return processor;
+}

@@ -1,0 +1,49 @@
+import { insecureNoiseForTests, PrivacyEngine } from "@hushgrad/dp";
+import { fromPretrained } from "@hushgrad/models";
+import { AdamW, applyLora, loraConfig } from "@hushgrad/nn";
+import { DropoutKeys, foldIn, key, markSamples } from "@hushgrad/tensor";
+import { expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { goldenPath } from "../support/goldens.ts";
+
+const LENGTH = 6;
+const ROWS = 4;
+const RECORDS = 24;
+
+const device = useDevice();
+
+it("live bytes and buffers do not grow at all over 200 private training steps", async () => {
+	const model = await fromPretrained(goldenPath("vaultgemma/capped"), { device: device(), quantization: "nf4" });
+	applyLora(model, loraConfig({ r: 2, lora_dropout: 0.1, target_modules: ["q_proj", "down_proj"] }), { device: device(), key: key(0) });
+	const parameters = model.trainableParameters();
+	const engine = PrivacyEngine.makePrivateWithEpsilon({
+		parameters,
+		optimizer: new AdamW(parameters.values(), { lr: 1e-3 }),
+		datasetSize: RECORDS,
+		expectedBatchSize: 8,
+		physicalBatchSize: ROWS,
+		targetEpsilon: 8,
+		targetDelta: 1e-3,
+		steps: 220,
+		maxGradNorm: 1,
+		noise: insecureNoiseForTests(1),
+	});
+	const ids = (record: number): number[] => Array.from({ length: LENGTH }, (_, t) => (2 + 7 * record + 3 * t) % 101);
+	const step = () =>
+		engine.step(({ indices, weights }) => {
+			const grid = (pick: (row: number[]) => number[]) =>
+				markSamples(device().fromHost(Int32Array.from([...indices].flatMap((r) => pick(ids(Math.max(r, 0))))), [ROWS, LENGTH]));
+			const targets = grid((row) => [...row.slice(1), -100]);
+			const scale = markSamples(device().fromHost(weights.map((w) => w / (LENGTH - 1)), [ROWS]));
+			const dropout = DropoutKeys.perSample(device(), [...indices].map((r) => foldIn(foldIn(key(1), engine.steps), r + 1)));
+			return model.losses(grid((row) => row), targets, scale, { dropout });
+		});
+	for (let i = 0; i < 20; i++) await step();
+	const { liveBytes, liveBuffers } = device().memory();
+	let records = 0;
+	for (let i = 0; i < 200; i++) {
+		records += (await step()).records;
+		expect(device().memory()).toMatchObject({ liveBytes, liveBuffers });
+	}
+	expect(records).toBeGreaterThan(1000);
+});
