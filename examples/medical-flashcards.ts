@@ -4,7 +4,7 @@
  * other VaultGemma, the released 1B included.
  */
 import { PrivacyEngine } from "@hushgrad/dp";
-import { fromPretrained, loadAdapter, readConfig, SentencePieceTokenizer, saveAdapter } from "@hushgrad/models";
+import { fromPretrained, loadAdapter, readGenerationConfig, SentencePieceTokenizer, saveAdapter } from "@hushgrad/models";
 import { AdamW, applyLora, cosineWithWarmup, type LoraConfig, loraConfig, loraLayers, trainableParametersLine } from "@hushgrad/nn";
 import { data, foldIn, HushgradError, key, requestDevice } from "@hushgrad/tensor";
 import { type Card, readCards, splitCards } from "./support/cards.ts";
@@ -20,8 +20,9 @@ const QUESTIONS = 3;
 async function main(options: Options): Promise<void> {
 	heading("Cards");
 	const cards = splitCards(await readCards(options.data), options.seed);
-	await readConfig(options.model);
 	const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
+	const { eosTokenIds } = await readGenerationConfig(options.model);
+	const endIds = [...eosTokenIds, tokenizer.idOf("<end_of_turn>")];
 	const train = cards.train.map((card) => encodeCard(card, { tokenizer, options }));
 	const heldOut = cards.heldOut.map((card) => encodeCard(card, { tokenizer, options }));
 	field("cards", `${train.length} to train on, ${heldOut.length} held out (${options.data})`);
@@ -39,7 +40,7 @@ async function main(options: Options): Promise<void> {
 		base_model_name_or_path: options.model,
 	});
 	applyLora(model, lora, { device, key: foldIn(seed, 0) });
-	const session: Session = { device, model, tokenizer, options };
+	const session: Session = { device, model, tokenizer, options, endIds };
 	const baseBefore = await baseHash(model);
 	field("device", device.info.description || device.info.vendor);
 	field("base", `${options.model}, linear layers in NF4 with double quantisation`);

@@ -2,7 +2,6 @@ import type { PhysicalBatch } from "@hushgrad/dp";
 import {
 	encodeExample,
 	encodePrompt,
-	endIds,
 	type Example,
 	generate,
 	type GenerateOptions,
@@ -20,6 +19,8 @@ export interface Session {
 	readonly model: VaultGemmaForCausalLM;
 	readonly tokenizer: SentencePieceTokenizer;
 	readonly options: Options;
+	/** Ids that end an answer. */
+	readonly endIds: readonly number[];
 }
 
 const promptOf = ({ instruction, input }: Card): string => (instruction === "" ? input : `${instruction}\n\n${input}`);
@@ -68,12 +69,12 @@ export async function evaluate(session: Session, examples: readonly Example[]): 
 }
 
 /** The model's answer to a card's question. */
-export async function answer({ model, tokenizer, options }: Session, card: Card, sampling: Key): Promise<string> {
+export async function answer({ model, tokenizer, options, endIds }: Session, card: Card, sampling: Key): Promise<string> {
 	const uniforms = uniformValues(sampling, options["max-new-tokens"]);
 	let drawn = 0;
 	const how: GenerateOptions = {
 		maxNewTokens: options["max-new-tokens"],
-		eosTokenIds: [...endIds(model.config.eos_token_id), tokenizer.idOf("<end_of_turn>")],
+		eosTokenIds: endIds,
 		repetitionPenalty: options["repetition-penalty"],
 		sample: options.temperature === 0 ? undefined : { uniform: () => uniforms[drawn++], temperature: options.temperature, topP: options["top-p"] },
 	};

@@ -1,4 +1,4 @@
-/** Logits processors of transformers, on one row f32 [V]. None changes its input. */
+/** Logits processors of transformers, on one row f32 [V], options rounded to f32 as there. None changes its input. */
 
 /** Index of the largest value, the first one among equals. */
 export function argmax(values: Float32Array): number {
@@ -9,14 +9,16 @@ export function argmax(values: Float32Array): number {
 
 /** Tokens already seen: s < 0 -> s p, else s / p; once for each distinct token. Keskar et al. 2019. */
 export function repetitionPenalty(logits: Float32Array, seen: Iterable<number>, penalty: number): Float32Array {
+	const p = Math.fround(penalty);
 	const out = logits.slice();
-	for (const id of new Set(seen)) out[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+	for (const id of new Set(seen)) out[id] = logits[id] < 0 ? logits[id] * p : logits[id] / p;
 	return out;
 }
 
 /** s / t. */
 export function temperature(logits: Float32Array, t: number): Float32Array {
-	return logits.map((s) => s / t);
+	const divisor = Math.fround(t);
+	return logits.map((s) => s / divisor);
 }
 
 /** Keeps the k largest and everything equal to the k-th; the rest becomes -infinity. k = 0 keeps all. */
@@ -31,13 +33,14 @@ export function topK(logits: Float32Array, k: number): Float32Array {
  * the last. Holtzman et al. 2020.
  */
 export function topP(logits: Float32Array, p: number): Float32Array {
+	const bound = Math.fround(1 - p);
 	const order = Array.from(logits.keys()).sort((a, b) => logits[a] - logits[b] || a - b);
 	const probabilities = softmaxProbabilities(logits);
 	const out = logits.slice();
 	let below = 0;
 	for (const i of order.slice(0, -1)) {
 		below = Math.fround(below + probabilities[i]);
-		if (below > Math.fround(1 - p)) break;
+		if (below > bound) break;
 		out[i] = Number.NEGATIVE_INFINITY;
 	}
 	return out;

@@ -1,4 +1,4 @@
-import { addScaled, type Device, type DropoutKeys, foldIn, type Key, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, type Device, type DropoutKeys, foldIn, type Key, mulScalar, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -38,7 +38,7 @@ export class LoRALinear extends Module {
 
 	forward(x: Tensor, randomness?: DropoutKeys): Tensor {
 		const low = this.lora_A.forward(this.lora_dropout.forward(x, randomness));
-		return addScaled(this.base_layer.call(x), this.lora_B.forward(low), this.scaling);
+		return add(this.base_layer.call(x), this.lora_B.forward(mulScalar(low, this.scaling)));
 	}
 }
 

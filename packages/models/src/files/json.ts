@@ -63,6 +63,22 @@ export class JsonFields {
 		return this.value(name) === null ? null : this.positive(name, absent);
 	}
 
+	/** One token id, several, or null. */
+	tokenIds(name: string, absent: number | null): number | readonly number[] | null {
+		const v = this.value(name) === undefined ? absent : this.value(name);
+		const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0;
+		if (v === null || isId(v)) return v;
+		if (!Array.isArray(v) || !v.every(isId)) throw this.error(name, "a token id, a list of them or null");
+		return v;
+	}
+
+	/** One token id or null. */
+	tokenId(name: string, absent: number): number | null {
+		const v = this.tokenIds(name, absent);
+		if (v !== null && typeof v !== "number") throw this.error(name, "a token id or null");
+		return v;
+	}
+
 	/** Refuses any value but the given ones (undefined stands for absent). */
 	only(name: string, allowed: readonly unknown[], reason: string): void {
 		const v = this.value(name);

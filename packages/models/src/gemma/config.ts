@@ -65,9 +65,9 @@ export function parseConfig(value: unknown, path = "config.json"): VaultGemmaCon
 		rms_norm_eps: fields.positive("rms_norm_eps", 1e-6),
 		rope_theta: ropeTheta(fields),
 		max_position_embeddings: fields.size("max_position_embeddings", 8192),
-		pad_token_id: tokenId(fields, "pad_token_id", 0),
-		bos_token_id: tokenId(fields, "bos_token_id", 2),
-		eos_token_id: eosIds(fields),
+		pad_token_id: fields.tokenId("pad_token_id", 0),
+		bos_token_id: fields.tokenId("bos_token_id", 2),
+		eos_token_id: fields.tokenIds("eos_token_id", 1),
 	};
 	checkTogether(config, fields);
 	return config;
@@ -89,20 +89,6 @@ function ropeTheta(fields: JsonFields): number {
 	rope.only("rope_type", ["default", undefined, null], "scaled rotary positions are not built");
 	fields.only("rope_scaling", [null, undefined], "scaled rotary positions are not built");
 	return rope.positive("rope_theta", 10000);
-}
-
-function tokenId(fields: JsonFields, name: string, absent: number): number | null {
-	const id = fields.value(name);
-	if (id === undefined) return absent;
-	if (id !== null && !(Number.isInteger(id) && (id as number) >= 0)) throw fields.error(name, "a token id or null");
-	return id as number | null;
-}
-
-function eosIds(fields: JsonFields): number | readonly number[] | null {
-	const ids = fields.value("eos_token_id");
-	if (!Array.isArray(ids)) return tokenId(fields, "eos_token_id", 1);
-	if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw fields.error("eos_token_id", "token ids");
-	return ids;
 }
 
 function checkTogether(config: VaultGemmaConfig, fields: JsonFields): void {

@@ -21,10 +21,12 @@ export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<Dropout
 		const keys = contiguous(inputs.keys);
 		const y = device.empty(x.shape);
 		const share = keys.rank === 2 ? x.size / keys.shape[0] : x.size;
+		const quads = Math.ceil(share / 4);
+		const samples = keys.rank === 2 ? keys.shape[0] : 1;
 		device.run(
 			"dropout",
 			() => ({
-				params: { n: "u32", share: "u32", stream: "u32", limit: "u32", scale: "f32" },
+				params: { n: "u32", quads: "u32", share: "u32", stream: "u32", limit: "u32", scale: "f32" },
 				buffers: {
 					x: { dtype: "f32", access: "read" },
 					keys: { dtype: "u32", access: "read" },
@@ -34,15 +36,17 @@ export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<Dropout
 				helpers: THREEFRY_WGSL,
 				body: `
 if (index >= p.n) { return; }
-let sample = index / p.share;
-let local = index % p.share;
-let words = threefry(vec2u(keys_at(2u * sample), keys_at(2u * sample + 1u)), vec2u(local >> 1u, p.stream));
-let keep = (select(words.x, words.y, (local & 1u) == 1u) >> 8u) >= p.limit;
-y_set(index, select(0.0, x_at(index) * p.scale, keep));`,
+let sample = index / p.quads;
+let first = 4u * (index % p.quads);
+let key = vec2u(keys_at(2u * sample), keys_at(2u * sample + 1u));
+let words = vec4u(threefry(key, vec2u(first >> 1u, p.stream)), threefry(key, vec2u((first >> 1u) + 1u, p.stream)));
+let factor = select(vec4f(0.0), vec4f(p.scale), (words >> vec4u(8u)) >= vec4u(p.limit));
+let at = sample * p.share + first;
+for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i) * factor[i]); }`,
 			}),
 			[x, keys, y],
-			[x.size, Math.max(1, share), attrs.stream, threshold(attrs.p), 1 / (1 - attrs.p)],
-			x.size,
+			[samples * quads, quads, share, attrs.stream, threshold(attrs.p), 1 / (1 - attrs.p)],
+			x.size === 0 ? 0 : samples * quads,
 		);
 		return [y];
 	},

@@ -29,14 +29,35 @@ function map(key: string, code: string, operands: Readonly<Record<string, Tensor
 	const out = device.empty(shape, result);
 	const walk = planWalk(shape, views);
 	const attrNames = Object.keys(attrs);
+	const values = attrNames.map((a) => Number(attrs[a]));
+	const attrParams = Object.fromEntries(attrNames.map((a) => [a, "f32" as const]));
+	const inFours = result === "f32" && out.size % 4 === 0 && walk.rank === 1 && walk.params.every((s) => s === 1) && views.every(isAligned);
+	if (inFours) {
+		const four = (i: number): string => `f(${names.map((n) => `${n}[${i}]`).join(", ")})`;
+		device.run(
+			`map4/${key}`,
+			() => ({
+				params: { n: "u32", ...attrParams },
+				buffers: {
+					...Object.fromEntries(names.map((n) => [`${n}_buf`, { dtype: "f32" as const, access: "read" as const, lanes: 4 as const }])),
+					out_buf: { dtype: "f32", access: "write", lanes: 4 },
+				},
+				workgroup: [64, 1, 1],
+				helpers: `fn f(${names.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${code}; }`,
+				body: `if (index >= p.n) { return; }
+${names.map((n) => `let ${n} = ${n}_buf_at4(index);`).join("\n")}
+out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
+			}),
+			[...views, out],
+			[out.size / 4, ...values],
+			out.size / 4,
+		);
+		return out;
+	}
 	device.run(
 		`map/${key}/${walk.rank}`,
 		() => ({
-			params: {
-				n: "u32",
-				...Object.fromEntries(attrNames.map((a) => [a, "f32" as const])),
-				...asParams(walkNames(walk.rank, names.length)),
-			},
+			params: { n: "u32", ...attrParams, ...asParams(walkNames(walk.rank, names.length)) },
 			buffers: {
 				...Object.fromEntries(names.map((n, i) => [`${n}_buf`, { dtype: views[i].dtype, access: "read" as const }])),
 				out_buf: { dtype: result, access: "write" },
@@ -48,11 +69,14 @@ ${names.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
 out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
 		}),
 		[...views, out],
-		[out.size, ...attrNames.map((a) => Number(attrs[a])), ...walk.params],
+		[out.size, ...values, ...walk.params],
 		out.size,
 	);
 	return out;
 }
+
+/** Whether a contiguous tensor can be read four elements at a time. */
+const isAligned = (t: Tensor): boolean => t.dtype === "f32" && t.offset % 4 === 0;
 
 /** Sums a gradient over the axes along which its operand was repeated. */
 export function sumToOperand(g: Tensor, { shape, perSample }: OperandShape): Tensor {
