@@ -37,7 +37,10 @@ async function readCorpus(tokenizer: SentencePieceTokenizer, k: Key): Promise<Co
 	const folder = join(here, "pretraining");
 	const names = (await readdir(folder)).filter((n) => n.endsWith(".txt")).sort();
 	const texts = await Promise.all(names.map((n) => readFile(join(folder, n), "utf8")));
-	const paragraphs = texts.flatMap((t) => t.split(/\n\s*\n/)).map((p) => p.trim()).filter((p) => p !== "");
+	const paragraphs = texts
+		.flatMap((t) => t.split(/\n\s*\n/))
+		.map((p) => p.trim())
+		.filter((p) => p !== "");
 	const order = [...permutation(paragraphs.length, k)].map((i) => paragraphs[i]);
 	const cut = Math.round(order.length * (1 - HELD_OUT));
 	const ids = (part: string[]) => Int32Array.from(part.flatMap((p) => [...tokenizer.encode(p), tokenizer.eosId]));
@@ -63,7 +66,13 @@ function initialise(model: VaultGemmaForCausalLM, device: Device, k: Key): void 
 	for (const [path, p] of model.namedParameters()) {
 		const out = /(o_proj|down_proj)\.weight$/.test(path);
 		if (p.shape.length === 1) zerosInit(device, p);
-		else normalInit(device, p, foldIn(k, n), (path.includes("embed") ? 1 / Math.sqrt(p.shape[1]) : 1 / Math.sqrt(p.shape[1])) / (out ? depth : 1));
+		else
+			normalInit(
+				device,
+				p,
+				foldIn(k, n),
+				(path.includes("embed") ? 1 / Math.sqrt(p.shape[1]) : 1 / Math.sqrt(p.shape[1])) / (out ? depth : 1),
+			);
 		n++;
 	}
 }
@@ -77,7 +86,9 @@ const model = new VaultGemmaForCausalLM(config);
 initialise(model, device, foldIn(seed, 1));
 const parameters = [...model.trainableParameters().values()];
 const count = parameters.reduce((n, p) => n + p.size, 0);
-console.log(`${count.toLocaleString("en-US")} parameters, ${train.length.toLocaleString("en-US")} training tokens, ${heldOut.length} held out`);
+console.log(
+	`${count.toLocaleString("en-US")} parameters, ${train.length.toLocaleString("en-US")} training tokens, ${heldOut.length} held out`,
+);
 
 const lossOf = (stream: Int32Array, starts: ArrayLike<number>) => {
 	const { ids, targets } = windows(stream, starts, tokenizer.bosId);
@@ -119,7 +130,8 @@ for (let step = 0; step < total; step++) {
 	loss.dispose();
 	if (!Number.isFinite(value)) throw new Error(`the loss is ${value} at step ${step}`);
 	smooth = step === 0 ? value : 0.95 * smooth + 0.05 * value;
-	if (step % 50 === 0) console.log(`step ${step}/${total}  loss ${smooth.toFixed(4)}  held-out ${(await evaluate()).toFixed(4)}  ${minutes()} min`);
+	if (step % 50 === 0)
+		console.log(`step ${step}/${total}  loss ${smooth.toFixed(4)}  held-out ${(await evaluate()).toFixed(4)}  ${minutes()} min`);
 	if (performance.now() - started > 1.3 * budget) break;
 }
 console.log(`final held-out loss ${(await evaluate()).toFixed(4)} after ${minutes()} min`);

@@ -12,7 +12,7 @@ import { answer, encodeCard, evaluate, type Session, trainingLosses } from "./su
 import { baseHash, logitsOf } from "./support/model.ts";
 import { helpText, type Options, readOptions } from "./support/options.ts";
 import { PlainTrainer } from "./support/plainTrainer.ts";
-import { field, heading, perplexity, ProgressLine } from "./support/report.ts";
+import { field, heading, ProgressLine, perplexity } from "./support/report.ts";
 
 const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 const QUESTIONS = 3;
@@ -72,7 +72,10 @@ async function main(options: Options): Promise<void> {
 			maxGradNorm: options["max-grad-norm"],
 		});
 		const { sampleRate, noiseMultiplier, epsilon, delta } = engine.plan;
-		field("plan", `q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}, ${options.steps} steps: ε = ${epsilon.toFixed(4)} at δ = ${delta}`);
+		field(
+			"plan",
+			`q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}, ${options.steps} steps: ε = ${epsilon.toFixed(4)} at δ = ${delta}`,
+		);
 		for (let step = 1; step <= options.steps; step++) {
 			optimizer.lr = options.lr * schedule(step);
 			const report = await engine.step((batch) => trainingLosses(session, train, batch, stepKey(step)));
@@ -106,9 +109,18 @@ async function main(options: Options): Promise<void> {
 	await loadAdapter(reloaded, options.output, device);
 	const probe = heldOut[0].ids;
 	const [ours, theirs] = [await logitsOf(model, probe), await logitsOf(reloaded, probe)];
-	const moved = await Promise.all([...loraLayers(model).values()].map(async (l) => (await data(l.lora_B.weight.value)).some((v) => v !== 0)));
+	const moved = await Promise.all(
+		[...loraLayers(model).values()].map(async (l) => (await data(l.lora_B.weight.value)).some((v) => v !== 0)),
+	);
 	field("saved", options.output);
-	field("reloaded", `base and adapter: logits ${same(ours.every((v, i) => v === theirs[i]), "bit-identical", "DIFFERENT")}`);
+	field(
+		"reloaded",
+		`base and adapter: logits ${same(
+			ours.every((v, i) => v === theirs[i]),
+			"bit-identical",
+			"DIFFERENT",
+		)}`,
+	);
 	field("LoRA B moved", `${moved.filter(Boolean).length} of ${moved.length}`);
 	field("base weights", same((await baseHash(model)) === baseBefore, `unchanged (sha256 ${baseBefore.slice(0, 16)}…)`, "CHANGED"));
 

@@ -68,7 +68,11 @@ async function examine(): Promise<Report> {
 	const findings: Finding[] = [];
 	const node = process.versions.node;
 	if (isOlder(node, NODE_NEEDED)) {
-		findings.push({ problem: `Node ${node} is too old, ${NODE_NEEDED} is needed`, fix: "install Node 20.19 or newer from https://nodejs.org", isFatal: true });
+		findings.push({
+			problem: `Node ${node} is too old, ${NODE_NEEDED} is needed`,
+			fix: "install Node 20.19 or newer from https://nodejs.org",
+			isFatal: true,
+		});
 	}
 	let adapter: Adapter | null = null;
 	try {
@@ -79,7 +83,11 @@ async function examine(): Promise<Report> {
 		findings.push({ problem: (error as Error).message.split("\n")[0], fix: "npm run driver", isFatal: true });
 	}
 	if (adapter?.isSoftware) {
-		findings.push({ problem: "the adapter runs on the CPU: right, but slow", fix: "install the Vulkan driver of your GPU", isFatal: false });
+		findings.push({
+			problem: "the adapter runs on the CPU: right, but slow",
+			fix: "install the Vulkan driver of your GPU",
+			isFatal: false,
+		});
 	}
 	const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
 	return {
@@ -94,7 +102,11 @@ async function examine(): Promise<Report> {
 }
 
 function bytes(n: number): string {
-	return n >= 2 ** 30 ? `${(n / 2 ** 30).toFixed(1)} GiB` : n >= 2 ** 20 ? `${Math.round(n / 2 ** 20)} MiB` : `${Math.round(n / 2 ** 10)} KiB`;
+	return n >= 2 ** 30
+		? `${(n / 2 ** 30).toFixed(1)} GiB`
+		: n >= 2 ** 20
+			? `${Math.round(n / 2 ** 20)} MiB`
+			: `${Math.round(n / 2 ** 10)} KiB`;
 }
 
 function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): string {
@@ -118,7 +130,8 @@ function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): 
 			row("", `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`),
 		);
 	}
-	for (const { problem, fix, isFatal } of findings) lines.push("", `${isFatal ? "Missing" : "Note"}: ${problem}`, `  ${isFatal ? "Mend it with" : "Better"}: ${fix}`);
+	for (const { problem, fix, isFatal } of findings)
+		lines.push("", `${isFatal ? "Missing" : "Note"}: ${problem}`, `  ${isFatal ? "Mend it with" : "Better"}: ${fix}`);
 	lines.push("", ok ? "Ready." : "Not ready.");
 	return lines.join("\n");
 }

@@ -20,13 +20,15 @@ export function driverPlan({ system, isRoot, hasSudo, isForbidden }, sources) {
 	const isDebian = system.id === "debian" && Number(system.version) >= 12;
 	const isUbuntu = system.id === "ubuntu" && Number(system.version) >= 24;
 	if (!isDebian && !isUbuntu) {
-		const reason = "on this system the driver has to be installed by hand: any Vulkan driver will do, Mesa's lavapipe (22.3 is too old) needs no GPU";
+		const reason =
+			"on this system the driver has to be installed by hand: any Vulkan driver will do, Mesa's lavapipe (22.3 is too old) needs no GPU";
 		return { kind: "tell", reason, commands: [] };
 	}
 	const commands = installCommands(isDebian ? BACKPORTS[Number(system.version)] : undefined, sources);
 	if (isForbidden) return { kind: "tell", reason: "HUSHGRAD_NO_DRIVER_INSTALL forbids installing it here", commands };
 	if (isRoot) return { kind: "install", reason: "installing Mesa's software driver", commands };
-	if (hasSudo) return { kind: "install", reason: "installing Mesa's software driver with sudo", commands: commands.map((c) => ["sudo", "-n", ...c]) };
+	if (hasSudo)
+		return { kind: "install", reason: "installing Mesa's software driver with sudo", commands: commands.map((c) => ["sudo", "-n", ...c]) };
 	return { kind: "tell", reason: "installing the driver needs root", commands: commands.map((c) => ["sudo", ...c]) };
 }
 

@@ -15,7 +15,8 @@ interface Import {
 
 /** Static imports and re-exports of a file, and import() of a literal. */
 export function importsOf({ path, text }: Source): Import[] {
-	const statement = /(?:^|\n)[ \t]*(import|export)\s+(type\s+)?(?:[\w*${},\s]*?\sfrom\s*)?["']([^"'\n]+)["']|\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
+	const statement =
+		/(?:^|\n)[ \t]*(import|export)\s+(type\s+)?(?:[\w*${},\s]*?\sfrom\s*)?["']([^"'\n]+)["']|\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
 	return [...text.matchAll(statement)].map((m) => ({
 		from: path,
 		line: text.slice(0, m.index + m[0].length).split("\n").length,

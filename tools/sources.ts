@@ -10,7 +10,10 @@ export interface Source {
 
 /** Every TypeScript and JavaScript source that git knows or would add. */
 export function readSources(root: string): Source[] {
-	const list = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.ts", "*.mjs"], { cwd: root, encoding: "utf8" });
+	const list = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.ts", "*.mjs"], {
+		cwd: root,
+		encoding: "utf8",
+	});
 	const paths = list.split("\n").filter((p) => p !== "" && existsSync(join(root, p)));
 	return paths.map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }

@@ -17,10 +17,17 @@ export async function readCards(path: string): Promise<Card[]> {
 	try {
 		cards = JSON.parse(text);
 	} catch (cause) {
-		throw new FormatError("cards/json", `the cards are not JSON: ${(cause as Error).message}`, { path, hint: "expected [{instruction, input, output}, …]", cause });
+		throw new FormatError("cards/json", `the cards are not JSON: ${(cause as Error).message}`, {
+			path,
+			hint: "expected [{instruction, input, output}, …]",
+			cause,
+		});
 	}
 	if (!Array.isArray(cards) || cards.length < 10) {
-		throw new FormatError("cards/list", "expected a JSON list of at least 10 cards", { path, hint: "expected [{instruction, input, output}, …]" });
+		throw new FormatError("cards/list", "expected a JSON list of at least 10 cards", {
+			path,
+			hint: "expected [{instruction, input, output}, …]",
+		});
 	}
 	cards.forEach((card, i) => {
 		for (const field of ["instruction", "input", "output"]) {
@@ -28,7 +35,10 @@ export async function readCards(path: string): Promise<Card[]> {
 			if (typeof value !== "string" || (field !== "instruction" && value.trim() === "")) {
 				throw new FormatError("cards/field", `card ${i}: ${field} is ${JSON.stringify(value) ?? "absent"}, expected text`, {
 					path,
-					hint: field === "output" ? "a card without an answer teaches nothing: write one or remove the card" : "every card has instruction, input and output",
+					hint:
+						field === "output"
+							? "a card without an answer teaches nothing: write one or remove the card"
+							: "every card has instruction, input and output",
 				});
 			}
 		}

@@ -1,10 +1,10 @@
 import type { PhysicalBatch } from "@hushgrad/dp";
 import {
+	type Example,
 	encodeExample,
 	encodePrompt,
-	type Example,
-	generate,
 	type GenerateOptions,
+	generate,
 	padBatch,
 	type SentencePieceTokenizer,
 	type VaultGemmaForCausalLM,
@@ -47,7 +47,11 @@ export function trainingLosses(session: Session, examples: readonly Example[], {
 	const records = [...indices].filter((i) => i >= 0);
 	const keyOf = (record: number): Key => foldIn(stepKey, record + 1);
 	const dropout = options.dp ? DropoutKeys.perSample(device, [...indices].map(keyOf)) : DropoutKeys.shared(device, keyOf(records[0]));
-	return lossesOf(session, records.map((i) => examples[i]), dropout);
+	return lossesOf(
+		session,
+		records.map((i) => examples[i]),
+		dropout,
+	);
 }
 
 /** Mean loss in nats over the response tokens of all examples, each token counted once. */
@@ -76,7 +80,10 @@ export async function answer({ model, tokenizer, options, endIds }: Session, car
 		maxNewTokens: options["max-new-tokens"],
 		eosTokenIds: endIds,
 		repetitionPenalty: options["repetition-penalty"],
-		sample: options.temperature === 0 ? undefined : { uniform: () => uniforms[drawn++], temperature: options.temperature, topP: options["top-p"] },
+		sample:
+			options.temperature === 0
+				? undefined
+				: { uniform: () => uniforms[drawn++], temperature: options.temperature, topP: options["top-p"] },
 	};
 	const ids: number[] = [];
 	for await (const id of generate(model, encodePrompt(tokenizer, promptOf(card)), how)) ids.push(id);

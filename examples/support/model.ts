@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { NF4Linear } from "@hushgrad/nn";
 import type { VaultGemmaForCausalLM } from "@hushgrad/models";
+import { NF4Linear } from "@hushgrad/nn";
 import { data, type Tensor } from "@hushgrad/tensor";
 
 /** SHA-256 of every frozen weight as it lies on the GPU: 4-bit codes, scales, embedding and norms. */

@@ -55,16 +55,25 @@ export function helpText(): string {
 
 /** Reads the command line; undefined when help was asked for. @throws ValueError naming the flag and what it must be. */
 export function readOptions(args: readonly string[]): Options | undefined {
-	const options = Object.fromEntries(Object.entries(FLAGS).map(([name, f]) => [name, { type: "string" as const, default: f.default as string }]));
+	const options = Object.fromEntries(
+		Object.entries(FLAGS).map(([name, f]) => [name, { type: "string" as const, default: f.default as string }]),
+	);
 	let values: Record<string, unknown>;
 	try {
-		({ values } = parseArgs({ args: [...args], options: { ...options, "no-dp": { type: "boolean" }, help: { type: "boolean" } }, strict: true }));
+		({ values } = parseArgs({
+			args: [...args],
+			options: { ...options, "no-dp": { type: "boolean" }, help: { type: "boolean" } },
+			strict: true,
+		}));
 	} catch (cause) {
 		const message = (cause as Error).message.split(". ")[0];
 		throw new ValueError("cli/flag", `${message}${nearest(args)}`, { hint: "npm run demo -- --help lists every flag", cause });
 	}
 	if (values.help === true) return undefined;
-	const read = Object.entries(FLAGS).map(([name, { kind }]) => [name, kind === "text" ? values[name] : number(name, kind, String(values[name]))]);
+	const read = Object.entries(FLAGS).map(([name, { kind }]) => [
+		name,
+		kind === "text" ? values[name] : number(name, kind, String(values[name])),
+	]);
 	return { ...Object.fromEntries(read), dp: values["no-dp"] !== true } as Options;
 }
 
@@ -72,7 +81,9 @@ function number(name: string, kind: string, text: string): number {
 	const value = text.trim() === "" ? Number.NaN : Number(text);
 	const { expected, holds } = KINDS[kind];
 	if (!holds(value)) {
-		throw new ValueError("cli/value", `--${name} is ${JSON.stringify(text)}, expected ${expected}`, { hint: "npm run demo -- --help explains each flag" });
+		throw new ValueError("cli/value", `--${name} is ${JSON.stringify(text)}, expected ${expected}`, {
+			hint: "npm run demo -- --help explains each flag",
+		});
 	}
 	return value;
 }

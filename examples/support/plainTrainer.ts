@@ -1,6 +1,6 @@
 import type { PhysicalBatch } from "@hushgrad/dp";
 import type { AdamW, Parameter } from "@hushgrad/nn";
-import { add, data, type Device, foldIn, type Key, permutation, sum, type Tensor, valueAndGrad, mulScalar } from "@hushgrad/tensor";
+import { add, type Device, data, foldIn, type Key, mulScalar, permutation, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
 
 export interface PlainTrainerOptions {
 	readonly device: Device;

@@ -11,7 +11,8 @@ describe("getNoiseMultiplier", () => {
 	])("for ε 8, δ 1e-5, q .04, %i steps is Opacus' σ or just below", (steps, opacus, rounding) => {
 		const sigma = getNoiseMultiplier({ targetEpsilon: 8, targetDelta: 1e-5, sampleRate: 0.04, steps, orders: OPACUS_ORDERS });
 		expect(sigma).toBeLessThanOrEqual(opacus + rounding);
-		const spent = (noiseMultiplier: number) => epsilon([{ sampleRate: 0.04, noiseMultiplier, steps }], { delta: 1e-5, orders: OPACUS_ORDERS });
+		const spent = (noiseMultiplier: number) =>
+			epsilon([{ sampleRate: 0.04, noiseMultiplier, steps }], { delta: 1e-5, orders: OPACUS_ORDERS });
 		expect(spent(sigma) - spent(opacus)).toBeLessThan(0.01);
 		expect(8 - spent(sigma)).toBeGreaterThanOrEqual(0);
 		expect(8 - spent(sigma)).toBeLessThan(2e-5);

@@ -1,5 +1,5 @@
 import { BoundedSum, fixedPointGrid, insecureNoiseForTests, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
-import { data, type Device, linear, markSamples, mul, mulScalar, type Slot, square, sub, sum, type Tensor } from "@hushgrad/tensor";
+import { type Device, data, linear, markSamples, mul, mulScalar, type Slot, square, sub, sum, type Tensor } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { numbers } from "../support/cases.ts";
@@ -78,10 +78,7 @@ describe("BoundedSum", () => {
 				if (samples > 3) a[2 * size] = Number.POSITIVE_INFINITY;
 				const acc = new BoundedSum(device(), [size, 3], grid);
 				device().scope<void>(() => {
-					acc.add(
-						[device().fromHost(a, [samples, size]), device().fromHost(b, [samples, 3])],
-						device().fromHost(weights, [samples]),
-					);
+					acc.add([device().fromHost(a, [samples, size]), device().fromHost(b, [samples, 3])], device().fromHost(weights, [samples]));
 				});
 				const got = await acc.read();
 				acc.dispose();

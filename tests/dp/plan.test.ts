@@ -26,7 +26,13 @@ describe("planPrivacy", () => {
 		});
 		fc.assert(
 			fc.property(plans, ({ share, datasetSize, ...rest }) => {
-				const plan = planPrivacy({ ...rest, datasetSize, expectedBatchSize: share * datasetSize, delta: 0.1 / datasetSize, maxGradNorm: 1 });
+				const plan = planPrivacy({
+					...rest,
+					datasetSize,
+					expectedBatchSize: share * datasetSize,
+					delta: 0.1 / datasetSize,
+					maxGradNorm: 1,
+				});
 				const spent = (steps: number) => epsilon([{ ...plan, steps }], { delta: plan.delta });
 				expect(plan.epsilon).toBeLessThanOrEqual(rest.targetEpsilon);
 				expect(spent(plan.steps)).toBe(plan.epsilon);

@@ -1,4 +1,13 @@
-import { DEFAULT_ORDERS, epsilon, epsilonFromRdp, OPACUS_ORDERS, type PrivacyHistory, privacySpent, RdpAccountant, rdp } from "@hushgrad/dp";
+import {
+	DEFAULT_ORDERS,
+	epsilon,
+	epsilonFromRdp,
+	OPACUS_ORDERS,
+	type PrivacyHistory,
+	privacySpent,
+	RdpAccountant,
+	rdp,
+} from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -28,11 +37,14 @@ describe("epsilon", () => {
 		expect(spent.order).toBe(order);
 	});
 
-	test.each(OPACUS)("q %d, σ %d, T %i, δ %d: the default orders are no looser, and never below PLD", (q, sigma, steps, delta, _, __, pld) => {
-		const ours = epsilon(one(q, sigma, steps), { delta });
-		expect(ours).toBeLessThanOrEqual(epsilon(one(q, sigma, steps), { delta, orders: OPACUS_ORDERS }));
-		expect(ours).toBeGreaterThan(pld);
-	});
+	test.each(OPACUS)(
+		"q %d, σ %d, T %i, δ %d: the default orders are no looser, and never below PLD",
+		(q, sigma, steps, delta, _, __, pld) => {
+			const ours = epsilon(one(q, sigma, steps), { delta });
+			expect(ours).toBeLessThanOrEqual(epsilon(one(q, sigma, steps), { delta, orders: OPACUS_ORDERS }));
+			expect(ours).toBeGreaterThan(pld);
+		},
+	);
 
 	test("is that of the accountants' own tests", () => {
 		// opacus/tests/accountants_test.py; printed with 12 digits

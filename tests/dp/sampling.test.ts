@@ -80,8 +80,10 @@ describe("poissonBatch", () => {
 
 	test("refuses impossible options and home-made randomness", () => {
 		const source = insecureNoiseForTests(1);
-		for (const datasetSize of [0, -1, 1.5, 2 ** 31]) expect(() => poissonBatch({ datasetSize, sampleRate: 0.1 }, source)).toThrow(ValueError);
-		for (const sampleRate of [-0.1, 1.1, Number.NaN]) expect(() => poissonBatch({ datasetSize: 9, sampleRate }, source)).toThrow(ValueError);
+		for (const datasetSize of [0, -1, 1.5, 2 ** 31])
+			expect(() => poissonBatch({ datasetSize, sampleRate: 0.1 }, source)).toThrow(ValueError);
+		for (const sampleRate of [-0.1, 1.1, Number.NaN])
+			expect(() => poissonBatch({ datasetSize: 9, sampleRate }, source)).toThrow(ValueError);
 		const forged = { secure: true, uniform53: () => 0.5, fillNormals: () => {} };
 		// @ts-expect-error a noise source is an opaque type
 		expect(() => poissonBatch({ datasetSize: 9, sampleRate: 0.1 }, forged)).toThrow(PrivacyError);
@@ -104,7 +106,10 @@ describe("splitVirtual", () => {
 	test("keeps every record once, in order, whatever the size", () => {
 		fc.assert(
 			fc.property(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 1, max: 64 }), (n, size) => {
-				const parts = splitVirtual(Int32Array.from({ length: n }, (_, i) => 2 * i), size);
+				const parts = splitVirtual(
+					Int32Array.from({ length: n }, (_, i) => 2 * i),
+					size,
+				);
 				expect(parts.every(({ indices, weights }) => indices.length === size && weights.length === size)).toBe(true);
 				const kept = parts.flatMap(({ indices, weights }) => [...indices].filter((_, row) => weights[row] === 1));
 				expect(kept).toEqual(Array.from({ length: n }, (_, i) => 2 * i));

@@ -48,7 +48,12 @@ describe("adapters of peft", () => {
 		const weights = Float32Array.from(expected.targets, (row) => 1 / row.filter((t) => t !== -100).length);
 		const trainable = model.trainableParameters();
 		const { value, grads } = perSampleValueAndGrad(
-			() => model.losses(markSamples(upload(expected.ids)), markSamples(upload(expected.targets)), markSamples(device().fromHost(weights, [rows]))),
+			() =>
+				model.losses(
+					markSamples(upload(expected.ids)),
+					markSamples(upload(expected.targets)),
+					markSamples(device().fromHost(weights, [rows])),
+				),
 			[...trainable.values()],
 			rows,
 		);

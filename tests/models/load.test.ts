@@ -25,7 +25,12 @@ async function copy(): Promise<string> {
 
 async function readTensors(directory: string): Promise<Map<string, TensorData>> {
 	const bytes = new Uint8Array(await readFile(join(directory, "model.safetensors")));
-	const reader = await SafetensorsReader.open({ path: "x", size: bytes.length, read: async (a, b) => bytes.slice(a, b), close: async () => {} });
+	const reader = await SafetensorsReader.open({
+		path: "x",
+		size: bytes.length,
+		read: async (a, b) => bytes.slice(a, b),
+		close: async () => {},
+	});
 	const tensors = new Map<string, TensorData>();
 	for (const name of reader.names()) tensors.set(name, { ...reader.info(name), data: await reader.read(name) });
 	return tensors;
@@ -61,17 +66,36 @@ describe("a directory that cannot be loaded gives one typed error and leaves not
 		["layer types for another depth", "config/field", (d) => editConfig(d, { layer_types: ["full_attention"] })],
 		["a soft-cap of 0", "config/field", (d) => editConfig(d, { attn_logit_softcapping: 0 })],
 		["no weights", "file/missing", (d) => rm(join(d, "model.safetensors"))],
-		["weights cut short", "safetensors/length", async (d) => {
-			const path = join(d, "model.safetensors");
-			await writeFile(path, (await readFile(path)).subarray(0, -100));
-		}],
+		[
+			"weights cut short",
+			"safetensors/length",
+			async (d) => {
+				const path = join(d, "model.safetensors");
+				await writeFile(path, (await readFile(path)).subarray(0, -100));
+			},
+		],
 		["empty weights", "safetensors/short", (d) => writeFile(join(d, "model.safetensors"), "")],
 		["a tensor missing", "checkpoint/missing-tensor", (d) => editTensors(d, (t) => t.delete(Q))],
 		["a tensor too many", "checkpoint/extra-tensor", (d) => editTensors(d, (t) => t.set("model.layers.9.x", t.get(Q) as TensorData))],
-		["a tensor turned on its side", "checkpoint/shape", (d) => editTensors(d, (t) => t.set("model.layers.0.mlp.up_proj.weight", { ...(t.get("model.layers.0.mlp.up_proj.weight") as TensorData), shape: [32, 64] }))],
+		[
+			"a tensor turned on its side",
+			"checkpoint/shape",
+			(d) =>
+				editTensors(d, (t) =>
+					t.set("model.layers.0.mlp.up_proj.weight", { ...(t.get("model.layers.0.mlp.up_proj.weight") as TensorData), shape: [32, 64] }),
+				),
+		],
 		["a tensor of integers", "checkpoint/dtype", (d) => editTensors(d, (t) => t.set(Q, { ...(t.get(Q) as TensorData), dtype: "I32" }))],
-		["a deeper config than the weights", "checkpoint/missing-tensor", (d) => editConfig(d, { num_hidden_layers: 3, layer_types: new Array(3).fill("full_attention") })],
-		["weights with NaN", "checkpoint/not-finite", (d) => editTensors(d, (t) => t.set(Q, { dtype: "F32", shape: [32, 32], data: new Float32Array(1024).fill(Number.NaN) }))],
+		[
+			"a deeper config than the weights",
+			"checkpoint/missing-tensor",
+			(d) => editConfig(d, { num_hidden_layers: 3, layer_types: new Array(3).fill("full_attention") }),
+		],
+		[
+			"weights with NaN",
+			"checkpoint/not-finite",
+			(d) => editTensors(d, (t) => t.set(Q, { dtype: "F32", shape: [32, 32], data: new Float32Array(1024).fill(Number.NaN) })),
+		],
 	])("%s", async (_, code, damage) => {
 		const directory = await copy();
 		await damage(directory);

@@ -1,6 +1,18 @@
 import { fromPretrained, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, loraConfig, type Parameter } from "@hushgrad/nn";
-import { DropoutKeys, data, type Device, foldIn, key, markSamples, normal, perSampleValueAndGrad, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
+import {
+	type Device,
+	DropoutKeys,
+	data,
+	foldIn,
+	key,
+	markSamples,
+	normal,
+	perSampleValueAndGrad,
+	sum,
+	type Tensor,
+	valueAndGrad,
+} from "@hushgrad/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -31,7 +43,13 @@ async function adaptedModel(device: Device): Promise<{ model: VaultGemmaForCausa
 const maskKey = (r: Record | undefined) => foldIn(key(7), r?.id ?? 0);
 
 /** Losses [rows]; `mark` is markSamples, or the identity for a gradient that is not per sample. */
-function lossesOf(device: Device, model: VaultGemmaForCausalLM, rows: readonly (Record | undefined)[], dropout: DropoutKeys, mark: (t: Tensor) => Tensor): Tensor {
+function lossesOf(
+	device: Device,
+	model: VaultGemmaForCausalLM,
+	rows: readonly (Record | undefined)[],
+	dropout: DropoutKeys,
+	mark: (t: Tensor) => Tensor,
+): Tensor {
 	const ids = new Int32Array(rows.length * LENGTH);
 	const targets = new Int32Array(rows.length * LENGTH).fill(-100);
 	const weights = new Float32Array(rows.length);
@@ -102,7 +120,10 @@ describe("per-sample gradients of LoRA over an NF4 base", () => {
 				names.forEach((name, i) => {
 					const [a, b] = [row(alone[i], 0, ROWS), row(among[i], slot, ROWS)];
 					expect(Buffer.compare(bytes(a), bytes(b)), name).toBe(0);
-					expect(a.some((v) => v !== 0), name).toBe(true);
+					expect(
+						a.some((v) => v !== 0),
+						name,
+					).toBe(true);
 				});
 				rows.forEach((r, b) => {
 					if (r === undefined) among.forEach((g) => expect(row(g, b, ROWS).every((v) => v === 0)).toBe(true));

@@ -32,7 +32,8 @@ describe.each(["plain", "capped", "bf16"])("VaultGemma against transformers: %s"
 		const tensors = await goldenTensors(`vaultgemma/${name}/expected.safetensors`);
 		const model = await load();
 		const weights = expected.targets.map((row) => 1 / row.filter((t) => t !== -100).length);
-		const losses = () => model.losses(upload(expected.ids), upload(expected.targets), device().fromHost(Float32Array.from(weights), [weights.length]));
+		const losses = () =>
+			model.losses(upload(expected.ids), upload(expected.targets), device().fromHost(Float32Array.from(weights), [weights.length]));
 		const each = device().scope<Tensor>(losses);
 		expect(relativeError(await data(each), tensors.get("losses") as Float32Array)).toBeLessThan(TOLERANCE);
 

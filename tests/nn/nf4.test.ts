@@ -103,7 +103,12 @@ describe("NF4", () => {
 describe("NF4Linear", () => {
 	const device = useDevice();
 
-	it.each([[8, 16], [24, 64], [96, 384], [300, 64]])("dequantises on the GPU bit-equal to the host: [%i, %i]", async (n, k) => {
+	it.each([
+		[8, 16],
+		[24, 64],
+		[96, 384],
+		[300, 64],
+	])("dequantises on the GPU bit-equal to the host: [%i, %i]", async (n, k) => {
 		const state = quantizeNF4(normalValues(key(n), n * k), [n, k]);
 		const layer = new NF4Linear(k, n);
 		layer.load(device(), state);
@@ -114,7 +119,9 @@ describe("NF4Linear", () => {
 
 	it("refuses a weight of another shape", () => {
 		const layer = new NF4Linear(64, 8);
-		expect(() => layer.load(device(), quantizeNF4(new Float32Array(64 * 8), [64, 8]))).toThrow(expect.objectContaining({ code: "nf4/state" }));
+		expect(() => layer.load(device(), quantizeNF4(new Float32Array(64 * 8), [64, 8]))).toThrow(
+			expect.objectContaining({ code: "nf4/state" }),
+		);
 		expect(() => layer.weight).toThrow(expect.objectContaining({ code: "nf4/empty" }));
 	});
 });

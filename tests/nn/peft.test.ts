@@ -1,4 +1,15 @@
-import { adapterKey, applyLora, Linear, loraConfig, loraLayers, matchesTarget, Module, parseLoraConfig, serializeLoraConfig, trainableParametersLine } from "@hushgrad/nn";
+import {
+	adapterKey,
+	applyLora,
+	Linear,
+	loraConfig,
+	loraLayers,
+	Module,
+	matchesTarget,
+	parseLoraConfig,
+	serializeLoraConfig,
+	trainableParametersLine,
+} from "@hushgrad/nn";
 import { data, key } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -44,7 +55,19 @@ describe("adapter_config.json", () => {
 	it("warns of unknown fields and refuses features it does not have", () => {
 		const text = (extra: object) => JSON.stringify({ ...JSON.parse(serializeLoraConfig(config)), ...extra });
 		expect(parseLoraConfig(text({ brand_new: 3, also_new: null }), "p").warnings).toEqual(["p: unknown field brand_new = 3 was left out"]);
-		for (const bad of [{ use_dora: true }, { rank_pattern: { q: 3 } }, { bias: "all" }, { modules_to_save: ["head"] }, { peft_type: "IA3" }, { r: 0 }, { r: 1.5 }, { lora_alpha: "16" }, { lora_dropout: 1 }, { target_modules: [] }, { target_modules: null }]) {
+		for (const bad of [
+			{ use_dora: true },
+			{ rank_pattern: { q: 3 } },
+			{ bias: "all" },
+			{ modules_to_save: ["head"] },
+			{ peft_type: "IA3" },
+			{ r: 0 },
+			{ r: 1.5 },
+			{ lora_alpha: "16" },
+			{ lora_dropout: 1 },
+			{ target_modules: [] },
+			{ target_modules: null },
+		]) {
 			expect(() => parseLoraConfig(text(bad), "p")).toThrow(expect.objectContaining({ code: "adapter/config" }));
 		}
 		expect(() => parseLoraConfig("{", "p")).toThrow(expect.objectContaining({ code: "adapter/config" }));
@@ -88,7 +111,9 @@ describe("applyLora", () => {
 	});
 
 	it("refuses a target that matches nothing, and rank 0", () => {
-		expect(() => applyLora(new Net(), { ...config, target_modules: ["k_proj"] })).toThrow(expect.objectContaining({ code: "lora/targets" }));
+		expect(() => applyLora(new Net(), { ...config, target_modules: ["k_proj"] })).toThrow(
+			expect.objectContaining({ code: "lora/targets" }),
+		);
 		expect(() => applyLora(new Net(), { ...config, r: 0 })).toThrow(expect.objectContaining({ code: "lora/rank" }));
 	});
 });

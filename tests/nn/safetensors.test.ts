@@ -40,7 +40,11 @@ describe("safetensors reader", () => {
 		["broken JSON", "json", file('{"t": ')],
 		["a JSON list", "json", file("[]")],
 		["JSON null", "json", file("null")],
-		["a key twice", "duplicate", file('{"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0074":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8)],
+		[
+			"a key twice",
+			"duplicate",
+			file('{"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0074":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8),
+		],
 		["a field twice", "duplicate", file('{"t":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8)],
 		["an unknown type", "dtype", file(info({ dtype: "F31" }), 8)],
 		["a type from Object's prototype", "dtype", file(info({ dtype: "toString" }), 8)],
@@ -52,7 +56,11 @@ describe("safetensors reader", () => {
 		["fewer bytes than the shape takes", "size", file(info({ shape: [3] }), 8)],
 		["a size beyond 2^64", "size", file(info({ shape: [2 ** 40, 2 ** 40] }), 8)],
 		["a gap at the start", "gap", file(info({ data_offsets: [4, 12] }), 12)],
-		["an overlap", "gap", file('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}', 6)],
+		[
+			"an overlap",
+			"gap",
+			file('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}', 6),
+		],
 		["a truncated file", "length", file(info({}), 7)],
 		["trailing bytes", "length", file(info({}), 9)],
 		["metadata that are numbers", "metadata", file('{"__metadata__": {"a": 1}}')],
@@ -61,7 +69,8 @@ describe("safetensors reader", () => {
 	});
 
 	it("takes rank 0, empty dimensions, white space around the header and any order of tensors", async () => {
-		const header = ' {"b":{"dtype":"F32","shape":[],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"e":{"dtype":"F16","shape":[0,3],"data_offsets":[8,8]}}  ';
+		const header =
+			' {"b":{"dtype":"F32","shape":[],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"e":{"dtype":"F16","shape":[0,3],"data_offsets":[8,8]}}  ';
 		const reader = await SafetensorsReader.open(source(file(header, 8)));
 		expect(reader.names().sort()).toEqual(["a", "b", "e"]);
 		expect(reader.info("e").shape).toEqual([0, 3]);
@@ -69,7 +78,10 @@ describe("safetensors reader", () => {
 	});
 
 	it("survives any damage of one byte or any truncation with a FormatError or a valid file", async () => {
-		const good = write({ a: { dtype: "F32", shape: [3], data: Float32Array.of(1, 2, 3) }, b: { dtype: "BF16", shape: [2, 2], data: new Float32Array(4) } });
+		const good = write({
+			a: { dtype: "F32", shape: [3], data: Float32Array.of(1, 2, 3) },
+			b: { dtype: "BF16", shape: [2, 2], data: new Float32Array(4) },
+		});
 		const open = async (bytes: Uint8Array) => {
 			try {
 				return await SafetensorsReader.open(source(bytes));
@@ -166,9 +178,21 @@ describe("16-bit floats", () => {
 		};
 		for (const p of [1, 2, 3, 0x1ff, 0x200, 0x3ff, 0x400, 0x401, 0x3c00, 0x3c01, 0x7bfe]) {
 			const middle = (value(p) + value(p + 1)) / 2;
-			if (Number.isFinite(middle)) for (const x of [middle, Math.fround(middle * (1 + 2 ** -22)), Math.fround(middle * (1 - 2 ** -22)), -middle]) check(x);
+			if (Number.isFinite(middle))
+				for (const x of [middle, Math.fround(middle * (1 + 2 ** -22)), Math.fround(middle * (1 - 2 ** -22)), -middle]) check(x);
 		}
-		fc.assert(fc.property(fc.float({ noNaN: true, noDefaultInfinity: true, min: dtype === "F16" ? -65000 : -Math.fround(3e38), max: dtype === "F16" ? 65000 : Math.fround(3e38) }), (x) => check(Math.fround(x))), { numRuns: 1000 });
+		fc.assert(
+			fc.property(
+				fc.float({
+					noNaN: true,
+					noDefaultInfinity: true,
+					min: dtype === "F16" ? -65000 : -Math.fround(3e38),
+					max: dtype === "F16" ? 65000 : Math.fround(3e38),
+				}),
+				(x) => check(Math.fround(x)),
+			),
+			{ numRuns: 1000 },
+		);
 	});
 
 	it("the largest values overflow to infinity, NaN stays NaN", () => {

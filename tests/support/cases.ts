@@ -1,4 +1,4 @@
-import { type Device, type DType, markSamples, type NdArray, permute, type Primitive, type Tensor, threefry } from "@hushgrad/tensor";
+import { type Device, type DType, markSamples, type NdArray, type Primitive, permute, type Tensor, threefry } from "@hushgrad/tensor";
 import fc from "fast-check";
 
 /** One random call of a primitive: operand values on the host, as f32 or integers. */

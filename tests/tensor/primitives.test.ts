@@ -10,11 +10,9 @@ const RUNS = Number(process.env.HUSHGRAD_PROPERTY_RUNS ?? 20);
 const device = useDevice();
 
 /** Every primitive the packages export; a new one is tested without being named here. */
-const primitives: Primitive[] = [
-	...Object.values(tensor),
-	...Object.values(nn),
-	...Object.values(tensor.elementwise),
-].filter((v): v is Primitive => v instanceof Primitive);
+const primitives: Primitive[] = [...Object.values(tensor), ...Object.values(nn), ...Object.values(tensor.elementwise)].filter(
+	(v): v is Primitive => v instanceof Primitive,
+);
 
 const operandsOf = (p: Primitive, c: Case): Tensor[] =>
 	p.signature.inputs.map((o) => upload(device(), c.inputs[o.name], dtypeOf(p, o.name), c.reversed));
@@ -77,7 +75,16 @@ describe.each(primitives.map((p) => [p.spec.name, p] as const))("%s", (_, p) => 
 					const slots: Slot[] = operands.map((value) => ({ value }));
 					const chosen = slots.filter((_, i) => names.includes(p.signature.inputs[i].name));
 					const w = device().fromHost([...weights], y.shape);
-					const run = () => sum(mul(p.apply(slots.map((s) => s.value), c.attrs)[0], w));
+					const run = () =>
+						sum(
+							mul(
+								p.apply(
+									slots.map((s) => s.value),
+									c.attrs,
+								)[0],
+								w,
+							),
+						);
 					return { grads: [...valueAndGrad(run, chosen).grads] };
 				});
 				const next = numbers(c.seed, 99);

@@ -34,9 +34,22 @@ it("live bytes and buffers do not grow at all over 200 private training steps", 
 			const grid = (pick: (row: number[]) => number[]) =>
 				markSamples(device().fromHost(Int32Array.from([...indices].flatMap((r) => pick(ids(Math.max(r, 0))))), [ROWS, LENGTH]));
 			const targets = grid((row) => [...row.slice(1), -100]);
-			const scale = markSamples(device().fromHost(weights.map((w) => w / (LENGTH - 1)), [ROWS]));
-			const dropout = DropoutKeys.perSample(device(), [...indices].map((r) => foldIn(foldIn(key(1), engine.steps), r + 1)));
-			return model.losses(grid((row) => row), targets, scale, { dropout });
+			const scale = markSamples(
+				device().fromHost(
+					weights.map((w) => w / (LENGTH - 1)),
+					[ROWS],
+				),
+			);
+			const dropout = DropoutKeys.perSample(
+				device(),
+				[...indices].map((r) => foldIn(foldIn(key(1), engine.steps), r + 1)),
+			);
+			return model.losses(
+				grid((row) => row),
+				targets,
+				scale,
+				{ dropout },
+			);
 		});
 	for (let i = 0; i < 20; i++) await step();
 	const { liveBytes, liveBuffers } = device().memory();

@@ -1,4 +1,4 @@
-import { contiguous, data, type Device, type Tensor } from "@hushgrad/tensor";
+import { contiguous, type Device, data, type Tensor } from "@hushgrad/tensor";
 import type { FixedPointGrid } from "./noise.ts";
 
 /** Coordinates one invocation squares; the parts are then added in a fixed order. */

@@ -1,4 +1,4 @@
-import { data, type Device, PrivacyError, perSampleValueAndGrad, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Device, data, PrivacyError, perSampleValueAndGrad, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
 import { RdpAccountant } from "./accountant/rdp.ts";
 import { BoundedSum } from "./clip.ts";
 import { addNoise, drawNoise, type FixedPointGrid, fixedPointGrid } from "./noise.ts";

@@ -2,10 +2,10 @@ export { type CalibrationOptions, getNoiseMultiplier } from "./accountant/calibr
 export { appendEvent, type PrivacyEvent, type PrivacyHistory } from "./accountant/events.ts";
 export * from "./accountant/rdp.ts";
 export { logMoment } from "./accountant/sampledGaussian.ts";
+export * from "./clip.ts";
+export * from "./engine.ts";
 export * from "./noise.ts";
 export * from "./plan.ts";
 export * from "./report.ts";
 export * from "./sampling.ts";
 export { insecureNoiseForTests, type NoiseSource, secureNoise } from "./secureRandom.ts";
-export * from "./clip.ts";
-export * from "./engine.ts";

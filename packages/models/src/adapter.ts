@@ -13,7 +13,7 @@ import {
 	type TensorData,
 	toFloat32,
 } from "@hushgrad/nn";
-import { data, type Device, FormatError } from "@hushgrad/tensor";
+import { type Device, data, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
 import type { VaultGemmaForCausalLM } from "./gemma/model.ts";

@@ -1,4 +1,4 @@
-import { data, type Device, slice, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Device, data, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import type { VaultGemmaForCausalLM } from "./gemma/model.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP } from "./logits.ts";
 
@@ -24,7 +24,11 @@ export interface SamplingOptions {
 const DEFAULT_TOP_K = 50;
 
 /** The next token from one row of logits, processed in transformers' order: penalty, temperature, top-k, top-p. */
-export function nextToken(logits: Float32Array, seen: readonly number[], { repetitionPenalty: penalty = 1, sample }: GenerateOptions): number {
+export function nextToken(
+	logits: Float32Array,
+	seen: readonly number[],
+	{ repetitionPenalty: penalty = 1, sample }: GenerateOptions,
+): number {
 	const penalised = penalty === 1 ? logits : repetitionPenalty(logits, seen, penalty);
 	if (sample === undefined) return argmax(penalised);
 	let scores = temperature(penalised, sample.temperature ?? 1);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { encodeSafetensors, fromFloat32, NF4Linear, quantizeNF4, replaceLinears, type TensorData, toFloat32 } from "@hushgrad/nn";
-import { data, type Device, FormatError } from "@hushgrad/tensor";
+import { type Device, data, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
 import { readConfig } from "./gemma/config.ts";
@@ -87,16 +87,17 @@ async function loadParameters(directory: string, model: VaultGemmaForCausalLM, c
 	const floats = async (name: string) => {
 		const values = toFloat32(await checkpoint.read(name), checkpoint.info(name).dtype);
 		if (!values.every(Number.isFinite)) {
-			throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, { path: directory, hint: "the checkpoint is damaged: download it again" });
+			throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, {
+				path: directory,
+				hint: "the checkpoint is damaged: download it again",
+			});
 		}
 		return values;
 	};
 	for (const [path, p] of model.namedParameters()) {
 		const keepsBf16 = p === model.model.embed_tokens.weight && checkpoint.info(path).dtype === "BF16";
 		p.assign(
-			keepsBf16
-				? device.fromHost(fromFloat32(await floats(path), "BF16"), p.shape, "bf16")
-				: device.fromHost(await floats(path), p.shape),
+			keepsBf16 ? device.fromHost(fromFloat32(await floats(path), "BF16"), p.shape, "bf16") : device.fromHost(await floats(path), p.shape),
 		);
 	}
 	for (const [path, m] of model.namedModules()) {
@@ -106,7 +107,11 @@ async function loadParameters(directory: string, model: VaultGemmaForCausalLM, c
 }
 
 /** Writes model.safetensors beside the directory's config.json. The write is atomic. */
-export async function saveModel(model: VaultGemmaForCausalLM, directory: string, { dtype }: { readonly dtype: "F32" | "BF16" }): Promise<void> {
+export async function saveModel(
+	model: VaultGemmaForCausalLM,
+	directory: string,
+	{ dtype }: { readonly dtype: "F32" | "BF16" },
+): Promise<void> {
 	const tensors = new Map<string, TensorData>();
 	for (const [path, p] of model.namedParameters()) {
 		tensors.set(path, { dtype, shape: p.shape, data: (await data(p.value)) as Float32Array });

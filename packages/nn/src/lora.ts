@@ -69,7 +69,11 @@ export function replaceLinears(model: Module, make: (path: string, layer: BaseLi
  * @returns the adapted layers by path.
  * @throws ValueError when no layer matches.
  */
-export function applyLora(model: Module, config: LoraConfig, init?: { readonly device: Device; readonly key: Key }): Map<string, LoRALinear> {
+export function applyLora(
+	model: Module,
+	config: LoraConfig,
+	init?: { readonly device: Device; readonly key: Key },
+): Map<string, LoRALinear> {
 	model.freeze();
 	const adapted = new Map<string, LoRALinear>();
 	replaceLinears(model, (path, layer) => {
@@ -91,4 +95,3 @@ export function applyLora(model: Module, config: LoraConfig, init?: { readonly d
 export function loraLayers(model: Module): Map<string, LoRALinear> {
 	return new Map([...model.namedModules()].filter((e): e is [string, LoRALinear] => e[1] instanceof LoRALinear));
 }
-

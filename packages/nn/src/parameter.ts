@@ -1,4 +1,4 @@
-import { ShapeError, type Shape, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Shape, ShapeError, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
 
 export interface ParameterOptions {
 	/** Whether training changes it. */

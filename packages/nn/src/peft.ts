@@ -112,7 +112,8 @@ export function parseLoraConfig(text: string, path: string): { readonly config: 
 	}
 	if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("adapter_config.json is not a JSON object");
 	const fields = json as Record<string, unknown>;
-	if (fields.peft_type !== "LORA") return fail(`peft_type is ${JSON.stringify(fields.peft_type)}, expected "LORA"`, "only LoRA adapters can be loaded");
+	if (fields.peft_type !== "LORA")
+		return fail(`peft_type is ${JSON.stringify(fields.peft_type)}, expected "LORA"`, "only LoRA adapters can be loaded");
 	for (const [name, neutral] of Object.entries(NEUTRAL)) {
 		const value = fields[name];
 		if (!isEmpty(value) && JSON.stringify(value) !== JSON.stringify(neutral)) {
@@ -131,7 +132,16 @@ export function parseLoraConfig(text: string, path: string): { readonly config: 
 	if (!isList && typeof target_modules !== "string") {
 		return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
 	}
-	const known = new Set([...Object.keys(NEUTRAL), ...INERT, "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "base_model_name_or_path"]);
+	const known = new Set([
+		...Object.keys(NEUTRAL),
+		...INERT,
+		"r",
+		"lora_alpha",
+		"lora_dropout",
+		"target_modules",
+		"use_rslora",
+		"base_model_name_or_path",
+	]);
 	const warnings = Object.keys(fields)
 		.filter((name) => !known.has(name) && !isEmpty(fields[name]))
 		.map((name) => `${path}: unknown field ${name} = ${JSON.stringify(fields[name])} was left out`);

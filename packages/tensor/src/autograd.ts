@@ -1,6 +1,6 @@
 import { PrivacyError, ShapeError, ValueError } from "./errors.ts";
-import { add } from "./ops/elementwise.ts";
 import { full } from "./ops/create.ts";
+import { add } from "./ops/elementwise.ts";
 import { showShape } from "./shape.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";

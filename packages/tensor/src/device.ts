@@ -94,11 +94,9 @@ export class Device {
 		const array = Array.isArray(data) ? toHostArray(data, type) : (data as HostArray | Uint8Array);
 		const bytes = sizeOf(shape) * bytesPerElement[type];
 		if (array.byteLength !== bytes) {
-			throw new ShapeError(
-				"tensor/host-size",
-				`tensor: ${showShape(shape)} of ${type} needs ${bytes} bytes, got ${array.byteLength}`,
-				{ op: "tensor" },
-			);
+			throw new ShapeError("tensor/host-size", `tensor: ${showShape(shape)} of ${type} needs ${bytes} bytes, got ${array.byteLength}`, {
+				op: "tensor",
+			});
 		}
 		const out = this.empty(shape, type);
 		if (bytes === 0) return out;

@@ -1,9 +1,9 @@
-import type { TapeNode } from "./tape.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
 import { contiguousStrides, isContiguous, type Shape, showShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
+import type { TapeNode } from "./tape.ts";
 
 export interface View {
 	readonly shape: Shape;

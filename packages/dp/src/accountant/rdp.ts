@@ -5,10 +5,7 @@ import { logMoment } from "./sampledGaussian.ts";
 const range = (length: number, at: (k: number) => number): number[] => Array.from({ length }, (_, k) => at(k));
 
 /** The orders that Opacus uses: 1.1, 1.2 … 10.9 and 12 … 63. For comparison with it; 11 is missing there. */
-export const OPACUS_ORDERS: readonly number[] = Object.freeze([
-	...range(99, (k) => 1 + (k + 1) / 10),
-	...range(52, (k) => 12 + k),
-]);
+export const OPACUS_ORDERS: readonly number[] = Object.freeze([...range(99, (k) => 1 + (k + 1) / 10), ...range(52, (k) => 12 + k)]);
 
 /** Opacus' orders, and 11, orders close to 1 (little noise) and up to 2²⁰ (much noise). */
 export const DEFAULT_ORDERS: readonly number[] = Object.freeze([

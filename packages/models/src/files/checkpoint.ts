@@ -50,7 +50,11 @@ async function openFile(path: string): Promise<SafetensorsReader> {
 
 /** Opens model.safetensors, or the shards that its index names; `file` names another single file. @throws FormatError */
 export async function openCheckpoint(directory: string, file?: string): Promise<Checkpoint> {
-	const exists = (name: string) => stat(join(directory, name)).then(() => true, () => false);
+	const exists = (name: string) =>
+		stat(join(directory, name)).then(
+			() => true,
+			() => false,
+		);
 	if (file !== undefined || (await exists(SINGLE)) || !(await exists(INDEX))) return openFile(join(directory, file ?? SINGLE));
 	return openShards(directory);
 }
@@ -83,7 +87,10 @@ function checkShards(path: string, shardOf: ReadonlyMap<string, string>, shards:
 	for (const [shard, reader] of shards) {
 		for (const name of reader.names()) {
 			if (shardOf.get(name) !== shard) {
-				throw new FormatError("checkpoint/index", `${shard} holds ${name}, which the index does not place there`, { path, hint: "download every shard again" });
+				throw new FormatError("checkpoint/index", `${shard} holds ${name}, which the index does not place there`, {
+					path,
+					hint: "download every shard again",
+				});
 			}
 		}
 	}

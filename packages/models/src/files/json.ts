@@ -14,11 +14,16 @@ export async function readJson(directory: string, name: string): Promise<{ reado
 			cause,
 		});
 	});
-	if (bytes.length > MAX_BYTES) throw new FormatError("file/size", `${name} has ${bytes.length} bytes, expected at most ${MAX_BYTES}`, { path });
+	if (bytes.length > MAX_BYTES)
+		throw new FormatError("file/size", `${name} has ${bytes.length} bytes, expected at most ${MAX_BYTES}`, { path });
 	try {
 		return { value: JSON.parse(bytes.toString("utf8")), path };
 	} catch (cause) {
-		throw new FormatError("file/json", `${name} is not JSON: ${(cause as Error).message}`, { path, hint: "the file is damaged: save or download it again", cause });
+		throw new FormatError("file/json", `${name} is not JSON: ${(cause as Error).message}`, {
+			path,
+			hint: "the file is damaged: save or download it again",
+			cause,
+		});
 	}
 }
 
@@ -83,10 +88,17 @@ export class JsonFields {
 	only(name: string, allowed: readonly unknown[], reason: string): void {
 		const v = this.value(name);
 		if (allowed.includes(v)) return;
-		throw new FormatError("config/unsupported", `${name} is ${JSON.stringify(v) ?? "absent"}, expected ${allowed.filter((a) => a !== undefined).map((a) => JSON.stringify(a)).join(" or ")}`, {
-			path: this.path,
-			hint: reason,
-		});
+		throw new FormatError(
+			"config/unsupported",
+			`${name} is ${JSON.stringify(v) ?? "absent"}, expected ${allowed
+				.filter((a) => a !== undefined)
+				.map((a) => JSON.stringify(a))
+				.join(" or ")}`,
+			{
+				path: this.path,
+				hint: reason,
+			},
+		);
 	}
 }
 

@@ -1,4 +1,4 @@
-import { jsonFields, type JsonFields, readJson } from "../files/json.ts";
+import { type JsonFields, jsonFields, readJson } from "../files/json.ts";
 
 export type LayerType = "full_attention" | "sliding_attention";
 
@@ -74,7 +74,8 @@ export function parseConfig(value: unknown, path = "config.json"): VaultGemmaCon
 }
 
 function layerTypes(fields: JsonFields, layers: number): readonly LayerType[] {
-	const types = fields.value("layer_types") ?? Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? "sliding_attention" : "full_attention"));
+	const types =
+		fields.value("layer_types") ?? Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? "sliding_attention" : "full_attention"));
 	const isKnown = (t: unknown): t is LayerType => t === "full_attention" || t === "sliding_attention";
 	if (!Array.isArray(types) || types.length !== layers || !types.every(isKnown)) {
 		throw fields.error("layer_types", `one of "full_attention" and "sliding_attention" for each of ${layers} layers`);

@@ -1,15 +1,5 @@
 import { Embedding, Module, ModuleList, RMSNorm } from "@hushgrad/nn";
-import {
-	type DropoutKeys,
-	linear,
-	linearCrossEntropy,
-	mul,
-	mulScalar,
-	softcap,
-	sum,
-	type Tensor,
-	ValueError,
-} from "@hushgrad/tensor";
+import { type DropoutKeys, linear, linearCrossEntropy, mul, mulScalar, softcap, sum, type Tensor, ValueError } from "@hushgrad/tensor";
 import { VaultGemmaDecoderLayer } from "./block.ts";
 import { KVCache } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
@@ -42,11 +32,9 @@ export class VaultGemmaModel extends Module {
 		const start = cache?.length ?? 0;
 		const length = ids.shape[1];
 		if (start + length > max_position_embeddings) {
-			throw new ValueError(
-				"model/positions",
-				`${start + length} tokens exceed max_position_embeddings of ${max_position_embeddings}`,
-				{ hint: "shorten the prompt or the number of new tokens" },
-			);
+			throw new ValueError("model/positions", `${start + length} tokens exceed max_position_embeddings of ${max_position_embeddings}`, {
+				hint: "shorten the prompt or the number of new tokens",
+			});
 		}
 		this.#rotary ??= new RotaryTables(ids.device, max_position_embeddings, head_dim, rope_theta);
 		const pass = { rotary: this.#rotary.rows(start, length), dropout, cache };

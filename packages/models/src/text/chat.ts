@@ -32,7 +32,12 @@ export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
 /** Renders a conversation with a chat template. @throws ValueError when the template refuses the conversation. */
 export function renderChat(
 	messages: readonly ChatMessage[],
-	{ bosToken, eosToken, template = GEMMA_CHAT_TEMPLATE, addGenerationPrompt = false }: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
+	{
+		bosToken,
+		eosToken,
+		template = GEMMA_CHAT_TEMPLATE,
+		addGenerationPrompt = false,
+	}: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
 ): string {
 	if (messages.length === 0) throw new ValueError("chat/empty", "the conversation has no message");
 	try {

@@ -27,7 +27,11 @@ export function encodePrompt(tokenizer: SentencePieceTokenizer, prompt: string):
  * and response are encoded apart, so that no token straddles the border.
  * @throws ValueError for an empty response, and for a text of more than `maxLength` tokens: it is not cut.
  */
-export function encodeExample(tokenizer: SentencePieceTokenizer, { prompt, response }: PromptResponse, { maxLength }: { readonly maxLength: number }): Example {
+export function encodeExample(
+	tokenizer: SentencePieceTokenizer,
+	{ prompt, response }: PromptResponse,
+	{ maxLength }: { readonly maxLength: number },
+): Example {
 	if (response.trim() === "") {
 		throw new ValueError("sft/no-answer", `no response to ${quote(prompt)}`, { hint: "write one or remove the example" });
 	}

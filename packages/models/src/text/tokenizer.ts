@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { FormatError, ValueError } from "@hushgrad/tensor";
 import { SentencePieceProcessor } from "sentencepiece-js";
 import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
-import { parseModel, PieceType, type SentencePieceModel } from "./sentencepieceModel.ts";
+import { PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
 
 /** Pieces that structure a conversation; what a user types must never become one of them. */
 const TURN_MARKERS = ["<start_of_turn>", "<end_of_turn>"];

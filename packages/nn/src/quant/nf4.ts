@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
-import { NESTED_BLOCK, quantizeScales, type QuantizedScales } from "./doubleQuant.ts";
+import { NESTED_BLOCK, type QuantizedScales, quantizeScales } from "./doubleQuant.ts";
 
 /** The 16 values of 4-bit NormalFloat (Dettmers et al. 2023), f32; canonical constants, not to be recomputed. */
 export const NF4_CODE = Float32Array.of(
@@ -69,7 +69,9 @@ export function quantizeBlocks(weights: Float32Array): { readonly packed: Uint8A
 		const end = Math.min(begin + NF4_BLOCK, n);
 		const max = largest(weights, begin, end);
 		if (!Number.isFinite(max)) {
-			throw new ValueError("nf4/not-finite", `NF4: weights ${begin} to ${end - 1} hold NaN or infinity`, { hint: "the checkpoint is damaged" });
+			throw new ValueError("nf4/not-finite", `NF4: weights ${begin} to ${end - 1} hold NaN or infinity`, {
+				hint: "the checkpoint is damaged",
+			});
 		}
 		const isFull = end - begin === NF4_BLOCK;
 		const inverse = Math.fround(1 / Math.max(max, TINY));

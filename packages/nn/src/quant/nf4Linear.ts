@@ -1,6 +1,6 @@
 import {
-	definePrimitive,
 	type Device,
+	definePrimitive,
 	gemm,
 	type NdArray,
 	type Primitive,
@@ -12,9 +12,6 @@ import {
 import { Module } from "../module.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
 import { NF4_BLOCK, NF4_CODE, type QuantState } from "./nf4.ts";
-
-
-
 
 /** A 4-bit weight [out, in] on the device, as bitsandbytes lays it out. */
 export interface NF4Weight {
@@ -85,7 +82,7 @@ export function dequantize(weight: NF4Weight, { n, k, offset }: NF4Attrs): Tenso
 					y: { dtype: "f32", access: "write", lanes: 4 },
 				},
 				workgroup: [64, 1, 1],
-				helpers: `const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => `${c}`.includes(".") ? `${c}` : `${c}.0`).join(", ")});`,
+				helpers: `const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});`,
 				body: `
 if (index >= p.words) { return; }
 let word = q_at(index);

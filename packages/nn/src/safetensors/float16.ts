@@ -11,8 +11,8 @@ export function toBfloat16(values: Float32Array): Uint16Array {
 	const out = new Uint16Array(values.length);
 	for (let i = 0; i < bits.length; i++) {
 		const b = bits[i];
-		const isNaN = (b & 0x7fffffff) > 0x7f800000;
-		out[i] = isNaN ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16;
+		const nan = (b & 0x7fffffff) > 0x7f800000;
+		out[i] = nan ? (b >>> 16) | 0x40 : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16;
 	}
 	return out;
 }

@@ -77,7 +77,11 @@ function parseInfo(name: string, entry: unknown, path: string): TensorInfo {
 	const [begin, end] = offsets as [number, number];
 	const expected = shape.reduce((n, d) => n * BigInt(d), BigInt(bytesPer(dtype)));
 	if (expected !== BigInt(end - begin)) {
-		throw corrupt("size", `tensor ${name}, ${dtype} [${shape.join(", ")}], takes ${expected} bytes, its data_offsets hold ${end - begin}`, path);
+		throw corrupt(
+			"size",
+			`tensor ${name}, ${dtype} [${shape.join(", ")}], takes ${expected} bytes, its data_offsets hold ${end - begin}`,
+			path,
+		);
 	}
 	return { dtype, shape, begin, end };
 }

@@ -48,10 +48,7 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
 export function kernelSource(spec: KernelSpec): string {
 	const names = Object.keys(spec.buffers);
 	const fields = [...Object.entries(spec.params), ...names.map((n) => [`${n}_base`, "u32"] as const)];
-	const lines = [
-		`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`,
-		"@group(0) @binding(0) var<uniform> p: Params;",
-	];
+	const lines = [`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`, "@group(0) @binding(0) var<uniform> p: Params;"];
 	names.forEach((name, i) => {
 		const buffer = spec.buffers[name];
 		const { type, code } = accessors(name, buffer);

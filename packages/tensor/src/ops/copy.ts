@@ -34,7 +34,11 @@ export function contiguous(x: Tensor): Tensor {
 			hint: "bf16 is storage only; cast it to f32 first",
 		});
 	}
-	return linearOp(x, (v) => materialize(v, v.dtype), (dy) => dy);
+	return linearOp(
+		x,
+		(v) => materialize(v, v.dtype),
+		(dy) => dy,
+	);
 }
 
 /** Converts the element type (f32 to integers truncates, as WGSL does; bf16 is widened exactly). */
@@ -47,5 +51,9 @@ export function cast(x: Tensor, dtype: DType): Tensor {
 	if (!differentiable || dtype !== "f32") {
 		return x.device.scope(() => materialize(x, dtype)).alias({ perSample: x.perSample });
 	}
-	return linearOp(x, (v) => materialize(v, dtype), (dy) => dy);
+	return linearOp(
+		x,
+		(v) => materialize(v, dtype),
+		(dy) => dy,
+	);
 }

@@ -1,5 +1,5 @@
 import { align, repeatedAxes } from "../align.ts";
-import { type Attrs, definePrimitive, type Domain, type GradRule, type NdArray, type OperandShape, type Primitive } from "../primitive.ts";
+import { type Attrs, type Domain, definePrimitive, type GradRule, type NdArray, type OperandShape, type Primitive } from "../primitive.ts";
 import { broadcastShapes, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sum } from "./expand.ts";

@@ -140,4 +140,3 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 		x.perSample && lead === 0,
 	);
 }
-

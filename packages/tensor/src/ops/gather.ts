@@ -32,9 +32,7 @@ function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
 	for (let first = 0; first < V; first += step) {
 		const count = Math.min(step, V - first);
 		const shard =
-			step === V
-				? table
-				: table.alias({ shape: [count, D], strides: table.strides, offset: table.offset + first * sv, perSample: false });
+			step === V ? table : table.alias({ shape: [count, D], strides: table.strides, offset: table.offset + first * sv, perSample: false });
 		device.run(
 			`gather/${table.dtype}`,
 			() => ({

@@ -39,7 +39,10 @@ function loadB(mode: BMode, steps: readonly number[]): string[] {
 	}
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
 	const gather = (s: number, h: number, value: (c: number) => string) =>
-		`let b${s}_${h} = vec4f(${columns.slice(h * 4, h * 4 + 4).map(value).join(", ")});`;
+		`let b${s}_${h} = vec4f(${columns
+			.slice(h * 4, h * 4 + 4)
+			.map(value)
+			.join(", ")});`;
 	if (mode === "k") {
 		return [
 			...columns.map((c) => `let q${c} = b_at4((bc${c} + k) >> 2u);`),
@@ -50,9 +53,7 @@ function loadB(mode: BMode, steps: readonly number[]): string[] {
 }
 
 function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
-	const products = steps.flatMap((s) =>
-		ROWS.flatMap((i) => HALVES.map((h) => `acc${i}_${h} += ${aValue(a, i, s)} * b${s}_${h};`)),
-	);
+	const products = steps.flatMap((s) => ROWS.flatMap((i) => HALVES.map((h) => `acc${i}_${h} += ${aValue(a, i, s)} * b${s}_${h};`)));
 	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
 }
 

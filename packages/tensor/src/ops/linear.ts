@@ -1,9 +1,9 @@
 import { definePrimitive, type NdArray } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { expand } from "./expand.ts";
 import { gemm } from "./gemm.ts";
 import { referenceProduct } from "./matmul.ts";
-import { expand } from "./expand.ts";
 import { reshape, transpose, unsqueeze } from "./view.ts";
 
 /** w[B?, N, K] as [..., N, K] over the leading axes of x, without its last. */

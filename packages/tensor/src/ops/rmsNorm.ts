@@ -85,8 +85,7 @@ for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_
 	grad: {
 		x: {
 			saves: ["x", "w", "r"],
-			rule: ({ x, w, r, dy }, { offset }) =>
-				dy.device.scope(() => backwardX(x, w, r, dy, offset)).alias({ perSample: dy.perSample }),
+			rule: ({ x, w, r, dy }, { offset }) => dy.device.scope(() => backwardX(x, w, r, dy, offset)).alias({ perSample: dy.perSample }),
 		},
 		w: { saves: ["x", "r"], rule: ({ x, r, dy }, _, operand) => sumToOperand(mul(dy, mul(x, r)), operand) },
 	},

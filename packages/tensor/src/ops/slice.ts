@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "../errors.ts";
-import { normalizeAxis, sameShape, type Shape, showShape } from "../shape.ts";
+import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { asParams, planWalk, walkCode, walkNames } from "./strided.ts";
 import { linearOp } from "./traced.ts";

@@ -100,8 +100,7 @@ for (var s = 0u; s < p.S; s++) {
 	grad: {
 		x: {
 			saves: ({ softcap }) => (softcap > 0 ? ["x", "y"] : ["y"]),
-			rule: ({ x, y, dy }, attrs) =>
-				dy.device.scope(() => backward(x, y, dy, attrs)).alias({ perSample: dy.perSample }),
+			rule: ({ x, y, dy }, attrs) => dy.device.scope(() => backward(x, y, dy, attrs)).alias({ perSample: dy.perSample }),
 		},
 	},
 	reference: ({ x }, { scale, softcap, causal, window, offset }) => {
@@ -121,7 +120,11 @@ for (var s = 0u; s < p.S; s++) {
 	},
 	test: {
 		sizes: { T: [1, 3, 7], S: [7, 8] },
-		variants: [{ causal: true, scale: 0.5 }, { causal: true, window: 3, softcap: 2 }, { causal: true, offset: 0, softcap: 1.5, scale: 0.7 }],
+		variants: [
+			{ causal: true, scale: 0.5 },
+			{ causal: true, window: 3, softcap: 2 },
+			{ causal: true, offset: 0, softcap: 1.5, scale: 0.7 },
+		],
 	},
 });
 

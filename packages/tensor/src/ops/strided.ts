@@ -42,5 +42,4 @@ export function walkCode(rank: number, operands: number, index = "index"): strin
 }
 
 /** The names as parameters of a kernel. */
-export const asParams = (names: readonly string[]): Record<string, "u32"> =>
-	Object.fromEntries(names.map((n) => [n, "u32" as const]));
+export const asParams = (names: readonly string[]): Record<string, "u32"> => Object.fromEntries(names.map((n) => [n, "u32" as const]));

@@ -57,7 +57,8 @@ export function transpose(x: Tensor, a = -1, b = -2): Tensor {
 /** Removes an axis of size 1. */
 export function squeeze(x: Tensor, axis: number): Tensor {
 	const at = normalizeAxis("squeeze", axis, x.rank);
-	if (x.shape[at] !== 1) throw new ShapeError("shape/squeeze", `squeeze: axis ${axis} of ${showShape(x.shape)} is not 1`, { op: "squeeze" });
+	if (x.shape[at] !== 1)
+		throw new ShapeError("shape/squeeze", `squeeze: axis ${axis} of ${showShape(x.shape)} is not 1`, { op: "squeeze" });
 	return insertOrRemove(x, x.shape.toSpliced(at, 1), x.strides.toSpliced(at, 1), x.perSample && at !== 0);
 }
 
@@ -69,11 +70,21 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
 
 function insertOrRemove(x: Tensor, shape: number[], strides: number[], perSample: boolean): Tensor {
 	const from = x.shape;
-	return linearOp(x, (v) => v.alias({ shape, strides }), (dy) => reshape(dy, from), perSample);
+	return linearOp(
+		x,
+		(v) => v.alias({ shape, strides }),
+		(dy) => reshape(dy, from),
+		perSample,
+	);
 }
 
 /** Declares axis 0 the sample axis: from here on no operation may mix its entries. */
 export function markSamples(x: Tensor): Tensor {
 	if (x.rank === 0) throw new ShapeError("shape/samples", "markSamples: a scalar has no sample axis", { op: "markSamples" });
-	return linearOp(x, (v) => v.alias({}), (dy) => dy.alias(), true);
+	return linearOp(
+		x,
+		(v) => v.alias({}),
+		(dy) => dy.alias(),
+		true,
+	);
 }
