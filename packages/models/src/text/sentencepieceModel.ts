@@ -42,13 +42,14 @@ export function parseModel(bytes: Uint8Array, path: string): SentencePieceModel 
 
 function readModel(bytes: Uint8Array): SentencePieceModel {
 	const pieces: Piece[] = [];
-	let trainer = new Uint8Array();
-	let normalizer = new Uint8Array();
+	let trainer: Uint8Array | undefined;
+	let normalizer: Uint8Array | undefined;
 	for (const { field, bytes: value } of new ProtoReader(bytes).fields()) {
 		if (field === 1) pieces.push(readPiece(value()));
 		else if (field === 2) trainer = value();
 		else if (field === 3) normalizer = value();
 	}
+	if (trainer === undefined || normalizer === undefined) throw new RangeError("the file ends before its settings");
 	// Defaults of the proto, then what the file says.
 	const ids = { 40: 0, 41: 1, 42: 2, 43: -1 } as Record<number, number>;
 	for (const { field, int } of new ProtoReader(trainer).fields()) if (field in ids) ids[field] = int();
