@@ -95,7 +95,7 @@ const lossOf = (stream: Int32Array, starts: ArrayLike<number>) => {
 	const rows = starts.length;
 	const t = (v: Int32Array) => device.fromHost(v, [rows, LENGTH]);
 	const weights = device.fromHost(new Float32Array(rows).fill(1 / LENGTH), [rows]);
-	return mean(model.losses(t(ids), t(targets), weights));
+	return mean(model.losses(t(ids), { targets: t(targets), weights }));
 };
 
 async function evaluate(): Promise<number> {

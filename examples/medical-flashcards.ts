@@ -3,7 +3,7 @@
  * privacy to a target epsilon. `npm run demo` runs it on the small model of this repository; `--model DIR` on any
  * other VaultGemma, the released 1B included.
  */
-import { PrivacyEngine } from "@hushgrad/dp";
+import { PrivacyEngine, planPrivacy } from "@hushgrad/dp";
 import { fromPretrained, loadAdapter, readGenerationConfig, SentencePieceTokenizer, saveAdapter } from "@hushgrad/models";
 import { AdamW, applyLora, cosineWithWarmup, type LoraConfig, loraConfig, loraLayers, trainableParametersLine } from "@hushgrad/nn";
 import { data, foldIn, HushgradError, key, requestDevice } from "@hushgrad/tensor";
@@ -26,6 +26,21 @@ async function main(options: Options): Promise<void> {
 	const train = cards.train.map((card) => encodeCard(card, { tokenizer, options }));
 	const heldOut = cards.heldOut.map((card) => encodeCard(card, { tokenizer, options }));
 	field("cards", `${train.length} to train on, ${heldOut.length} held out (${options.data})`);
+
+	const goal = {
+		datasetSize: train.length,
+		expectedBatchSize: options.batch,
+		targetEpsilon: options.epsilon,
+		steps: options.steps,
+		maxGradNorm: options["max-grad-norm"],
+	};
+	if (options.dp) {
+		const { sampleRate, noiseMultiplier, epsilon, delta } = planPrivacy({ ...goal, delta: options.delta });
+		field(
+			"privacy",
+			`ε = ${epsilon.toFixed(4)} at δ = ${delta} after ${options.steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`,
+		);
+	}
 
 	heading("Model");
 	const seed = key(options.seed);
@@ -61,21 +76,12 @@ async function main(options: Options): Promise<void> {
 	let engine: PrivacyEngine | undefined;
 	if (options.dp) {
 		engine = PrivacyEngine.makePrivateWithEpsilon({
+			...goal,
 			parameters,
 			optimizer,
-			datasetSize: train.length,
-			expectedBatchSize: options.batch,
 			physicalBatchSize: options["physical-batch"],
-			targetEpsilon: options.epsilon,
 			targetDelta: options.delta,
-			steps: options.steps,
-			maxGradNorm: options["max-grad-norm"],
 		});
-		const { sampleRate, noiseMultiplier, epsilon, delta } = engine.plan;
-		field(
-			"plan",
-			`q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}, ${options.steps} steps: ε = ${epsilon.toFixed(4)} at δ = ${delta}`,
-		);
 		for (let step = 1; step <= options.steps; step++) {
 			optimizer.lr = options.lr * schedule(step);
 			const report = await engine.step((batch) => trainingLosses(session, train, batch, stepKey(step)));

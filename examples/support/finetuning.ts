@@ -5,6 +5,7 @@ import {
 	encodePrompt,
 	type GenerateOptions,
 	generate,
+	learnedTokens,
 	padBatch,
 	type SentencePieceTokenizer,
 	type VaultGemmaForCausalLM,
@@ -34,11 +35,15 @@ export function encodeCard(card: Card, { tokenizer, options }: Pick<Session, "to
 export function lossesOf({ device, model, tokenizer, options }: Session, examples: readonly Example[], dropout?: DropoutKeys): Tensor {
 	const rows = options["physical-batch"];
 	const length = options["max-length"];
-	const { ids, targets, weights } = padBatch(examples, { rows, length, padId: tokenizer.padId });
+	const { ids, positions, targets, weights, learned } = padBatch(examples, { rows, length, padId: tokenizer.padId });
 	// Marked data may only be differentiated sample by sample: the engine needs that, plain training must not claim it.
 	const place = (t: Tensor): Tensor => (options.dp ? markSamples(t) : t);
-	const upload = (values: Int32Array): Tensor => place(device.fromHost(values, [rows, length]));
-	return model.losses(upload(ids), upload(targets), place(device.fromHost(weights, [rows])), { dropout });
+	const upload = (values: Int32Array | Float32Array, shape: readonly number[]): Tensor => place(device.fromHost(values, shape));
+	return model.losses(
+		upload(ids, [rows, length]),
+		{ targets: upload(targets, [rows, learned]), positions: upload(positions, [rows, learned]), weights: upload(weights, [rows]) },
+		{ dropout },
+	);
 }
 
 /** The loss of a training step. In private training a dropout mask belongs to a record, not to a place in the batch. */
@@ -65,8 +70,8 @@ export async function evaluate(session: Session, examples: readonly Example[]): 
 		const values = await data(losses);
 		losses.dispose();
 		part.forEach((example, i) => {
-			total += values[i] * example.learned;
-			tokens += example.learned;
+			total += values[i] * learnedTokens(example);
+			tokens += learnedTokens(example);
 		});
 	}
 	return total / tokens;

@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 			strict: true,
 		}));
 	} catch (cause) {
-		const message = (cause as Error).message.split(". ")[0];
+		const message = (cause as Error).message.split(/\.\s/)[0];
 		throw new ValueError("cli/flag", `${message}${nearest(args)}`, { hint: "npm run demo -- --help lists every flag", cause });
 	}
 	if (values.help === true) return undefined;

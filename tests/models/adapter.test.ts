@@ -49,11 +49,10 @@ describe("adapters of peft", () => {
 		const trainable = model.trainableParameters();
 		const { value, grads } = perSampleValueAndGrad(
 			() =>
-				model.losses(
-					markSamples(upload(expected.ids)),
-					markSamples(upload(expected.targets)),
-					markSamples(device().fromHost(weights, [rows])),
-				),
+				model.losses(markSamples(upload(expected.ids)), {
+					targets: markSamples(upload(expected.targets)),
+					weights: markSamples(device().fromHost(weights, [rows])),
+				}),
 			[...trainable.values()],
 			rows,
 		);

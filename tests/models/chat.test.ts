@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { encodeChat, encodeExample, encodePrompt, padBatch, renderChat, SentencePieceTokenizer } from "@hushgrad/models";
+import { encodeChat, encodeExample, encodePrompt, learnedTokens, padBatch, renderChat, SentencePieceTokenizer } from "@hushgrad/models";
 import { IGNORE_INDEX } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -66,13 +66,11 @@ describe("training examples", () => {
 		fc.assert(
 			fc.property(words, words, (prompt, response) => {
 				fc.pre(response.trim() !== "");
-				const { ids, targets, learned } = encodeExample(tokenizer, { prompt, response }, { maxLength: 500 });
+				const { ids, start: begin } = encodeExample(tokenizer, { prompt, response }, { maxLength: 500 });
 				const start = encodePrompt(tokenizer, prompt).length;
 				const answer = [...tokenizer.encode(response.trim()), tokenizer.idOf("<end_of_turn>"), tokenizer.eosId];
 				expect([...ids.slice(start)]).toEqual(answer);
-				targets.forEach((t, i) => expect(t).toBe(i >= start - 1 && i < ids.length - 1 ? ids[i + 1] : IGNORE_INDEX));
-				expect(learned).toBe(answer.length);
-				expect([...targets].filter((t) => t !== IGNORE_INDEX).at(-1)).toBe(tokenizer.eosId);
+				expect(begin).toBe(start);
 			}),
 			{ numRuns: 200 },
 		);
@@ -89,11 +87,19 @@ describe("training examples", () => {
 	it("are padded on the right with <pad>, which is not <eos> and never learned", () => {
 		expect(tokenizer.padId).not.toBe(tokenizer.eosId);
 		const example = encodeExample(tokenizer, { prompt: "A", response: "B" }, { maxLength: 40 });
-		const n = example.ids.length;
-		const { ids, targets, weights } = padBatch([example], { rows: 2, length: n + 3, padId: tokenizer.padId });
-		expect([...ids]).toEqual([...example.ids, 0, 0, 0, ...new Array(n + 3).fill(0)]);
-		expect([...targets]).toEqual([...example.targets, -100, -100, -100, ...new Array(n + 3).fill(-100)]);
-		expect([...weights]).toEqual([Math.fround(1 / example.learned), 0]);
+		const longer = encodeExample(tokenizer, { prompt: "A", response: "B C D E F" }, { maxLength: 40 });
+		const [n, m, p, q] = [example.ids.length, longer.ids.length, learnedTokens(example), learnedTokens(longer)];
+		const { ids, positions, targets, weights, learned } = padBatch([example, longer], { rows: 3, length: m, padId: tokenizer.padId });
+		const zeros = (count: number, value = 0) => new Array<number>(count).fill(value);
+		expect(learned).toBe(q);
+		expect([...ids]).toEqual([...example.ids, ...zeros(m - n), ...longer.ids, ...zeros(m)]);
+		expect([...targets]).toEqual([...example.ids.slice(-p), ...zeros(q - p, -100), ...longer.ids.slice(-q), ...zeros(q, -100)]);
+		// A learned token stands right after the position that predicts it.
+		for (const row of [0, 1]) {
+			for (let i = row * q; i < (row + 1) * q; i++)
+				if (targets[i] !== IGNORE_INDEX) expect(ids[row * m + positions[i] + 1]).toBe(targets[i]);
+		}
+		expect([...weights]).toEqual([Math.fround(1 / p), Math.fround(1 / q), 0]);
 		expect(() => padBatch([example, example], { rows: 1, length: n, padId: 0 })).toThrow(expect.objectContaining({ code: "sft/batch" }));
 		expect(() => padBatch([example], { rows: 1, length: n - 1, padId: 0 })).toThrow(expect.objectContaining({ code: "sft/batch" }));
 	});

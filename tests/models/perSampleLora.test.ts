@@ -50,17 +50,29 @@ function lossesOf(
 	dropout: DropoutKeys,
 	mark: (t: Tensor) => Tensor,
 ): Tensor {
+	const learned = Math.max(1, ...rows.map((r) => (r === undefined ? 0 : r.ids.length - r.prompt)));
 	const ids = new Int32Array(rows.length * LENGTH);
-	const targets = new Int32Array(rows.length * LENGTH).fill(-100);
+	const positions = new Int32Array(rows.length * learned);
+	const targets = new Int32Array(rows.length * learned).fill(-100);
 	const weights = new Float32Array(rows.length);
 	rows.forEach((record, b) => {
 		if (record === undefined) return;
+		const answer = record.ids.slice(record.prompt);
 		ids.set(record.ids, b * LENGTH);
-		for (let t = record.prompt; t < record.ids.length; t++) targets[b * LENGTH + t - 1] = record.ids[t];
-		weights[b] = 1 / (record.ids.length - record.prompt);
+		positions.set(
+			answer.map((_, i) => record.prompt - 1 + i),
+			b * learned,
+		);
+		targets.set(answer, b * learned);
+		weights[b] = 1 / answer.length;
 	});
-	const grid = (v: Int32Array) => mark(device.fromHost(v, [rows.length, LENGTH]));
-	return model.losses(grid(ids), grid(targets), mark(device.fromHost(weights, [rows.length])), { dropout });
+	const upload = (v: Int32Array | Float32Array, shape: readonly number[]) => mark(device.fromHost(v, shape));
+	const B = rows.length;
+	return model.losses(
+		upload(ids, [B, LENGTH]),
+		{ targets: upload(targets, [B, learned]), positions: upload(positions, [B, learned]), weights: upload(weights, [B]) },
+		{ dropout },
+	);
 }
 
 describe("per-sample gradients of LoRA over an NF4 base", () => {

@@ -33,7 +33,10 @@ describe.each(["plain", "capped", "bf16"])("VaultGemma against transformers: %s"
 		const model = await load();
 		const weights = expected.targets.map((row) => 1 / row.filter((t) => t !== -100).length);
 		const losses = () =>
-			model.losses(upload(expected.ids), upload(expected.targets), device().fromHost(Float32Array.from(weights), [weights.length]));
+			model.losses(upload(expected.ids), {
+				targets: upload(expected.targets),
+				weights: device().fromHost(Float32Array.from(weights), [3]),
+			});
 		const each = device().scope<Tensor>(losses);
 		expect(relativeError(await data(each), tensors.get("losses") as Float32Array)).toBeLessThan(TOLERANCE);
 

@@ -46,8 +46,7 @@ it("live bytes and buffers do not grow at all over 200 private training steps", 
 			);
 			return model.losses(
 				grid((row) => row),
-				targets,
-				scale,
+				{ targets, weights: scale },
 				{ dropout },
 			);
 		});

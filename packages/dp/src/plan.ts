@@ -45,7 +45,7 @@ export function planPrivacy(options: PlanOptions): PrivacyPlan {
 	}
 	if (delta * datasetSize >= 1) {
 		throw new PrivacyError("privacy/delta", `delta must be below 1/N = 1/${datasetSize}, got ${delta}`, {
-			hint: `a usual choice is 1/(10·N) or less, here ${1 / (10 * datasetSize)}`,
+			hint: `a usual choice is 1/(10·N) or less, here ${(1 / (10 * datasetSize)).toPrecision(2)}`,
 		});
 	}
 	const sampleRate = expectedBatchSize / datasetSize;

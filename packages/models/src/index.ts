@@ -1,7 +1,7 @@
 export * from "./adapter.ts";
 export { KVCache } from "./gemma/cache.ts";
 export * from "./gemma/config.ts";
-export { type ForwardOptions, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
+export { type ForwardOptions, type Targets, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
 export * from "./generate.ts";
 export * from "./generationConfig.ts";
 export * from "./load.ts";

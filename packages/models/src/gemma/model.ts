@@ -1,5 +1,16 @@
 import { Embedding, Module, ModuleList, RMSNorm } from "@hushgrad/nn";
-import { type DropoutKeys, linear, linearCrossEntropy, mul, mulScalar, softcap, sum, type Tensor, ValueError } from "@hushgrad/tensor";
+import {
+	type DropoutKeys,
+	linear,
+	linearCrossEntropy,
+	mul,
+	mulScalar,
+	softcap,
+	sum,
+	type Tensor,
+	takeRows,
+	ValueError,
+} from "@hushgrad/tensor";
 import { VaultGemmaDecoderLayer } from "./block.ts";
 import { KVCache } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
@@ -8,6 +19,16 @@ import { RotaryTables } from "./rotary.ts";
 export interface ForwardOptions {
 	readonly dropout?: DropoutKeys;
 	readonly cache?: KVCache;
+}
+
+/** What a batch is to learn. */
+export interface Targets {
+	/** The token after each position, or after each of `positions`; -100 where nothing is learned: i32 [B, P]. */
+	readonly targets: Tensor;
+	/** 1 / max(number of targets, 1), and 0 for padding rows: f32 [B]. */
+	readonly weights: Tensor;
+	/** The positions that have targets: i32 [B, P]. All T when left out; naming them saves the head's work on prompts. */
+	readonly positions?: Tensor;
 }
 
 /** Embedding, decoder layers and final norm. */
@@ -75,15 +96,15 @@ export class VaultGemmaForCausalLM extends Module {
 	}
 
 	/**
-	 * One loss for each sequence: the mean cross-entropy over its own targets.
-	 * ids [B, T]; targets i32 [B, T], the token after each position or -100; weights [B], 1 / max(number of targets, 1),
-	 * and 0 for padding rows. Result [B] in nats. Logits are never held in full.
+	 * One loss for each sequence: the mean cross-entropy over its own targets. Logits are never held in full.
+	 * ids [B, T]. Result [B] in nats.
 	 */
-	losses(ids: Tensor, targets: Tensor, weights: Tensor, options: ForwardOptions = {}): Tensor {
+	losses(ids: Tensor, { targets, weights, positions }: Targets, options: ForwardOptions = {}): Tensor {
 		return ids.device.scope<Tensor>(() => {
 			const hidden = this.model.call(ids, options);
+			const learned = positions === undefined ? hidden : takeRows(hidden, positions);
 			const cap = this.config.final_logit_softcapping ?? 0;
-			const each = linearCrossEntropy(hidden, this.model.embed_tokens.weight.value, targets, { softcap: cap });
+			const each = linearCrossEntropy(learned, this.model.embed_tokens.weight.value, targets, { softcap: cap });
 			return mul(sum(each, [1]), weights);
 		});
 	}

@@ -11,10 +11,13 @@ export interface PromptResponse {
 /** One training text. */
 export interface Example {
 	readonly ids: Int32Array;
-	/** The id after each position where it is to be learned, -100 elsewhere: on the prompt and at the end. */
-	readonly targets: Int32Array;
-	/** Number of learned positions. */
-	readonly learned: number;
+	/** Where the answer begins; everything from there on is learned, nothing before it. */
+	readonly start: number;
+}
+
+/** Number of tokens that an example teaches. */
+export function learnedTokens({ ids, start }: Example): number {
+	return ids.length - start;
 }
 
 /** The prompt as one user turn, up to the opening of the model's turn. */
@@ -43,10 +46,7 @@ export function encodeExample(
 			hint: "raise the maximum length or shorten the example",
 		});
 	}
-	const ids = Int32Array.from([...before, ...answer]);
-	const targets = new Int32Array(length).fill(IGNORE_INDEX);
-	targets.set(answer, before.length - 1);
-	return { ids, targets, learned: answer.length };
+	return { ids: Int32Array.from([...before, ...answer]), start: before.length };
 }
 
 export interface PadOptions {
@@ -57,12 +57,18 @@ export interface PadOptions {
 	readonly padId: number;
 }
 
-/** Examples side by side, row-major [rows, length], filled up on the right. */
+/** Examples side by side, row-major, filled up on the right. P is the largest number of learned tokens of a row. */
 export interface PaddedBatch {
+	/** [rows, length] */
 	readonly ids: Int32Array;
+	/** [rows, P]: the positions before each learned token, whose logits predict it; 0 for padding. */
+	readonly positions: Int32Array;
+	/** [rows, P]: the learned tokens; -100 for padding. */
 	readonly targets: Int32Array;
-	/** 1 / learned positions of each row, 0 for padding rows: turns a row's sum into its mean. */
+	/** 1 / learned tokens of each row, 0 for padding rows: turns a row's sum into its mean. */
 	readonly weights: Float32Array;
+	/** P */
+	readonly learned: number;
 }
 
 /** @throws ValueError when the examples do not fit. */
@@ -71,15 +77,22 @@ export function padBatch(examples: readonly Example[], { rows, length, padId }: 
 	if (examples.length > rows || longest > length) {
 		throw new ValueError("sft/batch", `${examples.length} examples of up to ${longest} tokens do not fit [${rows}, ${length}]`);
 	}
+	const learned = examples.reduce((n, e) => Math.max(n, learnedTokens(e)), 1);
 	const ids = new Int32Array(rows * length).fill(padId);
-	const targets = new Int32Array(rows * length).fill(IGNORE_INDEX);
+	const positions = new Int32Array(rows * learned);
+	const targets = new Int32Array(rows * learned).fill(IGNORE_INDEX);
 	const weights = new Float32Array(rows);
 	examples.forEach((example, row) => {
 		ids.set(example.ids, row * length);
-		targets.set(example.targets, row * length);
-		weights[row] = 1 / Math.max(1, example.learned);
+		const answer = example.ids.subarray(example.start);
+		positions.set(
+			answer.map((_, i) => example.start - 1 + i),
+			row * learned,
+		);
+		targets.set(answer, row * learned);
+		weights[row] = 1 / answer.length;
 	});
-	return { ids, targets, weights };
+	return { ids, positions, targets, weights, learned };
 }
 
 const quote = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);

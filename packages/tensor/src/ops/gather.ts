@@ -5,7 +5,7 @@ import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
 
 /** No id is negative. */
-const NO_PADDING = -1;
+export const NO_PADDING = -1;
 
 export interface GatherOptions {
 	/** Row of the table that receives no gradient. */
@@ -18,7 +18,7 @@ function rowsPerBinding(table: Tensor): number {
 	return Math.max(1, Math.floor(table.device.gpu.limits.maxStorageBufferBindingSize / width) - 1);
 }
 
-const QUIET_NAN = 0x7fc00000;
+export const QUIET_NAN = 0x7fc00000;
 
 /** One dispatch a run of rows: writes only the results whose id lies in it, so that any table size works. */
 function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
@@ -66,7 +66,7 @@ if (known < 0 || known >= p.V) {
  * dTable[b, v] = sum of dy over the positions of sample b whose id is v, in order: one invocation a table row.
  * Nothing for v = paddingIdx.
  */
-function scatter(dy: Tensor, ids: Tensor, shape: readonly number[], paddingIdx: number): Tensor {
+export function scatterRows(dy: Tensor, ids: Tensor, shape: readonly number[], paddingIdx: number): Tensor {
 	const { device } = dy;
 	const [V, D] = shape.slice(-2);
 	const groups = shape.length === 3 ? shape[0] : 1;
@@ -113,7 +113,7 @@ export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAtt
 		table: {
 			saves: ["ids"],
 			rule: ({ dy, ids }, { paddingIdx }, { shape, perSample }) =>
-				dy.device.scope(() => scatter(dy, ids, shape, paddingIdx)).alias({ perSample }),
+				dy.device.scope(() => scatterRows(dy, ids, shape, paddingIdx)).alias({ perSample }),
 		},
 		ids: "none",
 	},

@@ -1,0 +1,109 @@
+/**
+ * Where the time of a private training step goes: tokens per second of one physical batch, and the kernels by the time
+ * they take alone. `node --import tsx -C @hushgrad/source bench/trainingStep.ts --hidden 96 --layers 3`
+ */
+import { parseArgs } from "node:util";
+import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { applyLora, loraConfig, NF4Linear, normalInit, quantizeNF4, replaceLinears } from "@hushgrad/nn";
+import { type Device, DropoutKeys, key, markSamples, normalValues, perSampleValueAndGrad, requestDevice, split } from "@hushgrad/tensor";
+
+const { values: flags } = parseArgs({
+	options: {
+		hidden: { type: "string", default: "96" },
+		layers: { type: "string", default: "3" },
+		vocabulary: { type: "string", default: "2048" },
+		rows: { type: "string", default: "16" },
+		length: { type: "string", default: "80" },
+		repeats: { type: "string", default: "8" },
+	},
+});
+const [hidden, layers, vocabulary, rows, length, repeats] = Object.values(flags).map(Number);
+
+function build(device: Device): VaultGemmaForCausalLM {
+	const config = parseConfig({
+		model_type: "vaultgemma",
+		vocab_size: vocabulary,
+		hidden_size: hidden,
+		intermediate_size: 4 * hidden,
+		num_hidden_layers: layers,
+		num_attention_heads: 4,
+		num_key_value_heads: 4,
+		head_dim: hidden / 4,
+		query_pre_attn_scalar: hidden / 4,
+		attn_logit_softcapping: null,
+		final_logit_softcapping: null,
+		layer_types: new Array(layers).fill("full_attention"),
+		max_position_embeddings: length,
+	});
+	const model = new VaultGemmaForCausalLM(config);
+	replaceLinears(model, (_, { inFeatures, outFeatures }) => {
+		const layer = new NF4Linear(inFeatures, outFeatures);
+		const weights = normalValues(key(1), inFeatures * outFeatures).map((v) => v / Math.sqrt(inFeatures));
+		layer.load(device, quantizeNF4(weights, [outFeatures, inFeatures]));
+		return layer;
+	});
+	for (const [, p] of model.namedParameters()) normalInit(device, p, key(2), 0.1);
+	applyLora(model, loraConfig({ r: 8, lora_dropout: 0.05, target_modules: "all-linear" }), { device, key: key(3) });
+	return model;
+}
+
+const device = await requestDevice();
+const model = build(device);
+const parameters = [...model.trainableParameters().values()];
+const grid = (first: number) =>
+	markSamples(
+		device.fromHost(
+			Int32Array.from({ length: rows * length }, (_, i) => (7 * i + first) % vocabulary),
+			[rows, length],
+		),
+	);
+
+function step(): void {
+	device.scope<void>(() => {
+		const weights = markSamples(device.fromHost(new Float32Array(rows).fill(1 / length), [rows]));
+		const dropout = DropoutKeys.perSample(device, split(key(4), rows));
+		perSampleValueAndGrad(() => model.losses(grid(0), { targets: grid(1), weights }, { dropout }), parameters, rows);
+	});
+}
+
+/** Milliseconds that `body` and the GPU work it asks for take. */
+async function time(body: () => void): Promise<number> {
+	const start = performance.now();
+	body();
+	await device.flush();
+	return performance.now() - start;
+}
+
+/** Kernels of one step, each timed alone: its name, calls and milliseconds. */
+async function kernels(): Promise<[name: string, calls: number, ms: number][]> {
+	type Dispatch = Parameters<typeof device.recorder.dispatch>;
+	const dispatch = device.recorder.dispatch.bind(device.recorder);
+	const seen: Dispatch[] = [];
+	device.recorder.dispatch = (...args) => {
+		seen.push(args);
+		dispatch(...args);
+	};
+	step();
+	await device.flush();
+	device.recorder.dispatch = dispatch;
+	const idle = Math.min(...(await Promise.all([0, 1, 2].map(() => time(() => {})))));
+	const totals = new Map<string, [number, number]>();
+	for (const args of seen) {
+		const ms = (await time(() => dispatch(...args))) - idle;
+		const [calls, sum] = totals.get(args[0].key) ?? [0, 0];
+		totals.set(args[0].key, [calls + 1, sum + ms]);
+	}
+	return [...totals].map(([name, [calls, ms]]) => [name, calls, ms]);
+}
+
+await time(step);
+const times: number[] = [];
+for (let i = 0; i < repeats; i++) times.push(await time(step));
+const median = times.sort((a, b) => a - b)[times.length >> 1];
+console.log(
+	`${rows} x ${length} tokens: ${median.toFixed(0)} ms, ${((1000 * rows * length) / median).toFixed(0)} tokens/s (median of ${repeats})`,
+);
+for (const [name, calls, ms] of (await kernels()).sort((a, b) => b[2] - a[2]).slice(0, 20)) {
+	console.log(`  ${name.padEnd(28)}${String(calls).padStart(5)} calls ${ms.toFixed(1).padStart(8)} ms`);
+}
+device.destroy();
