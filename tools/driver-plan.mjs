@@ -6,7 +6,10 @@
  * @typedef {{ kind: "install" | "tell", reason: string, commands: readonly (readonly string[])[] }} Plan
  */
 
-/** Debian 12's own Mesa is 22.3, which Dawn rejects. */
+/**
+ * Debian 12's own Mesa is 22.3, which Dawn rejects.
+ * @type {Readonly<Record<number, string>>}
+ */
 const BACKPORTS = { 12: "bookworm-backports" };
 
 const PACKAGES = ["mesa-vulkan-drivers", "libvulkan1"];
@@ -50,6 +53,6 @@ export function extraSources({ id, version }) {
 
 /** @param {string} text  of /etc/os-release @returns {System} */
 export function parseOsRelease(text) {
-	const value = (name) => new RegExp(`^${name}="?([^"\n]*)"?$`, "m").exec(text)?.[1] ?? "";
+	const value = (/** @type {string} */ name) => new RegExp(`^${name}="?([^"\n]*)"?$`, "m").exec(text)?.[1] ?? "";
 	return { id: value("ID"), version: value("VERSION_ID"), codename: value("VERSION_CODENAME") };
 }

@@ -16,7 +16,10 @@ function hasAdapter() {
 	return spawnSync(process.execPath, ["--input-type=module", "-e", question], { cwd: import.meta.dirname, stdio: "ignore" }).status === 0;
 }
 
-/** A folder with the system's apt sources and ours, and room for package lists of their own. */
+/**
+ * A folder with the system's apt sources and ours, and room for package lists of their own.
+ * @param {import("./driver-plan.mjs").System} system
+ */
 function prepareSources(system) {
 	const folder = mkdtempSync(join(tmpdir(), "hushgrad-apt-"));
 	const parts = join(folder, "parts");
@@ -28,7 +31,10 @@ function prepareSources(system) {
 	return folder;
 }
 
-/** Runs apt's commands; false, after printing what the failing one said, when one fails. */
+/**
+ * Runs apt's commands; false, after printing what the failing one said, when one fails.
+ * @param {import("./driver-plan.mjs").Plan["commands"]} commands
+ */
 function run(commands) {
 	for (const [program, ...args] of commands) {
 		const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
@@ -67,7 +73,12 @@ function main() {
 	return 1;
 }
 
-/** Exact lines to type. They leave the system's package sources as they are. */
+/**
+ * Exact lines to type. They leave the system's package sources as they are.
+ * @param {import("./driver-plan.mjs").System} system
+ * @param {string} sources
+ * @param {import("./driver-plan.mjs").Plan["commands"]} commands
+ */
 function byHand(system, sources, commands) {
 	const sudo = commands[0][0] === "sudo" ? "sudo " : "";
 	const lines = [
