@@ -61,6 +61,44 @@ describe.each(primitives.map((p) => [p.spec.name, p] as const))("%s", (_, p) => 
 		);
 	});
 
+	it("refuses wrong shapes, dtypes and released operands by name, and leaves nothing behind", async () => {
+		const refuses = (operands: readonly Tensor[], kind: string) => {
+			const { liveBuffers } = device().memory();
+			expect(() => device().scope<Tensor[]>(() => p.apply(operands))).toThrow(
+				expect.objectContaining({ name: kind, message: expect.stringContaining(`${p.spec.name}: `) }),
+			);
+			expect(device().memory().liveBuffers).toBe(liveBuffers);
+		};
+		await fc.assert(
+			fc.asyncProperty(arbitraryDraw(p), fc.nat(), async (draw, pick) => {
+				const c = caseOf(p, draw);
+				const { inputs } = p.signature;
+				const at = pick % inputs.length;
+				const { name, axes, leading, shared } = inputs[at];
+				const replaced = (x: NdArray, dtype = dtypeOf(p, name)) =>
+					operandsOf(p, c).map((t, i) => (i === at ? upload(device(), x, dtype) : t));
+				const { data: values, shape } = c.inputs[name];
+				const zeros = (to: readonly number[]): NdArray => ({ shape: to, data: new Float64Array(to.reduce((n, d) => n * d, 1)) });
+				device().scope<void>(() => {
+					if (axes.length > 0) refuses(replaced(zeros(axes.slice(1).map(() => 2))), "ShapeError");
+					if (!leading) refuses(replaced(zeros([2, 2, 2, ...shape])), "ShapeError");
+					const bound = axes.findIndex((a) => /^\d+$/.test(a) || inputs.some((o, i) => i !== at && o.axes.includes(a)));
+					if (bound >= 0)
+						refuses(replaced(zeros(shape.map((d, k) => (k === shape.length - axes.length + bound ? d + 1 : d)))), "ShapeError");
+					if (leading && !shared && inputs.filter((o) => o.leading && !o.shared).length > 1)
+						refuses(replaced(zeros([3, ...shape])), "ShapeError");
+					if (dtypeOf(p, name) !== "i32") refuses(replaced({ data: values, shape }, "i32"), "DTypeError");
+					const released = operandsOf(p, c);
+					released[at].dispose();
+					expect(() => p.apply(released, c.attrs)).toThrow(expect.objectContaining({ name: "DisposedError" }));
+				});
+				const works = device().scope<Tensor[]>(() => p.apply(operandsOf(p, c), c.attrs));
+				for (const t of works) t.dispose();
+			}),
+			{ numRuns: RUNS },
+		);
+	});
+
 	if (smooth(p).length === 0) return;
 
 	it("has the gradient of its reference (directional differences)", async () => {

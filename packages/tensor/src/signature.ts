@@ -49,6 +49,7 @@ function parseOperands(part: string, text: string): Operand[] {
 export function bindAxes(op: string, signature: Signature, inputs: readonly Tensor[]): Axes {
 	const axes: Record<string, number> = {};
 	const setBy: Record<string, string> = {};
+	let lead: { readonly own: string; readonly show: string } | undefined;
 	signature.inputs.forEach((operand, i) => {
 		const { shape, perSample } = inputs[i];
 		const show = `${operand.name}${showShape(shape)}`;
@@ -60,6 +61,16 @@ export function bindAxes(op: string, signature: Signature, inputs: readonly Tens
 				op,
 				hint: operand.sample && extra === 1 ? "axis 0 is not marked as the sample axis" : undefined,
 			});
+		}
+		if (operand.leading && !operand.shared) {
+			const own = showShape(shape.slice(0, extra));
+			lead ??= { own, show };
+			if (lead.own !== own) {
+				throw new ShapeError("shape/leading", `${op}: the leading axes differ: ${lead.show} has ${lead.own}, ${show} has ${own}`, {
+					op,
+					hint: `the signature is ${signature.text}`,
+				});
+			}
 		}
 		operand.axes.forEach((axis, k) => {
 			const extent = shape[extra + k];
