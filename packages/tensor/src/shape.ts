@@ -101,3 +101,25 @@ export function collapse(shape: Shape, operands: readonly Shape[]): { shape: num
 	}
 	return { shape: outShape, strides: out };
 }
+
+/** Strides with which the elements of a view take another shape in row-major order; undefined when they need a copy. */
+export function viewStrides(shape: Shape, strides: Shape, target: Shape): number[] | undefined {
+	if (sizeOf(shape) === 0) return contiguousStrides(target);
+	const runs = collapse(shape, [strides]);
+	const out = new Array<number>(target.length);
+	let run = runs.shape.length - 1;
+	let left = runs.shape[run] ?? 1;
+	let stride = runs.strides[0][run] ?? 1;
+	for (let i = target.length - 1; i >= 0; i--) {
+		if (left === 1 && target[i] !== 1 && run > 0) {
+			run--;
+			left = runs.shape[run];
+			stride = runs.strides[0][run];
+		}
+		if (left % target[i] !== 0) return undefined;
+		out[i] = stride;
+		stride *= target[i];
+		left /= target[i];
+	}
+	return out;
+}

@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "../errors.ts";
-import { checkShape, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
+import { checkShape, normalizeAxis, type Shape, showShape, sizeOf, viewStrides } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
 import { linearOp } from "./traced.ts";
@@ -11,7 +11,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 	const keepsSamples = x.perSample && target.length > 0 && target[0] === from[0];
 	return linearOp(
 		x,
-		(v) => contiguous(v).alias({ shape: target }),
+		(v) => {
+			const strides = viewStrides(v.shape, v.strides, target);
+			return strides === undefined ? contiguous(v).alias({ shape: target }) : v.alias({ shape: target, strides });
+		},
 		(dy) => reshape(dy, from),
 		keepsSamples,
 	);

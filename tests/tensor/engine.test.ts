@@ -1,0 +1,166 @@
+import {
+	add,
+	contiguous,
+	data,
+	div,
+	exp,
+	item,
+	markSamples,
+	matmul,
+	mean,
+	mul,
+	permute,
+	perSampleValueAndGrad,
+	reshape,
+	type Slot,
+	slice,
+	sub,
+	sum,
+	type Tensor,
+	transpose,
+	valueAndGrad,
+} from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+
+const device = useDevice();
+const vector = (...values: number[]): Tensor => device().fromHost(Float32Array.from(values), [values.length]);
+const grid = (rows: number, columns: number, from = 0): Tensor =>
+	device().fromHost(
+		Float32Array.from({ length: rows * columns }, (_, i) => from + i),
+		[rows, columns],
+	);
+
+describe("views", () => {
+	it("share memory: no view makes a buffer", async () => {
+		const x = grid(4, 6);
+		const { liveBuffers } = device().memory();
+		const v = slice(transpose(reshape(permute(x, [1, 0]), [6, 4])), 1, 1, 4);
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+		expect(v.shape).toEqual([4, 3]);
+		expect([...(await data(v))]).toEqual([1, 2, 3, 7, 8, 9, 13, 14, 15, 19, 20, 21]);
+		v.dispose();
+		x.dispose();
+	});
+
+	it("outlive the tensor they look at", async () => {
+		const x = grid(2, 2);
+		const row = slice(x, 0, 1, 2);
+		x.dispose();
+		expect([...(await data(row))]).toEqual([2, 3]);
+		expect(() => x.storage).toThrow(expect.objectContaining({ name: "DisposedError" }));
+	});
+});
+
+describe("memory", () => {
+	it("a scope releases what it does not return, also when it throws", () => {
+		const { liveBuffers, liveBytes } = device().memory();
+		const kept = device().scope(() => add(mul(vector(1, 2), vector(3, 4)), vector(1, 1)));
+		expect(device().memory().liveBuffers).toBe(liveBuffers + 1);
+		kept.dispose();
+		expect(() =>
+			device().scope<void>(() => {
+				mul(vector(1), vector(2));
+				throw new Error("stop");
+			}),
+		).toThrow("stop");
+		expect(device().memory()).toMatchObject({ liveBuffers, liveBytes });
+	});
+
+	it("keep takes a tensor out of every scope", async () => {
+		let kept: Tensor | undefined;
+		device().scope<void>(() => {
+			device().scope<void>(() => {
+				kept = device().keep(vector(5, 6));
+			});
+		});
+		expect([...(await data(kept as Tensor))]).toEqual([5, 6]);
+		kept?.dispose();
+	});
+
+	it("a gradient computation that fails leaves nothing behind", () => {
+		const w: Slot = { value: vector(1, 2, 3) };
+		const { liveBuffers } = device().memory();
+		expect(() => valueAndGrad(() => mul(w.value, w.value), [w])).toThrow(expect.objectContaining({ name: "ShapeError" }));
+		expect(() =>
+			valueAndGrad(() => {
+				exp(w.value);
+				throw new Error("stop");
+			}, [w]),
+		).toThrow("stop");
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+	});
+
+	it("a read-back sees values in the order of the program", async () => {
+		let x = vector(1, 1, 1, 1);
+		for (let i = 0; i < 30; i++) x = add(x, x);
+		expect([...(await data(x))]).toEqual(new Array(4).fill(2 ** 30));
+	});
+});
+
+describe("valueAndGrad", () => {
+	it("differentiates shared, repeated and broadcast uses", async () => {
+		const w: Slot = { value: vector(1, 2, 3) };
+		const b: Slot = { value: device().fromHost(Float32Array.of(0.5), []) };
+		// f = sum(w w w + b w / w): df/dw = 3 w^2, df/db = 3.
+		const f = () => sum(add(mul(w.value, mul(w.value, w.value)), mul(b.value, div(w.value, w.value))));
+		const { value, grads } = valueAndGrad(f, [w, b]);
+		expect(await item(value)).toBeCloseTo(36 + 1.5, 4);
+		expect([...(await data(grads[0]))].map((v) => Math.round(v * 1e4) / 1e4)).toEqual([3, 12, 27]);
+		expect(await item(grads[1])).toBeCloseTo(3, 5);
+	});
+
+	it("gives zeros for what the value does not depend on, and nothing for frozen tensors", async () => {
+		const w: Slot = { value: vector(1, 2) };
+		const unused: Slot = { value: vector(3, 4) };
+		const { grads } = valueAndGrad(() => sum(sub(w.value, vector(1, 1))), [w, unused]);
+		expect([...(await data(grads[0]))]).toEqual([1, 1]);
+		expect([...(await data(grads[1]))]).toEqual([0, 0]);
+	});
+
+	it("puts the original tensors back", () => {
+		const w: Slot = { value: vector(1, 2) };
+		const original = w.value;
+		valueAndGrad(() => sum(w.value), [w]);
+		expect(w.value).toBe(original);
+		expect(() => valueAndGrad(() => w.value, [w])).toThrow();
+		expect(w.value).toBe(original);
+	});
+
+	it("equals matrix calculus: d sum(A B) = 1 B^T, A^T 1", async () => {
+		const a: Slot = { value: grid(2, 3) };
+		const b: Slot = { value: grid(3, 2, 1) };
+		const { grads } = valueAndGrad(() => sum(matmul(a.value, b.value)), [a, b]);
+		expect([...(await data(grads[0]))]).toEqual([3, 7, 11, 3, 7, 11]);
+		expect([...(await data(grads[1]))]).toEqual([3, 3, 5, 5, 7, 7]);
+	});
+});
+
+describe("the sample axis", () => {
+	const rows = () => markSamples(grid(3, 2, 1));
+
+	it("gives one gradient a sample", async () => {
+		const w: Slot = { value: vector(1, 1) };
+		const { grads } = perSampleValueAndGrad(() => sum(mul(rows(), w.value), [1]), [w], 3);
+		expect(grads[0].shape).toEqual([3, 2]);
+		expect([...(await data(grads[0]))]).toEqual([1, 2, 3, 4, 5, 6]);
+	});
+
+	it.each<[string, (w: Slot) => Tensor]>([
+		["a mean over the batch", (w) => mean(mul(rows(), w.value))],
+		["a sum over the sample axis", (w) => sum(mul(rows(), w.value), [0])],
+		["reshaping the sample axis away", (w) => sum(reshape(mul(rows(), w.value), [6]), [0])],
+		["moving the sample axis", (w) => sum(permute(mul(rows(), w.value), [1, 0]), [0])],
+		["slicing samples off", (w) => sum(slice(mul(rows(), w.value), 0, 0, 2), [1])],
+		["multiplying samples by one another", (w) => sum(matmul(mul(rows(), w.value), transpose(rows())), [1])],
+		["a loss without samples", (w) => sum(w.value)],
+	])("refuses %s", (_, loss) => {
+		const w: Slot = { value: vector(1, 1) };
+		expect(() => perSampleValueAndGrad(() => loss(w), [w], 3)).toThrow(expect.objectContaining({ name: "PrivacyError" }));
+	});
+
+	it("refuses a shared gradient of marked data", () => {
+		const w: Slot = { value: vector(1, 1) };
+		expect(() => valueAndGrad(() => sum(contiguous(mul(rows(), w.value))), [w])).toThrow(expect.objectContaining({ name: "PrivacyError" }));
+	});
+});
