@@ -1,6 +1,6 @@
 /**
  * Pre-trains assets/tiny-vaultgemma from random weights on assets/pretraining/*.txt, with this library.
- * `npm run pretrain -- --minutes 30` writes model.safetensors (bf16) beside config.json and tokenizer.model.
+ * `npm run pretrain` writes model.safetensors (bf16) beside config.json and tokenizer.model.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const target = join(here, "tiny-vaultgemma");
 
 const { values: flags } = parseArgs({
 	options: {
-		minutes: { type: "string", default: "30" },
+		steps: { type: "string", default: "1200" },
 		batch: { type: "string", default: "16" },
 		length: { type: "string", default: "96" },
 		lr: { type: "string", default: "3e-3" },
@@ -106,19 +106,13 @@ async function evaluate(): Promise<number> {
 	return value;
 }
 
+const steps = Number(flags.steps);
+const schedule = cosineWithWarmup(30, steps);
 const optimizer = new AdamW(parameters, { lr: Number(flags.lr), betas: [0.9, 0.98], weightDecay: 0.05 });
 const started = performance.now();
-const budget = Number(flags.minutes) * 60_000;
 const minutes = () => ((performance.now() - started) / 60_000).toFixed(1);
-let total = Number.POSITIVE_INFINITY;
 let smooth = 0;
-for (let step = 0; step < total; step++) {
-	if (step === 12) {
-		// The first steps compile kernels; the rate after them sets the length of the run.
-		total = Math.max(50, Math.floor(budget / ((performance.now() - started) / 12)));
-		console.log(`${total} steps`);
-	}
-	const schedule = cosineWithWarmup(30, Number.isFinite(total) ? total : 10_000);
+for (let step = 0; step < steps; step++) {
 	optimizer.lr = Number(flags.lr) * schedule(step + 1);
 	const starts = uniformValues(foldIn(seed, 1000 + step), BATCH).map((u) => Math.floor(u * (train.length - LENGTH - 1)));
 	const loss = device.scope(() => {
@@ -130,9 +124,9 @@ for (let step = 0; step < total; step++) {
 	loss.dispose();
 	if (!Number.isFinite(value)) throw new Error(`the loss is ${value} at step ${step}`);
 	smooth = step === 0 ? value : 0.95 * smooth + 0.05 * value;
-	if (step % 50 === 0)
-		console.log(`step ${step}/${total}  loss ${smooth.toFixed(4)}  held-out ${(await evaluate()).toFixed(4)}  ${minutes()} min`);
-	if (performance.now() - started > 1.3 * budget) break;
+	if (step % 50 === 0) {
+		console.log(`step ${step}/${steps}  loss ${smooth.toFixed(4)}  held-out ${(await evaluate()).toFixed(4)}  ${minutes()} min`);
+	}
 }
 console.log(`final held-out loss ${(await evaluate()).toFixed(4)} after ${minutes()} min`);
 await saveModel(model, target, { dtype: "BF16" });
