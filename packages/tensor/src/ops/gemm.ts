@@ -4,11 +4,13 @@ import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
 import { type AMode, type BMode, gemmKernel, TILE_M, TILE_N } from "./gemm.kernel.ts";
 
-/** The part of a result that a product is written to: a contiguous run of rows in each batch entry. */
+/** The part of a result that a product is written to: a run of rows in each batch entry, or a run of columns. */
 export interface GemmTarget {
 	readonly tensor: Tensor;
 	/** Elements from one batch entry to the next. */
 	readonly batchStride: number;
+	/** Elements from one row to the next; N when left out. */
+	readonly rowStride?: number;
 	/** Add to what is there. */
 	readonly accumulate: boolean;
 }
@@ -69,12 +71,13 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 	if (p === undefined) throw new ShapeError("gemm/rank", "matmul: more than three batch axes remain after merging", { op: "matmul" });
 	const z = sizeOf(p.lead);
 	const oz = target?.batchStride ?? p.m * n;
+	const om = target?.rowStride ?? n;
 	const variant = {
 		a: modeOfA(a, p, k),
 		b: modeOfB(b, p, k, n),
 		bDtype: b.dtype === "bf16" ? ("bf16" as const) : ("f32" as const),
 		accumulate: target?.accumulate ?? false,
-		wideStore: fours(n, oz, out.offset),
+		wideStore: fours(n, oz, om, out.offset),
 	};
 	const pad = (v: readonly number[], fill: number) => [...new Array<number>(3 - v.length).fill(fill), ...v];
 	const [, z1, z2] = pad(p.lead, 1);
@@ -84,7 +87,7 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 		`gemm/${variant.a}${variant.b}/${variant.bDtype}${variant.accumulate ? "/add" : ""}${variant.wideStore ? "/wide" : ""}`,
 		() => gemmKernel(variant),
 		[a, b, out],
-		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, n],
+		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, om],
 		tiles,
 	);
 	return out;

@@ -1,3 +1,4 @@
+import { bytesPerElement } from "../dtype.ts";
 import { definePrimitive, type NdArray } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -23,6 +24,45 @@ function rowsOf(x: Tensor, w: Tensor): { rows: Tensor; lead: readonly number[] }
 	return { rows, lead: rows.shape.slice(0, -2) };
 }
 
+/** Rows of a shared matrix that fit one storage binding; all of them for most. */
+function rowsPerBinding(w: Tensor): number {
+	const [n, k] = w.shape.slice(-2);
+	const limit = w.device.gpu.limits.maxStorageBufferBindingSize;
+	return w.rank > 2 || w.bytes <= limit ? n : Math.max(8, Math.floor((limit / (k * bytesPerElement[w.dtype]) - 1) / 8) * 8);
+}
+
+/** x [M, K] times w^T, w [N, K] larger than one binding: columns of the result, one run of rows of w after the other. */
+function shardedForward(x: Tensor, w: Tensor, step: number): Tensor {
+	const [n] = w.shape;
+	const [m] = x.shape;
+	const y = x.device.empty([m, n]);
+	for (let first = 0; first < n; first += step) {
+		const rows = Math.min(step, n - first);
+		const columns = y.alias({ shape: [m, rows], strides: [n, 1], offset: first });
+		gemm(x, transpose(rowRun(w, first, rows)), { tensor: columns, batchStride: 0, rowStride: n, accumulate: false });
+	}
+	return y.alias({ shape: [m, n], strides: [n, 1] });
+}
+
+/** dy [M, N] times w, summed over the same runs in order. */
+function shardedBackward(dy: Tensor, w: Tensor, step: number): Tensor {
+	const [n, k] = w.shape;
+	const [m] = dy.shape;
+	const dx = dy.device.empty([m, k]);
+	for (let first = 0; first < n; first += step) {
+		const rows = Math.min(step, n - first);
+		const columns = dy.alias({ shape: [m, rows], strides: dy.strides, offset: dy.offset + first * dy.strides[1] });
+		gemm(columns, rowRun(w, first, rows), { tensor: dx, batchStride: 0, accumulate: first > 0 });
+	}
+	return dx;
+}
+
+const rowRun = (w: Tensor, first: number, rows: number): Tensor =>
+	w.alias({ shape: [rows, w.shape[1]], strides: w.strides, offset: w.offset + first * w.strides[0] });
+
+/** x [..., D] as one matrix. */
+const matrix = (x: Tensor): Tensor => reshape(x.alias({ perSample: false }), [-1, x.shape[x.rank - 1]]);
+
 const swapped = (t: NdArray): NdArray => {
 	const [n, k] = t.shape.slice(-2);
 	const data = new Float64Array(t.data.length);
@@ -38,6 +78,8 @@ export const linearPrimitive = definePrimitive({
 	dtypes: { w: ["f32", "bf16"] },
 	attrs: {},
 	forward: ({ inputs: { x, w }, axes }) => {
+		const step = rowsPerBinding(w);
+		if (step < axes.N) return [reshape(shardedForward(matrix(x), w, step), [...x.shape.slice(0, -1), axes.N])];
 		const { rows, lead } = rowsOf(x, w);
 		const y = gemm(rows, transpose(overBatch(w, lead)));
 		return [reshape(y, [...x.shape.slice(0, -1), axes.N])];
@@ -46,6 +88,10 @@ export const linearPrimitive = definePrimitive({
 		x: {
 			saves: ["w"],
 			rule: ({ dy, w }, _, { shape }) => {
+				const step = rowsPerBinding(w);
+				if (step < w.shape[w.rank - 2]) {
+					return dy.device.scope(() => reshape(shardedBackward(matrix(dy), w, step), shape)).alias({ perSample: dy.perSample });
+				}
 				const { rows, lead } = rowsOf(dy, w);
 				return dy.device.scope(() => reshape(gemm(rows, overBatch(w, lead)), shape)).alias({ perSample: dy.perSample });
 			},
@@ -72,7 +118,7 @@ export const linearPrimitive = definePrimitive({
 
 /**
  * Linear map without bias: y = x w^T. x[..., K], w[N, K] (or [B, N, K], one matrix a sample), y[..., N].
- * w may be stored in bf16. Accumulates in f32. The gradient of a per-sample w is sum over tokens of dy x^T, per sample.
+ * w may be stored in bf16, and be larger than one storage binding. Accumulates in f32. The gradient of a per-sample w is sum over tokens of dy x^T, per sample.
  */
 export function linear(x: Tensor, w: Tensor): Tensor {
 	return linearPrimitive.apply([x, w])[0];
