@@ -15,7 +15,7 @@ const target = join(here, "tiny-vaultgemma");
 
 const { values: flags } = parseArgs({
 	options: {
-		steps: { type: "string", default: "1200" },
+		steps: { type: "string", default: "700" },
 		batch: { type: "string", default: "16" },
 		length: { type: "string", default: "96" },
 		lr: { type: "string", default: "3e-3" },
@@ -108,7 +108,7 @@ async function evaluate(): Promise<number> {
 
 const steps = Number(flags.steps);
 const schedule = cosineWithWarmup(30, steps);
-const optimizer = new AdamW(parameters, { lr: Number(flags.lr), betas: [0.9, 0.98], weightDecay: 0.05 });
+const optimizer = new AdamW(parameters, { lr: Number(flags.lr), betas: [0.9, 0.98], weightDecay: 0.3 });
 const started = performance.now();
 const minutes = () => ((performance.now() - started) / 60_000).toFixed(1);
 let smooth = 0;

@@ -2,9 +2,12 @@
 
     python assets/train_tokenizer.py [vocabulary size] [output file]
 
-Made with sentencepiece 0.2.2, one thread; the same texts give the same file.
+Made with sentencepiece 0.2.2, one thread; the same texts give the same file, wherever the repository lies: the model
+holds the names of its texts, so they are given relative to this folder.
 """
 
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -14,12 +17,14 @@ assert sentencepiece.__version__ == "0.2.2", sentencepiece.__version__
 
 HERE = Path(__file__).resolve().parent
 size = int(sys.argv[1]) if len(sys.argv) > 1 else 2048
-target = Path(sys.argv[2]) if len(sys.argv) > 2 else HERE / "tiny-vaultgemma" / "tokenizer.model"
+target = Path(sys.argv[2] if len(sys.argv) > 2 else HERE / "tiny-vaultgemma" / "tokenizer.model").absolute()
 target.parent.mkdir(exist_ok=True)
+os.chdir(HERE)
+model = io.BytesIO()
 
 sentencepiece.SentencePieceTrainer.train(
-    input=",".join(str(p) for p in sorted((HERE / "pretraining").glob("*.txt"))),
-    model_prefix=str(target.with_suffix("")),
+    input=",".join(str(p) for p in sorted(Path("pretraining").glob("*.txt"))),
+    model_writer=model,
     vocab_size=size,
     model_type="bpe",
     byte_fallback=True,
@@ -44,5 +49,5 @@ sentencepiece.SentencePieceTrainer.train(
     num_threads=1,
     max_sentence_length=100_000,
 )
-target.with_suffix(".vocab").unlink()
+target.write_bytes(model.getvalue())
 print(target, target.stat().st_size, "bytes")

@@ -1,9 +1,10 @@
-"""What SentencePiece itself makes of texts with assets/tiny-vaultgemma/tokenizer.model, written to tokenizer.json.
+"""What SentencePiece itself makes of texts with tokenizer/tiny.model, written to tokenizer.json.
 
+    python assets/train_tokenizer.py 600 tests/goldens/tokenizer/tiny.model    (only for new texts or settings)
     python tests/goldens/tokenizer.py
 
-Made with sentencepiece 0.2.2. encode: {text, ids}. decode: {ids, text}, ids at random, so with bytes that form no
-character.
+Made with sentencepiece 0.2.2, protobuf 7.36.2. encode: {text, ids}. decode: {ids, text}, ids at random, so with bytes
+that form no character. prefixed: decode, by the same model with a dummy prefix (tokenizer/prefixed.model), as Llama has.
 """
 
 import json
@@ -11,11 +12,16 @@ import random
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 assert sentencepiece.__version__ == "0.2.2", sentencepiece.__version__
 
-HERE = Path(__file__).resolve().parent
-tokenizer = sentencepiece.SentencePieceProcessor(str(HERE.parents[1] / "assets" / "tiny-vaultgemma" / "tokenizer.model"))
+HERE = Path(__file__).resolve().parent / "tokenizer"
+tokenizer = sentencepiece.SentencePieceProcessor(str(HERE / "tiny.model"))
+proto = sentencepiece_model_pb2.ModelProto.FromString((HERE / "tiny.model").read_bytes())
+proto.normalizer_spec.add_dummy_prefix = True
+(HERE / "prefixed.model").write_bytes(proto.SerializeToString())
+prefixed = sentencepiece.SentencePieceProcessor(str(HERE / "prefixed.model"))
 random.seed(20261124)
 
 texts = [
@@ -36,9 +42,14 @@ bytes_ = [i for i in range(size) if tokenizer.is_byte(i)]
 runs += [[random.choice(bytes_) for _ in range(random.randrange(1, 9))] for _ in range(40)]
 runs += [tokenizer.encode("🦙£日")[:n] for n in range(1, 9)]
 
+starts = [i for i in range(size) if tokenizer.id_to_piece(i).startswith("\u2581")] + [tokenizer.unk_id(), tokenizer.bos_id()]
+starts += [tokenizer.piece_to_id("<0x20>"), tokenizer.piece_to_id("<0x86>")] * 20
+prefixed_runs = [[random.choice(starts) for _ in range(random.randrange(1, 5))] for _ in range(60)]
+
 out = {
     "encode": [{"text": t, "ids": tokenizer.encode(t)} for t in texts],
     "decode": [{"ids": ids, "text": tokenizer.decode(ids)} for ids in runs],
+    "prefixed": [{"ids": ids, "text": prefixed.decode(ids)} for ids in prefixed_runs],
 }
 lines = ",\n".join(f"\t{json.dumps(k)}: [\n" + ",\n".join(f"\t\t{json.dumps(v)}" for v in rows) + "\n\t]" for k, rows in out.items())
 Path(__file__).with_suffix(".json").write_text("{\n" + lines + "\n}\n")

@@ -2,8 +2,10 @@ import { Template } from "@huggingface/jinja";
 import { ValueError } from "@hushgrad/tensor";
 import type { SentencePieceTokenizer } from "./tokenizer.ts";
 
+const ROLES = ["system", "user", "assistant"] as const;
+
 export interface ChatMessage {
-	readonly role: "system" | "user" | "assistant";
+	readonly role: (typeof ROLES)[number];
 	readonly content: string;
 }
 
@@ -29,7 +31,7 @@ export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
 {{ '<start_of_turn>model\\n' }}
 {%- endif -%}`;
 
-/** Renders a conversation with a chat template. @throws ValueError when the template refuses the conversation. */
+/** Renders a conversation with a chat template. @throws ValueError for an unknown role, and when the template refuses. */
 export function renderChat(
 	messages: readonly ChatMessage[],
 	{
@@ -40,6 +42,10 @@ export function renderChat(
 	}: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
 ): string {
 	if (messages.length === 0) throw new ValueError("chat/empty", "the conversation has no message");
+	const stranger = messages.find((m) => !ROLES.includes(m.role));
+	if (stranger !== undefined) {
+		throw new ValueError("chat/role", `a message has the role ${JSON.stringify(stranger.role)}`, { hint: `use ${ROLES.join(", ")}` });
+	}
 	try {
 		return new Template(template).render({
 			messages: messages.map((m) => ({ ...m })),

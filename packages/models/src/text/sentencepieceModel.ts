@@ -20,7 +20,8 @@ export interface SentencePieceModel {
 	readonly addDummyPrefix: boolean;
 }
 
-const HINT = "use the tokenizer.model that belongs to the weights";
+/** What to do about a tokenizer file that cannot be used. */
+export const MODEL_HINT = "use the tokenizer.model that belongs to the weights";
 
 /**
  * Reads SentencePiece's ModelProto and checks it; sentencepiece-js itself loads a damaged file without complaint and
@@ -28,15 +29,15 @@ const HINT = "use the tokenizer.model that belongs to the weights";
  * @throws FormatError
  */
 export function parseModel(bytes: Uint8Array, path: string): SentencePieceModel {
-	if (bytes.length === 0) throw new FormatError("tokenizer/empty", "the tokenizer file is empty", { path, hint: HINT });
+	if (bytes.length === 0) throw new FormatError("tokenizer/empty", "the tokenizer file is empty", { path, hint: MODEL_HINT });
 	let model: SentencePieceModel;
 	try {
 		model = readModel(bytes);
 	} catch (cause) {
-		throw new FormatError("tokenizer/format", "the file is no SentencePiece model, or it is damaged", { path, hint: HINT, cause });
+		throw new FormatError("tokenizer/format", "the file is no SentencePiece model, or it is damaged", { path, hint: MODEL_HINT, cause });
 	}
 	const fault = faultOf(model);
-	if (fault !== undefined) throw new FormatError("tokenizer/vocabulary", fault, { path, hint: HINT });
+	if (fault !== undefined) throw new FormatError("tokenizer/vocabulary", fault, { path, hint: MODEL_HINT });
 	return model;
 }
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { FormatError, ValueError } from "@hushgrad/tensor";
 import { SentencePieceProcessor } from "sentencepiece-js";
 import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
-import { PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
+import { MODEL_HINT, PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
 
 /** Pieces that structure a conversation; what a user types must never become one of them. */
 const TURN_MARKERS = ["<start_of_turn>", "<end_of_turn>"];
@@ -154,25 +154,27 @@ export class TokenStream {
 	/** The text that this id completes; "" while a character's bytes are still coming. */
 	push(id: number): string {
 		const part = this.#tokenizer.contribution(id, this.#options);
-		if (typeof part === "string") return this.#trim(this.flush() + part);
+		if (typeof part === "string") return this.flush() + this.#withoutPrefix(part, id);
 		this.#bytes.push(part.byte);
 		const wait = unfinishedBytes(this.#bytes);
-		const ready = this.#bytes.slice(0, this.#bytes.length - wait);
-		this.#bytes = this.#bytes.slice(ready.length);
-		return this.#trim(bytesToText(ready));
+		const ready = this.#bytes.splice(0, this.#bytes.length - wait);
+		if (ready.length > 0) this.#atStart = false;
+		return bytesToText(ready);
 	}
 
 	/** The rest, its unfinished bytes as U+FFFD. */
 	flush(): string {
 		const text = bytesToText(this.#bytes);
 		this.#bytes = [];
+		if (text !== "") this.#atStart = false;
 		return text;
 	}
 
-	#trim(text: string): string {
-		if (!this.#atStart || text === "") return text;
-		this.#atStart = false;
-		return text.startsWith(" ") ? text.slice(1) : text;
+	/** Takes off the space that encoding put in front; only a piece of the vocabulary's own text can hold it. */
+	#withoutPrefix(part: string, id: number): string {
+		const prefixed = this.#atStart && id !== this.#tokenizer.unkId && part.startsWith(" ");
+		if (part !== "") this.#atStart = false;
+		return prefixed ? part.slice(1) : part;
 	}
 }
 
@@ -183,11 +185,18 @@ async function loadProcessor(path: string): Promise<SentencePieceProcessor> {
 	const events = ["uncaughtException", "unhandledRejection"] as const;
 	const before = events.map((e) => new Set<unknown>(process.listeners(e as "uncaughtException")));
 	const processor = new SentencePieceProcessor();
-	await processor.load(path);
-	events.forEach((event, i) => {
-		for (const listener of process.listeners(event as "uncaughtException")) {
-			if (!before[i].has(listener)) process.removeListener(event, listener);
-		}
-	});
+	try {
+		await processor.load(path);
+	} finally {
+		events.forEach((event, i) => {
+			for (const listener of process.listeners(event as "uncaughtException")) {
+				if (!before[i].has(listener)) process.removeListener(event, listener);
+			}
+		});
+	}
+	// A model that SentencePiece itself refused encodes every text to nothing.
+	if (processor.encodeIds("a").length === 0) {
+		throw new FormatError("tokenizer/refused", "SentencePiece refuses the tokenizer file", { path, hint: MODEL_HINT });
+	}
 	return processor;
 }
