@@ -12,7 +12,7 @@ import { answer, encodeCard, evaluate, type Session, trainingLosses } from "./su
 import { baseHash, logitsOf } from "./support/model.ts";
 import { helpText, type Options, readOptions } from "./support/options.ts";
 import { PlainTrainer } from "./support/plainTrainer.ts";
-import { field, heading, ProgressLine, perplexity } from "./support/report.ts";
+import { field, heading, meanLoss, ProgressLine, perplexity } from "./support/report.ts";
 
 const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 const QUESTIONS = 3;
@@ -38,7 +38,7 @@ async function main(options: Options): Promise<void> {
 		const { sampleRate, noiseMultiplier, epsilon, delta } = planPrivacy({ ...goal, delta: options.delta });
 		field(
 			"privacy",
-			`ε = ${epsilon.toFixed(4)} at δ = ${delta} after ${options.steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`,
+			`ε = ${epsilon.toFixed(4)} at δ = ${delta.toExponential()} after ${options.steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`,
 		);
 	}
 
@@ -85,7 +85,7 @@ async function main(options: Options): Promise<void> {
 		for (let step = 1; step <= options.steps; step++) {
 			optimizer.lr = options.lr * schedule(step);
 			const report = await engine.step((batch) => trainingLosses(session, train, batch, stepKey(step)));
-			progress.update(step, `loss ${report.loss.toFixed(4)}  ε ${report.epsilon.toFixed(3)} of ${options.epsilon}`);
+			progress.update(step, `${meanLoss(report.loss)}  ε ${report.epsilon.toFixed(3)} of ${options.epsilon}`);
 		}
 	} else {
 		const trainer = new PlainTrainer({
@@ -100,7 +100,7 @@ async function main(options: Options): Promise<void> {
 		for (let step = 1; step <= options.steps; step++) {
 			optimizer.lr = options.lr * schedule(step);
 			const { loss } = await trainer.step((batch) => trainingLosses(session, train, batch, stepKey(step)));
-			progress.update(step, `loss ${loss.toFixed(4)}`);
+			progress.update(step, meanLoss(loss));
 		}
 	}
 

@@ -4,7 +4,6 @@ import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
-import { create } from "webgpu";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 interface Finding {
@@ -16,7 +15,8 @@ interface Finding {
 export interface Report {
 	readonly ok: boolean;
 	readonly node: { readonly version: string; readonly needed: string };
-	readonly webgpu: string;
+	/** Version of the npm package. */
+	readonly webgpu: string | null;
 	readonly system: string;
 	readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
 	readonly adapter: Adapter | null;
@@ -28,6 +28,8 @@ interface Adapter {
 	readonly architecture: string;
 	readonly device: string;
 	readonly description: string;
+	/** The one Dawn takes on this platform; WebGPU does not tell. */
+	readonly backend: string;
 	readonly isSoftware: boolean;
 	readonly features: readonly string[];
 	readonly limits: Readonly<Record<string, number>>;
@@ -35,6 +37,7 @@ interface Adapter {
 }
 
 const NODE_NEEDED = "20.19.0";
+const BACKENDS: Readonly<Partial<Record<NodeJS.Platform, string>>> = { linux: "Vulkan", darwin: "Metal", win32: "D3D12" };
 const LIMITS = [
 	"maxBufferSize",
 	"maxStorageBufferBindingSize",
@@ -57,6 +60,7 @@ function describe({ features, info, limits }: GPUAdapter): Adapter {
 		architecture,
 		device,
 		description,
+		backend: BACKENDS[process.platform] ?? "unknown",
 		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
 		features: [...features].sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
@@ -64,23 +68,32 @@ function describe({ features, info, limits }: GPUAdapter): Adapter {
 	};
 }
 
+/** The adapter as it is, and what keeps Hushgrad from using it. */
+async function examineAdapter(): Promise<{ adapter: Adapter | null; findings: Finding[] }> {
+	const broken = (problem: string, fix: string): Finding => ({ problem, fix, isFatal: true });
+	const gpu = await import("webgpu").then(({ create }) => create([])).catch((error: Error) => error);
+	if (gpu instanceof Error) {
+		return { adapter: null, findings: [broken(`webgpu does not load: ${gpu.message.split("\n")[0]}`, "npm ci")] };
+	}
+	const found = await gpu.requestAdapter();
+	if (found === null) return { adapter: null, findings: [broken("WebGPU finds no adapter", "npm run driver")] };
+	const adapter = describe(found);
+	const problem = await requestDevice().then(
+		(device) => device.destroy(),
+		(error: Error) => error.message.split("\n")[0],
+	);
+	return { adapter, findings: problem === undefined ? [] : [broken(problem, "update the driver of your GPU")] };
+}
+
 async function examine(): Promise<Report> {
-	const findings: Finding[] = [];
 	const node = process.versions.node;
+	const { adapter, findings } = await examineAdapter();
 	if (isOlder(node, NODE_NEEDED)) {
-		findings.push({
+		findings.unshift({
 			problem: `Node ${node} is too old, ${NODE_NEEDED} is needed`,
 			fix: "install Node 20.19 or newer from https://nodejs.org",
 			isFatal: true,
 		});
-	}
-	let adapter: Adapter | null = null;
-	try {
-		(await requestDevice()).destroy();
-		const found = await create([]).requestAdapter();
-		adapter = found === null ? null : describe(found);
-	} catch (error) {
-		findings.push({ problem: (error as Error).message.split("\n")[0], fix: "npm run driver", isFatal: true });
 	}
 	if (adapter?.isSoftware) {
 		findings.push({
@@ -93,12 +106,20 @@ async function examine(): Promise<Report> {
 	return {
 		ok: !findings.some((f) => f.isFatal),
 		node: { version: node, needed: NODE_NEEDED },
-		webgpu: (createRequire(import.meta.url)("webgpu/package.json") as { version: string }).version,
+		webgpu: webgpuVersion(),
 		system: `${/^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? process.platform} (${process.arch})`,
 		memory: { totalBytes: totalmem(), freeBytes: freemem() },
 		adapter,
 		findings,
 	};
+}
+
+function webgpuVersion(): string | null {
+	try {
+		return (createRequire(import.meta.url)("webgpu/package.json") as { version: string }).version;
+	} catch {
+		return null;
+	}
 }
 
 function bytes(n: number): string {
@@ -115,7 +136,7 @@ function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): 
 		row("Node", `${node.version} (${node.needed} or newer)`),
 		row("system", system),
 		row("memory", `${bytes(memory.freeBytes)} free of ${bytes(memory.totalBytes)}`),
-		row("webgpu", `${webgpu} (Dawn)`),
+		row("webgpu", webgpu === null ? "not installed" : `${webgpu} (Dawn)`),
 	];
 	if (adapter === null) lines.push(row("adapter", "none"));
 	else {
@@ -124,6 +145,7 @@ function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): 
 		lines.push(
 			row("adapter", [adapter.vendor, adapter.architecture, adapter.device].filter((s) => s !== "").join(", ")),
 			row("driver", adapter.description),
+			row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
 			row("features", ["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")),
 			row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
 			row("limits", `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer`),

@@ -1,58 +1,89 @@
 /**
- * What to do where Dawn finds no adapter. A pure function of what the machine is, so that every case can be tested.
+ * What to do about the driver. A pure function of what the machine is, so that every case can be tested.
  *
- * @typedef {{ id: string, version: string, codename: string }} System  from /etc/os-release
- * @typedef {{ system: System, isRoot: boolean, hasSudo: boolean, isForbidden: boolean }} Facts
- * @typedef {{ kind: "install" | "tell", reason: string, commands: readonly (readonly string[])[] }} Plan
+ * @typedef {{ id: string, version: string }} System  from /etc/os-release
+ * @typedef {object} Facts
+ * @property {boolean} hasAdapter
+ * @property {System} system
+ * @property {string} aptSources  text of the system's package sources
+ * @property {boolean} isRoot
+ * @property {boolean} hasSudo  without a password
+ * @property {boolean} isForbidden  by HUSHGRAD_NO_DRIVER_INSTALL
+ * @typedef {{ kind: "none" | "install" | "tell", reason: string, commands: readonly string[] }} Plan
+ *   commands are lines of one shell session; where kind is "install", the last one cleans up and always runs
  */
+
+const PACKAGES = "mesa-vulkan-drivers libvulkan1";
 
 /**
  * Debian 12's own Mesa is 22.3, which Dawn rejects.
- * @type {Readonly<Record<number, string>>}
+ * @type {Readonly<Record<string, string>>}
  */
 const BACKPORTS = { 12: "bookworm-backports" };
 
-const PACKAGES = ["mesa-vulkan-drivers", "libvulkan1"];
+/** @type {Readonly<Record<string, string>>} */
+const ELSEWHERE = {
+	fedora: "sudo dnf install mesa-vulkan-drivers vulkan-loader",
+	arch: "sudo pacman -S vulkan-swrast vulkan-icd-loader",
+};
+
+/** @param {Facts} facts @returns {Plan} */
+export function driverPlan({ hasAdapter, system, aptSources, isRoot, hasSudo, isForbidden }) {
+	if (hasAdapter) return { kind: "none", reason: "there is an adapter", commands: [] };
+	if (!hasFittingMesa(system)) {
+		const reason = "install a Vulkan driver by hand: your GPU's, or Mesa 23 or newer, whose lavapipe needs no GPU";
+		const command = ELSEWHERE[system.id];
+		return { kind: "tell", reason, commands: command === undefined ? [] : [command] };
+	}
+	const commands = (/** @type {string} */ prefix) => aptCommands({ prefix, suite: backportsOf(system), aptSources });
+	if (isForbidden) {
+		return { kind: "tell", reason: "HUSHGRAD_NO_DRIVER_INSTALL forbids installing it", commands: commands(isRoot ? "" : "sudo ") };
+	}
+	if (isRoot) return { kind: "install", reason: "installing Mesa's software driver", commands: commands("") };
+	if (hasSudo) return { kind: "install", reason: "installing Mesa's software driver with sudo", commands: commands("sudo -n ") };
+	return { kind: "tell", reason: "installing the driver needs root", commands: commands("sudo ") };
+}
+
+/** Debian's testing and unstable have no version. @param {System} system */
+function hasFittingMesa({ id, version }) {
+	if (id === "debian") return version === "" || Number(version) >= 12;
+	return id === "ubuntu" && Number(version) >= 24.04;
+}
+
+/** @param {System} system @returns {string | undefined} */
+function backportsOf({ id, version }) {
+	return id === "debian" ? BACKPORTS[version] : undefined;
+}
 
 /**
- * @param {Facts} facts
- * @param {string} sources  folder for apt's sources and lists, so that the system's own stay as they are
- * @returns {Plan}
+ * apt gets a folder of its own for lists and downloads, and for a copy of sources.list with the backports, so that the
+ * system's sources and lists stay as they are. A suite that the system has already is not named twice: apt refuses
+ * two entries with different keys.
+ * @param {{ prefix: string, suite: string | undefined, aptSources: string }} how
  */
-export function driverPlan({ system, isRoot, hasSudo, isForbidden }, sources) {
-	const isDebian = system.id === "debian" && Number(system.version) >= 12;
-	const isUbuntu = system.id === "ubuntu" && Number(system.version) >= 24;
-	if (!isDebian && !isUbuntu) {
-		const reason =
-			"on this system the driver has to be installed by hand: any Vulkan driver will do, Mesa's lavapipe (22.3 is too old) needs no GPU";
-		return { kind: "tell", reason, commands: [] };
-	}
-	const commands = installCommands(isDebian ? BACKPORTS[Number(system.version)] : undefined, sources);
-	if (isForbidden) return { kind: "tell", reason: "HUSHGRAD_NO_DRIVER_INSTALL forbids installing it here", commands };
-	if (isRoot) return { kind: "install", reason: "installing Mesa's software driver", commands };
-	if (hasSudo)
-		return { kind: "install", reason: "installing Mesa's software driver with sudo", commands: commands.map((c) => ["sudo", "-n", ...c]) };
-	return { kind: "tell", reason: "installing the driver needs root", commands: commands.map((c) => ["sudo", ...c]) };
-}
-
-/** @param {string | undefined} suite @param {string} sources */
-function installCommands(suite, sources) {
-	const here = ["-o", `Dir::Etc::sourceparts=${sources}/parts`, "-o", `Dir::State::lists=${sources}/lists`];
-	const from = suite === undefined ? [] : ["-t", suite];
+function aptCommands({ prefix, suite, aptSources }) {
+	const isNew = suite !== undefined && !aptSources.split("\n").some((line) => !line.trimStart().startsWith("#") && line.includes(suite));
+	const folders = '-o Dir::State::lists="$D/lists" -o Dir::Cache="$D/cache"';
+	const options = `-q -o DPkg::Lock::Timeout=120 ${folders}${isNew ? ' -o Dir::Etc::sourcelist="$D/sources.list"' : ""}`;
+	const target = suite === undefined ? "" : `-t ${suite} `;
+	const list = `(cat /etc/apt/sources.list 2>/dev/null; echo "deb http://deb.debian.org/debian ${suite} main") > "$D/sources.list"`;
 	return [
-		["apt-get", "-q", ...here, "update"],
-		["apt-get", "-qy", ...here, "--no-install-recommends", ...from, "install", ...PACKAGES],
+		'D=$(mktemp -d) && chmod 755 "$D" && mkdir -p "$D/lists/partial" "$D/cache/archives/partial"',
+		...(isNew ? [list] : []),
+		`${prefix}apt-get ${options} update || true`,
+		`${prefix}env DEBIAN_FRONTEND=noninteractive apt-get -y ${options} --no-install-recommends ${target}install ${PACKAGES}`,
+		`${prefix}rm -r "$D"`,
 	];
-}
-
-/** Lines of apt sources that a system needs besides its own. @param {System} system */
-export function extraSources({ id, version }) {
-	const suite = id === "debian" ? BACKPORTS[Number(version)] : undefined;
-	return suite === undefined ? [] : [`deb http://deb.debian.org/debian ${suite} main`];
 }
 
 /** @param {string} text  of /etc/os-release @returns {System} */
 export function parseOsRelease(text) {
 	const value = (/** @type {string} */ name) => new RegExp(`^${name}="?([^"\n]*)"?$`, "m").exec(text)?.[1] ?? "";
-	return { id: value("ID"), version: value("VERSION_ID"), codename: value("VERSION_CODENAME") };
+	return { id: value("ID"), version: value("VERSION_ID") };
+}
+
+/** One script of a plan's commands that stops at the first failure and cleans up in any case. @param {Plan} plan */
+export function scriptOf({ commands }) {
+	const [open, ...rest] = commands;
+	return ["set -e", open, `trap '${rest.at(-1)}' EXIT`, "trap 'exit 1' INT TERM", ...rest.slice(0, -1)].join("\n");
 }

@@ -3,91 +3,68 @@
  * software Vulkan driver (Debian and Ubuntu, root or password-less sudo), or says what to type and fails.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { driverPlan, extraSources, parseOsRelease } from "./driver-plan.mjs";
+import { driverPlan, parseOsRelease, scriptOf } from "./driver-plan.mjs";
 
-/** Asks in a process of its own: Dawn looks for drivers only once, and may abort. */
-function hasAdapter() {
-	const question = `import { create } from "webgpu";
+const FOUND = 0;
+const UNLOADABLE = 4;
+
+/** Asks in a process of its own: Dawn looks for drivers only once, and may abort. Anything but the two above means none. */
+function askDawn() {
+	const question = `const { create } = await import("webgpu").catch((error) => {
+			console.error(error.message);
+			process.exit(${UNLOADABLE});
+		});
 		const adapter = await create([]).requestAdapter();
-		process.exit(adapter === null ? 3 : 0);`;
-	return spawnSync(process.execPath, ["--input-type=module", "-e", question], { cwd: import.meta.dirname, stdio: "ignore" }).status === 0;
+		process.exit(adapter === null ? 3 : ${FOUND});`;
+	const args = ["--input-type=module", "-e", question];
+	const { status, stderr } = spawnSync(process.execPath, args, { cwd: import.meta.dirname, encoding: "utf8", timeout: 60_000 });
+	return { status, said: stderr };
 }
 
-/**
- * A folder with the system's apt sources and ours, and room for package lists of their own.
- * @param {import("./driver-plan.mjs").System} system
- */
-function prepareSources(system) {
-	const folder = mkdtempSync(join(tmpdir(), "hushgrad-apt-"));
-	const parts = join(folder, "parts");
-	mkdirSync(join(folder, "lists", "partial"), { recursive: true });
-	if (existsSync("/etc/apt/sources.list.d")) cpSync("/etc/apt/sources.list.d", parts, { recursive: true });
-	else mkdirSync(parts);
-	const extra = extraSources(system);
-	if (extra.length > 0) writeFileSync(join(parts, "hushgrad.list"), `${extra.join("\n")}\n`);
-	return folder;
+const readIfThere = (/** @type {string} */ path) => (existsSync(path) ? readFileSync(path, "utf8") : "");
+
+function readAptSources() {
+	const parts = "/etc/apt/sources.list.d";
+	const names = existsSync(parts) ? readdirSync(parts).filter((name) => /\.(list|sources)$/.test(name)) : [];
+	return ["/etc/apt/sources.list", ...names.map((name) => join(parts, name))].map(readIfThere).join("\n");
 }
 
-/**
- * Runs apt's commands; false, after printing what the failing one said, when one fails.
- * @param {import("./driver-plan.mjs").Plan["commands"]} commands
- */
-function run(commands) {
-	for (const [program, ...args] of commands) {
-		const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-		const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env });
-		if (status === 0) continue;
-		console.error(`${[program, ...args].join(" ")} failed:\n${error?.message ?? stdout + stderr}`);
-		return false;
-	}
-	return true;
+/** @returns {import("./driver-plan.mjs").Facts} */
+function look(/** @type {boolean} */ hasAdapter) {
+	const isRoot = process.getuid?.() === 0;
+	return {
+		hasAdapter,
+		system: parseOsRelease(readIfThere("/etc/os-release")),
+		aptSources: readAptSources(),
+		isRoot,
+		hasSudo: !hasAdapter && !isRoot && spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0,
+		isForbidden: process.env.HUSHGRAD_NO_DRIVER_INSTALL === "1",
+	};
 }
 
 function main() {
-	if (hasAdapter()) return 0;
-	const system = parseOsRelease(existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "");
-	const isRoot = process.getuid?.() === 0;
-	const facts = {
-		system,
-		isRoot,
-		hasSudo: !isRoot && spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0,
-		isForbidden: process.env.HUSHGRAD_NO_DRIVER_INSTALL === "1",
-	};
-	const sources = driverPlan(facts, "").kind === "install" ? prepareSources(system) : "/tmp/hushgrad-apt";
-	const plan = driverPlan(facts, sources);
-	console.error(`Dawn finds no WebGPU adapter; ${plan.reason}.`);
-	if (plan.kind === "tell") {
-		if (plan.commands.length > 0) console.error(byHand(system, sources, plan.commands));
+	const { status, said } = askDawn();
+	if (status === UNLOADABLE) {
+		console.error(`The npm package webgpu could not be loaded (${said.split("\n")[0]}); type: npm ci`);
 		return 1;
 	}
-	try {
-		if (!run(plan.commands)) return 1;
-	} finally {
-		rmSync(sources, { recursive: true, force: true });
+	const plan = driverPlan(look(status === FOUND));
+	if (plan.kind === "none") return 0;
+	console.error(`Dawn finds no WebGPU adapter; ${plan.reason}${plan.commands.length > 0 && plan.kind === "tell" ? ":" : "."}`);
+	if (plan.kind === "tell") {
+		for (const command of plan.commands) console.error(`  ${command}`);
+		return 1;
 	}
-	if (hasAdapter()) return 0;
+	const { status: code, stdout, stderr } = spawnSync("sh", ["-c", scriptOf(plan)], { encoding: "utf8" });
+	if (code !== 0) {
+		console.error(`${stdout}${stderr}\nThe driver could not be installed; the commands were:\n  ${plan.commands.join("\n  ")}`);
+		return 1;
+	}
+	if (askDawn().status === FOUND) return 0;
 	console.error("Dawn still finds no adapter; npm run doctor shows what it sees.");
 	return 1;
-}
-
-/**
- * Exact lines to type. They leave the system's package sources as they are.
- * @param {import("./driver-plan.mjs").System} system
- * @param {string} sources
- * @param {import("./driver-plan.mjs").Plan["commands"]} commands
- */
-function byHand(system, sources, commands) {
-	const sudo = commands[0][0] === "sudo" ? "sudo " : "";
-	const lines = [
-		`  ${sudo}mkdir -p ${sources}/lists/partial && ${sudo}cp -r /etc/apt/sources.list.d ${sources}/parts`,
-		...extraSources(system).map((line) => `  echo "${line}" | ${sudo}tee ${sources}/parts/hushgrad.list`),
-		...commands.map((c) => `  ${c.join(" ")}`),
-		`  ${sudo}rm -r ${sources}`,
-	];
-	return lines.join("\n");
 }
 
 process.exit(main());

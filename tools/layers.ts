@@ -1,73 +1,83 @@
-/** `npm run layers`: imports between packages point down, and no package's files import each other in a circle. */
+/** `npm run layers`: imports point down, between packages and from the folders around them, and never in a circle. */
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type Import, importsOf } from "./imports.ts";
 import { readSources, type Source } from "./sources.ts";
 
 /** What each package may import. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = { tensor: [], nn: ["tensor"], dp: ["tensor"], models: ["tensor", "nn"] };
 
-interface Import {
-	readonly from: string;
-	readonly line: number;
-	readonly target: string;
-	readonly isTypeOnly: boolean;
+/** A package's sources, or a folder of the root. */
+interface Place {
+	readonly folder: string;
+	readonly isPackage: boolean;
 }
 
-/** Static imports and re-exports of a file, and import() of a literal. */
-export function importsOf({ path, text }: Source): Import[] {
-	const statement =
-		/(?:^|\n)[ \t]*(import|export)\s+(type\s+)?(?:[\w*${},\s]*?\sfrom\s*)?["']([^"'\n]+)["']|\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
-	return [...text.matchAll(statement)].map((m) => ({
-		from: path,
-		line: text.slice(0, m.index + m[0].length).split("\n").length,
-		target: m[3] ?? m[4],
-		isTypeOnly: m[2] !== undefined,
-	}));
+function placeOf(path: string): Place {
+	const name = /^packages\/([^/]+)\/src\//.exec(path)?.[1];
+	return name === undefined ? { folder: path.split("/")[0], isPackage: false } : { folder: name, isPackage: true };
 }
 
-const packageOf = (path: string): string | undefined => /^packages\/([^/]+)\/src\//.exec(path)?.[1];
-
-/** One line for each import that points up or sideways, and for each circle of imports. */
+/** One line for each import that points up, sideways or into a package by path, and for each circle of imports. */
 export function violations(sources: readonly Source[]): string[] {
-	const imports = sources.filter((s) => packageOf(s.path) !== undefined).flatMap(importsOf);
+	const imports = sources.flatMap(importsOf);
 	return [...imports.flatMap(faultOf), ...circles(imports)];
 }
 
+/** Type-only imports count too: to know a type is to know the package. */
 function faultOf({ from, line, target }: Import): string[] {
-	const home = packageOf(from) as string;
-	const at = `${from}:${line}`;
+	const fault = target.startsWith(".") ? faultOfPath(from, target) : faultOfName(from, target);
+	return fault === undefined ? [] : [`${from}:${line} imports ${target}: ${fault}`];
+}
+
+function faultOfName(from: string, target: string): string | undefined {
+	const home = placeOf(from);
 	const name = /^@hushgrad\/([^/]+)/.exec(target)?.[1];
-	if (name !== undefined) return MAY_IMPORT[home]?.includes(name) ? [] : [`${at} imports ${target}: ${home} must not know ${name}`];
-	if (!target.startsWith(".")) return [];
-	const resolved = posix.join(posix.dirname(from), target);
-	return packageOf(resolved) === home ? [] : [`${at} imports ${target}, which leaves its package: use @hushgrad/… instead`];
+	if (name === undefined || !home.isPackage || MAY_IMPORT[home.folder]?.includes(name)) return undefined;
+	return `${home.folder} must not know ${name}`;
+}
+
+/** Tests may reach into anything by path; nothing may reach into tests. */
+function faultOfPath(from: string, target: string): string | undefined {
+	const home = placeOf(from);
+	const there = placeOf(posix.join(posix.dirname(from), target));
+	if (there.folder === home.folder && there.isPackage === home.isPackage) return undefined;
+	if (home.isPackage) return `this leaves the package, import it by name`;
+	if (home.folder === "tests") return undefined;
+	if (there.isPackage) return `only tests reach into a package, import it by name`;
+	return there.folder === "tests" ? "only tests import tests" : undefined;
 }
 
 /** Types vanish when the program runs, so an `import type` closes no circle. */
 function circles(imports: readonly Import[]): string[] {
-	const next = new Map<string, string[]>();
-	for (const { from, target, isTypeOnly } of imports) {
-		if (isTypeOnly || !target.startsWith(".")) continue;
-		next.set(from, [...(next.get(from) ?? []), posix.join(posix.dirname(from), target)]);
+	const next = new Map<string, Import[]>();
+	for (const one of imports) {
+		if (!one.isTypeOnly && one.target.startsWith(".")) next.set(one.from, [...(next.get(one.from) ?? []), one]);
 	}
 	const done = new Set<string>();
 	const found: string[] = [];
-	const visit = (file: string, trail: readonly string[]): void => {
-		const start = trail.indexOf(file);
-		if (start >= 0) found.push(`a circle of imports: ${[...trail.slice(start), file].join(" -> ")}`);
-		if (start >= 0 || done.has(file)) return;
-		for (const target of next.get(file) ?? []) visit(target, [...trail, file]);
+	const visit = (file: string, trail: readonly Import[]): void => {
+		const start = trail.findIndex((step) => step.from === file);
+		if (start >= 0) {
+			const circle = [...trail.slice(start).map((step) => step.from), file].join(" -> ");
+			found.push(`${file}:${trail[start].line} starts a circle of imports: ${circle}`);
+			return;
+		}
+		if (done.has(file)) return;
+		for (const step of next.get(file) ?? []) visit(posix.join(posix.dirname(file), step.target), [...trail, step]);
 		done.add(file);
 	};
 	for (const file of next.keys()) visit(file, []);
 	return found;
 }
 
+/** Packages and the folders that use them. */
+const isChecked = ({ path }: Source): boolean => placeOf(path).isPackage || /^(examples|assets|bench|tests|tools)\//.test(path);
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const sources = readSources(fileURLToPath(new URL("..", import.meta.url)));
+	const sources = readSources(fileURLToPath(new URL("..", import.meta.url))).filter(isChecked);
 	const faults = violations(sources);
 	for (const fault of faults) console.error(fault);
-	const count = sources.filter((s) => packageOf(s.path) !== undefined).length;
-	if (faults.length === 0) console.log(`${count} files of ${Object.keys(MAY_IMPORT).length} packages: every import points down`);
+	if (faults.length === 0) console.log(`${sources.length} files, ${sources.flatMap(importsOf).length} imports: all point down`);
 	process.exit(faults.length === 0 ? 0 : 1);
 }

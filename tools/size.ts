@@ -10,7 +10,7 @@ export interface SizeReport {
 }
 
 export function measure(sources: readonly Source[]): SizeReport {
-	const sized = sources.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }));
+	const sized = sources.map(({ path, text }) => ({ path, lines: text.replace(/\n$/, "").split("\n").length }));
 	const longest = sized.sort((a, b) => b.lines - a.lines);
 	return { longest: longest.slice(0, 5), tooLong: longest.filter((f) => f.lines > LIMIT).map((f) => f.path) };
 }

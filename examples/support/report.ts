@@ -36,6 +36,11 @@ export function field(name: string, value: string): void {
 	console.log(`  ${name.padEnd(14)}${value}`);
 }
 
+/** An empty batch has no loss. */
+export function meanLoss(loss: number): string {
+	return `loss ${Number.isNaN(loss) ? "  —   " : loss.toFixed(4)}`;
+}
+
 export function perplexity(loss: number): string {
 	return `perplexity ${Math.exp(loss).toFixed(1)}`;
 }

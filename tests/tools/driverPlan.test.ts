@@ -1,58 +1,126 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { driverPlan, extraSources, parseOsRelease } from "../../tools/driver-plan.mjs";
+import { driverPlan, parseOsRelease, scriptOf } from "../../tools/driver-plan.mjs";
 
-const debian = (version: string) => ({ id: "debian", version, codename: "" });
-const facts = { system: debian("12"), isRoot: true, hasSudo: false, isForbidden: false };
+const debian = (version: string) => ({ id: "debian", version });
+const facts = { hasAdapter: false, system: debian("12"), aptSources: "", isRoot: true, hasSudo: false, isForbidden: false };
+const apt = (commands: readonly string[]) => commands.filter((c) => c.includes("apt-get"));
 
 describe("driverPlan", () => {
+	it("does nothing where there is an adapter, whatever the rest", () => {
+		expect(driverPlan({ ...facts, hasAdapter: true })).toMatchObject({ kind: "none", commands: [] });
+		expect(driverPlan({ ...facts, hasAdapter: true, isForbidden: true, system: parseOsRelease("") }).kind).toBe("none");
+	});
+
 	it("takes Debian 12's driver from backports, in folders of its own", () => {
-		const { kind, commands } = driverPlan(facts, "/tmp/x");
+		const { kind, commands } = driverPlan(facts);
 		expect(kind).toBe("install");
-		expect(commands.map((c) => c[0])).toEqual(["apt-get", "apt-get"]);
-		for (const command of commands) {
-			expect(command).toContain("Dir::Etc::sourceparts=/tmp/x/parts");
-			expect(command).toContain("Dir::State::lists=/tmp/x/lists");
+		expect(apt(commands).length).toBe(2);
+		for (const command of apt(commands)) {
+			for (const option of ['State::lists="$D/lists"', 'Cache="$D/cache"', 'Etc::sourcelist="$D/sources.list"']) {
+				expect(command).toContain(`-o Dir::${option}`);
+			}
 		}
-		expect(commands[1].join(" ")).toContain("-t bookworm-backports install mesa-vulkan-drivers");
-		expect(extraSources(debian("12"))).toEqual(["deb http://deb.debian.org/debian bookworm-backports main"]);
+		expect(apt(commands)[1]).toContain("--no-install-recommends -t bookworm-backports install mesa-vulkan-drivers libvulkan1");
+		expect(commands.join("\n")).toContain('echo "deb http://deb.debian.org/debian bookworm-backports main"');
 	});
 
-	it.each([debian("13"), { id: "ubuntu", version: "24.04", codename: "noble" }])("takes the system's own on $id $version", (system) => {
-		const { kind, commands } = driverPlan({ ...facts, system }, "/tmp/x");
+	it("names backports only once where the system has them, but not for a comment", () => {
+		const known = driverPlan({ ...facts, aptSources: "Types: deb\nSuites: bookworm bookworm-backports\n" }).commands.join("\n");
+		expect(known).toContain("-t bookworm-backports");
+		expect(known).not.toMatch(/sourcelist|echo/);
+		expect(driverPlan({ ...facts, aptSources: "# deb http://x bookworm-backports main\n" })).toEqual(driverPlan(facts));
+	});
+
+	it.each([debian("13"), debian(""), { id: "ubuntu", version: "24.04" }])("takes the system's own on $id $version", (system) => {
+		const { kind, commands } = driverPlan({ ...facts, system });
 		expect(kind).toBe("install");
-		expect(commands[1]).not.toContain("-t");
-		expect(extraSources(system)).toEqual([]);
+		expect(commands.join("\n")).not.toMatch(/ -t |backports|sourcelist/);
 	});
 
-	it("uses sudo only where it needs no password", () => {
+	it("uses sudo only where it needs no password, for all that touches root's files", () => {
 		const user = { ...facts, isRoot: false };
-		expect(driverPlan({ ...user, hasSudo: true }, "/tmp/x")).toMatchObject({
-			kind: "install",
-			commands: [
-				["sudo", "-n"],
-				["sudo", "-n"],
-			].map((c) => expect.arrayContaining(c)),
-		});
-		const { kind, commands } = driverPlan(user, "/tmp/x");
-		expect(kind).toBe("tell");
-		expect(commands.every((c) => c[0] === "sudo" && c[1] !== "-n")).toBe(true);
+		const sudo = driverPlan({ ...user, hasSudo: true });
+		expect(sudo.kind).toBe("install");
+		for (const command of [...apt(sudo.commands), sudo.commands.at(-1)]) expect(command).toMatch(/^sudo -n /);
+		const told = driverPlan(user);
+		expect(told.kind).toBe("tell");
+		expect(told.commands).toEqual(sudo.commands.map((c) => c.replace("sudo -n ", "sudo ")));
 	});
 
-	it("installs nothing when forbidden, on another system, or on a Debian too old", () => {
-		expect(driverPlan({ ...facts, isForbidden: true }, "/tmp/x")).toMatchObject({
-			kind: "tell",
-			commands: expect.arrayContaining([expect.anything()]),
-		});
-		for (const system of [debian("11"), { id: "fedora", version: "41", codename: "" }, parseOsRelease("")]) {
-			expect(driverPlan({ ...facts, system }, "/tmp/x")).toMatchObject({ kind: "tell", commands: [] });
+	it("installs nothing when forbidden, but tells the same commands", () => {
+		const told = driverPlan({ ...facts, isForbidden: true });
+		expect(told.kind).toBe("tell");
+		expect(told.commands).toEqual(driverPlan(facts).commands);
+	});
+
+	it("installs nothing on another system, or one too old", () => {
+		for (const system of [debian("11"), { id: "ubuntu", version: "22.04" }, parseOsRelease("")]) {
+			expect(driverPlan({ ...facts, system })).toMatchObject({ kind: "tell", commands: [] });
 		}
+		const fedora = driverPlan({ ...facts, system: { id: "fedora", version: "42" } });
+		expect(fedora).toMatchObject({ kind: "tell", commands: [expect.stringContaining("dnf install mesa-vulkan-drivers")] });
+	});
+});
+
+describe("scriptOf", () => {
+	const run = (...commands: string[]) => spawnSync("sh", ["-c", scriptOf({ kind: "install", reason: "", commands })], { encoding: "utf8" });
+
+	it("runs the commands in one shell and cleans up at the end", () => {
+		expect(run("D=x", 'echo "work $D"', 'echo "clean $D"')).toMatchObject({ status: 0, stdout: "work x\nclean x\n" });
 	});
 
-	it("reads os-release with and without quotes", () => {
-		expect(parseOsRelease('PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n')).toEqual({
-			id: "debian",
-			version: "12",
-			codename: "bookworm",
-		});
+	it("stops at the first failure and cleans up all the same", () => {
+		expect(run("D=x", "false", "echo unreached", 'echo "clean $D"')).toMatchObject({ status: 1, stdout: "clean x\n" });
+	});
+});
+
+describe("parseOsRelease", () => {
+	it("reads values with and without quotes", () => {
+		expect(parseOsRelease('PRETTY_NAME="Debian"\nID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n')).toEqual(debian("12"));
+	});
+});
+
+describe("ensure-driver", () => {
+	const tools = fileURLToPath(new URL("../../tools", import.meta.url));
+
+	/** Runs the tool, which must not install, in a folder of its own, where the package webgpu is the given module. */
+	function runWith(webgpu: string) {
+		const folder = mkdtempSync(join(tmpdir(), "hushgrad-driver-"));
+		try {
+			cpSync(tools, join(folder, "tools"), { recursive: true });
+			const home = join(folder, "node_modules/webgpu");
+			mkdirSync(home, { recursive: true });
+			writeFileSync(join(home, "package.json"), '{ "type": "module", "exports": "./index.js" }');
+			writeFileSync(join(home, "index.js"), webgpu);
+			const env = { ...process.env, HUSHGRAD_NO_DRIVER_INSTALL: "1" };
+			return spawnSync(process.execPath, [join(folder, "tools/ensure-driver.mjs")], { encoding: "utf8", env });
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
+	}
+	const gpu = (adapter: string) => `export const create = () => ({ requestAdapter: async () => (${adapter}) });`;
+
+	it("is silent where there is an adapter", () => {
+		expect(runWith(gpu("{}"))).toMatchObject({ status: 0, stdout: "", stderr: "" });
+	});
+
+	it.each([gpu("null"), gpu("process.abort()")])("fails with one line and what to type where Dawn has none or crashes: %s", (webgpu) => {
+		const { status, stdout, stderr } = runWith(webgpu);
+		const [first, ...rest] = stderr.trimEnd().split("\n");
+		expect(status).toBe(1);
+		expect(stdout).toBe("");
+		expect(first).toMatch(/^Dawn finds no WebGPU adapter; /);
+		expect(rest.filter((line) => !line.startsWith("  "))).toEqual([]);
+	});
+
+	it("does not take a package that fails to load for a missing driver", () => {
+		const { status, stderr } = runWith('throw new Error("broken binary");');
+		expect(status).toBe(1);
+		expect(stderr).toBe("The npm package webgpu could not be loaded (broken binary); type: npm ci\n");
 	});
 });
