@@ -66,7 +66,7 @@ function aptCommands({ prefix, suite, aptSources }) {
 	const folders = '-o Dir::State::lists="$D/lists" -o Dir::Cache="$D/cache"';
 	const options = `-q -o DPkg::Lock::Timeout=120 ${folders}${isNew ? ' -o Dir::Etc::sourcelist="$D/sources.list"' : ""}`;
 	const target = suite === undefined ? "" : `-t ${suite} `;
-	const list = `(cat /etc/apt/sources.list 2>/dev/null; echo "deb http://deb.debian.org/debian ${suite} main") > "$D/sources.list"`;
+	const list = `(cat /etc/apt/sources.list 2>/dev/null || true; echo "deb http://deb.debian.org/debian ${suite} main") > "$D/sources.list"`;
 	return [
 		'D=$(mktemp -d) && chmod 755 "$D" && mkdir -p "$D/lists/partial" "$D/cache/archives/partial"',
 		...(isNew ? [list] : []),

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,6 +27,16 @@ describe("driverPlan", () => {
 		}
 		expect(apt(commands)[1]).toContain("--no-install-recommends -t bookworm-backports install mesa-vulkan-drivers libvulkan1");
 		expect(commands.join("\n")).toContain('echo "deb http://deb.debian.org/debian bookworm-backports main"');
+	});
+
+	it("adds backports also where /etc/apt/sources.list does not exist, as on systems with deb822 sources only", () => {
+		const list = driverPlan(facts).commands.find((c) => c.includes("echo")) as string;
+		const folder = mkdtempSync(join(tmpdir(), "hushgrad-"));
+		const absent = list.replace("/etc/apt/sources.list ", `${folder}/absent `);
+		const { status } = spawnSync("sh", ["-ec", absent], { env: { ...process.env, D: folder } });
+		expect(status).toBe(0);
+		expect(readFileSync(join(folder, "sources.list"), "utf8")).toBe("deb http://deb.debian.org/debian bookworm-backports main\n");
+		rmSync(folder, { recursive: true });
 	});
 
 	it("names backports only once where the system has them, but not for a comment", () => {
