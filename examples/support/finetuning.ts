@@ -83,6 +83,7 @@ export async function answer({ model, tokenizer, options, endIds }: Session, car
 	let drawn = 0;
 	const how: GenerateOptions = {
 		maxNewTokens: options["max-new-tokens"],
+		minNewTokens: options["min-new-tokens"],
 		eosTokenIds: endIds,
 		repetitionPenalty: options["repetition-penalty"],
 		sample:

@@ -51,6 +51,12 @@ describe("logits processors", () => {
 		);
 	});
 
+	it("an end token waits for the minimum length", () => {
+		const logits = Float32Array.of(1, 9, 5, 8);
+		const options = { maxNewTokens: 5, minNewTokens: 2, eosTokenIds: [1, 3] };
+		expect([0, 1, 2].map((written) => nextToken(logits, [], options, written))).toEqual([2, 2, 1]);
+	});
+
 	it("the next token is the likeliest unless one is drawn", () => {
 		const logits = Float32Array.of(1, 5, 5, -2);
 		expect(argmax(logits)).toBe(1);

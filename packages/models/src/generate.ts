@@ -1,12 +1,14 @@
 import { type Device, data, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import type { VaultGemmaForCausalLM } from "./gemma/model.ts";
-import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP } from "./logits.ts";
+import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 
 /** Names and neutral values as in transformers' GenerationConfig. */
 export interface GenerateOptions {
 	readonly maxNewTokens: number;
 	/** Token ids that end the text; the one met is yielded last. */
 	readonly eosTokenIds?: readonly number[];
+	/** Tokens to write before an end token may come. */
+	readonly minNewTokens?: number;
 	/** Divides (multiplies, when negative) the logits of tokens already seen, prompt included; 1 is neutral. */
 	readonly repetitionPenalty?: number;
 	/** Draw from the distribution; the most likely token otherwise. */
@@ -23,15 +25,16 @@ export interface SamplingOptions {
 
 const DEFAULT_TOP_K = 50;
 
-/** The next token from one row of logits, processed in transformers' order: penalty, temperature, top-k, top-p. */
-export function nextToken(
-	logits: Float32Array,
-	seen: readonly number[],
-	{ repetitionPenalty: penalty = 1, sample }: GenerateOptions,
-): number {
-	const penalised = penalty === 1 ? logits : repetitionPenalty(logits, seen, penalty);
-	if (sample === undefined) return argmax(penalised);
-	let scores = temperature(penalised, sample.temperature ?? 1);
+/**
+ * The next token from one row of logits, processed in transformers' order: penalty, minimum length, temperature, top-k,
+ * top-p. `written` counts the tokens generated so far.
+ */
+export function nextToken(logits: Float32Array, seen: readonly number[], options: GenerateOptions, written = 0): number {
+	const { repetitionPenalty: penalty = 1, minNewTokens = 0, eosTokenIds = [], sample } = options;
+	let scores = penalty === 1 ? logits : repetitionPenalty(logits, seen, penalty);
+	if (written < minNewTokens) scores = withoutTokens(scores, eosTokenIds);
+	if (sample === undefined) return argmax(scores);
+	scores = temperature(scores, sample.temperature ?? 1);
 	scores = topK(scores, sample.topK ?? DEFAULT_TOP_K);
 	if ((sample.topP ?? 1) < 1) scores = topP(scores, sample.topP as number);
 	return sampleToken(softmaxProbabilities(scores), sample.uniform());
@@ -59,7 +62,7 @@ export async function* generate(model: VaultGemmaForCausalLM, prompt: readonly n
 			});
 			const logits = (await data(last)) as Float32Array;
 			last.dispose();
-			const token = nextToken(logits, seen, options);
+			const token = nextToken(logits, seen, options, n);
 			yield token;
 			if (options.eosTokenIds?.includes(token)) return;
 			seen.push(token);

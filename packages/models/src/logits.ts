@@ -15,6 +15,13 @@ export function repetitionPenalty(logits: Float32Array, seen: Iterable<number>, 
 	return out;
 }
 
+/** Gives some tokens the probability 0. */
+export function withoutTokens(logits: Float32Array, ids: Iterable<number>): Float32Array {
+	const out = logits.slice();
+	for (const id of ids) out[id] = Number.NEGATIVE_INFINITY;
+	return out;
+}
+
 /** s / t. */
 export function temperature(logits: Float32Array, t: number): Float32Array {
 	const divisor = Math.fround(t);
