@@ -41,7 +41,7 @@ export function planPrivacy(options: PlanOptions): PrivacyPlan {
 	checkInteger("steps", steps);
 	checkPositive("maxGradNorm", maxGradNorm);
 	if (!(expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
-		refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize);
+		refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize, "lower the batch size");
 	}
 	if (delta * datasetSize >= 1) {
 		throw new PrivacyError("privacy/delta", `delta must be below 1/N = 1/${datasetSize}, got ${delta}`, {
