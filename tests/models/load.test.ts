@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromPretrained, parseConfig, saveModel } from "@hushgrad/models";
+import { fromPretrained, parseConfig, readGenerationConfig, saveModel } from "@hushgrad/models";
 import { encodeSafetensors, SafetensorsReader, type TensorData } from "@hushgrad/nn";
 import { data, type Tensor } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -155,6 +155,18 @@ describe("saveModel", () => {
 		expect([...saved.keys()].sort()).toEqual([...original.keys()].sort());
 		// The golden's weights are bf16 already, so writing bf16 gives its bytes back.
 		if (dtype === "BF16") for (const [name, t] of original) expect(saved.get(name)?.data).toEqual(t.data);
+	});
+});
+
+describe("generation_config.json", () => {
+	it("names the end tokens; without it config.json does", async () => {
+		const directory = await copy();
+		await writeFile(join(directory, "generation_config.json"), '{"eos_token_id": [1, 107]}');
+		expect(await readGenerationConfig(directory)).toEqual({ eosTokenIds: [1, 107] });
+		await rm(join(directory, "generation_config.json"));
+		expect(await readGenerationConfig(directory)).toEqual({ eosTokenIds: [1] });
+		await writeFile(join(directory, "generation_config.json"), '{"eos_token_id": "1"}');
+		await expect(readGenerationConfig(directory)).rejects.toMatchObject({ code: "config/field" });
 	});
 });
 
