@@ -4,7 +4,14 @@
  * other VaultGemma, the released 1B included.
  */
 import { PrivacyEngine, planPrivacy } from "@hushgrad/dp";
-import { fromPretrained, loadAdapter, readGenerationConfig, SentencePieceTokenizer, saveAdapter } from "@hushgrad/models";
+import {
+	fromPretrained,
+	loadAdapter,
+	readGenerationConfig,
+	SentencePieceTokenizer,
+	saveAdapter,
+	type VaultGemmaForCausalLM,
+} from "@hushgrad/models";
 import { AdamW, applyLora, cosineWithWarmup, type LoraConfig, loraConfig, loraLayers, trainableParametersLine } from "@hushgrad/nn";
 import { data, foldIn, HushgradError, key, requestDevice } from "@hushgrad/tensor";
 import { type Card, readCards, splitCards } from "./support/cards.ts";
@@ -62,33 +69,28 @@ async function main(options: Options): Promise<void> {
 	field("LoRA", trainableParametersLine(model));
 
 	const asked = cards.heldOut.slice(0, QUESTIONS);
-	const ask = (card: Card, i: number) => answer(session, card, foldIn(foldIn(seed, 3), i));
+	const ask = (who: VaultGemmaForCausalLM, card: Card, i: number) => answer({ ...session, model: who }, card, foldIn(foldIn(seed, 3), i));
 	const answersBefore: string[] = [];
-	for (const [i, card] of asked.entries()) answersBefore.push(await ask(card, i));
+	for (const [i, card] of asked.entries()) answersBefore.push(await ask(model, card, i));
 	const lossBefore = await evaluate(session, heldOut);
 
 	heading(options.dp ? "Private training" : "Training without privacy");
 	const parameters = model.trainableParameters();
 	const optimizer = new AdamW(parameters.values(), { lr: options.lr, weightDecay: options["weight-decay"] });
-	const schedule = cosineWithWarmup(options["warmup-steps"], options.steps);
-	const stepKey = (step: number) => foldIn(foldIn(seed, 1), step);
-	const progress = new ProgressLine(options.steps);
-	let engine: PrivacyEngine | undefined;
-	if (options.dp) {
-		engine = PrivacyEngine.makePrivateWithEpsilon({
-			...goal,
-			parameters,
-			optimizer,
-			physicalBatchSize: options["physical-batch"],
-			targetDelta: options.delta,
-		});
-		for (let step = 1; step <= options.steps; step++) {
-			optimizer.lr = options.lr * schedule(step);
-			const report = await engine.step((batch) => trainingLosses(session, train, batch, stepKey(step)));
-			progress.update(step, `${meanLoss(report.loss)}  ε ${report.epsilon.toFixed(3)} of ${options.epsilon}`);
-		}
-	} else {
-		const trainer = new PlainTrainer({
+	// One step more than there are, so that none is spent at rate 0.
+	const schedule = cosineWithWarmup(options["warmup-steps"], options.steps + 1);
+	const engine = options.dp
+		? PrivacyEngine.makePrivateWithEpsilon({
+				...goal,
+				parameters,
+				optimizer,
+				physicalBatchSize: options["physical-batch"],
+				targetDelta: options.delta,
+			})
+		: undefined;
+	const trainer =
+		engine ??
+		new PlainTrainer({
 			device,
 			parameters: [...parameters.values()],
 			optimizer,
@@ -97,11 +99,12 @@ async function main(options: Options): Promise<void> {
 			physicalBatchSize: options["physical-batch"],
 			key: foldIn(seed, 2),
 		});
-		for (let step = 1; step <= options.steps; step++) {
-			optimizer.lr = options.lr * schedule(step);
-			const { loss } = await trainer.step((batch) => trainingLosses(session, train, batch, stepKey(step)));
-			progress.update(step, meanLoss(loss));
-		}
+	const progress = new ProgressLine(options.steps);
+	for (let step = 1; step <= options.steps; step++) {
+		optimizer.lr = options.lr * schedule(step);
+		const { loss } = await trainer.step((batch) => trainingLosses(session, train, batch, foldIn(foldIn(seed, 1), step)));
+		const spent = engine === undefined ? "" : `  ε ${engine.getEpsilon().toFixed(3)} of ${options.epsilon}`;
+		progress.update(step, meanLoss(loss) + spent);
 	}
 
 	heading("Evaluation");
@@ -134,7 +137,7 @@ async function main(options: Options): Promise<void> {
 	for (const [i, card] of asked.entries()) {
 		console.log(`  ${card.input}`);
 		field("  before", answersBefore[i]);
-		field("  after", await answer({ ...session, model: reloaded }, card, foldIn(foldIn(seed, 3), i)));
+		field("  after", await ask(reloaded, card, i));
 		field("  card", `${card.output}\n`);
 	}
 
