@@ -21,7 +21,7 @@ const FLAGS = {
 	"max-length": { default: "80", kind: "count", help: "tokens a card may have, question and answer together" },
 	"max-new-tokens": { default: "32", kind: "count", help: "length of a generated answer" },
 	"min-new-tokens": { default: "4", kind: "whole", help: "tokens of an answer before it may end" },
-	temperature: { default: "0.5", kind: "notNegative", help: "of sampling; 0 always takes the likeliest token" },
+	temperature: { default: "0.7", kind: "notNegative", help: "of sampling; 0 always takes the likeliest token" },
 	"top-p": { default: "0.9", kind: "fraction1", help: "sample from the likeliest tokens that hold this much probability" },
 	"repetition-penalty": { default: "1.2", kind: "positive", help: "divides the logits of tokens already seen" },
 	seed: { default: "0", kind: "whole", help: "of the split, LoRA's start and the answers; never of the privacy noise" },
