@@ -121,6 +121,14 @@ describe("safetensors writer", () => {
 		expect(() => write({ a: { dtype: "F32", shape: [3], data: new Float32Array(2) } })).toThrow(/takes 12 bytes, got 8/);
 	});
 
+	it("takes any name, in its order: __proto__, constructor, numbers", async () => {
+		const names = ["10", "2", "__proto__", "constructor", "a"];
+		const t: TensorData = { dtype: "U8", shape: [1], data: Uint8Array.of(7) };
+		const reader = await SafetensorsReader.open(source(join(encodeSafetensors(new Map([...names].reverse().map((n) => [n, t]))))));
+		expect([...names].sort((a, b) => reader.info(a).begin - reader.info(b).begin)).toEqual(names);
+		for (const name of names) expect(await reader.read(name)).toEqual(Uint8Array.of(7));
+	});
+
 	it("round-trips any tensors, widest types first", async () => {
 		const dtype = fc.constantFrom("F32", "F16", "BF16", "U8", "I64", "BOOL");
 		const width: Record<string, number> = { F32: 4, F16: 2, BF16: 2, U8: 1, I64: 8, BOOL: 1 };

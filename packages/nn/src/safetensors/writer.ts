@@ -21,7 +21,8 @@ export function encodeSafetensors(
 	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Uint8Array[] {
 	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
-	const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
+	// Written by hand: an object would put numeric names first and lose one called __proto__.
+	const fields = metadata === undefined ? [] : [`"__metadata__":${JSON.stringify(metadata)}`];
 	const pieces: Uint8Array[] = [];
 	let position = 0;
 	for (const [name, { dtype, shape, data }] of sorted) {
@@ -30,11 +31,11 @@ export function encodeSafetensors(
 		if (bytes.byteLength !== expected) {
 			throw new ShapeError("safetensors/size", `${name}: ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`);
 		}
-		header[name] = { dtype, shape, data_offsets: [position, position + expected] };
+		fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [position, position + expected] })}`);
 		pieces.push(bytes);
 		position += expected;
 	}
-	const json = new TextEncoder().encode(JSON.stringify(header));
+	const json = new TextEncoder().encode(`{${fields.join(",")}}`);
 	const length = Math.ceil(json.length / ALIGN) * ALIGN;
 	const head = new Uint8Array(8 + length).fill(0x20);
 	new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
