@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, loraConfig, NF4Linear, normalInit, quantizeNF4, replaceLinears } from "@hushgrad/nn";
-import { type Device, DropoutKeys, key, markSamples, normalValues, perSampleValueAndGrad, requestDevice, split } from "@hushgrad/tensor";
+import { type Device, DropoutKeys, key, markSamples, normalValues, perSampleValueAndGrad, requestDevice, splitKey } from "@hushgrad/tensor";
 
 const { values: flags } = parseArgs({
 	options: {
@@ -61,7 +61,7 @@ const grid = (first: number) =>
 function step(): void {
 	device.scope<void>(() => {
 		const weights = markSamples(device.fromHost(new Float32Array(rows).fill(1 / length), [rows]));
-		const dropout = DropoutKeys.perSample(device, split(key(4), rows));
+		const dropout = DropoutKeys.perSample(device, splitKey(key(4), rows));
 		perSampleValueAndGrad(() => model.losses(grid(0), { targets: grid(1), weights }, { dropout }), parameters, rows);
 	});
 }
@@ -90,8 +90,8 @@ async function kernels(): Promise<[name: string, calls: number, ms: number][]> {
 	const totals = new Map<string, [number, number]>();
 	for (const args of seen) {
 		const ms = (await time(() => dispatch(...args))) - idle;
-		const [calls, sum] = totals.get(args[0].key) ?? [0, 0];
-		totals.set(args[0].key, [calls + 1, sum + ms]);
+		const [calls, sum] = totals.get(args[0].kernel.key) ?? [0, 0];
+		totals.set(args[0].kernel.key, [calls + 1, sum + ms]);
 	}
 	return [...totals].map(([name, [calls, ms]]) => [name, calls, ms]);
 }

@@ -27,6 +27,10 @@ interface Draw {
 	readonly variant: number;
 }
 
+/** Mostly 1 to `max`, now and then 0. */
+const extents = (max: number): fc.Arbitrary<number> =>
+	fc.oneof({ weight: 24, arbitrary: fc.integer({ min: 1, max }) }, { weight: 1, arbitrary: fc.constant(0) });
+
 /** Shapes for a signature: `samples` makes the first leading axis that long and gives `B?` operands no sample axis. */
 export function arbitraryDraw(primitive: Primitive, { samples }: { samples?: number } = {}): fc.Arbitrary<Draw> {
 	const names = new Set(primitive.signature.inputs.flatMap((o) => o.axes));
@@ -34,9 +38,9 @@ export function arbitraryDraw(primitive: Primitive, { samples }: { samples?: num
 		seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
 		pick: fc.nat({ max: 11 }),
 		lead: fc
-			.array(fc.integer({ min: 1, max: 4 }), { minLength: 0, maxLength: 3 })
+			.array(extents(3), { minLength: 0, maxLength: 6 - Math.min(2, names.size) })
 			.map((l) => (samples === undefined ? l : [samples, ...l.slice(0, 2)])),
-		axes: fc.record(Object.fromEntries([...names].map((n) => [n, fc.integer({ min: 1, max: 9 })]))),
+		axes: fc.record(Object.fromEntries([...names].map((n) => [n, extents(9)]))),
 		reversed: fc.boolean(),
 		variant: fc.nat({ max: 20 }),
 	});
@@ -45,10 +49,12 @@ export function arbitraryDraw(primitive: Primitive, { samples }: { samples?: num
 export function caseOf(primitive: Primitive, draw: Draw, { broadcast = true, samples = 0 } = {}): Case {
 	const { spec, signature } = primitive;
 	const { domains = {}, sizes = {}, variants = [] } = spec.test ?? {};
+	const filled = new Set(Object.values(domains).map((d) => ("belowAxis" in d ? d.belowAxis : "")));
 	const extent = (axis: string): number => {
 		if (/^\d+$/.test(axis)) return Number(axis);
 		const list = sizes[axis];
-		return list === undefined ? draw.axes[axis] : list[draw.pick % list.length];
+		if (list !== undefined) return list[draw.pick % list.length];
+		return Math.max(draw.axes[axis], filled.has(axis) || spec.test?.nonEmpty?.includes(axis) ? 1 : 0);
 	};
 	const choices = [{}, ...variants];
 	const attrs = { ...spec.attrs, ...choices[draw.variant % choices.length] } as Record<string, number | boolean>;
@@ -68,6 +74,7 @@ export function caseOf(primitive: Primitive, draw: Draw, { broadcast = true, sam
 				if (domain.orIgnore !== undefined && next() < 0.25) return domain.orIgnore;
 				return Math.floor(next() * extent(domain.belowAxis));
 			}
+			if ("whole" in domain) return domain.whole[0] + Math.floor(next() * (domain.whole[1] - domain.whole[0] + 1));
 			const [low, high] = domain.range;
 			return Math.fround(low + (high - low) * next());
 		});

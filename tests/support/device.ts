@@ -1,11 +1,11 @@
-import { type Device, requestDevice } from "@hushgrad/tensor";
+import { type Device, type DeviceOptions, requestDevice } from "@hushgrad/tensor";
 import { afterAll, beforeAll } from "vitest";
 
 /** One device for a test file. A missing device fails the run. */
-export function useDevice(): () => Device {
+export function useDevice(options: DeviceOptions = {}): () => Device {
 	let device: Device | undefined;
 	beforeAll(async () => {
-		device = await requestDevice();
+		device = await requestDevice(options);
 	});
 	afterAll(() => device?.destroy());
 	return () => {

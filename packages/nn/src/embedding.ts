@@ -1,4 +1,4 @@
-import { gather, type Tensor } from "@hushgrad/tensor";
+import { embedding, type Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -19,7 +19,7 @@ export class Embedding extends Module {
 	}
 
 	forward(ids: Tensor): Tensor {
-		return gather(this.weight.value, ids, { paddingIdx: this.paddingIdx });
+		return embedding(ids, this.weight.value, { paddingIdx: this.paddingIdx });
 	}
 
 	override extraRepr(): string {

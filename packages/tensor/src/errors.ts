@@ -53,3 +53,5 @@ export class PrivacyError extends HushgradError {}
 export class ValueError extends HushgradError {}
 /** A file that is missing, truncated or not what it should be. */
 export class FormatError extends HushgradError {}
+/** NaN or infinity where a number should be. */
+export class NumericError extends HushgradError {}

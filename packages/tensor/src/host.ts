@@ -4,10 +4,22 @@ import { ShapeError } from "./errors.ts";
 import { contiguous } from "./ops/copy.ts";
 import { type Shape, showShape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
+import { deviceBytes, type HostValues } from "./upload.ts";
 
 /** Copies host values to the device; dtype follows the array type unless given. */
-export function tensor(device: Device, data: HostArray | Uint8Array | readonly number[], shape: Shape, dtype?: DType): Tensor {
-	return device.fromHost(data, shape, dtype);
+export function tensor(device: Device, values: HostValues, shape: Shape, dtype?: DType): Tensor {
+	return device.fromHost(values, shape, dtype);
+}
+
+/** Overwrites a contiguous tensor in place, for the inputs of a captured step. Everything that views it changes too. */
+export function write(x: Tensor, values: HostValues): void {
+	if (!x.isContiguous || x.offset !== 0 || x.node !== undefined) {
+		throw new ShapeError("tensor/write", `write: ${showShape(x.shape)} is a view or traced; write to the tensor it was made from`, {
+			op: "write",
+		});
+	}
+	const bytes = deviceBytes("write", values, x.shape, x.dtype);
+	if (bytes.byteLength > 0) x.device.recorder.upload(x.storage.buffer, bytes);
 }
 
 /** Reads the elements back in row-major order. */

@@ -1,6 +1,8 @@
 import type { Device } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { DTypeError, PrivacyError, ShapeError, ValueError } from "./errors.ts";
+import { checkFinite } from "./finite.ts";
+import { noFurtherGradient } from "./ops/traced.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { type Axes, bindAxes, parseSignature, type Signature } from "./signature.ts";
 import type { TapeNode } from "./tape.ts";
@@ -22,10 +24,17 @@ export interface ForwardContext<A> {
 	readonly attrs: A;
 }
 
+type Rule<A> = (saved: Named & { readonly dy: Tensor }, attrs: A, operand: OperandShape) => Tensor;
+
 /** Gradient of one operand: which inputs and outputs it reads (kept alive until then), and the rule. */
 export interface GradRule<A> {
 	readonly saves: readonly string[] | ((attrs: A) => readonly string[]);
-	readonly rule: (saved: Named & { readonly dy: Tensor }, attrs: A, operand: OperandShape) => Tensor;
+	readonly rule: Rule<A>;
+	/**
+	 * For gradients of the gradient. Left out: `rule` is made of differentiable operations on inputs, dy and the first
+	 * result. A function: a form that is, used instead of `rule` then. "none": there is none, and asking for it throws.
+	 */
+	readonly again?: Rule<A> | "none";
 }
 
 /** The shape a gradient must have, and whether its axis 0 is the sample axis. */
@@ -38,7 +47,18 @@ export interface OperandShape {
 export type Domain =
 	| { readonly range: readonly [number, number] }
 	| { readonly belowAxis: string; readonly orIgnore?: number }
+	| { readonly whole: readonly [number, number] }
 	| { readonly bits: true };
+
+/**
+ * How far a result in f32 may be from the reference: `abs` + (`ulp` + 2) 2^-23 |y|. `why` is where the figures come
+ * from: the accuracy of WGSL's functions (https://www.w3.org/TR/WGSL/#floating-point-accuracy) or the length of a sum.
+ */
+export interface Bound {
+	readonly ulp?: number;
+	readonly abs?: number;
+	readonly why: string;
+}
 
 /**
  * Everything that defines an operation, in one place.
@@ -53,6 +73,8 @@ export interface PrimitiveSpec<A extends Attrs> {
 	readonly signature: string;
 	readonly dtypes?: Readonly<Record<string, readonly DType[]>>;
 	readonly attrs: A;
+	/** Attributes may be infinite. */
+	readonly infinite?: boolean;
 	readonly forward: (context: ForwardContext<A>) => readonly Tensor[];
 	readonly grad: Readonly<Record<string, GradRule<A> | "none">>;
 	readonly reference: (inputs: Readonly<Record<string, NdArray>>, attrs: A) => readonly NdArray[];
@@ -60,8 +82,10 @@ export interface PrimitiveSpec<A extends Attrs> {
 	readonly test?: {
 		readonly domains?: Readonly<Record<string, Domain>>;
 		readonly variants?: readonly Partial<A>[];
-		readonly tolerance?: number;
+		readonly bound?: Bound;
 		readonly sizes?: Readonly<Record<string, readonly number[]>>;
+		/** Axes that cannot have extent 0. */
+		readonly nonEmpty?: readonly string[];
 	};
 }
 
@@ -81,8 +105,9 @@ export class Primitive<A extends Attrs = Attrs> {
 	apply(inputs: readonly Tensor[], attrs: Partial<A> = {}): Tensor[] {
 		const all = { ...this.spec.attrs, ...attrs };
 		const { name } = this.spec;
-		const device = inputs[0].device;
 		this.#checkOperands(inputs);
+		this.#checkAttrs(all);
+		const { device } = inputs[0];
 		const axes = bindAxes(name, this.signature, inputs);
 		const perSample = this.#sampleAxis(inputs);
 		const named = Object.fromEntries(this.signature.inputs.map((o, i) => [o.name, inputs[i]]));
@@ -91,6 +116,7 @@ export class Primitive<A extends Attrs = Attrs> {
 			return [...this.spec.forward({ device, inputs: detached, axes, attrs: all })];
 		});
 		const node = this.#record(named, raw, all, perSample);
+		this.#report(device, inputs, raw);
 		return raw.map((out, i) => {
 			if (!perSample && (i > 0 || node === undefined)) return out;
 			const marked = out.alias({ perSample }, i === 0 ? node : undefined);
@@ -99,8 +125,30 @@ export class Primitive<A extends Attrs = Attrs> {
 		});
 	}
 
+	#report(device: Device, inputs: readonly Tensor[], outputs: readonly Tensor[]): void {
+		const { debug, path } = device;
+		if (!debug.nan && debug.level < 3) return;
+		const { name, infinite } = this.spec;
+		const where = path === "" ? "" : ` in ${path}`;
+		if (debug.nan) for (const out of outputs) checkFinite(out, `the result of ${name}${where}`, { allowInfinity: infinite });
+		if (debug.level < 3) return;
+		const show = (list: readonly Tensor[]): string => list.map((t) => `${t.dtype}${showShape(t.shape)}`).join(", ");
+		debug.log(`${name}${where}: ${show(inputs)} -> ${show(outputs)}; live ${device.memory().liveBytes} bytes`);
+	}
+
+	#checkAttrs(attrs: A): void {
+		const { name, infinite } = this.spec;
+		for (const [key, value] of Object.entries(attrs)) {
+			if (Number.isFinite(Number(value)) || (infinite && !Number.isNaN(value))) continue;
+			throw new ValueError("op/attribute", `${name}: ${key} is ${value}, expected a finite number`, { op: name });
+		}
+	}
+
 	#checkOperands(inputs: readonly Tensor[]): void {
 		const { name, dtypes = {} } = this.spec;
+		if (inputs.length !== this.signature.inputs.length) {
+			throw new ValueError("op/operands", `${name}: got ${inputs.length} operands; the signature is ${this.signature.text}`, { op: name });
+		}
 		this.signature.inputs.forEach((operand, i) => {
 			const t = inputs[i];
 			if (!(t instanceof Tensor)) {
@@ -146,7 +194,7 @@ export class Primitive<A extends Attrs = Attrs> {
 
 	#record(inputs: Named, outputs: readonly Tensor[], attrs: A, perSample: boolean): TapeNode | undefined {
 		const operands = this.signature.inputs;
-		const tape = operands.map((o) => inputs[o.name].node?.tape).find((t) => t !== undefined);
+		const tape = operands.map((o) => inputs[o.name].node?.tape).find((t) => t?.recording);
 		if (tape === undefined) return undefined;
 		const rules = operands.map((o) => {
 			const rule = this.spec.grad[o.name];
@@ -163,31 +211,46 @@ export class Primitive<A extends Attrs = Attrs> {
 		}
 		const wants = rules.map((r) => (r === undefined ? [] : typeof r.saves === "function" ? r.saves(attrs) : r.saves));
 		const saved: Record<string, Tensor> = {};
-		for (const key of new Set(wants.flat())) {
-			const index = this.signature.outputs.findIndex((o) => o.name === key);
-			const source = index >= 0 ? outputs[index] : inputs[key];
-			saved[key] = source.device.keep(source.alias({ perSample: index >= 0 ? perSample : source.perSample }));
-		}
+		const kept: Tensor[] = [];
 		const shapes = operands.map((o) => ({ shape: inputs[o.name].shape, perSample: inputs[o.name].perSample }));
-		return tape.record({
+		const node: TapeNode = tape.record({
+			op: this.spec.name,
+			path: outputs[0].device.path,
 			shape: outputs[0].shape,
 			perSample,
 			inputs: operands.map((o, i) => (rules[i] === undefined ? undefined : inputs[o.name].node)),
-			saved: Object.values(saved),
+			saved: kept,
 			backward: (dy) =>
 				rules.map((r, i) => {
 					if (r === undefined) return undefined;
 					const own = Object.fromEntries(wants[i].map((key) => [key, saved[key]]));
-					const g = r.rule({ ...own, dy }, attrs, shapes[i]);
-					if (!sameShape(g.shape, shapes[i].shape)) {
-						throw new ShapeError(
-							"grad/shape",
-							`${this.spec.name}: gradient of ${operands[i].name} is ${showShape(g.shape)}, expected ${showShape(shapes[i].shape)}`,
-						);
-					}
-					return g;
+					return this.#gradient(r, { ...own, dy }, attrs, shapes[i], operands[i].name);
 				}),
 		});
+		for (const key of new Set(wants.flat())) {
+			const index = this.signature.outputs.findIndex((o) => o.name === key);
+			const source = index >= 0 ? outputs[index] : inputs[key];
+			saved[key] = source.device.keep(
+				source.alias({ perSample: index >= 0 ? perSample : source.perSample }, index === 0 ? node : source.node),
+			);
+			kept.push(saved[key]);
+		}
+		return node;
+	}
+
+	#gradient(r: GradRule<A>, given: Named & { readonly dy: Tensor }, attrs: A, operand: OperandShape, name: string): Tensor {
+		const isTraced = Object.values(given).some((t) => t.node?.tape.recording);
+		const rule = isTraced && typeof r.again === "function" ? r.again : r.rule;
+		const g = rule(given, attrs, operand);
+		if (g.device.debug.nan)
+			checkFinite(g, `the gradient of ${this.spec.name} by ${name}${g.device.path === "" ? "" : ` in ${g.device.path}`}`);
+		if (!sameShape(g.shape, operand.shape)) {
+			throw new ShapeError(
+				"grad/shape",
+				`${this.spec.name}: gradient of ${name} is ${showShape(g.shape)}, expected ${showShape(operand.shape)}`,
+			);
+		}
+		return r.again === "none" ? noFurtherGradient(this.spec.name, Object.values(given), g) : g;
 	}
 }
 

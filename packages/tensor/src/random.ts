@@ -61,7 +61,7 @@ export function foldIn({ k0, k1 }: Key, n: number): Key {
 }
 
 /** `n` independent keys. */
-export const split = (k: Key, n = 2): Key[] => Array.from({ length: n }, (_, i) => foldIn(k, i));
+export const splitKey = (k: Key, n = 2): Key[] => Array.from({ length: n }, (_, i) => foldIn(k, i));
 
 /** Uniform floats in [0, 1) with 24 random bits each. */
 export function uniformValues({ k0, k1 }: Key, count: number): Float32Array {
@@ -102,6 +102,22 @@ export function uniform(device: Device, shape: Shape, k: Key, { low = 0, high = 
 export function normal(device: Device, shape: Shape, k: Key, { mean = 0, std = 1 } = {}): Tensor {
 	const values = normalValues(k, sizeOf(shape)).map((z) => mean + std * z);
 	return device.fromHost(values, shape);
+}
+
+/** A tensor of whole numbers (i32) in low..high-1. */
+export function randint(device: Device, shape: Shape, k: Key, low: number, high: number): Tensor {
+	if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
+		throw new ValueError("random/range", `randint: ${low}..${high} holds no whole number`, { op: "randint" });
+	}
+	const values = uniformValues(k, sizeOf(shape)).map((u) => low + Math.floor((high - low) * u));
+	return device.fromHost(Int32Array.from(values), shape);
+}
+
+/** A tensor that is true with probability p. */
+export function bernoulli(device: Device, shape: Shape, k: Key, p: number): Tensor {
+	if (!(p >= 0 && p <= 1)) throw new ValueError("random/p", `bernoulli: ${p} is no probability`, { op: "bernoulli" });
+	const values = uniformValues(k, sizeOf(shape)).map((u) => Number(u < p));
+	return device.fromHost(Uint32Array.from(values), shape, "bool");
 }
 
 /** A permutation of 0..n-1 (Fisher and Yates). */

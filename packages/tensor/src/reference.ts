@@ -13,6 +13,13 @@ export function mapRows(x: NdArray, f: (values: Float64Array, row: number) => Ar
 	return { data, shape: x.shape };
 }
 
+/** One number from each row (last axis) of x. */
+export function reduceRows(x: NdArray, f: (values: Float64Array) => number): NdArray {
+	const width = x.shape[x.shape.length - 1];
+	const shape = x.shape.slice(0, -1);
+	return { data: Float64Array.from({ length: sizeOf(shape) }, (_, i) => f(x.data.subarray(i * width, (i + 1) * width))), shape };
+}
+
 /** The entry of a per-sample operand [B, ...core] that row `row` of `rows` belongs to; offset 0 for a shared one. */
 export function sampleOffset(operand: NdArray, coreRank: number, row: number, rows: number): number {
 	if (operand.shape.length === coreRank) return 0;

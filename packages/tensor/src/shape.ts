@@ -28,7 +28,10 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 	return true;
 }
 
-/** Throws unless every extent is a non-negative safe integer. */
+/** Kernels number elements with u32. */
+const MAX_ELEMENTS = 2 ** 32 - 1;
+
+/** Throws unless every extent is a non-negative safe integer, and the elements can be numbered. */
 export function checkShape(op: string, shape: Shape): void {
 	for (const d of shape) {
 		if (!Number.isSafeInteger(d) || d < 0) {
@@ -37,6 +40,9 @@ export function checkShape(op: string, shape: Shape): void {
 				hint: "extents are whole numbers, zero or more",
 			});
 		}
+	}
+	if (sizeOf(shape) > MAX_ELEMENTS) {
+		throw new ShapeError("shape/too-large", `${op}: ${showShape(shape)} has ${sizeOf(shape)} elements, more than ${MAX_ELEMENTS}`, { op });
 	}
 }
 

@@ -1,14 +1,17 @@
-import type { BufferPool, PooledBuffer } from "./gpu/pool.ts";
+import type { PooledBuffer } from "./gpu/pool.ts";
 
 /** A pooled buffer shared by handles, views and the tape; it returns to the pool with its last owner. */
 export class Storage {
 	readonly buffer: PooledBuffer;
-	readonly #pool: BufferPool;
+	/** Bytes that belong to tensors; the buffer may be larger. */
+	readonly bytes: number;
+	readonly #free: (storage: Storage) => void;
 	#owners = 1;
 
-	constructor(pool: BufferPool, bytes: number) {
-		this.#pool = pool;
-		this.buffer = pool.acquire(bytes);
+	constructor(buffer: PooledBuffer, bytes: number, free: (storage: Storage) => void) {
+		this.buffer = buffer;
+		this.bytes = bytes;
+		this.#free = free;
 	}
 
 	retain(): this {
@@ -17,6 +20,6 @@ export class Storage {
 	}
 
 	release(): void {
-		if (--this.#owners === 0) this.#pool.release(this.buffer);
+		if (--this.#owners === 0) this.#free(this);
 	}
 }

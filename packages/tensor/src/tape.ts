@@ -4,9 +4,12 @@ import type { Tensor } from "./tensor.ts";
 /** Gradients of a node's inputs from the gradient of its output; undefined where none is needed. */
 export type Backward = (dy: Tensor) => readonly (Tensor | undefined)[];
 
-/** One traced operation, or a leaf (no inputs). */
+/** One traced operation, or a leaf (no inputs, or the tensor of an enclosing trace that it stands for). */
 export interface TapeNode {
 	readonly tape: Tape;
+	/** The operation and the module it ran in, for error texts. */
+	readonly op: string;
+	readonly path: string;
 	readonly shape: Shape;
 	/** Axis 0 of the result, and so of its gradient, is the sample axis. */
 	readonly perSample: boolean;
@@ -16,12 +19,39 @@ export interface TapeNode {
 	readonly saved: readonly Tensor[];
 }
 
-/** The operations of one `valueAndGrad` call, in the order they ran. */
+/**
+ * The operations of one gradient computation, in the order they ran. Gradients of gradients share the tape of the
+ * outermost one: the inner backward pass is recorded behind the operations it differentiates.
+ */
 export class Tape {
 	readonly #nodes: TapeNode[] = [];
+	#recording = true;
 
-	leaf(shape: Shape, perSample: boolean): TapeNode {
-		return { tape: this, shape, perSample, inputs: [], backward: () => [], saved: [] };
+	get length(): number {
+		return this.#nodes.length;
+	}
+
+	/** Whether operations on traced tensors are recorded now. */
+	get recording(): boolean {
+		return this.#recording;
+	}
+
+	/** Runs `fn` with recording on or off. */
+	during<T>(recording: boolean, fn: () => T): T {
+		const before = this.#recording;
+		this.#recording = recording;
+		try {
+			return fn();
+		} finally {
+			this.#recording = before;
+		}
+	}
+
+	/** A tensor to differentiate by; `source` is its node in an enclosing trace. */
+	leaf(shape: Shape, perSample: boolean, path: string, source?: TapeNode): TapeNode {
+		const node = { op: "leaf", path, shape, perSample, saved: [] };
+		if (source === undefined) return { ...node, tape: this, inputs: [], backward: () => [] };
+		return this.record({ ...node, inputs: [source], backward: (dy) => [dy] });
 	}
 
 	record(node: Omit<TapeNode, "tape">): TapeNode {
@@ -30,16 +60,25 @@ export class Tape {
 		return entry;
 	}
 
-	/** Nodes from the last to the first, each released after the visit. */
-	*reversed(): Generator<TapeNode> {
-		for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
-			yield node;
-			for (const t of node.saved) t.dispose();
+	/** The nodes recorded since the tape was `start` long. */
+	since(start: number): readonly TapeNode[] {
+		return this.#nodes.slice(start);
+	}
+
+	/** Nodes from the last down to number `start`, each taken off the tape and released after the visit. */
+	*drain(start: number): Generator<TapeNode> {
+		while (this.#nodes.length > start) {
+			const node = this.#nodes.pop() as TapeNode;
+			try {
+				yield node;
+			} finally {
+				for (const t of node.saved) t.dispose();
+			}
 		}
 	}
 
-	/** Releases what is left after an error. */
-	release(): void {
-		for (const _ of this.reversed());
+	/** Takes the nodes from number `start` on off the tape and releases what they hold. */
+	release(start = 0): void {
+		for (const _ of this.drain(start));
 	}
 }

@@ -60,7 +60,7 @@ v1_set(index, v);`,
 		);
 		return [w1, m1, v1].map((data) => ({ data, shape: w.shape }));
 	},
-	test: { domains: { v: { range: [0.01, 2] } } },
+	test: { bound: { ulp: 16, abs: 1e-6, why: "sqrt within 5 ULP, two divisions of 2.5 ULP" }, domains: { v: { range: [0.01, 2] } } },
 });
 
 export interface AdamWOptions {

@@ -129,6 +129,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
+			again: "none",
 			rule: ({ dy, codes, scales, nested, map }, attrs, { shape, perSample }) => {
 				const dx = dy.device.scope(() => {
 					const w = dequantize({ codes, scales, nested, map }, attrs);
@@ -155,6 +156,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 		return [{ data, shape: [...v.x.shape.slice(0, -1), n] }];
 	},
 	test: {
+		bound: { abs: 2e-5, why: "sums of 16 products of size 4" },
 		sizes: { K: [16], C: [16], S: [1], M: [1] },
 		domains: { codes: { bits: true }, scales: { bits: true }, nested: { range: [0.1, 2] }, map: { range: [-1, 1] } },
 	},

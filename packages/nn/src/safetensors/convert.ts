@@ -1,6 +1,5 @@
-import { DTypeError } from "@hushgrad/tensor";
+import { DTypeError, fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "@hushgrad/tensor";
 import { bytesPer, type SafetensorsDType } from "./dtype.ts";
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 
 /** The types that `fromFloat32` writes. */
 export type FloatDType = "F32" | "F16" | "BF16";

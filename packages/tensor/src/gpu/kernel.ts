@@ -1,4 +1,5 @@
 import { type DType, wgslScalar } from "../dtype.ts";
+import { preludeFor } from "./prelude.ts";
 
 export type ParamType = "u32" | "i32" | "f32";
 
@@ -11,8 +12,8 @@ export interface BufferSpec {
 
 /**
  * A compute kernel. In `body`, `p.NAME` is a parameter, `index` the number of the invocation (1-D kernels) or `gid`
- * its 3-D position; for a buffer x: `x_at(i)` loads (f32 for bf16), `x_at4(i)` loads the i-th vec4, `x_set(i, v)`
- * and `x_set4(i, v)` store. Offsets of views are added by these accessors.
+ * its 3-D position; for a buffer x: `x_at(i)` loads (f32 for f16 and bf16, u32 for u8), `x_at4(i)` the i-th vec4,
+ * `x_set(i, v)` and `x_set4(i, v)` store; packed results (bf16, u8) are stored by whole words, `x_word(i, v)`. Offsets of views are added by these accessors.
  */
 export interface KernelSpec {
 	readonly params: Readonly<Record<string, ParamType>>;
@@ -26,6 +27,18 @@ export const MAX_PARAM_BYTES = 256;
 
 function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { type: string; code: string } {
 	const scalar = wgslScalar[dtype];
+	if (dtype === "f16") {
+		const [stored, seen, suffix] = lanes === 4 ? ["vec4<f16>", "vec4f", "4"] : ["f16", "f32", ""];
+		const at = lanes === 4 ? `p.${name}_base / 4u + i` : `p.${name}_base + i`;
+		const load = `fn ${name}_at${suffix}(i: u32) -> ${seen} { return ${seen}(${name}[${at}]); }`;
+		const store = `fn ${name}_set${suffix}(i: u32, v: ${seen}) { ${name}[${at}] = ${stored}(v); }`;
+		return { type: stored, code: access === "write" ? `${load}\n${store}` : load };
+	}
+	if (dtype === "u8") {
+		const code = `fn ${name}_at(i: u32) -> u32 { let j = p.${name}_base + i; return (${name}[j >> 2u] >> (8u * (j & 3u))) & 255u; }
+`;
+		return { type: "u32", code: access === "write" ? `${code}fn ${name}_word(i: u32, v: u32) { ${name}[i] = v; }` : code };
+	}
 	if (dtype === "bf16") {
 		const type = lanes === 4 ? "vec2u" : "u32";
 		const code =
@@ -34,7 +47,7 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
   return vec4f(bitcast<f32>(q.x << 16u), bitcast<f32>(q.x & 0xffff0000u), bitcast<f32>(q.y << 16u), bitcast<f32>(q.y & 0xffff0000u)); }`
 				: `fn ${name}_at(i: u32) -> f32 { let j = p.${name}_base + i; let q = ${name}[j >> 1u];
   return bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u)); }`;
-		return { type, code };
+		return { type, code: access === "write" ? `${code}\nfn ${name}_word(i: u32, v: u32) { ${name}[i] = v; }` : code };
 	}
 	const type = lanes === 4 ? `vec4<${scalar}>` : scalar;
 	const suffix = lanes === 4 ? "4" : "";
@@ -48,13 +61,20 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
 export function kernelSource(spec: KernelSpec): string {
 	const names = Object.keys(spec.buffers);
 	const fields = [...Object.entries(spec.params), ...names.map((n) => [`${n}_base`, "u32"] as const)];
-	const lines = [`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`, "@group(0) @binding(0) var<uniform> p: Params;"];
+	const calls = preludeFor(`${spec.helpers ?? ""}${spec.body}`);
+	const f16 = names.some((n) => spec.buffers[n].dtype === "f16") ? ["enable f16;"] : [];
+	const lines = [
+		...f16,
+		`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`,
+		"@group(0) @binding(0) var<uniform> p: Params;",
+	];
 	names.forEach((name, i) => {
 		const buffer = spec.buffers[name];
 		const { type, code } = accessors(name, buffer);
 		const mode = buffer.access === "read" ? "read" : "read_write";
 		lines.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> ${name}: array<${type}>;`, code);
 	});
+	if (calls !== "") lines.push(calls);
 	if (spec.helpers !== undefined) lines.push(spec.helpers);
 	const [x, y, z] = spec.workgroup;
 	lines.push(

@@ -5,6 +5,7 @@ import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType } from "
 /** A compiled kernel and the layout of its parameter block. */
 export interface Kernel {
 	readonly key: string;
+	readonly code: string;
 	readonly layoutKey: string;
 	readonly layout: GPUBindGroupLayout;
 	readonly pipeline: GPUComputePipeline;
@@ -17,14 +18,22 @@ export interface Kernel {
 export class PipelineCache {
 	readonly #device: GPUDevice;
 	readonly #kernels = new Map<string, Kernel>();
+	readonly #onCompile: (key: string, wgsl: string) => void;
 	readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
-	constructor(device: GPUDevice) {
+	/** `onCompile` sees the WGSL of every new kernel. */
+	constructor(device: GPUDevice, onCompile: (key: string, wgsl: string) => void = () => {}) {
 		this.#device = device;
+		this.#onCompile = onCompile;
 	}
 
 	get size(): number {
 		return this.#kernels.size;
+	}
+
+	/** Every kernel compiled so far. */
+	kernels(): readonly Kernel[] {
+		return [...this.#kernels.values()];
 	}
 
 	/** The kernel called `key`, built from `spec()` on first use. */
@@ -44,14 +53,16 @@ export class PipelineCache {
 		}
 		const layoutKey = buffers.map((n) => (spec.buffers[n].access === "read" ? "r" : "w")).join("");
 		const layout = this.#layout(layoutKey);
-		const module = this.#device.createShaderModule({ label: key, code: kernelSource(spec) });
+		const code = kernelSource(spec);
+		this.#onCompile(key, code);
+		const module = this.#device.createShaderModule({ label: key, code });
 		const pipeline = this.#device.createComputePipeline({
 			label: key,
 			layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
 			compute: { module, entryPoint: "main" },
 		});
 		const [x, y, z] = spec.workgroup;
-		return { key, layoutKey, layout, pipeline, params, buffers, lanes: x * y * z };
+		return { key, code, layoutKey, layout, pipeline, params, buffers, lanes: x * y * z };
 	}
 
 	#layout(key: string): GPUBindGroupLayout {

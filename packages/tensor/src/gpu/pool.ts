@@ -8,6 +8,10 @@ export interface PooledBuffer {
 	readonly bytes: number;
 	/** The recorder's epoch in which commands last referred to it. */
 	usedIn: number;
+	/** What it was last acquired for. */
+	label: string;
+	/** The captured step it belongs to. */
+	arena: Arena | undefined;
 }
 
 export interface MemoryReport {
@@ -21,6 +25,36 @@ export interface MemoryReport {
 	readonly heldBytes: number;
 	/** Number of all buffers created and not destroyed. */
 	readonly heldBuffers: number;
+	/** Live bytes by the path of the module that allocated them; "" outside of modules. */
+	readonly byLabel: Readonly<Record<string, number>>;
+}
+
+/** Buffers by size class, the last one released first. */
+class IdleList {
+	readonly #lists = new Map<number, PooledBuffer[]>();
+
+	take(size: number): PooledBuffer | undefined {
+		return this.#lists.get(size)?.pop();
+	}
+
+	add(buffer: PooledBuffer): void {
+		const list = this.#lists.get(buffer.bytes);
+		if (list === undefined) this.#lists.set(buffer.bytes, [buffer]);
+		else list.push(buffer);
+	}
+
+	/** Takes all of them out. */
+	drain(): PooledBuffer[] {
+		const all = [...this.#lists.values()].flat();
+		this.#lists.clear();
+		return all;
+	}
+}
+
+/** The buffers of one captured step: reused among its own operations, by nobody else. */
+export class Arena {
+	readonly idle = new IdleList();
+	readonly buffers: PooledBuffer[] = [];
 }
 
 /** Eight size classes an octave, so that rounding wastes at most an eighth. */
@@ -34,7 +68,10 @@ export function sizeClass(bytes: number): number {
 export class BufferPool {
 	readonly #device: GPUDevice;
 	readonly #budget: number;
-	readonly #idle = new Map<number, PooledBuffer[]>();
+	readonly #submit: () => void;
+	readonly #idle = new IdleList();
+	readonly #labels = new Map<string, number>();
+	#arena: Arena | undefined;
 	#nextId = 0;
 	#liveBytes = 0;
 	#liveBuffers = 0;
@@ -42,43 +79,69 @@ export class BufferPool {
 	#heldBytes = 0;
 	#heldBuffers = 0;
 
-	constructor(device: GPUDevice, budget: number) {
+	/** `submit` hands all recorded commands to the GPU, so that idle buffers may be destroyed. */
+	constructor(device: GPUDevice, budget: number, submit: () => void) {
 		this.#device = device;
 		this.#budget = budget;
+		this.#submit = submit;
 	}
 
-	acquire(bytes: number): PooledBuffer {
+	acquire(bytes: number, label: string): PooledBuffer {
 		const size = sizeClass(bytes);
 		if (size > this.#device.limits.maxBufferSize) {
 			throw new DeviceError("device/buffer-limit", `a buffer of ${bytes} bytes exceeds the device's limit`, {
 				hint: `maxBufferSize is ${this.#device.limits.maxBufferSize}; split the tensor`,
 			});
 		}
-		const buffer = this.#idle.get(size)?.pop() ?? this.#create(size);
-		this.#liveBytes += size;
-		this.#liveBuffers++;
+		const buffer = this.#arena?.idle.take(size) ?? this.#idle.take(size) ?? this.#create(size);
+		if (this.#arena !== undefined && buffer.arena === undefined) {
+			buffer.arena = this.#arena;
+			this.#arena.buffers.push(buffer);
+		}
+		buffer.label = label;
+		this.#count(buffer, 1);
 		this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
 		return buffer;
 	}
 
 	release(buffer: PooledBuffer): void {
-		this.#liveBytes -= buffer.bytes;
-		this.#liveBuffers--;
-		const list = this.#idle.get(buffer.bytes);
-		if (list === undefined) this.#idle.set(buffer.bytes, [buffer]);
-		else list.push(buffer);
+		if (this.#arena !== undefined && buffer.arena !== this.#arena) {
+			throw new DeviceError("capture/released", `capture: a tensor made before the step (${buffer.bytes} bytes) was released inside it`, {
+				hint: "a captured step must leave state where it is: write new values in place with assign()",
+			});
+		}
+		this.#count(buffer, -1);
+		(buffer.arena?.idle ?? this.#idle).add(buffer);
+	}
+
+	/** Runs `fn` with all buffers it acquires set aside in an arena of their own. */
+	inArena<T>(fn: () => T): { result: T; arena: Arena } {
+		const arena = new Arena();
+		this.#arena = arena;
+		try {
+			return { result: fn(), arena };
+		} catch (error) {
+			this.#arena = undefined;
+			this.dissolve(arena);
+			throw error;
+		} finally {
+			this.#arena = undefined;
+		}
+	}
+
+	/** Gives the buffers of an arena back to everyone. */
+	dissolve(arena: Arena): void {
+		for (const buffer of arena.buffers) buffer.arena = undefined;
+		for (const buffer of arena.idle.drain()) this.#idle.add(buffer);
 	}
 
 	/** Destroys every idle buffer. The caller must have submitted the commands that refer to them. */
 	trim(): void {
-		for (const list of this.#idle.values()) {
-			for (const buffer of list) {
-				buffer.gpu.destroy();
-				this.#heldBytes -= buffer.bytes;
-				this.#heldBuffers--;
-			}
+		for (const buffer of this.#idle.drain()) {
+			buffer.gpu.destroy();
+			this.#heldBytes -= buffer.bytes;
+			this.#heldBuffers--;
 		}
-		this.#idle.clear();
 	}
 
 	report(): MemoryReport {
@@ -88,10 +151,23 @@ export class BufferPool {
 			peakBytes: this.#peakBytes,
 			heldBytes: this.#heldBytes,
 			heldBuffers: this.#heldBuffers,
+			byLabel: Object.fromEntries([...this.#labels].sort(([a], [b]) => (a < b ? -1 : 1))),
 		};
 	}
 
+	#count({ bytes, label }: PooledBuffer, sign: 1 | -1): void {
+		this.#liveBytes += sign * bytes;
+		this.#liveBuffers += sign;
+		const total = (this.#labels.get(label) ?? 0) + sign * bytes;
+		if (total === 0) this.#labels.delete(label);
+		else this.#labels.set(label, total);
+	}
+
 	#create(size: number): PooledBuffer {
+		if (this.#heldBytes + size > this.#budget) {
+			this.#submit();
+			this.trim();
+		}
 		if (this.#heldBytes + size > this.#budget) {
 			throw new DeviceError(
 				"device/budget",
@@ -105,6 +181,6 @@ export class BufferPool {
 		});
 		this.#heldBytes += size;
 		this.#heldBuffers++;
-		return { id: this.#nextId++, gpu, bytes: size, usedIn: -1 };
+		return { id: this.#nextId++, gpu, bytes: size, usedIn: -1, label: "", arena: undefined };
 	}
 }

@@ -10,3 +10,9 @@ export async function requestGpu(): Promise<GPU> {
 	}
 	return gpu;
 }
+
+/** The browser watches over memory itself. */
+export const defaultBudget = (_: GPUAdapterInfo): number => Number.POSITIVE_INFINITY;
+
+/** Set `globalThis.HUSHGRAD_DEBUG` before the device is made. */
+export const environmentDebug = (): string | undefined => (globalThis as { HUSHGRAD_DEBUG?: string }).HUSHGRAD_DEBUG;

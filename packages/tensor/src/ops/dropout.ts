@@ -60,11 +60,15 @@ for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i)
 			const at = sampleOffset(keys, 1, i, n);
 			const local = keys.shape.length === 2 ? i % (n / keys.shape[0]) : i;
 			const words = threefry(keys.data[at], keys.data[at + 1], local >> 1, stream);
-			return words[local & 1] >>> 8 >= threshold(p) ? v / (1 - p) : 0;
+			return words[local & 1] >>> 8 >= threshold(p) ? v / (1 - p) : v * 0;
 		});
 		return [{ data, shape: x.shape }];
 	},
-	test: { domains: { keys: { bits: true } }, variants: [{ p: 0 }, { p: 0.1, stream: 7 }] },
+	test: {
+		bound: { ulp: 1, why: "one product with the rounded 1 / (1 - p)" },
+		domains: { keys: { bits: true } },
+		variants: [{ p: 0 }, { p: 0.1, stream: 7 }],
+	},
 });
 
 /**
@@ -88,6 +92,16 @@ export class DropoutKeys {
 	static perSample(device: Device, keys: readonly Key[]): DropoutKeys {
 		const words = Uint32Array.from(keys.flatMap(({ k0, k1 }) => [k0, k1]));
 		return new DropoutKeys(markSamples(device.fromHost(words, [keys.length, 2])));
+	}
+
+	/** Number of streams handed out. */
+	get position(): number {
+		return this.#stream;
+	}
+
+	/** Goes back (or on) to a position, to draw the same masks again. */
+	rewind(position: number): void {
+		this.#stream = position;
 	}
 
 	nextStream(): number {

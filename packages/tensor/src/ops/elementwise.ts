@@ -1,28 +1,56 @@
 import { align, repeatedAxes } from "../align.ts";
-import { type Attrs, type Domain, definePrimitive, type GradRule, type NdArray, type OperandShape, type Primitive } from "../primitive.ts";
+import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
+import { DTypeError } from "../errors.ts";
+import {
+	type Attrs,
+	type Bound,
+	type Domain,
+	definePrimitive,
+	type GradRule,
+	type NdArray,
+	type OperandShape,
+	type Primitive,
+} from "../primitive.ts";
 import { broadcastShapes, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sum } from "./expand.ts";
 import { asParams, planWalk, walkCode, walkNames } from "./strided.ts";
+import { derivative } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
 /**
- * One element-wise operation. `f` is WGSL of the operands (x, or a and b) and attributes (p.NAME); `d` gives, per
- * operand, WGSL of the derivative of the result with respect to it, where y is the result. `ref` is the same in
- * float64. `domain` is where the property tests draw operands.
+ * One element-wise operation. `f` is WGSL of the operands and attributes (p.NAME); `d` gives, per operand, WGSL of the
+ * derivative of the result y with respect to it. Left out, it is derived from `f`; "none" for functions without one.
+ * `ref` is the same in float64. `bound` is how far f32 may be from it, from the accuracy that WGSL promises.
  */
-interface Row {
+export interface Row {
 	readonly f: string;
-	readonly d: Readonly<Record<string, string>> | "none";
+	readonly d?: Readonly<Record<string, string>> | "none";
 	readonly ref: (v: Readonly<Record<string, number>>) => number;
-	readonly domain?: Domain;
+	readonly domain?: Domain | Readonly<Record<string, Domain>>;
 	readonly attrs?: Readonly<Record<string, number>>;
-	readonly tolerance?: number;
-	readonly result?: "f32" | "bool";
+	readonly bound?: Bound;
+	/** Element types the operands may have; f32 and f16 when left out. */
+	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>>;
+	/** Type of the result; that of the operands when left out. */
+	readonly result?: "bool";
+	/** Attributes may be infinite. */
+	readonly infinite?: boolean;
+}
+
+/** The element type of a result: that of the operands, the wider of two floats. */
+function resultType(name: string, operands: readonly Tensor[]): DType {
+	const types = [...new Set(operands.map((t) => t.dtype))];
+	if (types.length === 1) return types[0];
+	if (types.every((d) => FLOATS.includes(d))) return "f32";
+	throw new DTypeError("op/dtype", `${name}: the operands are ${operands.map((t) => t.dtype).join(" and ")}`, {
+		op: name,
+		hint: "convert one of them with cast()",
+	});
 }
 
 /** Records one kernel that evaluates `code` for every element of the common shape. */
-function map(key: string, code: string, operands: Readonly<Record<string, Tensor>>, attrs: Attrs, result: "f32" | "bool" = "f32"): Tensor {
+function map(key: string, code: string, operands: Readonly<Record<string, Tensor>>, attrs: Attrs, result: DType): Tensor {
 	const names = Object.keys(operands);
 	const { shape, views } = align(key, Object.values(operands));
 	const { device } = views[0];
@@ -55,7 +83,7 @@ out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
 		return out;
 	}
 	device.run(
-		`map/${key}/${walk.rank}`,
+		`map/${key}/${views.map((v) => v.dtype).join("-")}/${result}/${walk.rank}`,
 		() => ({
 			params: { n: "u32", ...attrParams, ...asParams(walkNames(walk.rank, names.length)) },
 			buffers: {
@@ -85,39 +113,83 @@ export function sumToOperand(g: Tensor, { shape, perSample }: OperandShape): Ten
 	return reshape(reduced, shape);
 }
 
-function rule(name: string, operand: string, code: string): GradRule<Attrs> | "none" {
+/** Derivatives per operand as WGSL, derived where the row gives none. */
+function derivatives(operands: readonly string[], { f, d }: Row): Readonly<Record<string, string>> {
+	if (d === "none") return Object.fromEntries(operands.map((o) => [o, "0.0"]));
+	return d ?? Object.fromEntries(operands.map((o) => [o, derivative(f, o)]));
+}
+
+/** The rule dx = dy * code; for gradients of the gradient that product is an element-wise primitive itself. */
+function rule(name: string, operand: string, code: string, operands: readonly string[]): GradRule<Attrs> | "none" {
 	if (code === "0.0") return "none";
-	const saves = ["x", "a", "b", "y"].filter((v) => new RegExp(`\\b${v}\\b`).test(code));
+	const saves = [...new Set([...operands, "y"])].filter((v) => new RegExp(`(?<![.\\w])${v}\\b`).test(code));
+	const key = `${name}.d${operand}`;
+	const g = ["g", "h", "k", "l"].find((v) => !operands.includes(v)) as string;
+	let derived: Primitive<Attrs> | undefined;
 	return {
 		saves,
 		rule: ({ dy, ...saved }, attrs, shape) => {
-			const g = code === "1.0" ? dy : map(`${name}.d${operand}`, `dy * (${code})`, { dy, ...saved }, attrs);
-			return sumToOperand(g, shape);
+			return sumToOperand(code === "1.0" ? dy : map(key, `dy * (${code})`, { dy, ...saved }, attrs, "f32"), shape);
+		},
+		again: ({ dy, ...saved }, attrs, shape) => {
+			derived ??= elementwise(key, [g, ...saves], { f: `${g} * (${code})`, ref: () => Number.NaN, attrs: numeric(attrs), infinite: true });
+			return sumToOperand(derived.apply([dy, ...saves.map((s) => saved[s])], attrs)[0], shape);
 		},
 	};
 }
 
-function nary(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
-	const { attrs = {}, d, f, ref, result, domain = { range: [-3, 3] as const } } = row;
+const numeric = (attrs: Attrs): Record<string, number> => Object.fromEntries(Object.entries(attrs).map(([k, v]) => [k, Number(v)]));
+
+/** The primitive of a row. */
+export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
+	const { attrs = {}, f, ref, result, domain = { range: [-3, 3] as const }, dtypes = FLOATS } = row;
+	const typesOf = (o: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[o]);
+	const values = operands.filter((o) => isList(dtypes) || o !== "c");
+	let d: Readonly<Record<string, string>> | undefined;
+	const ruleOf = (o: string): GradRule<Attrs> | "none" => {
+		if (!typesOf(o).includes("f32")) return "none";
+		d ??= derivatives(values, row);
+		return rule(name, o, d[o], operands);
+	};
 	return definePrimitive<Attrs>({
 		name,
-		signature: `${operands.map((o) => `~${o}[...]`).join(", ")} -> y[...]`,
+		signature: `${operands.map((o) => `~${o}[...]`).join(", ")} -> ${operands.includes("y") ? "result" : "y"}[...]`,
+		dtypes: Object.fromEntries(operands.map((o) => [o, typesOf(o)])),
 		attrs,
-		forward: ({ inputs, attrs: values }) => [map(name, f, inputs, values, result)],
-		grad: Object.fromEntries(operands.map((o) => [o, d === "none" ? "none" : rule(name, o, d[o])])),
-		reference: (inputs, values) => {
+		infinite: row.infinite,
+		forward: ({ inputs, attrs: given }) => {
+			const type = resultType(
+				name,
+				values.map((o) => inputs[o]),
+			);
+			const code = wgslScalar[type] === "f32" ? f : integerCode(f, wgslScalar[type]);
+			return [map(name, code, inputs, given, result ?? type)];
+		},
+		grad: Object.fromEntries(operands.map((o) => [o, ruleOf(o)])),
+		reference: (inputs, given) => {
 			const shape = broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
 			const data = new Float64Array(sizeOf(shape));
 			const scalars: Record<string, number> = {};
-			for (const [k, v] of Object.entries(values)) scalars[k] = Number(v);
+			for (const [k, v] of Object.entries(given)) scalars[k] = Number(v);
 			for (let i = 0; i < data.length; i++) {
 				for (const o of operands) scalars[o] = at(inputs[o], shape, i);
 				data[i] = Number(ref(scalars));
 			}
 			return [{ data, shape }];
 		},
-		test: { domains: Object.fromEntries(operands.map((o) => [o, domain])), tolerance: row.tolerance },
+		test: {
+			domains: Object.fromEntries(operands.map((o) => [o, isDomain(domain) ? domain : domain[o]])),
+			bound: row.bound,
+		},
 	});
+}
+
+const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
+const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);
+
+/** The same expression for whole numbers: literals and attributes become integers. */
+function integerCode(f: string, scalar: "i32" | "u32"): string {
+	return f.replace(/(\d+)\.0\b/g, `${scalar}($1)`).replace(/p\.\w+/g, (name) => `${scalar}(${name})`);
 }
 
 /** Element i of the broadcast shape, read from an operand. */
@@ -134,114 +206,26 @@ function at(x: NdArray, shape: readonly number[], i: number): number {
 	return x.data[index];
 }
 
-const GELU_INNER = "0.7978845608028654 * (X + 0.044715 * X * X * X)";
-const bounded = (arg: string) => `tanh(clamp(${arg}, -15.0, 15.0))`;
-const geluT = bounded(GELU_INNER.replaceAll("X", "x"));
-const gegluT = bounded(GELU_INNER.replaceAll("X", "a"));
-const dGelu = (v: string, t: string) =>
-	`0.5 * (1.0 + ${t}) + 0.5 * ${v} * (1.0 - ${t} * ${t}) * 0.7978845608028654 * (1.0 + 0.134145 * ${v} * ${v})`;
-const geluRef = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-const sigmoidCode = "1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)))";
-const positive: Domain = { range: [0.1, 4] };
+/** An operation that carries its definition, for the registry. */
+type Op<F> = F & { readonly primitive: Primitive<Attrs> };
 
-/** Element-wise operations of one tensor. Adding one is adding a row. */
-const UNARY: Readonly<Record<string, Row>> = {
-	neg: { f: "-x", d: { x: "-1.0" }, ref: ({ x }) => -x },
-	abs: { f: "abs(x)", d: { x: "sign(x)" }, ref: ({ x }) => Math.abs(x) },
-	square: { f: "x * x", d: { x: "2.0 * x" }, ref: ({ x }) => x * x },
-	sqrt: { f: "sqrt(x)", d: { x: "0.5 / y" }, ref: ({ x }) => Math.sqrt(x), domain: positive },
-	rsqrt: { f: "inverseSqrt(x)", d: { x: "-0.5 * y * y * y" }, ref: ({ x }) => 1 / Math.sqrt(x), domain: positive },
-	reciprocal: { f: "1.0 / x", d: { x: "-y * y" }, ref: ({ x }) => 1 / x, domain: positive },
-	exp: { f: "exp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x) },
-	log: { f: "log(x)", d: { x: "1.0 / x" }, ref: ({ x }) => Math.log(x), domain: positive },
-	tanh: { f: bounded("x"), d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x) },
-	sigmoid: { f: sigmoidCode, d: { x: "y * (1.0 - y)" }, ref: ({ x }) => 1 / (1 + Math.exp(-x)) },
-	relu: { f: "max(x, 0.0)", d: { x: "select(0.0, 1.0, x > 0.0)" }, ref: ({ x }) => Math.max(x, 0) },
-	gelu: { f: `0.5 * x * (1.0 + ${geluT})`, d: { x: dGelu("x", geluT) }, ref: ({ x }) => geluRef(x) },
-	silu: {
-		f: `x * (${sigmoidCode})`,
-		d: { x: `(${sigmoidCode}) * (1.0 + x * (1.0 - (${sigmoidCode})))` },
-		ref: ({ x }) => x / (1 + Math.exp(-x)),
-	},
-	addScalar: { f: "x + p.s", d: { x: "1.0" }, ref: ({ x, s }) => x + s, attrs: { s: 0.5 } },
-	mulScalar: { f: "x * p.s", d: { x: "p.s" }, ref: ({ x, s }) => x * s, attrs: { s: 1.5 } },
-	softcap: {
-		f: `p.cap * ${bounded("x / p.cap")}`,
-		d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
-		ref: ({ x, cap }) => cap * Math.tanh(x / cap),
-		attrs: { cap: 2 },
-	},
-};
+const withPrimitive = <F extends (...args: never[]) => Tensor>(primitive: Primitive<Attrs>, f: F): Op<F> => Object.assign(f, { primitive });
 
-/** Element-wise operations of two tensors, with broadcasting. */
-const BINARY: Readonly<Record<string, Row>> = {
-	add: { f: "a + b", d: { a: "1.0", b: "1.0" }, ref: ({ a, b }) => a + b },
-	sub: { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: ({ a, b }) => a - b },
-	mul: { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b },
-	div: { f: "a / b", d: { a: "1.0 / b", b: "-y / b" }, ref: ({ a, b }) => a / b, domain: positive },
-	maximum: {
-		f: "max(a, b)",
-		d: { a: "select(select(0.0, 0.5, a == b), 1.0, a > b)", b: "select(select(0.0, 0.5, a == b), 1.0, a < b)" },
-		ref: ({ a, b }) => Math.max(a, b),
-	},
-	minimum: {
-		f: "min(a, b)",
-		d: { a: "select(select(0.0, 0.5, a == b), 1.0, a < b)", b: "select(select(0.0, 0.5, a == b), 1.0, a > b)" },
-		ref: ({ a, b }) => Math.min(a, b),
-	},
-	addScaled: { f: "a + p.s * b", d: { a: "1.0", b: "p.s" }, ref: ({ a, b, s }) => a + s * b, attrs: { s: 0.5 } },
-	geglu: {
-		f: `0.5 * a * (1.0 + ${gegluT}) * b`,
-		d: { a: `b * (${dGelu("a", gegluT)})`, b: `0.5 * a * (1.0 + ${gegluT})` },
-		ref: ({ a, b }) => geluRef(a) * b,
-	},
-	less: { f: "a < b", d: "none", ref: ({ a, b }) => Number(a < b), result: "bool" },
-	equal: { f: "a == b", d: "none", ref: ({ a, b }) => Number(a === b), result: "bool" },
-};
+/** An operation of one tensor x. */
+export function unary(name: string, row: Row): Op<(x: Tensor) => Tensor> {
+	const primitive = elementwise(name, ["x"], row);
+	return withPrimitive(primitive, (x: Tensor) => primitive.apply([x])[0]);
+}
 
-const build = (rows: Readonly<Record<string, Row>>, operands: readonly string[]) =>
-	Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, nary(name, operands, row)]));
+/** An operation of one tensor x and one number, the row's only attribute. */
+export function withScalar(name: string, row: Row): Op<(x: Tensor, value: number) => Tensor> {
+	const primitive = elementwise(name, ["x"], row);
+	const [attr] = Object.keys(row.attrs ?? {});
+	return withPrimitive(primitive, (x: Tensor, value: number) => primitive.apply([x], { [attr]: value })[0]);
+}
 
-/** Every element-wise primitive by name. */
-export const elementwise: Readonly<Record<string, Primitive<Attrs>>> = {
-	...build(UNARY, ["x"]),
-	...build(BINARY, ["a", "b"]),
-};
-
-const unary = (name: string) => (x: Tensor) => elementwise[name].apply([x])[0];
-const binary = (name: string) => (a: Tensor, b: Tensor) => elementwise[name].apply([a, b])[0];
-
-export const neg = unary("neg");
-export const abs = unary("abs");
-export const square = unary("square");
-export const sqrt = unary("sqrt");
-export const rsqrt = unary("rsqrt");
-export const reciprocal = unary("reciprocal");
-export const exp = unary("exp");
-export const log = unary("log");
-export const tanh = unary("tanh");
-export const sigmoid = unary("sigmoid");
-export const relu = unary("relu");
-/** GELU, tanh form: x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))). */
-export const gelu = unary("gelu");
-export const silu = unary("silu");
-export const add = binary("add");
-export const sub = binary("sub");
-export const mul = binary("mul");
-export const div = binary("div");
-/** Larger of two; where they are equal the gradient is shared. */
-export const maximum = binary("maximum");
-export const minimum = binary("minimum");
-/** gelu(gate) * up, the gated activation of Gemma's MLP. */
-export const geglu = binary("geglu");
-export const less = binary("less");
-export const equal = binary("equal");
-
-/** x + s. */
-export const addScalar = (x: Tensor, s: number) => elementwise.addScalar.apply([x], { s })[0];
-/** x * s. */
-export const mulScalar = (x: Tensor, s: number) => elementwise.mulScalar.apply([x], { s })[0];
-/** a + s * b. */
-export const addScaled = (a: Tensor, b: Tensor, s: number) => elementwise.addScaled.apply([a, b], { s })[0];
-/** cap * tanh(x / cap): bounds |x| smoothly by cap. */
-export const softcap = (x: Tensor, cap: number) => elementwise.softcap.apply([x], { cap })[0];
+/** An operation of two tensors a and b, with broadcasting. */
+export function binary(name: string, row: Row): Op<(a: Tensor, b: Tensor) => Tensor> {
+	const primitive = elementwise(name, ["a", "b"], row);
+	return withPrimitive(primitive, (a: Tensor, b: Tensor) => primitive.apply([a, b])[0]);
+}

@@ -1,4 +1,3 @@
-import { ShapeError } from "../errors.ts";
 import { collapse, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
@@ -67,8 +66,8 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 	const n = b.shape[b.rank - 1];
 	const out = target?.tensor ?? device.empty([...lead, m, n]);
 	if (out.size === 0 || sizeOf(lead) * m * n === 0) return out;
-	const p = plan(a, b) ?? plan(contiguous(a), contiguous(b));
-	if (p === undefined) throw new ShapeError("gemm/rank", "matmul: more than three batch axes remain after merging", { op: "matmul" });
+	const p = plan(a, b);
+	if (p === undefined) return gemm(contiguous(a), contiguous(b), target);
 	const z = sizeOf(p.lead);
 	const oz = target?.batchStride ?? p.m * n;
 	const om = target?.rowStride ?? n;

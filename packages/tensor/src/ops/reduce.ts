@@ -1,9 +1,31 @@
 import type { Tensor } from "../tensor.ts";
-import { mulScalar } from "./elementwise.ts";
+import { sub } from "./binary.ts";
+import { fullLike } from "./create.ts";
 import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
+import { mulScalar, sqrt, square } from "./unary.ts";
 
-/** Arithmetic mean over `axes` (all when left out). */
+const countOf = (op: string, x: Tensor, axes: readonly number[] | undefined): number =>
+	reduceAxes(op, x, axes).axes.reduce((n, a) => n * x.shape[a], 1);
+
+/** Arithmetic mean over `axes` (all when left out); NaN where there is nothing to average. */
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
-	const count = reduceAxes("mean", x, axes).axes.reduce((n, a) => n * x.shape[a], 1);
-	return mulScalar(sum(x, axes, options), 1 / count);
+	const count = countOf("mean", x, axes);
+	const total = sum(x, axes, options);
+	return count === 0 ? fullLike(total, Number.NaN) : mulScalar(total, 1 / count);
 }
+
+export interface VarianceOptions extends ReduceOptions {
+	/** Subtracted from the number of values: 1 (Bessel's correction) when left out, 0 for the mean of squares. */
+	readonly correction?: number;
+}
+
+/** Mean squared distance from the mean, in two passes. torch's `var`, a word that JavaScript reserves. */
+export function variance(x: Tensor, axes?: readonly number[], { correction = 1, keepDim = false }: VarianceOptions = {}): Tensor {
+	const count = countOf("variance", x, axes);
+	const centred = sub(x, mean(x, axes, { keepDim: true }));
+	const squares = sum(square(centred), axes, { keepDim });
+	return count > correction ? mulScalar(squares, 1 / (count - correction)) : fullLike(squares, Number.NaN);
+}
+
+/** Square root of the variance. */
+export const std = (x: Tensor, axes?: readonly number[], options: VarianceOptions = {}): Tensor => sqrt(variance(x, axes, options));

@@ -76,7 +76,11 @@ y_set(row * 2u * p.J + j + p.J, hi * c + lo * s);`,
 		);
 		return [y];
 	},
-	test: { sizes: { K: [2, 6, 8], J: [1, 3, 4] }, variants: [{ inverse: true }] },
+	test: {
+		bound: { abs: 2e-6, why: "two products of size 4 and their sum" },
+		sizes: { K: [2, 6, 8], J: [1, 3, 4] },
+		variants: [{ inverse: true }],
+	},
 });
 
 /**

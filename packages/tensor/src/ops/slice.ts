@@ -1,74 +1,52 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { asParams, planWalk, walkCode, walkNames } from "./strided.ts";
+import { copyInto } from "./copy.ts";
+import { zeros } from "./create.ts";
 import { linearOp } from "./traced.ts";
 
-/** Elements start..end-1 along one axis, without copying. */
-export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+/** Elements start, start + step, … below end along one axis, without copying. */
+export function slice(x: Tensor, axis: number, start: number, end: number, step = 1): Tensor {
 	const at = normalizeAxis("slice", axis, x.rank);
 	const extent = x.shape[at];
-	if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > extent) {
-		throw new ValueError("slice/range", `slice: ${start}..${end} is outside axis ${axis} of ${showShape(x.shape)}`, { op: "slice" });
+	if (![start, end, step].every(Number.isInteger) || start < 0 || end < start || end > extent || step < 1) {
+		throw new ValueError("slice/range", `slice: ${start}..${end} by ${step} does not fit axis ${axis} of ${showShape(x.shape)}`, {
+			op: "slice",
+		});
 	}
-	const shape = x.shape.map((d, i) => (i === at ? end - start : d));
+	const shape = x.shape.map((d, i) => (i === at ? Math.ceil((end - start) / step) : d));
 	return linearOp(
+		"slice",
 		x,
-		(v) => v.alias({ shape, strides: v.strides, offset: v.offset + start * v.strides[at] }),
-		(dy) => place(dy, at, start, extent),
+		(v) => v.alias({ shape, strides: v.strides.map((s, i) => (i === at ? s * step : s)), offset: v.offset + start * v.strides[at] }),
+		(dy) => place(dy, at, start, extent, step),
 		x.perSample && (at !== 0 || shape[0] === extent),
 	);
 }
 
-/** Zeros of `extent` along `axis`, with x at `start`. Adjoint of `slice`. */
-function place(x: Tensor, axis: number, start: number, extent: number): Tensor {
+/** Zeros of `extent` along `axis`, with x from `start` on. Adjoint of `slice`. */
+export function place(x: Tensor, axis: number, start: number, extent: number, step = 1): Tensor {
 	return linearOp(
+		"place",
 		x,
 		(v) => {
 			const out = zeros(
-				v,
+				v.device,
 				v.shape.map((d, i) => (i === axis ? extent : d)),
+				v.dtype,
 			);
-			write(v, out, axis, start);
+			write(v, out, axis, start, step);
 			return out;
 		},
-		(dy) => slice(dy, axis, start, start + x.shape[axis]),
+		(dy) => slice(dy, axis, start, Math.min(extent, start + step * x.shape[axis]), step),
+		x.perSample && axis !== 0,
 	);
 }
 
-function zeros(like: Tensor, shape: Shape): Tensor {
-	const out = like.device.empty(shape, like.dtype);
-	like.device.run(
-		`zeros/${like.dtype}`,
-		() => ({
-			params: { n: "u32" },
-			buffers: { y: { dtype: like.dtype, access: "write" } },
-			workgroup: [64, 1, 1],
-			body: "if (index < p.n) { y_set(index, 0); }",
-		}),
-		[out],
-		[out.size],
-		out.size,
-	);
-	return out;
-}
-
-/** Copies x into a fresh tensor `out` at `start` along `axis`. */
-function write(x: Tensor, out: Tensor, axis: number, start: number): void {
-	const target = out.alias({ shape: x.shape, strides: out.strides, offset: start * out.strides[axis] });
-	const walk = planWalk(x.shape, [x, target]);
-	x.device.run(
-		`place/${x.dtype}/${walk.rank}`,
-		() => ({
-			params: { n: "u32", ...asParams(walkNames(walk.rank, 2)) },
-			buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
-			workgroup: [64, 1, 1],
-			body: `if (index >= p.n) { return; }\n${walkCode(walk.rank, 2)}\ny_set(i1, x_at(i0));`,
-		}),
-		[x, target],
-		[x.size, ...walk.params],
-		x.size,
-	);
+/** Copies x into a fresh tensor `out` from `start` on along `axis`. */
+function write(x: Tensor, out: Tensor, axis: number, start: number, step = 1): void {
+	const strides = out.strides.map((s, i) => (i === axis ? s * step : s));
+	copyInto(x, out.alias({ shape: x.shape, strides, offset: start * out.strides[axis] }));
 }
 
 /** Joins tensors along an axis; the other axes must agree. */
@@ -86,7 +64,7 @@ export function cat(parts: readonly Tensor[], axis = 0): Tensor {
 	}
 	const starts = parts.map((_, i) => parts.slice(0, i).reduce((n, q) => n + q.shape[at], 0));
 	const perSample = at !== 0 && parts.every((t) => t.perSample);
-	const tape = parts.map((t) => t.node?.tape).find((t) => t !== undefined);
+	const tape = parts.map((t) => t.node?.tape).find((t) => t?.recording);
 	const extent = parts.reduce((n, t) => n + t.shape[at], 0);
 	const out = first.device.scope(() => {
 		const whole = first.device.empty(
@@ -99,6 +77,8 @@ export function cat(parts: readonly Tensor[], axis = 0): Tensor {
 		return whole;
 	});
 	const node = tape?.record({
+		op: "cat",
+		path: first.device.path,
 		shape: out.shape,
 		perSample,
 		inputs: parts.map((t) => t.node),

@@ -1,149 +1,109 @@
-import { definePrimitive } from "../primitive.ts";
-import { mapRows } from "../reference.ts";
+import { definePrimitive, type NdArray } from "../primitive.ts";
+import { mapRows, reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import { mul, sub } from "./binary.ts";
 import { contiguous } from "./copy.ts";
+import { alongAxis, overAxes, type ReduceOptions, sum } from "./expand.ts";
+import { exp } from "./unary.ts";
+import { unsqueeze } from "./view.ts";
 
-const ROW_PARAMS = {
-	rows: "u32",
-	T: "u32",
-	S: "u32",
-	causal: "u32",
-	window: "u32",
-	offset: "u32",
-	scale: "f32",
-	cap: "f32",
-} as const;
+const EXP_SUM = { ulp: 24, abs: 2e-6, why: "exp within 3 + 2|x| ULP, |x| <= 4, log within 2^-21, sums of 9" };
 
-/** Bounds lo..hi of the keys that query row `index` sees, and the score of key s. */
-const ROW_CODE = `
+/** Largest value `top` (0 for a row without finite ones, so that x - top is no NaN) and `total` = sum exp(x - top). */
+const ROW = `
 if (index >= p.rows) { return; }
-let at = index * p.S;
-let t = index % p.T + p.offset;
-let hi = select(p.S, min(p.S, t + 1u), p.causal == 1u);
-let lo = select(0u, t + 1u - min(p.window, t + 1u), p.window > 0u);`;
-const SCORE = `fn score(v: f32) -> f32 {
-  let s = v * p.scale;
-  return select(s, p.cap * tanh(clamp(s / max(p.cap, 1e-30), -15.0, 15.0)), p.cap > 0.0);
-}`;
+let at = index * p.N;
+var top = -3.4028234e38;
+for (var i = 0u; i < p.N; i++) { top = nanMax(top, x_at(at + i)); }
+let shift = select(top, 0.0, isInf(top) || top == -3.4028234e38);
+var total = 0.0;
+for (var i = 0u; i < p.N; i++) { total += exp(x_at(at + i) - shift); }`;
 
-type MaskAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
+/** Runs a kernel for each row; `result` is WGSL that stores to y. */
+function rows(key: string, inputs: Tensor, shape: readonly number[], result: string): Tensor {
+	const x = contiguous(inputs);
+	const N = x.shape[x.rank - 1];
+	const y = x.device.empty(shape);
+	const count = x.shape.slice(0, -1).reduce((n, d) => n * d, 1);
+	x.device.run(
+		key,
+		() => ({
+			params: { rows: "u32", N: "u32" },
+			buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
+			workgroup: [16, 1, 1],
+			body: `${ROW}\n${result}`,
+		}),
+		[x, y],
+		[count, N],
+		count,
+	);
+	return y;
+}
 
-const rowParams = (x: Tensor, a: MaskAttrs): number[] => {
-	const [t, s] = x.shape.slice(-2);
-	return [x.size / Math.max(1, s), t, s, Number(a.causal), a.window, a.offset, a.scale, a.softcap];
+const logTotal = (row: Float64Array): number => {
+	const top = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+	if (!Number.isFinite(top)) return top;
+	return top + Math.log(row.reduce((s, v) => s + Math.exp(v - top), 0));
 };
 
-function backward(x: Tensor | undefined, y: Tensor, dy: Tensor, attrs: MaskAttrs): Tensor {
-	const dx = y.device.empty(y.shape);
-	const capped = x !== undefined;
-	const factor = capped ? " * (1.0 - c * c)" : "";
-	y.device.run(
-		`attentionSoftmax/dx${capped ? "/cap" : ""}`,
-		() => ({
-			params: ROW_PARAMS,
-			buffers: {
-				...(capped ? { x: { dtype: "f32", access: "read" } as const } : {}),
-				y: { dtype: "f32", access: "read" },
-				dy: { dtype: "f32", access: "read" },
-				dx: { dtype: "f32", access: "write" },
-			},
-			workgroup: [16, 1, 1],
-			helpers: SCORE,
-			body: `${ROW_CODE}
-var dot = 0.0;
-for (var s = lo; s < hi; s++) { dot += y_at(at + s) * dy_at(at + s); }
-for (var s = 0u; s < p.S; s++) {
-  var g = 0.0;
-  if (s >= lo && s < hi) {
-    ${capped ? "let c = score(x_at(at + s)) / p.cap;" : ""}
-    g = y_at(at + s) * (dy_at(at + s) - dot) * p.scale${factor};
-  }
-  dx_set(at + s, g);
-}`,
-		}),
-		[...(capped ? [contiguous(x)] : []), contiguous(y), contiguous(dy), dx],
-		rowParams(y, attrs),
-		y.size / Math.max(1, y.shape[y.rank - 1]),
-	);
-	return dx;
-}
-
-export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
-	name: "attentionSoftmax",
-	signature: "x[..., T, S] -> y[..., T, S]",
-	attrs: { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 },
-	forward: ({ device, inputs, attrs }) => {
-		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape);
-		device.run(
-			"attentionSoftmax",
-			() => ({
-				params: ROW_PARAMS,
-				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
-				workgroup: [16, 1, 1],
-				helpers: SCORE,
-				body: `${ROW_CODE}
-var top = -3.4028234e38;
-for (var s = lo; s < hi; s++) { top = max(top, score(x_at(at + s))); }
-var total = 0.0;
-for (var s = lo; s < hi; s++) { let e = exp(score(x_at(at + s)) - top); total += e; y_set(at + s, e); }
-for (var s = 0u; s < p.S; s++) {
-  if (s >= lo && s < hi) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
-}`,
-			}),
-			[x, y],
-			rowParams(x, attrs),
-			x.size / Math.max(1, x.shape[x.rank - 1]),
-		);
-		return [y];
-	},
+export const softmaxPrimitive = definePrimitive({
+	name: "softmax",
+	signature: "x[..., N] -> y[..., N]",
+	attrs: {},
+	forward: ({ inputs: { x } }) => [
+		rows("softmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, exp(x_at(at + i) - shift) / total); }"),
+	],
 	grad: {
-		x: {
-			saves: ({ softcap }) => (softcap > 0 ? ["x", "y"] : ["y"]),
-			rule: ({ x, y, dy }, attrs) => dy.device.scope(() => backward(x, y, dy, attrs)).alias({ perSample: dy.perSample }),
-		},
+		x: { saves: ["y"], rule: ({ y, dy }) => mul(y, sub(dy, sum(mul(y, dy), [-1], { keepDim: true }))) },
 	},
-	reference: ({ x }, { scale, softcap, causal, window, offset }) => {
-		const t = x.shape[x.shape.length - 2];
-		const y = mapRows(x, (row, i) => {
-			const q = (i % t) + offset;
-			const scores = row.map((v, s) => {
-				if ((causal && s > q) || (window > 0 && s <= q - window)) return Number.NEGATIVE_INFINITY;
-				return softcap > 0 ? softcap * Math.tanh((v * scale) / softcap) : v * scale;
-			});
-			const top = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-			const e = scores.map((v) => (v === Number.NEGATIVE_INFINITY ? 0 : Math.exp(v - top)));
-			const total = e.reduce((a, b) => a + b, 0);
-			return e.map((v) => v / total);
-		});
-		return [y];
-	},
-	test: {
-		sizes: { T: [1, 3, 7], S: [7, 8] },
-		variants: [
-			{ causal: true, scale: 0.5 },
-			{ causal: true, window: 3, softcap: 2 },
-			{ causal: true, offset: 0, softcap: 1.5, scale: 0.7 },
-		],
-	},
+	reference: ({ x }) => [
+		mapRows(x, (row) => {
+			const total = logTotal(row);
+			return row.map((v) => Math.exp(v - total));
+		}),
+	],
+	test: { bound: EXP_SUM },
 });
 
-export interface AttentionSoftmaxOptions {
-	readonly scale?: number;
-	/** Bound of the scores, cap * tanh(s / cap), applied before the mask; none when left out. */
-	readonly softcap?: number;
-	/** Query t sees keys s <= t + offset. */
-	readonly causal?: boolean;
-	/** Query t sees keys s > t + offset - window only; none when left out. */
-	readonly window?: number;
-	/** Position of the first query minus that of the first key. */
-	readonly offset?: number;
-}
+export const logSoftmaxPrimitive = definePrimitive({
+	name: "logSoftmax",
+	signature: "x[..., N] -> y[..., N]",
+	attrs: {},
+	forward: ({ inputs: { x } }) => [
+		rows("logSoftmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, x_at(at + i) - shift - log(total)); }"),
+	],
+	grad: {
+		x: { saves: ["y"], rule: ({ y, dy }) => sub(dy, mul(exp(y), sum(dy, [-1], { keepDim: true }))) },
+	},
+	reference: ({ x }) => [
+		mapRows(x, (row) => {
+			const total = logTotal(row);
+			return row.map((v) => v - total);
+		}),
+	],
+	test: { bound: EXP_SUM },
+});
 
-/**
- * Softmax of attention scores over the last axis, scaled, soft-capped and masked: x[..., T, S] -> y[..., T, S].
- * Masked entries are exactly 0. Subtracts the row maximum; accumulates in f32.
- */
-export function attentionSoftmax(x: Tensor, options: AttentionSoftmaxOptions = {}): Tensor {
-	return attentionSoftmaxPrimitive.apply([x], options)[0];
-}
+export const logsumexpPrimitive = definePrimitive({
+	name: "logsumexp",
+	signature: "x[..., N] -> y[...]",
+	attrs: {},
+	forward: ({ inputs: { x } }) => [
+		rows("logsumexp", x, x.shape.slice(0, -1), "y_set(index, select(shift + log(total), top, isInf(top) || isNan(top)));"),
+	],
+	grad: {
+		x: { saves: ["x", "y"], rule: ({ x, y, dy }) => mul(unsqueeze(dy, -1), exp(sub(x, unsqueeze(y, -1)))) },
+	},
+	reference: ({ x }): NdArray[] => [reduceRows(x, logTotal)],
+	test: { bound: EXP_SUM, nonEmpty: ["N"] },
+});
+
+/** exp(x) over the sum of exp(x) along an axis, computed from the largest value down. */
+export const softmax = (x: Tensor, axis = -1): Tensor => alongAxis("softmax", x, axis, (v) => softmaxPrimitive.apply([v])[0]);
+
+/** Logarithm of the softmax along an axis. */
+export const logSoftmax = (x: Tensor, axis = -1): Tensor => alongAxis("logSoftmax", x, axis, (v) => logSoftmaxPrimitive.apply([v])[0]);
+
+/** log(sum(exp(x))) over `axes` (all when left out), computed from the largest value down. */
+export const logsumexp = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
+	overAxes("logsumexp", x, axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);

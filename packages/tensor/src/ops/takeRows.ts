@@ -2,7 +2,7 @@ import { definePrimitive, type NdArray } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
-import { NO_PADDING, QUIET_NAN, scatterRows } from "./gather.ts";
+import { NO_PADDING, QUIET_NAN, scatterRows } from "./embedding.ts";
 
 export const takeRowsPrimitive = definePrimitive({
 	name: "takeRows",
@@ -42,6 +42,7 @@ if (id < 0 || id >= p.T) {
 	grad: {
 		x: {
 			saves: ["ids"],
+			again: "none",
 			rule: ({ dy, ids }, _, { shape, perSample }) =>
 				dy.device.scope(() => {
 					const [T, D] = shape.slice(-2);
@@ -61,7 +62,7 @@ if (id < 0 || id >= p.T) {
 		});
 		return [{ data, shape: [...ids.shape, D] } satisfies NdArray];
 	},
-	test: { domains: { ids: { belowAxis: "T" } } },
+	test: { bound: { why: "copies values" }, domains: { ids: { belowAxis: "T" } } },
 });
 
 /**

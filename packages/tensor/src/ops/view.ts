@@ -10,6 +10,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 	const from = x.shape;
 	const keepsSamples = x.perSample && target.length > 0 && target[0] === from[0];
 	return linearOp(
+		"reshape",
 		x,
 		(v) => {
 			const strides = viewStrides(v.shape, v.strides, target);
@@ -41,6 +42,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 	}
 	const inverse = axes.map((_, i) => axes.indexOf(i));
 	return linearOp(
+		"permute",
 		x,
 		(v) => v.alias({ shape: axes.map((a) => v.shape[a]), strides: axes.map((a) => v.strides[a]) }),
 		(dy) => permute(dy, inverse),
@@ -74,6 +76,7 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
 function insertOrRemove(x: Tensor, shape: number[], strides: number[], perSample: boolean): Tensor {
 	const from = x.shape;
 	return linearOp(
+		"squeeze",
 		x,
 		(v) => v.alias({ shape, strides }),
 		(dy) => reshape(dy, from),
@@ -85,9 +88,17 @@ function insertOrRemove(x: Tensor, shape: number[], strides: number[], perSample
 export function markSamples(x: Tensor): Tensor {
 	if (x.rank === 0) throw new ShapeError("shape/samples", "markSamples: a scalar has no sample axis", { op: "markSamples" });
 	return linearOp(
+		"markSamples",
 		x,
 		(v) => v.alias({}),
 		(dy) => dy.alias(),
 		true,
 	);
+}
+
+/** Moves one axis to another place. */
+export function movedim(x: Tensor, from: number, to: number): Tensor {
+	const a = normalizeAxis("movedim", from, x.rank);
+	const order = x.shape.map((_, i) => i).filter((i) => i !== a);
+	return permute(x, order.toSpliced(normalizeAxis("movedim", to, x.rank), 0, a));
 }

@@ -7,7 +7,7 @@ import { contiguous } from "./copy.ts";
 /** No id is negative. */
 export const NO_PADDING = -1;
 
-export interface GatherOptions {
+export interface EmbeddingOptions {
 	/** Row of the table that receives no gradient. */
 	readonly paddingIdx?: number;
 }
@@ -34,7 +34,7 @@ function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
 		const shard =
 			step === V ? table : table.alias({ shape: [count, D], strides: table.strides, offset: table.offset + first * sv, perSample: false });
 		device.run(
-			`gather/${table.dtype}`,
+			`embedding/${table.dtype}`,
 			() => ({
 				params: { n: "u32", D: "u32", share: "u32", sb: "u32", sv: "u32", sd: "u32", first: "i32", count: "i32", V: "i32", nan: "u32" },
 				buffers: {
@@ -72,7 +72,7 @@ export function scatterRows(dy: Tensor, ids: Tensor, shape: readonly number[], p
 	const groups = shape.length === 3 ? shape[0] : 1;
 	const out = device.empty(shape);
 	device.run(
-		"gather/scatter",
+		"embedding/scatter",
 		() => ({
 			params: { n: "u32", D: "u32", V: "u32", share: "u32", padding: "i32" },
 			buffers: {
@@ -101,10 +101,10 @@ for (var t = start; t < start + p.share; t++) {
 	return out;
 }
 
-type GatherAttrs = { paddingIdx: number };
+type EmbeddingAttrs = { paddingIdx: number };
 
-export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAttrs>({
-	name: "gather",
+export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<EmbeddingAttrs>({
+	name: "embedding",
 	signature: "table[B?, V, D], ids[...] -> y[..., D]",
 	dtypes: { table: ["f32", "bf16"], ids: ["i32"] },
 	attrs: { paddingIdx: NO_PADDING },
@@ -112,6 +112,7 @@ export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAtt
 	grad: {
 		table: {
 			saves: ["ids"],
+			again: "none",
 			rule: ({ dy, ids }, { paddingIdx }, { shape, perSample }) =>
 				dy.device.scope(() => scatterRows(dy, ids, shape, paddingIdx)).alias({ perSample }),
 		},
@@ -126,7 +127,7 @@ export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAtt
 		});
 		return [{ data, shape: [...ids.shape, d] } satisfies NdArray];
 	},
-	test: { domains: { ids: { belowAxis: "V" } } },
+	test: { bound: { why: "copies values" }, domains: { ids: { belowAxis: "V" } } },
 });
 
 /**
@@ -134,6 +135,6 @@ export const gatherPrimitive: Primitive<GatherAttrs> = definePrimitive<GatherAtt
  * ids i32; an id outside 0..V-1 gives NaN. The gradient adds rows up in a fixed order, and leaves row `paddingIdx` at 0.
  * Tables larger than one storage binding are read in several passes.
  */
-export function gather(table: Tensor, ids: Tensor, { paddingIdx = NO_PADDING }: GatherOptions = {}): Tensor {
-	return gatherPrimitive.apply([table, ids], { paddingIdx })[0];
+export function embedding(ids: Tensor, table: Tensor, { paddingIdx = NO_PADDING }: EmbeddingOptions = {}): Tensor {
+	return embeddingPrimitive.apply([table, ids], { paddingIdx })[0];
 }

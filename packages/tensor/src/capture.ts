@@ -1,0 +1,58 @@
+import type { Device } from "./device.ts";
+import { DeviceError, DisposedError } from "./errors.ts";
+import type { Arena } from "./gpu/pool.ts";
+import { ReplayList } from "./gpu/replay.ts";
+import { type NotPromise, tensorsIn } from "./scopes.ts";
+
+/** A step that was run once and can be run again without recording it again. */
+export class CapturedStep<T> {
+	/** What the step returned; the same tensors hold the new values after each replay. */
+	readonly outputs: T;
+	readonly #device: Device;
+	readonly #list: ReplayList;
+	readonly #arena: Arena;
+	#disposed = false;
+
+	constructor(device: Device, outputs: T, list: ReplayList, arena: Arena) {
+		this.#device = device;
+		this.outputs = outputs;
+		this.#list = list;
+		this.#arena = arena;
+	}
+
+	/** Kernels of one step. */
+	get dispatches(): number {
+		return this.#list.length;
+	}
+
+	/** Runs the kernels again, on the present values of the tensors they read. Does not wait. */
+	replay(): void {
+		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
+		this.#device.raise();
+		this.#device.recorder.flush();
+		this.#list.run();
+	}
+
+	/** Releases the outputs and the memory of the step. */
+	dispose(): void {
+		if (this.#disposed) return;
+		this.#disposed = true;
+		for (const t of tensorsIn(this.outputs)) t.dispose();
+		this.#device.pool.dissolve(this.#arena);
+		this.#list.destroy();
+	}
+}
+
+/**
+ * Runs `step` and keeps its kernels, parameters, bind groups and buffers, so that `replay` repeats it at the cost of
+ * encoding alone, with the same bits. Inputs are tensors made before, refreshed with `write`; state is written in place
+ * with `assign`. Numbers that went into kernels as attributes stay what they were.
+ * @throws DeviceError when the step uploads host data or releases a tensor made before it.
+ */
+export function capture<T>(device: Device, step: () => NotPromise<T>): CapturedStep<T> {
+	if (device.tape !== undefined) throw new DeviceError("capture/traced", "capture: a gradient is being computed; capture the whole step");
+	device.recorder.flush();
+	const { result, arena } = device.pool.inArena(() => device.recorder.listen(() => device.scope(step)));
+	for (const t of tensorsIn(result.result)) device.keep(t);
+	return new CapturedStep(device, result.result, new ReplayList(device.gpu, result.dispatches), arena);
+}

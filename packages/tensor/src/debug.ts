@@ -1,0 +1,86 @@
+import { ValueError } from "./errors.ts";
+import { showShape } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * What a device tells about itself, each level more than the one before: 1 the device, and at its end the tensors still
+ * alive; 2 the time of every kernel, at its end; 3 every operation with shapes and live memory; 4 the WGSL of every
+ * kernel; 5 the operations of every gradient computation.
+ */
+export interface DebugOptions {
+	readonly level?: number;
+	/** Check the result of every operation and name the first that is not finite. */
+	readonly nan?: boolean;
+	/** Fill memory with a pattern before use, and check the bytes behind every tensor. */
+	readonly memory?: boolean;
+	/** Where the text goes; standard error when left out. */
+	readonly log?: (text: string) => void;
+}
+
+/** Reads a setting such as "2" or "1,nan,memory". */
+export function parseDebug(text: string | undefined): DebugOptions {
+	let options: DebugOptions = {};
+	for (const word of (text ?? "").split(",").map((w) => w.trim())) {
+		if (word === "") continue;
+		if (/^[0-5]$/.test(word)) options = { ...options, level: Number(word) };
+		else if (word === "nan" || word === "memory") options = { ...options, [word]: true };
+		else throw new ValueError("debug/setting", `HUSHGRAD_DEBUG: "${word}" is none of 0 to 5, nan, memory`);
+	}
+	return options;
+}
+
+/** Tensors made at one place of the program and still alive. */
+export interface Leak {
+	readonly count: number;
+	readonly bytes: number;
+	readonly example: string;
+	readonly stack: string;
+}
+
+/** Remembers where tensors were made. */
+export class LeakTracker {
+	readonly #made = new Map<Tensor, string>();
+	#limit = 1024;
+
+	add(tensor: Tensor): void {
+		this.#made.set(tensor, new Error().stack ?? "");
+		if (this.#made.size < this.#limit) return;
+		this.#prune();
+		this.#limit = Math.max(1024, 2 * this.#made.size);
+	}
+
+	/** What is alive, by the place that made it, the largest first. */
+	report(): Leak[] {
+		this.#prune();
+		const places = new Map<string, Tensor[]>();
+		for (const [tensor, stack] of this.#made) {
+			const place = callers(stack);
+			places.set(place, [...(places.get(place) ?? []), tensor]);
+		}
+		return [...places]
+			.map(([stack, tensors]) => ({
+				count: tensors.length,
+				bytes: tensors.reduce((sum, t) => sum + t.bytes, 0),
+				example: `${tensors[0].dtype} ${showShape(tensors[0].shape)}`,
+				stack,
+			}))
+			.sort((a, b) => b.bytes - a.bytes);
+	}
+
+	#prune(): void {
+		for (const tensor of this.#made.keys()) if (tensor.disposed) this.#made.delete(tensor);
+	}
+}
+
+/** The frames of a stack that lie outside of this package. */
+function callers(stack: string): string {
+	const frames = stack.split("\n").slice(1);
+	const outside = frames.findIndex((f) => !/[\\/]tensor[\\/](src|dist)[\\/]/.test(f));
+	return (outside < 0 ? frames : frames.slice(outside, outside + 4)).join("\n");
+}
+
+/** The leaks as text. */
+export function showLeaks(leaks: readonly Leak[]): string {
+	const head = `${leaks.reduce((n, l) => n + l.count, 0)} tensors are still alive`;
+	return [head, ...leaks.map((l) => `  ${l.count} x ${l.example}, ${l.bytes} bytes, made\n${l.stack}`)].join("\n");
+}

@@ -1,0 +1,59 @@
+import { BufferUsage } from "./flags.ts";
+import type { KernelSpec } from "./kernel.ts";
+import type { PipelineCache } from "./pipelines.ts";
+import type { PooledBuffer } from "./pool.ts";
+import type { Recorder } from "./recorder.ts";
+import { noteStrayWrite, type Status } from "./status.ts";
+
+/** A quiet NaN that nothing computes. */
+export const POISON = 0x7fc0dead;
+/** Bytes added behind every tensor. */
+const BAND = 256;
+const CHUNK = 2 ** 20;
+
+const CHECK: KernelSpec = {
+	params: { n: "u32", first: "u32", id: "u32" },
+	buffers: { x: { dtype: "u32", access: "read" }, status: { dtype: "u32", access: "write" } },
+	workgroup: [64, 1, 1],
+	body: `if (index < p.n && x_at(p.first + index) != ${POISON}u) { ${noteStrayWrite} }`,
+};
+
+/**
+ * Test mode of the memory: every buffer is filled with a NaN before use, so that a read of what was never written
+ * shows in the result, and the bytes behind a tensor are compared when it is released.
+ */
+export class MemoryGuard {
+	readonly band = BAND;
+	readonly #pattern: GPUBuffer;
+	readonly #pipelines: PipelineCache;
+	readonly #recorder: Recorder;
+	readonly #status: Status;
+
+	constructor(device: GPUDevice, pipelines: PipelineCache, recorder: Recorder, status: Status) {
+		this.#pattern = device.createBuffer({ label: "poison", size: CHUNK, usage: BufferUsage.COPY_SRC | BufferUsage.COPY_DST });
+		device.queue.writeBuffer(this.#pattern, 0, new Uint32Array(CHUNK / 4).fill(POISON));
+		this.#pipelines = pipelines;
+		this.#recorder = recorder;
+		this.#status = status;
+	}
+
+	/** Fills a buffer that is about to be used. */
+	fill(buffer: PooledBuffer): void {
+		for (let at = 0; at < buffer.bytes; at += CHUNK) this.#recorder.fill(buffer, at, this.#pattern, Math.min(CHUNK, buffer.bytes - at));
+	}
+
+	/** Compares what lies behind the first `bytes` bytes. */
+	check(buffer: PooledBuffer, bytes: number): void {
+		const offset = Math.floor(bytes / 256) * 256;
+		const first = Math.ceil((bytes - offset) / 4);
+		const n = (buffer.bytes - offset) / 4 - first;
+		const kernel = this.#pipelines.get("guard", () => CHECK);
+		const tail = { buffer, offset, size: buffer.bytes - offset, base: 0 };
+		const id = this.#status.idOf(`a tensor of ${bytes} bytes${buffer.label === "" ? "" : ` in ${buffer.label}`}`);
+		this.#recorder.dispatch({ kernel, bindings: [tail, this.#status.binding()], params: [n, first, id], grid: [Math.ceil(n / 64), 1, 1] });
+	}
+
+	destroy(): void {
+		this.#pattern.destroy();
+	}
+}

@@ -1,0 +1,71 @@
+/**
+ * WGSL functions that any kernel may call; a kernel gets those it names. NaN is told by its bits everywhere, because
+ * WGSL lets a driver assume that it does not occur: comparisons, max and clamp may swallow it.
+ */
+const FUNCTIONS: Readonly<Record<string, string>> = {
+	isNan: "fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }",
+	isInf: "fn isInf(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }",
+	isFinite: "fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }",
+	makeNan: "fn makeNan(x: f32) -> f32 { return bitcast<f32>(0x7fc00000u | (bitcast<u32>(x) & 1u)); }",
+	keepNan: "fn keepNan(x: f32, y: f32) -> f32 { return select(y, x, isNan(x)); }",
+	nanMax: "fn nanMax(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, max(a, b))); }",
+	nanMin: "fn nanMin(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, min(a, b))); }",
+	safeTanh: "fn safeTanh(x: f32) -> f32 { return keepNan(x, tanh(clamp(x, -15.0, 15.0))); }",
+	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)))); }",
+	/** Taylor below 0.5, Abramowitz and Stegun 7.1.26 (1.5e-7 absolute) above. */
+	erf: `fn erf(x: f32) -> f32 {
+  let a = abs(x);
+  let s = x * x;
+  let small = x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706 + s * (0.0052239776 - s * 0.0008548327)))));
+  let t = 1.0 / (1.0 + 0.3275911 * a);
+  let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * exp(-min(s, 100.0));
+  return keepNan(x, select(sign(x) * (1.0 - tail), small, a < 0.5));
+}`,
+	/** Taylor below 0.5, where exp(x) - 1 cancels. */
+	expm1: `fn expm1(x: f32) -> f32 {
+  let small = x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * (0.0083333333 + x * (0.0013888889 + x * 0.00019841270))))));
+  return select(exp(x) - 1.0, small, abs(x) < 0.5);
+}`,
+	/** By 2 artanh(x / (2 + x)) below 0.25, where 1 + x cancels. */
+	log1p: `fn log1p(x: f32) -> f32 {
+  let s = x / (2.0 + x);
+  let q = s * s;
+  let small = 2.0 * s * (1.0 + q * (0.33333333 + q * (0.2 + q * (0.14285714 + q * 0.11111111))));
+  return select(log(1.0 + x), small, abs(x) < 0.25);
+}`,
+	/** pow with negative bases and zero; WGSL's own is defined for positive bases only. */
+	power: `fn power(x: f32, n: f32) -> f32 {
+  if (n == 0.0) { return 1.0; }
+  let whole = floor(n) == n;
+  let odd = whole && abs(n - 2.0 * floor(n * 0.5)) == 1.0;
+  if (x == 0.0) { return select(0.0, 1.0 / x, n < 0.0); }
+  let size = pow(abs(x), n);
+  let signed = select(size, -size, odd && x < 0.0);
+  return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
+}`,
+	/** The upper half of an f32 after rounding to the nearest bf16, ties to even; NaN stays NaN. */
+	bf16Of: `fn bf16Of(x: f32) -> u32 {
+  let b = bitcast<u32>(x);
+  return select((b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u, (b >> 16u) | 0x40u, isNan(x));
+}`,
+	/** Whole numbers in the order of the floats, -0 below 0 and NaN above all. */
+	orderOf: `fn orderOf(x: f32) -> u32 {
+  let b = bitcast<u32>(x);
+  if (isNan(x)) { return 0xffffffffu; }
+  return select(b | 0x80000000u, ~b, (b & 0x80000000u) != 0u);
+}`,
+};
+
+/** The functions that `code` calls, and those that they call, each before its users. */
+export function preludeFor(code: string): string {
+	const found = new Set<string>();
+	const visit = (text: string, self?: string): void => {
+		for (const name of Object.keys(FUNCTIONS)) {
+			if (name === self || found.has(name) || !new RegExp(`\\b${name}\\(`).test(text)) continue;
+			visit(FUNCTIONS[name], name);
+			found.add(name);
+		}
+	};
+	visit(code);
+	return [...found].map((name) => FUNCTIONS[name]).join("\n");
+}

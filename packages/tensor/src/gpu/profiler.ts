@@ -1,0 +1,80 @@
+import { BufferUsage, MapMode } from "./flags.ts";
+
+/** What one dispatch does, as far as its caller knows. */
+export interface Work {
+	readonly flops?: number;
+	readonly bytes?: number;
+}
+
+/** One dispatch as the GPU timed it. Times in nanoseconds since the first one. */
+export interface KernelEvent extends Work {
+	readonly kernel: string;
+	readonly path: string;
+	readonly start: number;
+	readonly duration: number;
+}
+
+/** Two queries a dispatch; WebGPU allows 4096 a set. */
+const QUERIES = 4096;
+
+interface Entry extends Work {
+	readonly kernel: string;
+	readonly path: string;
+}
+
+/** Times every dispatch with timestamp queries, each in a pass of its own. */
+export class Profiler {
+	readonly #device: GPUDevice;
+	readonly #path: () => string;
+	#set: GPUQuerySet;
+	#entries: Entry[] = [];
+	readonly #pending: { readonly entries: readonly Entry[]; readonly staging: GPUBuffer }[] = [];
+
+	/** `path` tells the module that runs now. The device needs the feature timestamp-query. */
+	constructor(device: GPUDevice, path: () => string) {
+		this.#device = device;
+		this.#path = path;
+		this.#set = device.createQuerySet({ type: "timestamp", count: QUERIES });
+	}
+
+	/** The queries for the next dispatch; undefined when the set is full until the next submit. */
+	next(kernel: string, work: Work): GPUComputePassTimestampWrites | undefined {
+		const first = 2 * this.#entries.length;
+		if (first === QUERIES) return undefined;
+		this.#entries.push({ kernel, path: this.#path(), ...work });
+		return { querySet: this.#set, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 };
+	}
+
+	/** Ends an encoder: its times go to a buffer that `collect` reads. */
+	resolve(encoder: GPUCommandEncoder): void {
+		if (this.#entries.length === 0) return;
+		const size = 16 * this.#entries.length;
+		const resolved = this.#device.createBuffer({ size, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
+		const staging = this.#device.createBuffer({ size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
+		encoder.resolveQuerySet(this.#set, 0, 2 * this.#entries.length, resolved, 0);
+		encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+		this.#pending.push({ entries: this.#entries, staging });
+		this.#entries = [];
+	}
+
+	/** Every dispatch timed since the last call. The commands must have been submitted. */
+	async collect(): Promise<KernelEvent[]> {
+		const events: KernelEvent[] = [];
+		let zero: bigint | undefined;
+		for (const { entries, staging } of this.#pending.splice(0)) {
+			await staging.mapAsync(MapMode.READ);
+			const times = new BigUint64Array(staging.getMappedRange());
+			zero ??= times[0];
+			for (const [i, entry] of entries.entries()) {
+				const start = Number(times[2 * i] - zero);
+				events.push({ ...entry, start, duration: Number(times[2 * i + 1] - times[2 * i]) });
+			}
+			staging.destroy();
+		}
+		return events;
+	}
+
+	destroy(): void {
+		this.#set.destroy();
+	}
+}

@@ -1,0 +1,67 @@
+import { BufferUsage } from "./flags.ts";
+import { MAX_PARAM_BYTES } from "./kernel.ts";
+import { bindingKey, createBindGroup, type Dispatch, writeParams } from "./recorder.ts";
+
+/** Most dispatches in one submit, so that no submit outlasts a driver's watchdog. */
+const CHUNK = 1024;
+
+/** A fixed list of kernels with their parameters and bind groups, to be run again and again. */
+export class ReplayList {
+	readonly #device: GPUDevice;
+	readonly #params: GPUBuffer;
+	readonly #pipelines: readonly GPUComputePipeline[];
+	readonly #groups: readonly GPUBindGroup[];
+	readonly #offsets: Uint32Array;
+	readonly #grids: Uint32Array;
+
+	constructor(device: GPUDevice, dispatches: readonly Dispatch[]) {
+		this.#device = device;
+		const block = new ArrayBuffer(Math.max(1, dispatches.length) * MAX_PARAM_BYTES);
+		const words = new DataView(block);
+		this.#params = device.createBuffer({
+			label: "replay parameters",
+			size: block.byteLength,
+			usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
+		});
+		const groups = new Map<string, GPUBindGroup>();
+		this.#groups = dispatches.map((d, i) => {
+			writeParams(words, i * MAX_PARAM_BYTES, d);
+			const key = bindingKey(d);
+			const group = groups.get(key) ?? createBindGroup(device, d, this.#params);
+			groups.set(key, group);
+			return group;
+		});
+		device.queue.writeBuffer(this.#params, 0, block);
+		this.#pipelines = dispatches.map((d) => d.kernel.pipeline);
+		this.#offsets = Uint32Array.from(dispatches, (_, i) => i * MAX_PARAM_BYTES);
+		this.#grids = Uint32Array.from(dispatches.flatMap((d) => d.grid));
+	}
+
+	get length(): number {
+		return this.#pipelines.length;
+	}
+
+	/** Submits all kernels. Does not wait. */
+	run(): void {
+		for (let first = 0; first < this.length; first += CHUNK) this.#submit(first, Math.min(this.length, first + CHUNK));
+	}
+
+	destroy(): void {
+		this.#params.destroy();
+	}
+
+	#submit(first: number, end: number): void {
+		const encoder = this.#device.createCommandEncoder();
+		const pass = encoder.beginComputePass();
+		let current: GPUComputePipeline | undefined;
+		for (let i = first; i < end; i++) {
+			const pipeline = this.#pipelines[i];
+			if (pipeline !== current) pass.setPipeline(pipeline);
+			current = pipeline;
+			pass.setBindGroup(0, this.#groups[i], this.#offsets, i, 1);
+			pass.dispatchWorkgroups(this.#grids[3 * i], this.#grids[3 * i + 1], this.#grids[3 * i + 2]);
+		}
+		pass.end();
+		this.#device.queue.submit([encoder.finish()]);
+	}
+}

@@ -1,0 +1,76 @@
+import { BufferUsage, MapMode } from "./flags.ts";
+import type { PooledBuffer } from "./pool.ts";
+import type { Binding, Recorder } from "./recorder.ts";
+
+const WORDS = 4;
+const NOT_FINITE = 0;
+const STRAY_WRITE = 1;
+
+/** What the GPU found: the first check that failed, and the first buffer whose guard bytes changed. */
+export interface StatusReport {
+	readonly notFinite: string | undefined;
+	readonly strayWrite: string | undefined;
+}
+
+/**
+ * A few words on the GPU in which kernels note what went wrong. Reading them is the one thing that a step waits for:
+ * it tells in one go that the step was done, that the device is alive and that no check failed.
+ */
+export class Status {
+	readonly #device: GPUDevice;
+	readonly #buffer: PooledBuffer;
+	readonly #staging: GPUBuffer;
+	readonly #names: string[] = [];
+	readonly #ids = new Map<string, number>();
+	#reading: Promise<unknown> = Promise.resolve();
+
+	constructor(device: GPUDevice) {
+		this.#device = device;
+		const size = 4 * WORDS;
+		const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+		const gpu = device.createBuffer({ label: "status", size, usage });
+		this.#buffer = { id: -1, gpu, bytes: size, usedIn: -1, label: "status", arena: undefined };
+		this.#staging = device.createBuffer({ label: "status", size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
+	}
+
+	/** Where kernels write: word `word` becomes the number that `name` has. */
+	binding(): Binding {
+		return { buffer: this.#buffer, offset: 0, size: this.#buffer.bytes, base: 0 };
+	}
+
+	/** The number that stands for a name; the same name has the same number. */
+	idOf(name: string): number {
+		let id = this.#ids.get(name);
+		if (id === undefined) {
+			id = this.#names.push(name);
+			this.#ids.set(name, id);
+		}
+		return id;
+	}
+
+	/** Waits for everything recorded so far, reads the words and clears them. Rejects when the device was lost. */
+	read(recorder: Recorder): Promise<StatusReport> {
+		const turn = this.#reading.then(() => this.#read(recorder));
+		this.#reading = turn.catch(() => {});
+		return turn;
+	}
+
+	async #read(recorder: Recorder): Promise<StatusReport> {
+		recorder.copy(this.#buffer, 0, this.#staging, this.#buffer.bytes);
+		recorder.flush();
+		await this.#staging.mapAsync(MapMode.READ);
+		const words = new Uint32Array(this.#staging.getMappedRange()).slice();
+		this.#staging.unmap();
+		if (words.some((w) => w !== 0)) this.#device.queue.writeBuffer(this.#buffer.gpu, 0, new Uint32Array(WORDS));
+		return { notFinite: this.#names[words[NOT_FINITE] - 1], strayWrite: this.#names[words[STRAY_WRITE] - 1] };
+	}
+
+	destroy(): void {
+		this.#buffer.gpu.destroy();
+		this.#staging.destroy();
+	}
+}
+
+/** WGSL that notes `p.id` in a status word unless something stands there already. */
+export const noteNotFinite = `if (status_at(${NOT_FINITE}u) == 0u) { status_set(${NOT_FINITE}u, p.id); }`;
+export const noteStrayWrite = `if (status_at(${STRAY_WRITE}u) == 0u) { status_set(${STRAY_WRITE}u, p.id); }`;

@@ -1,0 +1,42 @@
+import { FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { definePrimitive } from "../primitive.ts";
+import { reduceRows } from "../reference.ts";
+import type { Tensor } from "../tensor.ts";
+import { div, eq, mul } from "./binary.ts";
+import { cast } from "./copy.ts";
+import { overAxes, type ReduceOptions, sum } from "./expand.ts";
+import { reduceInner } from "./reduceInner.ts";
+import { unsqueeze } from "./view.ts";
+
+export const amaxPrimitive = definePrimitive<{ least: boolean }>({
+	name: "amax",
+	signature: "x[..., N] -> y[...]",
+	dtypes: { x: [...FLOATS, ...INTEGERS] },
+	attrs: { least: false },
+	forward: ({ inputs: { x }, attrs }) => [reduceInner(attrs.least ? "min" : "max", x, 1)],
+	grad: {
+		x: {
+			saves: ["x", "y"],
+			rule: ({ x, y, dy }) => {
+				const hits = cast(eq(x, unsqueeze(y, -1)), "f32");
+				return mul(div(hits, sum(hits, [-1], { keepDim: true })), unsqueeze(dy, -1));
+			},
+		},
+	},
+	reference: ({ x }, { least }) => [reduceRows(x, (row) => row.reduce((a, b) => (least ? Math.min(a, b) : Math.max(a, b))))],
+	test: { bound: { why: "gives one of the values" }, nonEmpty: ["N"], variants: [{ least: true }] },
+});
+
+function extreme(op: string, x: Tensor, axes: readonly number[] | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
+	return overAxes(op, x, axes, keepDim, (rows) => {
+		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
+		return amaxPrimitive.apply([rows], { least })[0];
+	});
+}
+
+/** Largest value over `axes` (all when left out), NaN if one is. Where several are largest they share the gradient. */
+export const amax = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amax", x, axes, options, false);
+
+/** Smallest value over `axes` (all when left out), NaN if one is. Where several are smallest they share the gradient. */
+export const amin = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amin", x, axes, options, true);

@@ -1,0 +1,65 @@
+import { FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { definePrimitive } from "../primitive.ts";
+import { reduceRows } from "../reference.ts";
+import { sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { contiguous } from "./copy.ts";
+import { overAxes, type ReduceOptions } from "./expand.ts";
+import { orderKey } from "./sort.ts";
+
+export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
+	name: "argmax",
+	signature: "x[..., N] -> y[...]",
+	dtypes: { x: [...FLOATS, ...INTEGERS] },
+	attrs: { least: false },
+	forward: ({ device, inputs, axes: { N }, attrs }) => {
+		const x = contiguous(inputs.x);
+		const y = device.empty(x.shape.slice(0, -1), "i32");
+		const { code, nanKey } = orderKey(x.dtype, "x_at(index * p.N + i)");
+		device.run(
+			`argmax/${x.dtype}/${attrs.least ? "least" : "most"}`,
+			() => ({
+				params: { n: "u32", N: "u32" },
+				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: "i32", access: "write" } },
+				workgroup: [32, 1, 1],
+				body: `
+if (index >= p.n) { return; }
+var best = 0u;
+var at = 0u;
+for (var i = 0u; i < p.N; i++) {
+  var key = ${code};
+  ${attrs.least ? `key = select(~key, key, ${nanKey});` : ""}
+  if (i == 0u || key > best) { best = key; at = i; }
+}
+y_set(index, i32(at));`,
+			}),
+			[x, y],
+			[y.size, N],
+			y.size,
+		);
+		return [y];
+	},
+	grad: { x: "none" },
+	reference: ({ x }, { least }) => [
+		reduceRows(x, (row) => {
+			const nan = row.findIndex(Number.isNaN);
+			if (nan >= 0) return nan;
+			return row.indexOf(row.reduce((a, b) => (least ? Math.min(a, b) : Math.max(a, b))));
+		}),
+	],
+	test: { bound: { why: "a position" }, nonEmpty: ["N"], variants: [{ least: true }], domains: { x: { whole: [-3, 3] } } },
+});
+
+function position(op: string, x: Tensor, axis: number | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
+	return overAxes(op, x, axis === undefined ? undefined : [axis], keepDim, (rows) => {
+		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
+		return sizeOf(rows.shape) === 0 ? rows.device.empty(rows.shape.slice(0, -1), "i32") : argmaxPrimitive.apply([rows], { least })[0];
+	});
+}
+
+/** Position (i32) of the largest value along `axis`, or among all values; the first of several, NaN counts as largest. */
+export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => position("argmax", x, axis, options, false);
+
+/** Position (i32) of the smallest value along `axis`, or among all values; the first of several, NaN counts as smallest. */
+export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => position("argmin", x, axis, options, true);

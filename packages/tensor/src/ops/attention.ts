@@ -1,0 +1,52 @@
+import { ShapeError } from "../errors.ts";
+import { showShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { attentionSoftmax } from "./attentionSoftmax.ts";
+import { mul, where } from "./binary.ts";
+import { cast } from "./copy.ts";
+import { full } from "./create.ts";
+import { matmul } from "./matmul.ts";
+import { softcap as cap, mulScalar } from "./unary.ts";
+import { transpose } from "./view.ts";
+
+/** Stands for minus infinity among scores: its exponential is 0, and sums with it stay finite. */
+const MASKED = -1e30;
+
+export interface AttentionOptions {
+	/** Query t sees keys up to t only. */
+	readonly isCausal?: boolean;
+	/** Query t sees the last `window` keys up to t only. */
+	readonly window?: number;
+	/** Bound of the scores, cap tanh(s / cap), before the mask. */
+	readonly softcap?: number;
+	/** Factor of the scores; K^(-1/2) when left out. */
+	readonly scale?: number;
+	/** bool, broadcastable to the scores [..., T, S]: true where a query may see a key. */
+	readonly mask?: Tensor;
+	/** Position of the first query minus that of the first key. */
+	readonly offset?: number;
+}
+
+/**
+ * Attention: softmax(cap(q k^T scale) + mask) v. q [..., T, K], k [..., S, K], v [..., S, V], result [..., T, V]; leading
+ * axes broadcast. A query that may see no key gives 0. The scores are held in memory, [..., T, S].
+ */
+export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+	const { isCausal = false, window = 0, softcap = 0, mask, offset = 0 } = options;
+	const width = q.shape[q.rank - 1];
+	if (k.shape[k.rank - 1] !== width || v.shape[v.rank - 2] !== k.shape[k.rank - 2]) {
+		throw new ShapeError(
+			"attention/shapes",
+			`scaledDotProductAttention: q${showShape(q.shape)}, k${showShape(k.shape)} and v${showShape(v.shape)} do not fit`,
+			{ op: "scaledDotProductAttention", hint: "q [..., T, K], k [..., S, K], v [..., S, V]" },
+		);
+	}
+	const { scale = 1 / Math.sqrt(width) } = options;
+	const scores = matmul(q, transpose(k));
+	if (mask === undefined) return matmul(attentionSoftmax(scores, { scale, softcap, causal: isCausal, window, offset }), v);
+	const scaled = mulScalar(scores, scale);
+	const bounded = softcap > 0 ? cap(scaled, softcap) : scaled;
+	const seen = where(mask, bounded, full(q.device, [], MASKED));
+	const weights = mul(attentionSoftmax(seen, { causal: isCausal, window, offset }), cast(mask, "f32"));
+	return matmul(weights, v);
+}

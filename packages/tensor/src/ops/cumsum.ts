@@ -1,0 +1,66 @@
+import { definePrimitive, type Primitive } from "../primitive.ts";
+import { mapRows } from "../reference.ts";
+import type { Tensor } from "../tensor.ts";
+import { contiguous } from "./copy.ts";
+import { alongAxis } from "./expand.ts";
+
+type CumsumAttrs = { reverse: boolean; exclusive: boolean };
+
+export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
+	name: "cumsum",
+	signature: "x[..., N] -> y[..., N]",
+	attrs: { reverse: false, exclusive: false },
+	forward: ({ device, inputs, axes: { N }, attrs: { reverse, exclusive } }) => {
+		const x = contiguous(inputs.x);
+		const y = device.empty(x.shape);
+		const rows = x.shape.slice(0, -1).reduce((n, d) => n * d, 1);
+		device.run(
+			"cumsum",
+			() => ({
+				params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
+				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
+				workgroup: [16, 1, 1],
+				body: `
+if (index >= p.rows) { return; }
+var acc = 0.0;
+for (var i = 0u; i < p.N; i++) {
+  let at = index * p.N + select(i, p.N - 1u - i, p.reverse == 1u);
+  let before = acc;
+  acc += x_at(at);
+  y_set(at, select(acc, before, p.exclusive == 1u));
+}`,
+			}),
+			[x, y],
+			[rows, N, Number(reverse), Number(exclusive)],
+			rows,
+		);
+		return [y];
+	},
+	grad: {
+		x: {
+			saves: [],
+			rule: ({ dy }, { reverse, exclusive }) => cumsumPrimitive.apply([dy], { reverse: !reverse, exclusive })[0],
+		},
+	},
+	reference: ({ x }, { reverse, exclusive }) => [
+		mapRows(x, (row) => {
+			let acc = 0;
+			const walk = (values: Float64Array) =>
+				values.map((v) => {
+					acc += v;
+					return exclusive ? acc - v : acc;
+				});
+			return reverse ? walk(row.toReversed()).toReversed() : walk(row);
+		}),
+	],
+	test: {
+		bound: { abs: 4e-6, why: "sums of up to 9 values of size 2" },
+		variants: [{ reverse: true }, { exclusive: true }, { reverse: true, exclusive: true }],
+	},
+});
+
+/**
+ * Running sum along an axis, in order. `reverse` starts at the end, `exclusive` leaves out the element itself.
+ */
+export const cumsum = (x: Tensor, axis: number, options: Partial<CumsumAttrs> = {}): Tensor =>
+	alongAxis("cumsum", x, axis, (v) => cumsumPrimitive.apply([v], options)[0]);

@@ -1,0 +1,124 @@
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { normalizeAxis, sameShape, showShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { add, maskedFill } from "./binary.ts";
+import { contiguous } from "./copy.ts";
+import { full, ones } from "./create.ts";
+import { cat, place, slice } from "./slice.ts";
+import { linearOp } from "./traced.ts";
+import { reshape, unsqueeze } from "./view.ts";
+
+/** Joins tensors of one shape along a new axis. */
+export function stack(parts: readonly Tensor[], axis = 0): Tensor {
+	const odd = parts.find((t) => !sameShape(t.shape, parts[0].shape));
+	if (odd !== undefined) {
+		throw new ShapeError("shape/stack", `stack: ${showShape(parts[0].shape)} and ${showShape(odd.shape)} differ`, { op: "stack" });
+	}
+	if (parts.length === 0) throw new ValueError("stack/empty", "stack: needs at least one tensor", { op: "stack" });
+	return cat(
+		parts.map((t) => unsqueeze(t, axis)),
+		axis,
+	);
+}
+
+/** Parts along an axis: of one size (the last may be smaller), or of the sizes given. Views, no copies. */
+export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
+	const at = normalizeAxis("split", axis, x.rank);
+	const extent = x.shape[at];
+	if (typeof sizes === "number" && !(Number.isInteger(sizes) && sizes > 0)) {
+		throw new ValueError("split/size", `split: ${sizes} is no size`, { op: "split" });
+	}
+	const list =
+		typeof sizes === "number" ? Array.from({ length: Math.ceil(extent / sizes) }, (_, i) => Math.min(sizes, extent - i * sizes)) : sizes;
+	if (list.reduce((a, b) => a + b, 0) !== extent) {
+		throw new ShapeError("shape/split", `split: sizes ${list.join(" + ")} do not make up axis ${axis} of ${showShape(x.shape)}`, {
+			op: "split",
+		});
+	}
+	let start = 0;
+	return list.map((n) => {
+		start += n;
+		return slice(x, at, start - n, start);
+	});
+}
+
+/** At most `count` parts of one size along an axis. */
+export const chunk = (x: Tensor, count: number, axis = 0): Tensor[] =>
+	split(x, Math.max(1, Math.ceil(x.shape[normalizeAxis("chunk", axis, x.rank)] / count)), axis);
+
+/** Adds `before` and `after` elements of `value` along each axis; one pair an axis. */
+export function pad(x: Tensor, pairs: readonly (readonly [before: number, after: number])[], { value = 0 } = {}): Tensor {
+	if (pairs.length !== x.rank || pairs.flat().some((n) => !Number.isInteger(n) || n < 0)) {
+		throw new ValueError(
+			"pad/pairs",
+			`pad: ${JSON.stringify(pairs)} is not one pair of whole numbers for each axis of ${showShape(x.shape)}`,
+			{
+				op: "pad",
+			},
+		);
+	}
+	const widen = (t: Tensor): Tensor =>
+		pairs.reduce((y, [before, after], axis) => (before + after === 0 ? y : place(y, axis, before, y.shape[axis] + before + after)), t);
+	if (value === 0) return widen(x);
+	const { device } = x;
+	if (x.dtype !== "f32") throw new DTypeError("pad/dtype", `pad: value ${value} needs f32, x is ${x.dtype}`, { op: "pad" });
+	const outside = maskedFill(
+		full(
+			device,
+			x.shape.map((d, i) => d + pairs[i][0] + pairs[i][1]),
+			value,
+		),
+		inside(x, widen),
+		0,
+	);
+	return add(widen(x), outside);
+}
+
+/** True where the padded tensor holds x. */
+const inside = (x: Tensor, widen: (t: Tensor) => Tensor): Tensor => widen(ones(x.device, x.shape, "bool"));
+
+/** Reverses the order along the axes. */
+export function flip(x: Tensor, axes: readonly number[]): Tensor {
+	return axes.reduce((t, axis) => flipAxis(t, normalizeAxis("flip", axis, x.rank)), x);
+}
+
+function flipAxis(x: Tensor, axis: number): Tensor {
+	const inner = x.shape.slice(axis + 1).reduce((n, d) => n * d, 1);
+	return linearOp(
+		"flip",
+		x,
+		(v) => {
+			const flat = contiguous(v);
+			const out = v.device.empty(v.shape, v.dtype);
+			v.device.run(
+				`flip/${v.dtype}`,
+				() => ({
+					params: { n: "u32", extent: "u32", inner: "u32" },
+					buffers: { x: { dtype: v.dtype, access: "read" }, y: { dtype: v.dtype, access: "write" } },
+					workgroup: [64, 1, 1],
+					body: `
+if (index >= p.n) { return; }
+let i = index % p.inner;
+let k = (index / p.inner) % p.extent;
+let z = index / (p.inner * p.extent);
+y_set(index, x_at((z * p.extent + p.extent - 1u - k) * p.inner + i));`,
+				}),
+				[flat, out],
+				[out.size, x.shape[axis], Math.max(1, inner)],
+				out.size,
+			);
+			return out;
+		},
+		(dy) => flipAxis(dy, axis),
+		x.perSample && axis !== 0,
+	);
+}
+
+/** Merges the axes from `start` to `end` (both included) into one. */
+export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+	if (x.rank === 0) return reshape(x, [1]);
+	const [a, b] = [normalizeAxis("flatten", start, x.rank), normalizeAxis("flatten", end, x.rank)];
+	if (b < a) throw new ValueError("flatten/axes", `flatten: axis ${end} comes before ${start}`, { op: "flatten" });
+	const merged = x.shape.slice(a, b + 1).reduce((n, d) => n * d, 1);
+	return reshape(x, [...x.shape.slice(0, a), merged, ...x.shape.slice(b + 1)]);
+}

@@ -1,0 +1,164 @@
+import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { definePrimitive } from "../primitive.ts";
+import { mapRows } from "../reference.ts";
+import { normalizeAxis, showShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { contiguous } from "./copy.ts";
+import { zeros } from "./create.ts";
+import { scatterAddPrimitive } from "./indexing.ts";
+import { slice } from "./slice.ts";
+import { transpose } from "./view.ts";
+
+/** WGSL of whole numbers in the order of a dtype's values, NaN above all; and whether `key` is that of NaN. */
+export function orderKey(dtype: DType, value: string): { code: string; nanKey: string } {
+	if (FLOATS.includes(dtype)) return { code: `orderOf(${value})`, nanKey: "key == 0xffffffffu" };
+	return { code: dtype === "i32" ? `bitcast<u32>(${value}) ^ 0x80000000u` : value, nanKey: "false" };
+}
+
+/** Keys and positions of x, in the order to be sorted. */
+function keysOf(x: Tensor, N: number, descending: boolean): { keys: Tensor; places: Tensor } {
+	const { device } = x;
+	const keys = device.empty(x.shape, "u32");
+	const places = device.empty(x.shape, "i32");
+	device.run(
+		`sort/keys/${x.dtype}${descending ? "/down" : ""}`,
+		() => ({
+			params: { n: "u32", N: "u32" },
+			buffers: {
+				x: { dtype: x.dtype, access: "read" },
+				keys: { dtype: "u32", access: "write" },
+				places: { dtype: "i32", access: "write" },
+			},
+			workgroup: [64, 1, 1],
+			body: `
+if (index >= p.n) { return; }
+keys_set(index, ${descending ? "~" : ""}(${orderKey(x.dtype, "x_at(index)").code}));
+places_set(index, i32(index % p.N));`,
+		}),
+		[x, keys, places],
+		[x.size, N],
+		x.size,
+	);
+	return { keys, places };
+}
+
+/**
+ * Merges pairs of sorted runs of `length`: every element finds its place by counting, with a binary search, the
+ * elements of the other run that come before it. Equal keys keep their order.
+ */
+function merge(keys: Tensor, places: Tensor, N: number, length: number): { keys: Tensor; places: Tensor } {
+	const { device } = keys;
+	const out = { keys: device.empty(keys.shape, "u32"), places: device.empty(keys.shape, "i32") };
+	device.run(
+		"sort/merge",
+		() => ({
+			params: { n: "u32", N: "u32", run: "u32" },
+			buffers: {
+				keys: { dtype: "u32", access: "read" },
+				places: { dtype: "i32", access: "read" },
+				keys1: { dtype: "u32", access: "write" },
+				places1: { dtype: "i32", access: "write" },
+			},
+			workgroup: [64, 1, 1],
+			body: `
+if (index >= p.n) { return; }
+let row = index / p.N * p.N;
+let i = index - row;
+let block = i / p.run;
+let isRight = (block & 1u) == 1u;
+let other = select(block + 1u, block - 1u, isRight) * p.run;
+var lo = min(other, p.N);
+var hi = min(other + p.run, p.N);
+let first = lo;
+let key = keys_at(index);
+while (lo < hi) {
+  let mid = (lo + hi) / 2u;
+  let k = keys_at(row + mid);
+  if (k < key || (isRight && k == key)) { lo = mid + 1u; } else { hi = mid; }
+}
+let pair = (block & ~1u) * p.run;
+let to = row + pair + (i - block * p.run) + (lo - first);
+keys1_set(to, key);
+places1_set(to, places_at(index));`,
+		}),
+		[keys, places, out.keys, out.places],
+		[keys.size, N, length],
+		keys.size,
+	);
+	return out;
+}
+
+function pick(x: Tensor, places: Tensor, N: number): Tensor {
+	const out = x.device.empty(x.shape, x.dtype);
+	x.device.run(
+		`sort/pick/${x.dtype}`,
+		() => ({
+			params: { n: "u32", N: "u32" },
+			buffers: {
+				x: { dtype: x.dtype, access: "read" },
+				places: { dtype: "i32", access: "read" },
+				y: { dtype: x.dtype, access: "write" },
+			},
+			workgroup: [64, 1, 1],
+			body: "if (index < p.n) { y_set(index, x_at(index / p.N * p.N + u32(places_at(index)))); }",
+		}),
+		[x, places, out],
+		[x.size, N],
+		x.size,
+	);
+	return out;
+}
+
+export const sortPrimitive = definePrimitive<{ descending: boolean }>({
+	name: "sort",
+	signature: "x[..., N] -> values[..., N], indices[..., N]",
+	dtypes: { x: [...FLOATS, ...INTEGERS] },
+	attrs: { descending: false },
+	forward: ({ inputs, axes: { N }, attrs }) => {
+		const x = contiguous(inputs.x);
+		let sorted = keysOf(x, N, attrs.descending);
+		for (let length = 1; length < N; length *= 2) sorted = merge(sorted.keys, sorted.places, N, length);
+		return [pick(x, sorted.places, N), sorted.places];
+	},
+	grad: {
+		x: {
+			saves: ["indices"],
+			rule: ({ dy, indices }, _, { shape, perSample }) => {
+				const base = zeros(dy.device, shape).alias({ perSample });
+				return scatterAddPrimitive.apply([base, indices, dy])[0];
+			},
+		},
+	},
+	reference: ({ x }, { descending }) => {
+		const key = (v: number): number => (Number.isNaN(v) ? Number.POSITIVE_INFINITY : v);
+		const compare = (a: number, b: number): number => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);
+		const order = (row: Float64Array): number[] =>
+			[...row.keys()].sort((i, j) => (descending ? compare(row[j], row[i]) : compare(row[i], row[j])) || i - j);
+		return [mapRows(x, (row) => order(row).map((i) => row[i])), mapRows(x, order)];
+	},
+	test: { bound: { why: "moves values" }, variants: [{ descending: true }] },
+});
+
+export interface Sorted {
+	readonly values: Tensor;
+	/** Where each value stood, i32. */
+	readonly indices: Tensor;
+}
+
+/** Sorts along an axis, keeping equal values in their order; NaN counts as the largest. */
+export function sort(x: Tensor, { axis = -1, descending = false } = {}): Sorted {
+	const at = normalizeAxis("sort", axis, x.rank);
+	const [values, indices] = sortPrimitive.apply([transpose(x, at, -1)], { descending }).map((t) => transpose(t, at, -1));
+	return { values, indices };
+}
+
+/** The k largest (or smallest) values along an axis, in order. */
+export function topk(x: Tensor, k: number, { axis = -1, largest = true } = {}): Sorted {
+	const at = normalizeAxis("topk", axis, x.rank);
+	if (!Number.isInteger(k) || k < 0 || k > x.shape[at]) {
+		throw new ValueError("topk/k", `topk: k is ${k}, axis ${axis} of ${showShape(x.shape)} has ${x.shape[at]} values`, { op: "topk" });
+	}
+	const { values, indices } = sort(x, { axis: at, descending: largest });
+	return { values: slice(values, at, 0, k), indices: slice(indices, at, 0, k) };
+}

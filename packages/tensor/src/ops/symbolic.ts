@@ -1,0 +1,143 @@
+import { ValueError } from "../errors.ts";
+
+/** Expressions of WGSL scalars, as far as the rows of the element-wise tables use them. */
+type Expr =
+	| { readonly kind: "number"; readonly value: number }
+	| { readonly kind: "name"; readonly name: string }
+	| { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
+	| { readonly kind: "binary"; readonly op: string; readonly a: Expr; readonly b: Expr };
+
+const LEVELS = [["||"], ["&&"], ["<", ">", "<=", ">=", "==", "!="], ["+", "-"], ["*", "/", "%"]];
+
+function parse(text: string): Expr {
+	const tokens = text.match(/\d+\.?\d*(?:e[-+]?\d+)?[uif]?|[A-Za-z_][\w.]*|<=|>=|==|!=|&&|\|\||[-+*/%<>(),!]/g) ?? [];
+	let at = 0;
+	const fail = (): never => {
+		throw new ValueError("symbolic/parse", `cannot read "${text}" at ${tokens.slice(at).join(" ")}`);
+	};
+	const eat = (token: string): void => {
+		if (tokens[at++] !== token) fail();
+	};
+	const level = (n: number): Expr => {
+		if (n === LEVELS.length) return factor();
+		let left = level(n + 1);
+		while (LEVELS[n].includes(tokens[at])) {
+			const op = tokens[at++];
+			left = { kind: "binary", op, a: left, b: level(n + 1) };
+		}
+		return left;
+	};
+	const factor = (): Expr => {
+		const token = tokens[at++];
+		if (token === "-") return times(number(-1), factor());
+		if (token === "(") {
+			const inner = level(0);
+			eat(")");
+			return inner;
+		}
+		if (/^\d/.test(token)) return number(Number.parseFloat(token));
+		if (tokens[at] !== "(") return /^[A-Za-z_]/.test(token) ? { kind: "name", name: token } : fail();
+		at++;
+		const args: Expr[] = [];
+		while (tokens[at] !== ")") {
+			args.push(level(0));
+			if (tokens[at] === ",") at++;
+		}
+		at++;
+		return { kind: "call", name: token, args };
+	};
+	const all = level(0);
+	return at === tokens.length ? all : fail();
+}
+
+const number = (value: number): Expr => ({ kind: "number", value });
+const is = (e: Expr, value: number): boolean => e.kind === "number" && e.value === value;
+const binary = (op: string, a: Expr, b: Expr): Expr => ({ kind: "binary", op, a, b });
+const call = (name: string, ...args: Expr[]): Expr => ({ kind: "call", name, args });
+
+function plus(a: Expr, b: Expr): Expr {
+	if (is(a, 0)) return b;
+	return is(b, 0) ? a : binary("+", a, b);
+}
+function minus(a: Expr, b: Expr): Expr {
+	if (is(b, 0)) return a;
+	return is(a, 0) ? times(number(-1), b) : binary("-", a, b);
+}
+function times(a: Expr, b: Expr): Expr {
+	if (is(a, 0) || is(b, 0)) return number(0);
+	if (is(a, 1)) return b;
+	if (is(b, 1)) return a;
+	return a.kind === "number" && b.kind === "number" ? number(a.value * b.value) : binary("*", a, b);
+}
+const over = (a: Expr, b: Expr): Expr => (is(a, 0) ? a : binary("/", a, b));
+const squared = (e: Expr): Expr => times(e, e);
+
+/** Derivative of each function by its first argument, as an expression of its arguments and its own value. */
+const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr>> = {
+	exp: (_, self) => self,
+	exp2: (_, self) => times(number(Math.LN2), self),
+	log: ([x]) => over(number(1), x),
+	log2: ([x]) => over(number(Math.LOG2E), x),
+	expm1: ([x]) => call("exp", x),
+	log1p: ([x]) => over(number(1), plus(number(1), x)),
+	sqrt: (_, self) => over(number(0.5), self),
+	inverseSqrt: (_, self) => times(number(-0.5), times(self, squared(self))),
+	sin: ([x]) => call("cos", x),
+	cos: ([x]) => times(number(-1), call("sin", x)),
+	tan: (_, self) => plus(number(1), squared(self)),
+	asin: ([x]) => call("inverseSqrt", minus(number(1), squared(x))),
+	acos: ([x]) => times(number(-1), call("inverseSqrt", minus(number(1), squared(x)))),
+	atan: ([x]) => over(number(1), plus(number(1), squared(x))),
+	sinh: ([x]) => call("cosh", x),
+	cosh: ([x]) => call("sinh", x),
+	safeTanh: (_, self) => minus(number(1), squared(self)),
+	logistic: (_, self) => times(self, minus(number(1), self)),
+	erf: ([x]) => times(number(2 / Math.sqrt(Math.PI)), call("exp", times(number(-1), squared(x)))),
+	abs: ([x]) => call("sign", x),
+	sign: () => number(0),
+	floor: () => number(0),
+	ceil: () => number(0),
+	round: () => number(0),
+	trunc: () => number(0),
+};
+
+function derive(e: Expr, by: string): Expr {
+	if (e.kind === "number") return number(0);
+	if (e.kind === "name") return number(e.name === by ? 1 : 0);
+	if (e.kind === "binary") {
+		const { op, a, b } = e;
+		const [da, db] = [derive(a, by), derive(b, by)];
+		if (op === "+") return plus(da, db);
+		if (op === "-") return minus(da, db);
+		if (op === "*") return plus(times(da, b), times(a, db));
+		if (op === "/") return minus(over(da, b), over(times(a, db), squared(b)));
+		throw new ValueError("symbolic/operator", `no derivative of ${op}`);
+	}
+	const { name, args } = e;
+	if (name === "select") {
+		const [no, yes] = [derive(args[0], by), derive(args[1], by)];
+		return is(no, 0) && is(yes, 0) ? number(0) : call("select", no, yes, args[2]);
+	}
+	if (name === "keepNan") return derive(args[1], by);
+	if (name === "power") {
+		const [x, n] = args;
+		const byBase = times(times(n, call("power", x, minus(n, number(1)))), derive(x, by));
+		const byExponent = times(times(e, call("log", x)), derive(n, by));
+		return plus(byBase, byExponent);
+	}
+	const inner = derive(args[0], by);
+	if (is(inner, 0) && args.slice(1).every((a) => is(derive(a, by), 0))) return number(0);
+	const rule = RULES[name];
+	if (rule === undefined || args.length > 1) throw new ValueError("symbolic/function", `no derivative of ${name}()`);
+	return times(rule(args, e), inner);
+}
+
+function print(e: Expr): string {
+	if (e.kind === "number") return Number.isInteger(e.value) ? `${e.value.toFixed(1)}` : `${e.value}`;
+	if (e.kind === "name") return e.name;
+	if (e.kind === "call") return `${e.name}(${e.args.map(print).join(", ")})`;
+	return `(${print(e.a)} ${e.op} ${print(e.b)})`;
+}
+
+/** WGSL of the partial derivative of a WGSL expression by one of its names. */
+export const derivative = (code: string, by: string): string => print(derive(parse(code), by));

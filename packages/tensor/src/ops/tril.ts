@@ -1,0 +1,51 @@
+import { type DType, FLOATS } from "../dtype.ts";
+import { definePrimitive, type Primitive } from "../primitive.ts";
+import type { Tensor } from "../tensor.ts";
+import { contiguous } from "./copy.ts";
+
+type TriangleAttrs = { diagonal: number; upper: boolean };
+const TYPES: readonly DType[] = [...FLOATS, "i32", "u32", "bool"];
+
+export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleAttrs>({
+	name: "tril",
+	signature: "x[..., M, N] -> y[..., M, N]",
+	dtypes: { x: TYPES },
+	attrs: { diagonal: 0, upper: false },
+	forward: ({ device, inputs, axes: { M, N }, attrs: { diagonal, upper } }) => {
+		const x = contiguous(inputs.x);
+		const y = device.empty(x.shape, x.dtype);
+		device.run(
+			`tril/${x.dtype}`,
+			() => ({
+				params: { n: "u32", M: "u32", N: "u32", diagonal: "i32", upper: "u32" },
+				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
+				workgroup: [64, 1, 1],
+				body: `
+if (index >= p.n) { return; }
+let above = i32(index % p.N) - i32(index / p.N % p.M) - p.diagonal;
+let v = x_at(index);
+y_set(index, select(v - v, v, select(above <= 0, above >= 0, p.upper == 1u)));`,
+			}),
+			[x, y],
+			[y.size, M, N, diagonal, Number(upper)],
+			y.size,
+		);
+		return [y];
+	},
+	grad: { x: { saves: [], rule: ({ dy }, attrs) => trilPrimitive.apply([dy], attrs)[0] } },
+	reference: ({ x }, { diagonal, upper }) => {
+		const [M, N] = x.shape.slice(-2);
+		const keeps = (i: number): boolean => {
+			const above = (i % N) - (Math.floor(i / N) % M) - diagonal;
+			return upper ? above >= 0 : above <= 0;
+		};
+		return [{ data: x.data.map((v, i) => (keeps(i) ? v : v - v)), shape: x.shape }];
+	},
+	test: { bound: { why: "copies values" }, variants: [{ diagonal: 2 }, { upper: true, diagonal: -1 }] },
+});
+
+/** The part of each matrix on and below a diagonal (counted up from the main one), 0 elsewhere. */
+export const tril = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: false })[0];
+
+/** The part of each matrix on and above a diagonal (counted up from the main one), 0 elsewhere. */
+export const triu = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: true })[0];

@@ -1,0 +1,245 @@
+import { FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import type { Domain } from "../primitive.ts";
+import { sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { elementwise, unary, withScalar } from "./elementwise.ts";
+
+const POSITIVE: Domain = { range: [0.1, 4] };
+const INSIDE: Domain = { range: [-0.9, 0.9] };
+const NUMBERS = [...FLOATS, ...INTEGERS];
+
+const EXACT = { ulp: 0, why: "rounds to a whole number or only moves bits" };
+const TANH = { abs: 1.5e-5, why: "WGSL: tanh is within 1e-5" };
+const EXP = { ulp: 10, why: "WGSL: exp is within 3 + 2|x| ULP, |x| <= 3" };
+const TRIGONOMETRIC = { abs: 2 ** -11, why: "WGSL: sin and cos are within 2^-11 on [-pi, pi]" };
+const ARC = { ulp: 4096, abs: 2 ** -11, why: "WGSL: atan within 4096 ULP; asin and acos inherit from it" };
+
+/* Element-wise operations of one tensor. Adding one is adding a row. */
+
+export const neg = unary("neg", { f: "-x", ref: ({ x }) => -x, dtypes: [...FLOATS, "i32"], bound: EXACT });
+export const abs = unary("abs", { f: "abs(x)", ref: ({ x }) => Math.abs(x), dtypes: [...FLOATS, "i32"], bound: EXACT });
+export const sign = unary("sign", { f: "keepNan(x, sign(x))", d: "none", ref: ({ x }) => Math.sign(x), bound: EXACT });
+export const square = unary("square", { f: "x * x", ref: ({ x }) => x * x, dtypes: NUMBERS });
+export const sqrt = unary("sqrt", {
+	f: "sqrt(x)",
+	d: { x: "0.5 / y" },
+	ref: ({ x }) => Math.sqrt(x),
+	domain: POSITIVE,
+	bound: { ulp: 5, why: "WGSL: sqrt inherits from 1 / inverseSqrt, 2 and 2.5 ULP" },
+});
+/** x^(-1/2). */
+export const rsqrt = unary("rsqrt", {
+	f: "inverseSqrt(x)",
+	d: { x: "-0.5 * y * y * y" },
+	ref: ({ x }) => 1 / Math.sqrt(x),
+	domain: POSITIVE,
+	bound: { ulp: 2, why: "WGSL: inverseSqrt is within 2 ULP" },
+});
+export const reciprocal = unary("reciprocal", {
+	f: "1.0 / x",
+	d: { x: "-y * y" },
+	ref: ({ x }) => 1 / x,
+	domain: POSITIVE,
+	bound: { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" },
+});
+export const exp = unary("exp", { f: "exp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: EXP });
+export const exp2 = unary("exp2", { f: "exp2(x)", ref: ({ x }) => 2 ** x, bound: EXP });
+/** exp(x) - 1, accurate near 0. */
+export const expm1 = unary("expm1", {
+	f: "expm1(x)",
+	ref: ({ x }) => Math.expm1(x),
+	bound: { ulp: 12, abs: 4e-6, why: "exp above 0.5: 3 + 2|x| ULP of up to 20" },
+});
+export const log = unary("log", {
+	f: "log(x)",
+	ref: ({ x }) => Math.log(x),
+	domain: POSITIVE,
+	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log is within 2^-21 on [0.5, 2], 3 ULP outside" },
+});
+export const log2 = unary("log2", {
+	f: "log2(x)",
+	ref: ({ x }) => Math.log2(x),
+	domain: POSITIVE,
+	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log2 is within 2^-21 on [0.5, 2], 3 ULP outside" },
+});
+/** log(1 + x), accurate near 0. */
+export const log1p = unary("log1p", {
+	f: "log1p(x)",
+	ref: ({ x }) => Math.log1p(x),
+	domain: { range: [-0.9, 3] },
+	bound: { ulp: 8, abs: 2 ** -21, why: "log: 2^-21 on [0.5, 2], 3 ULP outside" },
+});
+export const sin = unary("sin", { f: "sin(x)", ref: ({ x }) => Math.sin(x), bound: TRIGONOMETRIC });
+export const cos = unary("cos", { f: "cos(x)", ref: ({ x }) => Math.cos(x), bound: TRIGONOMETRIC });
+export const tan = unary("tan", {
+	f: "tan(x)",
+	ref: ({ x }) => Math.tan(x),
+	domain: { range: [-1.2, 1.2] },
+	bound: { abs: 5e-3, why: "WGSL: tan inherits from sin / cos, each 2^-11, with cos >= 0.36" },
+});
+export const asin = unary("asin", { f: "asin(x)", ref: ({ x }) => Math.asin(x), domain: INSIDE, bound: ARC });
+export const acos = unary("acos", { f: "acos(x)", ref: ({ x }) => Math.acos(x), domain: INSIDE, bound: ARC });
+export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: ARC });
+export const sinh = unary("sinh", {
+	f: "sinh(x)",
+	ref: ({ x }) => Math.sinh(x),
+	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) - exp(-x)) / 2, exp(3) within 9 ULP" },
+});
+export const cosh = unary("cosh", {
+	f: "cosh(x)",
+	ref: ({ x }) => Math.cosh(x),
+	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) + exp(-x)) / 2, exp(3) within 9 ULP" },
+});
+export const tanh = unary("tanh", { f: "safeTanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: TANH });
+/** 1 / (1 + exp(-x)). */
+export const sigmoid = unary("sigmoid", {
+	f: "logistic(x)",
+	d: { x: "y * (1.0 - y)" },
+	ref: ({ x }) => 1 / (1 + Math.exp(-x)),
+	bound: EXP,
+});
+/** The larger of x and 0; the gradient at 0 is 0. */
+export const relu = unary("relu", {
+	f: "select(x, 0.0, x < 0.0)",
+	d: { x: "select(0.0, 1.0, x > 0.0)" },
+	ref: ({ x }) => Math.max(x, 0),
+	bound: EXACT,
+});
+/** x sigmoid(x). */
+export const silu = unary("silu", { f: "x * logistic(x)", ref: ({ x }) => x / (1 + Math.exp(-x)), bound: EXP });
+/** log(1 + exp(x)). */
+export const softplus = unary("softplus", {
+	f: "keepNan(x, max(x, 0.0) + log1p(exp(-abs(x))))",
+	d: { x: "logistic(x)" },
+	ref: ({ x }) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+	bound: { ulp: 10, abs: 2 ** -20, why: "log of exp: 2^-21 and 9 ULP" },
+});
+/** The error function, by polynomials (1.5e-7). */
+export const erf = unary("erf", {
+	f: "erf(x)",
+	ref: ({ x }) => erfOf(x),
+	bound: { abs: 2e-6, why: "Abramowitz and Stegun 7.1.26 (1.5e-7), exp within 9 ULP" },
+});
+export const floor = unary("floor", { f: "floor(x)", d: "none", ref: ({ x }) => Math.floor(x), bound: EXACT });
+export const ceil = unary("ceil", { f: "ceil(x)", d: "none", ref: ({ x }) => Math.ceil(x), bound: EXACT });
+/** To the nearest whole number, halves to the even one. */
+export const round = unary("round", {
+	f: "round(x)",
+	d: "none",
+	ref: ({ x }) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
+	bound: EXACT,
+});
+/** Towards 0. */
+export const trunc = unary("trunc", { f: "trunc(x)", d: "none", ref: ({ x }) => Math.trunc(x), bound: EXACT });
+export const isnan = unary("isnan", { f: "isNan(x)", d: "none", ref: ({ x }) => Number(Number.isNaN(x)), result: "bool" });
+export const isinf = unary("isinf", {
+	f: "isInf(x)",
+	d: "none",
+	ref: ({ x }) => Number(Math.abs(x) === Number.POSITIVE_INFINITY),
+	result: "bool",
+});
+export const isfinite = unary("isfinite", { f: "isFinite(x)", d: "none", ref: ({ x }) => Number(Number.isFinite(x)), result: "bool" });
+export const logicalNot = unary("logicalNot", {
+	f: "x == 0u",
+	d: "none",
+	ref: ({ x }) => Number(x === 0),
+	dtypes: ["bool"],
+	result: "bool",
+	domain: { whole: [0, 1] },
+});
+
+/** x + s. */
+export const addScalar = withScalar("addScalar", { f: "x + p.s", ref: ({ x, s }) => x + s, attrs: { s: 0.5 } });
+/** x * s. */
+export const mulScalar = withScalar("mulScalar", { f: "x * p.s", ref: ({ x, s }) => x * s, attrs: { s: 1.5 } });
+/** x^exponent, also for negative x and a whole exponent. */
+export const powScalar = withScalar("powScalar", {
+	f: "power(x, p.exponent)",
+	ref: ({ x, exponent }) => x ** exponent,
+	attrs: { exponent: 2 },
+	bound: { ulp: 64, abs: 1e-6, why: "WGSL: pow inherits from exp2(n log2 x)" },
+});
+/** cap tanh(x / cap): bounds |x| smoothly by cap. */
+export const softcap = withScalar("softcap", {
+	f: "p.cap * safeTanh(x / p.cap)",
+	d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
+	ref: ({ x, cap }) => cap * Math.tanh(x / cap),
+	attrs: { cap: 2 },
+	bound: { abs: 4e-5, why: "cap times tanh's 1e-5" },
+});
+/** x where positive, slope x elsewhere. */
+export const leakyRelu = withScalar("leakyRelu", {
+	f: "select(x, x * p.slope, x < 0.0)",
+	ref: ({ x, slope }) => (x < 0 ? x * slope : x),
+	attrs: { slope: 0.01 },
+});
+/** x where positive, alpha (exp(x) - 1) elsewhere. */
+export const elu = withScalar("elu", {
+	f: "select(x, p.alpha * expm1(x), x < 0.0)",
+	d: { x: "select(1.0, p.alpha * exp(x), x < 0.0)" },
+	ref: ({ x, alpha }) => (x < 0 ? alpha * Math.expm1(x) : x),
+	attrs: { alpha: 1 },
+	bound: { ulp: 12, abs: 1e-6, why: "exp within 9 ULP of 1" },
+});
+
+const clampPrimitive = elementwise("clamp", ["x"], {
+	f: "keepNan(x, min(max(x, p.low), p.high))",
+	d: { x: "select(0.0, 1.0, x >= p.low && x <= p.high)" },
+	ref: ({ x, low, high }) => Math.min(Math.max(x, low), high),
+	attrs: { low: -1, high: 1.5 },
+	infinite: true,
+	bound: EXACT,
+});
+
+/** x limited to min..max; either may be left out. The gradient is 0 outside. */
+export const clamp = Object.assign(
+	(
+		x: Tensor,
+		{ min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: { readonly min?: number; readonly max?: number },
+	): Tensor => {
+		if (Number.isNaN(min) || Number.isNaN(max)) throw new ValueError("clamp/range", `clamp: ${min}..${max} is no range`, { op: "clamp" });
+		return clampPrimitive.apply([x], { low: min, high: max })[0];
+	},
+	{ primitive: clampPrimitive },
+);
+
+/** gelu in its tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+export const geluTanh = unary("geluTanh", {
+	f: "0.5 * x * (1.0 + safeTanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))",
+	ref: ({ x }) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+	bound: { abs: 3e-5, why: "half of |x| <= 3 times tanh's 1e-5" },
+});
+const geluErf = unary("gelu", {
+	f: "0.5 * x * (1.0 + erf(0.7071067811865476 * x))",
+	ref: ({ x }) => 0.5 * x * (1 + erfOf(x / Math.SQRT2)),
+	bound: { abs: 4e-6, why: "half of |x| <= 3 times the error of erf" },
+});
+
+/** Gaussian error linear unit, x/2 (1 + erf(x / sqrt(2))), or its tanh form. */
+export const gelu = Object.assign(
+	(x: Tensor, { approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}): Tensor =>
+		approximate === "tanh" ? geluTanh(x) : geluErf(x),
+	{ primitive: geluErf.primitive },
+);
+
+/** erf in float64: its series, or the continued fraction of erfc beyond 2.5. */
+function erfOf(x: number): number {
+	const a = Math.abs(x);
+	if (Number.isNaN(x)) return x;
+	if (a > 2.5) {
+		let c = 0;
+		for (let k = 60; k > 0; k--) c = k / 2 / (a + c);
+		return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + c)));
+	}
+	let term = x;
+	let sum = x;
+	for (let k = 1; k < 80; k++) {
+		term *= (-x * x) / k;
+		sum += term / (2 * k + 1);
+	}
+	return (2 / Math.sqrt(Math.PI)) * sum;
+}
+
+/** Number of elements, as torch counts them. */
+export const numel = (x: Tensor): number => sizeOf(x.shape);

@@ -1,0 +1,54 @@
+import { bytesPerElement, type DType, type HostArray } from "./dtype.ts";
+import { ShapeError, ValueError } from "./errors.ts";
+import { toBfloat16, toFloat16 } from "./float16.ts";
+import { type Shape, showShape, sizeOf } from "./shape.ts";
+
+/** Host values of a tensor: a typed array of its dtype, its raw bytes, or plain numbers. */
+export type HostValues = HostArray | Uint16Array | readonly number[];
+
+const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+	i32: [-(2 ** 31), 2 ** 31 - 1],
+	u32: [0, 2 ** 32 - 1],
+	u8: [0, 255],
+	bool: [0, 1],
+};
+
+/** The dtype that an array stands for when none is given. */
+export function dtypeOf(values: HostValues): DType {
+	if (values instanceof Int32Array) return "i32";
+	if (values instanceof Uint32Array) return "u32";
+	return values instanceof Uint8Array ? "u8" : "f32";
+}
+
+/** The bytes that a tensor of this shape and dtype holds on the device, padded to whole words. */
+export function deviceBytes(op: string, values: HostValues, shape: Shape, dtype: DType): Uint8Array {
+	const array = typed(op, values, dtype);
+	const bytes = sizeOf(shape) * bytesPerElement[dtype];
+	if (array.byteLength !== bytes) {
+		throw new ShapeError("tensor/host-size", `${op}: ${showShape(shape)} of ${dtype} needs ${bytes} bytes, got ${array.byteLength}`, {
+			op,
+		});
+	}
+	const raw = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+	if (bytes % 4 === 0) return raw;
+	const padded = new Uint8Array(Math.ceil(bytes / 4) * 4);
+	padded.set(raw);
+	return padded;
+}
+
+function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
+	if (!(values instanceof Float32Array) && ArrayBuffer.isView(values)) return values;
+	const numbers = values as Float32Array | readonly number[];
+	if (dtype === "f32") return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+	if (dtype === "f16" || dtype === "bf16") return (dtype === "f16" ? toFloat16 : toBfloat16)(Float32Array.from(numbers));
+	const [low, high] = RANGES[dtype] as readonly [number, number];
+	const wrong = numbers.findIndex((v) => !(Number.isInteger(v) && v >= low && v <= high));
+	if (wrong >= 0) {
+		throw new ValueError("tensor/host-value", `${op}: element ${wrong} is ${numbers[wrong]}, which is no ${dtype}`, {
+			op,
+			hint: `${dtype} holds whole numbers from ${low} to ${high}`,
+		});
+	}
+	if (dtype === "i32") return Int32Array.from(numbers);
+	return dtype === "u8" ? Uint8Array.from(numbers) : Uint32Array.from(numbers);
+}

@@ -1,0 +1,4 @@
+import { testPrimitives } from "../support/primitiveSuite.ts";
+import { isElementwise, primitives } from "../support/registry.ts";
+
+testPrimitives(primitives().filter((p) => isElementwise(p) && p.signature.inputs.length > 1));
