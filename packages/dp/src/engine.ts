@@ -1,4 +1,4 @@
-import { type Device, data, PrivacyError, perSampleValueAndGrad, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
+import { checkFinite, type Device, data, PrivacyError, perSampleValueAndGrad, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
 import { RdpAccountant } from "./accountant/rdp.ts";
 import { BoundedSum } from "./clip.ts";
 import { addNoise, drawNoise, type FixedPointGrid, fixedPointGrid } from "./noise.ts";
@@ -117,7 +117,9 @@ export class PrivacyEngine {
 	/**
 	 * One logical step: samples a batch, sums its clipped gradients over physical batches, adds noise once, divides by
 	 * the public constant L and lets the optimiser apply the result. An empty batch takes a step of noise only.
-	 * @throws PrivacyError past the planned number of steps, or when a parameter has not moved after the first step.
+	 * @throws PrivacyError past the planned number of steps, or when a parameter has not moved after the first step;
+	 * NumericError naming a parameter that is no longer finite; DeviceError when the device was lost. A step that throws
+	 * has been counted: its noise may have been seen.
 	 */
 	async step(lossOf: LossFunction): Promise<StepReport> {
 		const { plan } = this;
@@ -190,7 +192,9 @@ export class PrivacyEngine {
 				return this.#device.fromHost(part, s.value.shape);
 			});
 			optimizer.step(grads);
+			for (const [name, slot] of this.#options.parameters) checkFinite(slot.value, name);
 		});
+		await this.#device.flush();
 		if (!check) return;
 		const after = await Promise.all(slots.map((s) => data(s.value)));
 		[...this.#options.parameters.keys()].forEach((name, i) => {

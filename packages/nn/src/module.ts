@@ -4,7 +4,7 @@ import { Parameter } from "./parameter.ts";
 /**
  * Base of all layers. Fields that hold a Module or a Parameter are its children, and the field names are the names in
  * a checkpoint. Subclasses define `forward`; callers use `call`, which frees intermediate tensors and names the layer
- * in errors.
+ * in errors and reports.
  */
 export abstract class Module {
 	/** Where the module stands in its model, for error texts; set by `namePaths`. */
@@ -12,9 +12,10 @@ export abstract class Module {
 
 	/** Runs `forward` in a memory scope. */
 	call<A extends readonly unknown[]>(this: Module & { forward(...args: A): Tensor }, ...args: A): Tensor {
-		const input = args.find((a): a is Tensor => a instanceof Tensor);
+		const device = args.find((a): a is Tensor => a instanceof Tensor)?.device;
+		const run = (): Tensor => this.forward(...args);
 		try {
-			return input === undefined ? this.forward(...args) : input.device.scope<Tensor>(() => this.forward(...args));
+			return device === undefined ? run() : device.within(this.path || this.constructor.name, () => device.scope<Tensor>(run));
 		} catch (error) {
 			if (error instanceof HushgradError) error.locate(this.path || this.constructor.name);
 			throw error;

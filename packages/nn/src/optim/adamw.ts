@@ -1,67 +1,40 @@
-import { contiguous, definePrimitive, type Tensor, ValueError, zeros } from "@hushgrad/tensor";
+import { contiguous, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import type { Parameter } from "../parameter.ts";
 
-type AdamWAttrs = {
-	lr: number;
-	beta1: number;
-	beta2: number;
-	eps: number;
-	decay: number;
-	correction1: number;
-	correction2: number;
-};
+/** Numbers of one step that the kernel reads, so that a captured step can be replayed with new ones. */
+const SCALARS = ["lr", "beta1", "rest1", "beta2", "rest2", "eps", "keep", "c1", "c2"] as const;
 
-/** The update of one tensor: new weights and moments from the old ones and the gradient. */
-export const adamwPrimitive = definePrimitive<AdamWAttrs>({
-	name: "adamw",
-	signature: "w[P], g[P], m[P], v[P] -> w1[P], m1[P], v1[P]",
-	attrs: { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, correction1: 0.1, correction2: 0.03 },
-	forward: ({ device, inputs, attrs }) => {
-		const { lr, beta1, beta2, eps, decay } = attrs;
-		const [w, g, m, v] = ["w", "g", "m", "v"].map((n) => contiguous(inputs[n]));
-		const out = [w, m, v].map((t) => device.empty(t.shape));
-		device.run(
-			"adamw",
-			() => ({
-				params: {
-					n: "u32",
-					...{ lr: "f32", beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32" },
-					...{ eps: "f32", keep: "f32", c1: "f32", c2: "f32" },
-				},
-				buffers: {
-					...{ w: { dtype: "f32", access: "read" }, g: { dtype: "f32", access: "read" } },
-					...{ m: { dtype: "f32", access: "read" }, v: { dtype: "f32", access: "read" } },
-					...{ w1: { dtype: "f32", access: "write" }, m1: { dtype: "f32", access: "write" } },
-					v1: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: `
+/** Updates one tensor and its moments in place. */
+function update(w: Tensor, g: Tensor, { m, v }: Moments, scalars: Tensor): void {
+	w.device.run(
+		"adamw",
+		() => ({
+			params: { n: "u32" },
+			buffers: {
+				...{ g: { dtype: "f32", access: "read" }, s: { dtype: "f32", access: "read" } },
+				...{ w: { dtype: "f32", access: "write" }, m: { dtype: "f32", access: "write" }, v: { dtype: "f32", access: "write" } },
+			},
+			workgroup: [64, 1, 1],
+			body: `
 if (index >= p.n) { return; }
+${SCALARS.map((name, i) => `let ${name} = s_at(${i}u);`).join(" ")}
 let g = g_at(index);
-let m = p.beta1 * m_at(index) + p.rest1 * g;
-let v = p.beta2 * v_at(index) + p.rest2 * g * g;
-let w = w_at(index) * p.keep;
-w1_set(index, w - p.lr / p.c1 * m / (sqrt(v) / p.c2 + p.eps));
-m1_set(index, m);
-v1_set(index, v);`,
-			}),
-			[w, g, m, v, ...out],
-			[w.size, lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - lr * decay, attrs.correction1, attrs.correction2],
-			w.size,
-		);
-		return out;
-	},
-	grad: { w: "none", g: "none", m: "none", v: "none" },
-	reference: ({ w, g, m, v }, a) => {
-		const m1 = m.data.map((x, i) => a.beta1 * x + (1 - a.beta1) * g.data[i]);
-		const v1 = v.data.map((x, i) => a.beta2 * x + (1 - a.beta2) * g.data[i] ** 2);
-		const w1 = w.data.map(
-			(x, i) => x * (1 - a.lr * a.decay) - ((a.lr / a.correction1) * m1[i]) / (Math.sqrt(v1[i]) / a.correction2 + a.eps),
-		);
-		return [w1, m1, v1].map((data) => ({ data, shape: w.shape }));
-	},
-	test: { bound: { ulp: 16, abs: 1e-6, why: "sqrt within 5 ULP, two divisions of 2.5 ULP" }, domains: { v: { range: [0.01, 2] } } },
-});
+let m = beta1 * m_at(index) + rest1 * g;
+let v = beta2 * v_at(index) + rest2 * g * g;
+w_set(index, w_at(index) * keep - lr / c1 * m / (sqrt(v) / c2 + eps));
+m_set(index, m);
+v_set(index, v);`,
+		}),
+		[g, scalars, w, m, v],
+		[w.size],
+		w.size,
+	);
+}
+
+interface Moments {
+	readonly m: Tensor;
+	readonly v: Tensor;
+}
 
 export interface AdamWOptions {
 	readonly lr: number;
@@ -82,7 +55,8 @@ export class AdamW {
 	readonly betas: readonly [number, number];
 	readonly eps: number;
 	readonly weightDecay: number;
-	readonly #moments: { m: Tensor; v: Tensor }[] = [];
+	#moments: readonly Moments[] = [];
+	#scalars: Tensor | undefined;
 	#steps = 0;
 
 	constructor(parameters: Iterable<Parameter>, { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions) {
@@ -99,35 +73,37 @@ export class AdamW {
 		return this.#steps;
 	}
 
-	/** Applies one gradient for each parameter, in order. */
+	/** Applies one gradient for each parameter, in order. Parameters and moments change in place. */
 	step(grads: readonly Tensor[]): void {
+		this.prepare();
+		this.update(grads);
+	}
+
+	/** Counts a step and hands its numbers to the device: the part of `step` that comes before each replay of a captured `update`. */
+	prepare(): void {
+		const t = ++this.#steps;
+		const [beta1, beta2] = this.betas;
+		const { device } = this.parameters[0].value;
+		this.#scalars ??= device.keep(zeros(device, [SCALARS.length]));
+		const keep = 1 - this.lr * this.weightDecay;
+		const values = [this.lr, beta1, 1 - beta1, beta2, 1 - beta2, this.eps, keep, 1 - beta1 ** t, Math.sqrt(1 - beta2 ** t)];
+		write(this.#scalars, values);
+		if (this.#moments.length > 0) return;
+		const start = (p: Parameter): Tensor => device.keep(zeros(device, p.shape));
+		this.#moments = this.parameters.map((p) => ({ m: start(p), v: start(p) }));
+	}
+
+	/** The kernels of a step, with the numbers of the last `prepare`. */
+	update(grads: readonly Tensor[]): void {
 		if (grads.length !== this.parameters.length) {
 			throw new ValueError("optim/grads", `AdamW: ${grads.length} gradients for ${this.parameters.length} parameters`);
 		}
-		const t = ++this.#steps;
-		const [beta1, beta2] = this.betas;
-		const attrs = {
-			lr: this.lr,
-			beta1,
-			beta2,
-			eps: this.eps,
-			decay: this.weightDecay,
-			correction1: 1 - beta1 ** t,
-			correction2: Math.sqrt(1 - beta2 ** t),
-		};
+		const scalars = this.#scalars;
+		if (scalars === undefined) throw new ValueError("optim/prepare", "AdamW: update() needs prepare() before it");
 		this.parameters.forEach((p, i) => {
-			const { device } = p.value;
-			this.#moments[i] ??= { m: device.keep(zeros(device, p.shape)), v: device.keep(zeros(device, p.shape)) };
-			const { m, v } = this.#moments[i];
-			device.scope(() => {
-				const flat = (x: Tensor): Tensor => contiguous(x).alias({ shape: [p.size] });
-				const next = adamwPrimitive.apply([flat(p.value), flat(grads[i]), flat(m), flat(v)], attrs);
-				const [w1, m1, v1] = next.map((x) => x.alias({ shape: p.shape }));
-				p.assign(w1);
-				m.dispose();
-				v.dispose();
-				this.#moments[i] = { m: device.keep(m1), v: device.keep(v1) };
-			});
+			const { device, isContiguous } = p.value;
+			if (!isContiguous) p.assign(device.scope<Tensor>(() => contiguous(p.value)));
+			device.scope(() => update(p.value, contiguous(grads[i]), this.#moments[i], scalars));
 		});
 	}
 
@@ -137,6 +113,8 @@ export class AdamW {
 			m.dispose();
 			v.dispose();
 		}
-		this.#moments.length = 0;
+		this.#moments = [];
+		this.#scalars?.dispose();
+		this.#scalars = undefined;
 	}
 }

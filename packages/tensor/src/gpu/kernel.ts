@@ -29,31 +29,31 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
 	const scalar = wgslScalar[dtype];
 	if (dtype === "f16") {
 		const [stored, seen, suffix] = lanes === 4 ? ["vec4<f16>", "vec4f", "4"] : ["f16", "f32", ""];
-		const at = lanes === 4 ? `p.${name}_base / 4u + i` : `p.${name}_base + i`;
-		const load = `fn ${name}_at${suffix}(i: u32) -> ${seen} { return ${seen}(${name}[${at}]); }`;
-		const store = `fn ${name}_set${suffix}(i: u32, v: ${seen}) { ${name}[${at}] = ${stored}(v); }`;
+		const at = lanes === 4 ? `p.${name}_base / 4u + i_` : `p.${name}_base + i_`;
+		const load = `fn ${name}_at${suffix}(i_: u32) -> ${seen} { return ${seen}(${name}[${at}]); }`;
+		const store = `fn ${name}_set${suffix}(i_: u32, v_: ${seen}) { ${name}[${at}] = ${stored}(v_); }`;
 		return { type: stored, code: access === "write" ? `${load}\n${store}` : load };
 	}
 	if (dtype === "u8") {
-		const code = `fn ${name}_at(i: u32) -> u32 { let j = p.${name}_base + i; return (${name}[j >> 2u] >> (8u * (j & 3u))) & 255u; }
+		const code = `fn ${name}_at(i_: u32) -> u32 { let j = p.${name}_base + i_; return (${name}[j >> 2u] >> (8u * (j & 3u))) & 255u; }
 `;
-		return { type: "u32", code: access === "write" ? `${code}fn ${name}_word(i: u32, v: u32) { ${name}[i] = v; }` : code };
+		return { type: "u32", code: access === "write" ? `${code}fn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }` : code };
 	}
 	if (dtype === "bf16") {
 		const type = lanes === 4 ? "vec2u" : "u32";
 		const code =
 			lanes === 4
-				? `fn ${name}_at4(i: u32) -> vec4f { let q = ${name}[p.${name}_base / 4u + i];
+				? `fn ${name}_at4(i_: u32) -> vec4f { let q = ${name}[p.${name}_base / 4u + i_];
   return vec4f(bitcast<f32>(q.x << 16u), bitcast<f32>(q.x & 0xffff0000u), bitcast<f32>(q.y << 16u), bitcast<f32>(q.y & 0xffff0000u)); }`
-				: `fn ${name}_at(i: u32) -> f32 { let j = p.${name}_base + i; let q = ${name}[j >> 1u];
+				: `fn ${name}_at(i_: u32) -> f32 { let j = p.${name}_base + i_; let q = ${name}[j >> 1u];
   return bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u)); }`;
-		return { type, code: access === "write" ? `${code}\nfn ${name}_word(i: u32, v: u32) { ${name}[i] = v; }` : code };
+		return { type, code: access === "write" ? `${code}\nfn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }` : code };
 	}
 	const type = lanes === 4 ? `vec4<${scalar}>` : scalar;
 	const suffix = lanes === 4 ? "4" : "";
 	const base = lanes === 4 ? `p.${name}_base / 4u` : `p.${name}_base`;
-	const load = `fn ${name}_at${suffix}(i: u32) -> ${type} { return ${name}[${base} + i]; }`;
-	const store = `fn ${name}_set${suffix}(i: u32, v: ${type}) { ${name}[${base} + i] = v; }`;
+	const load = `fn ${name}_at${suffix}(i_: u32) -> ${type} { return ${name}[${base} + i_]; }`;
+	const store = `fn ${name}_set${suffix}(i_: u32, v_: ${type}) { ${name}[${base} + i_] = v_; }`;
 	return { type, code: access === "write" ? `${load}\n${store}` : load };
 }
 
