@@ -51,8 +51,8 @@ it("live bytes and buffers do not grow at all over 1,000 private training steps"
 			);
 		});
 	for (let i = 0; i < 50; i++) await step();
-	globalThis.gc?.();
 	const resident = process.memoryUsage.rss();
+	const { bindGroupsCreated } = device().recorder;
 	const { liveBytes, liveBuffers, heldBytes, heldBuffers } = device().memory();
 	let records = 0;
 	for (let i = 0; i < 1000; i++) {
@@ -60,7 +60,10 @@ it("live bytes and buffers do not grow at all over 1,000 private training steps"
 		expect(device().memory()).toMatchObject({ liveBytes, liveBuffers, heldBytes, heldBuffers });
 	}
 	expect(records).toBeGreaterThan(3000);
+	const fresh = device().recorder.bindGroupsCreated - bindGroupsCreated;
+	expect(fresh).toBe(0);
+	const grown = ((process.memoryUsage.rss() - resident) / 2 ** 20).toFixed(1);
 	console.log(
-		`1,000 steps: live ${liveBytes} bytes in ${liveBuffers} buffers throughout; resident memory ${((process.memoryUsage.rss() - resident) / 2 ** 20).toFixed(1)} MiB more`,
+		`1,000 steps: live ${liveBytes} bytes in ${liveBuffers} buffers throughout, ${fresh} new bind groups, resident memory +${grown} MiB`,
 	);
 });

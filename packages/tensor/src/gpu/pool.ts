@@ -29,7 +29,10 @@ export interface MemoryReport {
 	readonly byLabel: Readonly<Record<string, number>>;
 }
 
-/** Buffers by size class, the last one released first. */
+/**
+ * Buffers by size class, the oldest taken first: equal steps get equal buffers, whatever the order in which the step
+ * before released them, so that their bind groups are found in the cache.
+ */
 class IdleList {
 	readonly #lists = new Map<number, PooledBuffer[]>();
 
@@ -37,10 +40,20 @@ class IdleList {
 		return this.#lists.get(size)?.pop();
 	}
 
+	/** Keeps each list sorted, the smallest number last. */
 	add(buffer: PooledBuffer): void {
 		const list = this.#lists.get(buffer.bytes);
-		if (list === undefined) this.#lists.set(buffer.bytes, [buffer]);
-		else list.push(buffer);
+		if (list === undefined) {
+			this.#lists.set(buffer.bytes, [buffer]);
+			return;
+		}
+		let low = 0;
+		for (let high = list.length; low < high; ) {
+			const middle = (low + high) >> 1;
+			if (list[middle].id > buffer.id) low = middle + 1;
+			else high = middle;
+		}
+		list.splice(low, 0, buffer);
 	}
 
 	/** Takes all of them out. */
@@ -64,7 +77,7 @@ export function sizeClass(bytes: number): number {
 	return Math.ceil(bytes / step) * step;
 }
 
-/** Last-in, first-out pool of storage buffers, one list a size class. */
+/** Pool of storage buffers, one list a size class. */
 export class BufferPool {
 	readonly #device: GPUDevice;
 	readonly #budget: number;

@@ -1,0 +1,264 @@
+import {
+	add,
+	checkpoint,
+	customVjp,
+	DropoutKeys,
+	data,
+	div,
+	dropout,
+	exp,
+	gelu,
+	grad,
+	item,
+	key,
+	layerNorm,
+	linear,
+	markSamples,
+	matmul,
+	mul,
+	mulScalar,
+	normalValues,
+	perSampleValueAndGrad,
+	powScalar,
+	relu,
+	rmsNorm,
+	type Slot,
+	sin,
+	slice,
+	square,
+	sum,
+	type Tensor,
+	tanh,
+	transpose,
+	valueAndGrad,
+	vjp,
+} from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+
+const device = useDevice();
+const random = (seed: number, ...shape: number[]): Tensor =>
+	device().fromHost(
+		normalValues(
+			key(seed),
+			shape.reduce((a, b) => a * b, 1),
+		),
+		shape,
+	);
+
+describe("grad", () => {
+	it("of grad of grad: the derivatives of x^5", async () => {
+		const f = (x: Tensor): Tensor => sum(powScalar(x, 5));
+		const up = (g: (x: Tensor) => Tensor) => (x: Tensor) => sum(g(x));
+		const first = grad(f);
+		const second = grad(up(first));
+		const third = grad(up(second));
+		const x = device().fromHost([1, 2, -0.5], [3]);
+		const close = async (g: Tensor, c: number, n: number) => {
+			const expected = [1, 2, -0.5].map((v) => c * v ** n);
+			[...(await data(g))].forEach((v, i) => expect(v).toBeCloseTo(expected[i], 3));
+			g.dispose();
+		};
+		await close(first(x), 5, 4);
+		await close(second(x), 20, 3);
+		await close(third(x), 60, 2);
+		x.dispose();
+	});
+
+	it("of a gradient penalty equals its closed form: d/dw |d/dx sum(sin(w x))|^2", async () => {
+		const w: Slot = { value: device().fromHost([0.3, -1.2], [2]) };
+		const x = device().fromHost([0.7, 0.4], [2]);
+		const penalty = () => sum(square(grad((v: Tensor) => sum(sin(mul(w.value, v))))(x)));
+		const { value, grads } = device().scope(() => {
+			const r = valueAndGrad(penalty, [w]);
+			return { value: r.value, grads: [...r.grads] };
+		});
+		const pairs = [
+			[0.3, 0.7],
+			[-1.2, 0.4],
+		];
+		expect(await item(value)).toBeCloseTo(
+			pairs.reduce((s, [a, b]) => s + (a * Math.cos(a * b)) ** 2, 0),
+			4,
+		);
+		const expected = pairs.map(([a, b]) => 2 * a * Math.cos(a * b) * (Math.cos(a * b) - a * b * Math.sin(a * b)));
+		(await data(grads[0])).forEach((v, i) => expect(v).toBeCloseTo(expected[i], 2));
+		for (const t of [value, ...grads, x]) t.dispose();
+	});
+
+	it("of a network with respect to its gradient is symmetric: u H v = v H u", async () => {
+		const w: Slot = { value: mulScalar(random(1, 6, 6), 0.4) };
+		const x = random(2, 3, 6);
+		const loss = () =>
+			sum(square(layerNorm(gelu(linear(rmsNorm(tanh(linear(x, w.value)), device().fromHost(new Float32Array(6).fill(1), [6])), w.value)))));
+		const [u, v] = [random(3, 6, 6), random(4, 6, 6)];
+		const hessianTimes = (by: Tensor) =>
+			device().scope<Tensor>(() => valueAndGrad(() => sum(mul(valueAndGrad(loss, [w]).grads[0], by)), [w]).grads[0]);
+		const dot = async (a: Tensor, b: Tensor) => {
+			const [p, q] = [await data(a), await data(b)];
+			return [...p].reduce((s, value, i) => s + value * q[i], 0);
+		};
+		const [left, right] = [await dot(hessianTimes(v), u), await dot(hessianTimes(u), v)];
+		expect(Math.abs(left)).toBeGreaterThan(0.1);
+		expect(Math.abs(left - right)).toBeLessThan(1e-3 * Math.abs(left));
+	});
+});
+
+describe("vjp", () => {
+	it("is v^T J, one product for each input", async () => {
+		const [a, b] = [random(1, 2, 3), random(2, 3, 4)];
+		const v = random(3, 2, 4);
+		const { value, grads } = vjp(matmul, [a, b], v);
+		expect(value.shape).toEqual([2, 4]);
+		expect(await data(grads[0])).toEqual(await data(matmul(v, transpose(b))));
+		expect(await data(grads[1])).toEqual(await data(matmul(transpose(a), v)));
+		expect(() => vjp(matmul, [a, b], random(1, 4, 2))).toThrow(expect.objectContaining({ code: "grad/cotangent" }));
+	});
+});
+
+describe("checkpoint", () => {
+	const keys = () => DropoutKeys.shared(device(), key(5));
+	const layers = () => Array.from({ length: 4 }, (_, i): Slot => ({ value: mulScalar(random(i, 8, 8), 0.3) }));
+	const block = (w: Slot, d: DropoutKeys) => (x: Tensor) => add(x, dropout(gelu(linear(layerNorm(x), w.value)), 0.2, d));
+
+	it("gives the same gradients, bit for bit, dropout included, with less memory", async () => {
+		const slots = layers();
+		const x = random(9, 16, 8);
+		const run = (isSaving: boolean) => {
+			const d = keys();
+			const { liveBytes } = device().memory();
+			let most = 0;
+			const result = device().scope(() => {
+				const { value, grads } = valueAndGrad(() => {
+					const h = slots.reduce(
+						(t, w) => (isSaving ? checkpoint(block(w, d), [t], { dropout: d }) : device().scope<Tensor>(() => block(w, d)(t))),
+						x,
+					);
+					most = device().memory().liveBytes - liveBytes;
+					return sum(square(h));
+				}, slots);
+				return { value, grads: [...grads] };
+			});
+			return { ...result, most };
+		};
+		const [plain, saving] = [run(false), run(true)];
+		expect(await data(saving.value)).toEqual(await data(plain.value));
+		for (const [i, g] of plain.grads.entries()) expect(await data(saving.grads[i])).toEqual(await data(g));
+		expect(saving.most).toBeLessThan(plain.most / 2);
+	});
+
+	it("works for per-sample gradients, inside checkpoints, and for second derivatives", async () => {
+		const slots = layers();
+		const x = markSamples(random(9, 3, 5, 8));
+		const d = DropoutKeys.perSample(device(), [key(1), key(2), key(3)]);
+		const loss = (wrap: (f: (t: Tensor) => Tensor, t: Tensor) => Tensor) => () => {
+			d.rewind(0);
+			const half = (part: Slot[]) => (t: Tensor) => part.reduce((h, w) => wrap(block(w, d), h), t);
+			return sum(square(wrap(half(slots.slice(2)), wrap(half(slots.slice(0, 2)), x))), [1, 2]);
+		};
+		const plain = perSampleValueAndGrad(
+			loss((f, t) => f(t)),
+			slots,
+			3,
+		);
+		const saved = perSampleValueAndGrad(
+			loss((f, t) => checkpoint(f, [t], { dropout: d })),
+			slots,
+			3,
+		);
+		for (const [i, g] of plain.grads.entries()) expect(await data(saved.grads[i])).toEqual(await data(g));
+
+		const f = (t: Tensor) => sum(exp(sin(t)));
+		const [a, b] = [
+			grad((t: Tensor) => sum(square(grad(f)(t)))),
+			grad((t: Tensor) => sum(square(grad((s: Tensor) => checkpoint(f, [s]))(t)))),
+		];
+		const at = random(1, 5);
+		const [ga, gb] = [await data(a(at)), await data(b(at))];
+		ga.forEach((v, i) => expect(gb[i]).toBeCloseTo(v, 5));
+	});
+
+	it("leaves nothing behind, also when the function throws the second time", () => {
+		const [w] = layers();
+		const x = random(1, 2, 8);
+		let calls = 0;
+		const f = (t: Tensor): Tensor => {
+			if (++calls === 2) throw new Error("second time");
+			return linear(t, w.value);
+		};
+		const { liveBuffers } = device().memory();
+		expect(() => valueAndGrad(() => sum(square(checkpoint(f, [x]))), [w])).toThrow("second time");
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+		expect(device().tape).toBeUndefined();
+	});
+});
+
+describe("customVjp", () => {
+	/** Identity whose gradient is limited to 1. */
+	const limited = customVjp({
+		name: "limited",
+		forward: (x) => ({ value: mulScalar(x, 1) }),
+		backward: (dy) => [mulScalar(tanh(dy), 1)],
+	});
+	/** log(1 + exp(x)) with the gradient that does not overflow. */
+	const log1pexp = customVjp({
+		name: "log1pexp",
+		forward: (x) => ({ value: relu(x), saved: [x] }),
+		backward: (dy, [x]) => [div(dy, add(exp(mulScalar(x, -1)), device().fromHost([1], [])))],
+	});
+
+	it("replaces the gradient of a function", async () => {
+		const x: Slot = { value: device().fromHost([1, 2], [2]) };
+		const { grads } = valueAndGrad(() => sum(mulScalar(limited(x.value), 1000)), [x]);
+		expect([...(await data(grads[0]))]).toEqual([1, 1]);
+	});
+
+	it("can be differentiated again when its gradient reads inputs only", async () => {
+		const x = device().fromHost([0.5, -1], [2]);
+		const second = grad((v: Tensor) => sum(grad((u: Tensor) => sum(log1pexp(u)))(v)))(x);
+		const s = (v: number) => 1 / (1 + Math.exp(-v));
+		(await data(second)).forEach((v, i) => expect(v).toBeCloseTo(s([0.5, -1][i]) * (1 - s([0.5, -1][i])), 5));
+	});
+
+	it("keeps the sample axis", async () => {
+		const w: Slot = { value: device().fromHost([2, 3], [2]) };
+		const x = markSamples(random(1, 3, 2));
+		const { grads } = perSampleValueAndGrad(() => sum(limited(mul(x, w.value)), [1]), [w], 3);
+		expect(grads[0].shape).toEqual([3, 2]);
+	});
+
+	it("refuses a forward that reads a traced tensor past its arguments, and a gradient of the wrong shape", () => {
+		const w: Slot = { value: random(1, 2) };
+		const captured = customVjp({ name: "captured", forward: (x) => ({ value: mul(x, w.value) }), backward: (dy) => [dy] });
+		expect(() => valueAndGrad(() => sum(captured(w.value)), [w])).toThrow(expect.objectContaining({ code: "customVjp/captured" }));
+		const wrong = customVjp({ name: "wrong", forward: (x) => ({ value: mulScalar(x, 2) }), backward: (dy) => [slice(dy, 0, 0, 1)] });
+		expect(() => valueAndGrad(() => sum(wrong(w.value)), [w])).toThrow(expect.objectContaining({ code: "grad/shape" }));
+	});
+});
+
+describe("valueAndGrad", () => {
+	it("keeps nothing for what is frozen, and runs no kernel for its gradient", () => {
+		const frozen = random(1, 64, 64);
+		const trained: Slot = { value: random(2, 64, 64) };
+		const x = random(3, 4, 64);
+		const count = (fn: () => void) => {
+			const before = device().recorder.dispatches;
+			device().scope<void>(() => fn());
+			return device().recorder.dispatches - before;
+		};
+		const loss = () => sum(linear(square(linear(square(linear(x, frozen)), frozen)), trained.value));
+		const forward = count(loss);
+		// Backward: one product for the trained weight, its sum's gradient and the seed; nothing below.
+		expect(count(() => valueAndGrad(loss, [trained])) - forward).toBeLessThanOrEqual(3);
+	});
+
+	it("refuses integers, nothing, and nested per-sample gradients", () => {
+		const ids: Slot = { value: device().fromHost(Int32Array.of(1), [1]) };
+		const w: Slot = { value: random(1, 2) };
+		expect(() => valueAndGrad(() => sum(w.value), [ids])).toThrow(expect.objectContaining({ code: "grad/dtype" }));
+		expect(() => valueAndGrad(() => sum(w.value), [])).toThrow(expect.objectContaining({ code: "grad/slots" }));
+		const nested = () => sum(perSampleValueAndGrad(() => sum(mul(markSamples(random(1, 3, 2)), w.value), [1]), [w], 3).grads[0], [1, 2]);
+		expect(() => valueAndGrad(nested, [w])).toThrow(expect.objectContaining({ code: "grad/nested" }));
+		expect(() => perSampleValueAndGrad(() => w.value, [w], 0)).toThrow(expect.objectContaining({ code: "grad/samples" }));
+	});
+});

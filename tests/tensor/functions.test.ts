@@ -1,0 +1,472 @@
+import * as t from "@hushgrad/tensor";
+import { data, type NdArray, type Tensor } from "@hushgrad/tensor";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { numbers, upload } from "../support/cases.ts";
+import { useDevice } from "../support/device.ts";
+import { alongAxis, at, build, indices, reduce } from "../support/nd.ts";
+import { expectWithin } from "../support/primitiveSuite.ts";
+
+const RUNS = Math.max(3, Math.ceil(Number(process.env.HUSHGRAD_PROPERTY_RUNS ?? 200) / 5));
+
+type Random = () => number;
+const pick = (r: Random, low: number, high: number): number => low + Math.floor(r() * (high - low + 1));
+const values = (r: Random, shape: readonly number[], low = -2, high = 2): NdArray =>
+	build(shape, () => Math.fround(low + (high - low) * r()));
+const whole = (r: Random, shape: readonly number[], low: number, high: number): NdArray => build(shape, () => pick(r, low, high));
+const shapeOf = (r: Random, rank: number): number[] => Array.from({ length: rank }, () => pick(r, 1, 4));
+const someAxes = (r: Random, rank: number): number[] => Array.from({ length: rank }, (_, i) => i).filter(() => r() < 0.5);
+
+/** One random call of a function, and the same in float64. Gradients are checked for the operands of f32. */
+interface Call {
+	readonly inputs: readonly NdArray[];
+	readonly dtypes?: readonly t.DType[];
+	readonly run: (...x: Tensor[]) => Tensor;
+	readonly expected: (...x: NdArray[]) => NdArray;
+	readonly abs?: number;
+	/** Has no gradient. */
+	readonly discrete?: boolean;
+}
+
+const softmaxOf = (line: number[]): number[] => {
+	const top = Math.max(...line);
+	const e = line.map((v) => Math.exp(v - top));
+	const total = e.reduce((a, b) => a + b, 0);
+	return e.map((v) => v / total);
+};
+const meanOf = (v: number[]): number => v.reduce((a, b) => a + b, 0) / v.length;
+
+/** Einstein's sum by the definition: all indices of all letters. */
+function einsumOf(equation: string, parts: readonly NdArray[]): NdArray {
+	const [left, right] = equation.split("->");
+	const terms = left.split(",");
+	const sizes = new Map<string, number>();
+	terms.forEach((term, i) => [...term].forEach((c, k) => sizes.set(c, parts[i].shape[k])));
+	const inner = [...sizes.keys()].filter((c) => !right.includes(c));
+	return build(
+		[...right].map((c) => sizes.get(c) as number),
+		(index) => {
+			let total = 0;
+			for (const rest of indices(inner.map((c) => sizes.get(c) as number))) {
+				const where = (c: string): number => (right.includes(c) ? index[right.indexOf(c)] : rest[inner.indexOf(c)]);
+				total += terms.reduce((product, term, i) => product * at(parts[i], [...term].map(where)), 1);
+			}
+			return total;
+		},
+	);
+}
+
+const reductions =
+	(run: (x: Tensor, axes: number[], o: { keepDim: boolean }) => Tensor, f: (v: number[]) => number) =>
+	(r: Random): Call => {
+		const x = values(r, shapeOf(r, pick(r, 1, 4)));
+		const axes = someAxes(r, x.shape.length);
+		const keepDim = r() < 0.5;
+		return { inputs: [x], run: (v) => run(v, axes, { keepDim }), expected: (v) => reduce(v, axes, f, keepDim), abs: 4e-5 };
+	};
+
+const FUNCTIONS: Record<string, (r: Random) => Call> = {
+	reshape: (r) => {
+		const x = values(r, [pick(r, 1, 3), 2, 3]);
+		const shape = [[6, -1], [-1], [3, x.shape[0], 2]][pick(r, 0, 2)];
+		const full = shape.map((d) => (d === -1 ? x.data.length / shape.reduce((n, k) => (k === -1 ? n : n * k), 1) : d));
+		return { inputs: [x], run: (v) => t.reshape(v, shape), expected: (v) => ({ data: v.data, shape: full }) };
+	},
+	permute: (r) => {
+		const x = values(r, shapeOf(r, 4));
+		const order = [...t.permutation(4, t.key(pick(r, 0, 999)))];
+		return {
+			inputs: [x],
+			run: (v) => t.permute(v, order),
+			expected: (v) =>
+				build(
+					order.map((a) => v.shape[a]),
+					(i) =>
+						at(
+							v,
+							order.map((_, a) => i[order.indexOf(a)]),
+						),
+				),
+		};
+	},
+	expand: (r) => {
+		const x = values(r, [1, pick(r, 1, 3), 1]);
+		const shape = [pick(r, 1, 3), pick(r, 0, 3), x.shape[1], 2];
+		return { inputs: [x], run: (v) => t.expand(v, shape), expected: (v) => build(shape, (i) => at(v, i)), abs: 1e-6 };
+	},
+	slice: (r) => {
+		const x = values(r, [pick(r, 1, 9), 3]);
+		const start = pick(r, 0, x.shape[0]);
+		const end = pick(r, start, x.shape[0]);
+		const step = pick(r, 1, 3);
+		return {
+			inputs: [x],
+			run: (v) => t.slice(v, 0, start, end, step),
+			expected: (v) => build([Math.ceil((end - start) / step), 3], ([i, j]) => at(v, [start + i * step, j])),
+		};
+	},
+	"cat and split": (r) => {
+		const [a, b] = [values(r, [2, pick(r, 0, 3), 2]), values(r, [2, pick(r, 1, 3), 2])];
+		return {
+			inputs: [a, b],
+			run: (p, q) => t.cat(t.split(t.cat([p, q, p], 1), [p.shape[1], q.shape[1], p.shape[1]], 1).toReversed(), 1),
+			expected: (p, q) => {
+				const [m, n] = [p.shape[1], q.shape[1]];
+				return build([2, 2 * m + n, 2], ([i, j, k]) =>
+					j < m ? at(p, [i, j, k]) : j < m + n ? at(q, [i, j - m, k]) : at(p, [i, j - m - n, k]),
+				);
+			},
+		};
+	},
+	stack: (r) => {
+		const shape = shapeOf(r, 2);
+		const axis = pick(r, 0, 2);
+		return {
+			inputs: [values(r, shape), values(r, shape)],
+			run: (a, b) => t.stack([a, b], axis),
+			expected: (a, b) => build(shape.toSpliced(axis, 0, 2), (i) => at(i[axis] === 0 ? a : b, i.toSpliced(axis, 1))),
+		};
+	},
+	pad: (r) => {
+		const x = values(r, shapeOf(r, 2));
+		const pairs = [
+			[pick(r, 0, 2), pick(r, 0, 2)],
+			[pick(r, 0, 2), 1],
+		] as const;
+		const value = pick(r, 0, 1) * 1.5;
+		return {
+			inputs: [x],
+			run: (v) => t.pad(v, pairs, { value }),
+			expected: (v) =>
+				build(
+					v.shape.map((d, i) => d + pairs[i][0] + pairs[i][1]),
+					(i) => {
+						const own = i.map((k, a) => k - pairs[a][0]);
+						return own.every((k, a) => k >= 0 && k < v.shape[a]) ? at(v, own) : value;
+					},
+				),
+		};
+	},
+	flip: (r) => {
+		const x = values(r, shapeOf(r, 3));
+		const axes = someAxes(r, 3);
+		return {
+			inputs: [x],
+			run: (v) => t.flip(v, axes),
+			expected: (v) =>
+				build(v.shape, (i) =>
+					at(
+						v,
+						i.map((k, a) => (axes.includes(a) ? v.shape[a] - 1 - k : k)),
+					),
+				),
+		};
+	},
+	"movedim and flatten": (r) => ({
+		inputs: [values(r, shapeOf(r, 3))],
+		run: (v) => t.flatten(t.movedim(v, 0, 2), 0, 1),
+		expected: ({ data: d, shape: [a, b, c] }) => build([b * c, a], ([jk, i]) => d[(i * b + Math.floor(jk / c)) * c + (jk % c)]),
+	}),
+	sum: reductions(t.sum, (v) => v.reduce((a, b) => a + b, 0)),
+	mean: reductions(t.mean, meanOf),
+	prod: reductions(t.prod, (v) => v.reduce((a, b) => a * b, 1)),
+	amax: reductions(t.amax, (v) => Math.max(...v)),
+	amin: reductions(t.amin, (v) => Math.min(...v)),
+	logsumexp: reductions(t.logsumexp, (v) => Math.log(v.reduce((a, b) => a + Math.exp(b), 0))),
+	"variance and std": (r) => {
+		const x = values(r, [pick(r, 1, 3), 4, 2]);
+		const correction = pick(r, 0, 1);
+		const root = r() < 0.5;
+		const f = (v: number[]): number => {
+			const s = v.reduce((a, b) => a + (b - meanOf(v)) ** 2, 0) / (v.length - correction);
+			return root ? Math.sqrt(s) : s;
+		};
+		return {
+			inputs: [x],
+			run: (v) => (root ? t.std : t.variance)(v, [0, 1], { correction }),
+			expected: (v) => reduce(v, [0, 1], f),
+			abs: 1e-5,
+		};
+	},
+	"argmax and argmin": (r) => {
+		const x = whole(r, shapeOf(r, 3), -2, 2);
+		const axis = pick(r, 0, 2);
+		const least = r() < 0.5;
+		return {
+			inputs: [x],
+			run: (v) => (least ? t.argmin : t.argmax)(v, axis, { keepDim: true }),
+			expected: (v) => reduce(v, [axis], (line) => line.indexOf(least ? Math.min(...line) : Math.max(...line)), true),
+			discrete: true,
+		};
+	},
+	cumsum: (r) => {
+		const axis = pick(r, -3, 2);
+		return {
+			inputs: [values(r, shapeOf(r, 3))],
+			run: (v) => t.cumsum(v, axis),
+			expected: (v) => alongAxis(v, (axis + 3) % 3, (line) => line.map((_, i) => line.slice(0, i + 1).reduce((a, b) => a + b, 0))),
+			abs: 2e-6,
+		};
+	},
+	"softmax and logSoftmax": (r) => {
+		const axis = pick(r, 0, 2);
+		const isLog = r() < 0.5;
+		return {
+			inputs: [values(r, shapeOf(r, 3))],
+			run: (v) => (isLog ? t.logSoftmax : t.softmax)(v, axis),
+			expected: (v) => alongAxis(v, axis, (line) => softmaxOf(line).map((p) => (isLog ? Math.log(p) : p))),
+			abs: 3e-6,
+		};
+	},
+	"sort and topk": (r) => {
+		const x = values(r, [2, pick(r, 1, 40), 2]);
+		const descending = r() < 0.5;
+		const k = pick(r, 0, x.shape[1]);
+		return {
+			inputs: [x],
+			run: (v) => (r() < 2 ? t.topk(v, k, { axis: 1, largest: descending }).values : v),
+			expected: (v) => alongAxis(v, 1, (line) => line.toSorted((a, b) => (descending ? b - a : a - b)).slice(0, k)),
+		};
+	},
+	gather: (r) => {
+		const n = pick(r, 1, 4);
+		return {
+			inputs: [values(r, [2, n, 3]), whole(r, [2, 5, 3], 0, n - 1)],
+			dtypes: ["f32", "i32"],
+			run: (v, ids) => t.gather(v, 1, ids),
+			expected: (v, ids) => build(ids.shape, (i) => at(v, i.with(1, at(ids, i)))),
+			abs: 1e-6,
+		};
+	},
+	scatterAdd: (r) => {
+		const n = pick(r, 1, 4);
+		return {
+			inputs: [values(r, [n, 3]), whole(r, [4, 3], 0, n - 1), values(r, [4, 3])],
+			dtypes: ["f32", "i32", "f32"],
+			run: (v, ids, src) => t.scatterAdd(v, 0, ids, src),
+			expected: (v, ids, src) =>
+				build(v.shape, ([i, j]) => at(v, [i, j]) + [0, 1, 2, 3].reduce((s, k) => s + (at(ids, [k, j]) === i ? at(src, [k, j]) : 0), 0)),
+			abs: 2e-6,
+		};
+	},
+	indexSelect: (r) => {
+		const n = pick(r, 1, 4);
+		return {
+			inputs: [values(r, [2, n, 3]), whole(r, [5], 0, n - 1)],
+			dtypes: ["f32", "i32"],
+			run: (v, ids) => t.indexSelect(v, 1, ids),
+			expected: (v, ids) => build([2, 5, 3], ([i, j, k]) => at(v, [i, ids.data[j], k])),
+			abs: 1e-6,
+		};
+	},
+	einsum: (r) => {
+		const equation = [
+			"ij,jk->ik",
+			"bij,bjk->bik",
+			"bhtk,bhsk->bhts",
+			"ij->ji",
+			"ii->i",
+			"ij,ij->",
+			"i,j->ij",
+			"bij,kj,ik->b",
+			"ijk->j",
+			"ab,ba,ab->a",
+		][pick(r, 0, 9)];
+		const sizes = new Map([...new Set(equation.replace(/[^a-z]/g, ""))].map((c) => [c, pick(r, 1, 3)]));
+		const inputs = equation
+			.split("->")[0]
+			.split(",")
+			.map((term) =>
+				values(
+					r,
+					[...term].map((c) => sizes.get(c) as number),
+				),
+			);
+		return { inputs, run: (...x) => t.einsum(equation, ...x), expected: (...x) => einsumOf(equation, x), abs: 1e-4 };
+	},
+	"matmul of vectors": (r) => {
+		const [m, k] = [pick(r, 1, 4), pick(r, 1, 4)];
+		return {
+			inputs: [values(r, [k]), values(r, [m, k]), values(r, [k])],
+			run: (a, b, c) => t.add(t.matmul(b, a), t.mul(t.matmul(c, t.transpose(b)), t.matmul(a, c))),
+			expected: (a, b, c) => {
+				const dot = (f: (i: number) => number): number => Array.from({ length: k }, (_, i) => f(i)).reduce((x, y) => x + y, 0);
+				return build(
+					[m],
+					([i]) => dot((j) => at(b, [i, j]) * a.data[j]) + dot((j) => at(b, [i, j]) * c.data[j]) * dot((j) => a.data[j] * c.data[j]),
+				);
+			},
+			abs: 1e-4,
+		};
+	},
+	"layerNorm with weight and bias": (r) => ({
+		inputs: [values(r, [2, 3, 4]), values(r, [4]), values(r, [4])],
+		run: (v, weight, bias) => t.layerNorm(v, { weight, bias, eps: 0.01 }),
+		expected: (v, w, b) => {
+			const y = alongAxis(v, 2, (line) =>
+				line.map((u) => (u - meanOf(line)) / Math.sqrt(meanOf(line.map((q) => (q - meanOf(line)) ** 2)) + 0.01)),
+			);
+			return build(v.shape, (i) => at(y, i) * at(w, i) + at(b, i));
+		},
+		abs: 1e-5,
+	}),
+	crossEntropy: (r) => {
+		const reduction = (["mean", "sum", "none"] as const)[pick(r, 0, 2)];
+		const labels = whole(r, [2, 3], -1, 3);
+		labels.data[0] = 1;
+		return {
+			inputs: [values(r, [2, 3, 4]), labels],
+			dtypes: ["f32", "i32"],
+			run: (v, ids) => t.crossEntropy(v, ids, { ignoreIndex: -1, reduction }),
+			expected: (v, ids) => {
+				const p = alongAxis(v, 2, softmaxOf);
+				const losses = build([2, 3], (i) => (at(ids, i) < 0 ? 0 : -Math.log(at(p, [...i, at(ids, i)]))));
+				const total = losses.data.reduce((a, b) => a + b, 0);
+				if (reduction === "none") return losses;
+				return build([], () => (reduction === "sum" ? total : total / ids.data.filter((id) => id >= 0).length));
+			},
+			abs: 1e-5,
+		};
+	},
+	scaledDotProductAttention: (r) => {
+		const [q, s] = [pick(r, 1, 4), pick(r, 4, 5)];
+		const isCausal = r() < 0.5;
+		const window = isCausal && r() < 0.5 ? 2 : 0;
+		const softcap = r() < 0.5 ? 1.5 : 0;
+		const masked = r() < 0.5;
+		const mask = build([q, s], () => Number(r() < 0.6));
+		return {
+			inputs: [values(r, [2, q, 3]), values(r, [2, s, 3]), values(r, [2, s, 2]), mask],
+			dtypes: ["f32", "f32", "f32", "bool"],
+			run: (a, b, c, m) => t.scaledDotProductAttention(a, b, c, { isCausal, window, softcap, scale: 0.7, ...(masked ? { mask: m } : {}) }),
+			expected: (a, b, c) =>
+				build([2, q, 2], ([z, i, k]) => {
+					const sees = (j: number): boolean => (!isCausal || j <= i) && (window === 0 || j > i - window);
+					const scores = Array.from({ length: s }, (_, j) => {
+						const dot = 0.7 * [0, 1, 2].reduce((n, d) => n + at(a, [z, i, d]) * at(b, [z, j, d]), 0);
+						return softcap > 0 ? softcap * Math.tanh(dot / softcap) : dot;
+					});
+					const open = scores.map((_, j) => sees(j) && (!masked || at(mask, [i, j]) === 1));
+					if (!open.includes(true)) return 0;
+					const top = Math.max(...scores.filter((_, j) => open[j]));
+					const e = scores.map((v, j) => (open[j] ? Math.exp(v - top) : 0));
+					const total = e.reduce((x, y) => x + y, 0);
+					return e.reduce((n, w, j) => n + (w / total) * at(c, [z, j, k]), 0);
+				}),
+			abs: 1e-4,
+		};
+	},
+	"where with broadcasting": (r) => ({
+		inputs: [build([3, 1], () => pick(r, 0, 1)), values(r, [2, 1, 4]), values(r, [4])],
+		dtypes: ["bool", "f32", "f32"],
+		run: (c, a, b) => t.where(c, a, b),
+		expected: (c, a, b) => build([2, 3, 4], (i) => (at(c, i) ? at(a, i) : at(b, i))),
+		abs: 1e-6,
+	}),
+};
+
+const device = useDevice({ debug: { memory: true } });
+
+describe.each(Object.entries(FUNCTIONS))("%s", (_, draw) => {
+	it("equals its definition in float64, and its gradient the slope of it", async () => {
+		await fc.assert(
+			fc.asyncProperty(fc.nat(2 ** 31 - 1), fc.boolean(), async (seed, reversed) => {
+				const { inputs, dtypes, run, expected, abs = 0, discrete } = draw(numbers(seed, 0));
+				const dtype = (i: number) => dtypes?.[i] ?? "f32";
+				const y = expected(...inputs);
+				const out = device().scope<Tensor>(() => run(...inputs.map((x, i) => upload(device(), x, dtype(i), reversed))));
+				expect(out.shape).toEqual(y.shape);
+				expectWithin(await data(out), y.data, { abs, ulp: 8, why: "sums of a few products" });
+				out.dispose();
+				if (discrete) return;
+				const r = numbers(seed, 1);
+				const w = values(r, y.shape, -1, 1);
+				const smooth = inputs.map((_, i) => i).filter((i) => dtype(i) === "f32");
+				const { grads } = device().scope(() => {
+					const operands = inputs.map((x, i) => upload(device(), x, dtype(i), reversed));
+					const free = smooth.map((i) => operands[i]);
+					const f = (...xs: Tensor[]) => run(...operands.map((x, i) => (smooth.includes(i) ? xs[smooth.indexOf(i)] : x)));
+					return { grads: [...t.vjp(f, free, upload(device(), w, "f32")).grads] };
+				});
+				for (const [k, i] of smooth.entries()) {
+					const u = values(r, inputs[i].shape, -0.5, 0.5).data;
+					const value = (h: number): number => {
+						const moved = { ...inputs[i], data: inputs[i].data.map((v, n) => v + h * u[n]) };
+						return expected(...inputs.with(i, moved)).data.reduce((s, v, n) => s + v * w.data[n], 0);
+					};
+					const slope = (value(1e-6) - value(-1e-6)) / 2e-6;
+					const g = Float64Array.from(await data(grads[k]));
+					const dot = g.reduce((s, v, n) => s + v * u[n], 0);
+					const scale = 1 + g.reduce((s, v, n) => s + Math.abs(v * u[n]), 0);
+					expect(Math.abs(dot - slope), `gradient ${i}: ${dot} against ${slope}`).toBeLessThan(2e-4 * scale);
+				}
+				for (const g of grads) g.dispose();
+			}),
+			{ numRuns: RUNS },
+		);
+		await device().flush();
+	});
+});
+
+describe("casts", () => {
+	const interesting = [0, -0, 1, -1, 0.1, 1 / 3, 65504, 65519, 65520, 1e-7, 6e-8, 2.98e-8, 2.99e-8, 1e30, -1e-40, 3.3895314e38];
+
+	it("to bf16 and back round to the nearest, ties to even, bit for bit like the host", async () => {
+		const x = Float32Array.from([...interesting, ...t.normalValues(t.key(1), 301).map((v, i) => v * 2 ** ((i % 80) - 40))]);
+		const back = await data(device().scope<Tensor>(() => t.cast(t.cast(device().fromHost(x, [x.length]), "bf16"), "f32")));
+		expect(back).toEqual(t.fromBfloat16(t.toBfloat16(x)));
+		const strided = device().scope<Tensor>(() => t.contiguous(t.transpose(t.cast(device().fromHost(x.slice(0, 315), [5, 63]), "bf16"))));
+		const host = t.fromBfloat16(t.toBfloat16(x));
+		expect([...(await data(strided))]).toEqual([...build([63, 5], ([i, j]) => host[j * 63 + i]).data]);
+		strided.dispose();
+	});
+
+	it("to f16 and back round to the nearest, ties to even, or say that the device has no f16", async () => {
+		const x = Float32Array.from([...interesting, ...t.normalValues(t.key(2), 301).map((v, i) => v * 2 ** ((i % 40) - 26))]);
+		const run = () => device().scope<Tensor>(() => t.cast(t.cast(device().fromHost(x, [x.length]), "f16"), "f32"));
+		if (!device().has("shader-f16")) {
+			expect(run).toThrow(expect.objectContaining({ code: "device/no-f16" }));
+			return;
+		}
+		const out = run();
+		const expected = t.fromFloat16(t.toFloat16(x));
+		(await data(out)).forEach((v, i) => {
+			// WGSL lets a driver flush subnormal halves to zero.
+			if (v !== 0 || Math.abs(expected[i]) >= 2 ** -14) expect(v, `of ${x[i]}`).toBe(expected[i]);
+		});
+		out.dispose();
+	});
+
+	it("between numbers, bools and bytes", async () => {
+		const cast = async (v: number[], from: t.DType, to: t.DType) => {
+			const y = device().scope<Tensor>(() => t.cast(device().fromHost(v, [v.length], from), to));
+			const all = [...(await data(y))];
+			y.dispose();
+			return all;
+		};
+		expect(await cast([1.9, -1.9, 3e9, -3e9], "f32", "i32")).toEqual([1, -1, 2147483520, -2147483648]);
+		expect(await cast([-5, 0, 300.7, 12.5, 255], "f32", "u8")).toEqual([0, 0, 255, 12, 255]);
+		expect(await cast([1, 2, 3, 250, 7], "u8", "f32")).toEqual([1, 2, 3, 250, 7]);
+		expect(await cast([0, -2, 0.5], "f32", "bool")).toEqual([0, 1, 1]);
+		expect(await cast([1, 0, 1], "bool", "f32")).toEqual([1, 0, 1]);
+		expect(await cast([-7, 8], "i32", "f32")).toEqual([-7, 8]);
+	});
+});
+
+describe("creation", () => {
+	it.each<[string, () => Tensor, number[]]>([
+		["arange", () => t.arange(device(), 1, 10, 3), [1, 4, 7]],
+		["arange of integers", () => t.arange(device(), 5, 0, -2, "i32"), [5, 3, 1]],
+		["linspace", () => t.linspace(device(), -1, 1, 5), [-1, -0.5, 0, 0.5, 1]],
+		["eye", () => t.eye(device(), 2, 3), [1, 0, 0, 0, 1, 0]],
+		["full of integers", () => t.full(device(), [2], -3, "i32"), [-3, -3]],
+		["ones of bool", () => t.ones(device(), [2], "bool"), [1, 1]],
+		["zerosLike", () => t.zerosLike(t.ones(device(), [2])), [0, 0]],
+		["randint", () => t.randint(device(), [3], t.key(1), 4, 5), [4, 4, 4]],
+		["bernoulli", () => t.bernoulli(device(), [3], t.key(1), 1), [1, 1, 1]],
+	])("%s", async (_, make, expected) => {
+		const x = device().scope<Tensor>(make);
+		expect([...(await data(x))]).toEqual(expected);
+		x.dispose();
+	});
+});
