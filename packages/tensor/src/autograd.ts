@@ -114,6 +114,7 @@ function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (valu
 			});
 			const value = fn();
 			const first = seed(value);
+			if (device.debug.level >= 5) device.debug.log(`tape of ${op}\n${tape}`);
 			if (value.node?.tape === tape) {
 				device.scope<void>(() => gradients.add(value.node as TapeNode, first));
 				tape.during(outer !== undefined, () => walk(tape, start, gradients));

@@ -1,4 +1,4 @@
-import type { Shape } from "./shape.ts";
+import { type Shape, showShape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Gradients of a node's inputs from the gradient of its output; undefined where none is needed. */
@@ -63,6 +63,16 @@ export class Tape {
 	/** The nodes recorded since the tape was `start` long. */
 	since(start: number): readonly TapeNode[] {
 		return this.#nodes.slice(start);
+	}
+
+	/** The nodes as text: number, operation, module, shape, and the numbers of what it reads. */
+	toString(): string {
+		const number = new Map(this.#nodes.map((n, i) => [n, String(i)]));
+		const line = ({ op, path, shape, inputs }: TapeNode, i: number): string => {
+			const read = inputs.filter((n) => n !== undefined).map((n) => number.get(n) ?? n.op);
+			return `  ${String(i).padStart(3)} ${op}${path === "" ? "" : ` in ${path}`} ${showShape(shape)} <- ${read.join(", ")}`;
+		};
+		return this.#nodes.map(line).join("\n");
 	}
 
 	/** Nodes from the last down to number `start`, each taken off the tape and released after the visit. */

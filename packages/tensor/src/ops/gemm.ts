@@ -88,6 +88,7 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 		[a, b, out],
 		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, om],
 		tiles,
+		2 * z * p.m * n * k,
 	);
 	return out;
 }

@@ -1,0 +1,122 @@
+import {
+	type DebugOptions,
+	data,
+	linear,
+	matmul,
+	mulScalar,
+	requestDevice,
+	square,
+	sum,
+	type Tensor,
+	valueAndGrad,
+} from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+
+/** A device that collects what it tells. */
+async function talkative(debug: DebugOptions) {
+	const lines: string[] = [];
+	const device = await requestDevice({ debug: { ...debug, log: (text) => lines.push(text) } });
+	return { device, lines };
+}
+
+describe("debug levels", () => {
+	it("0 says nothing", async () => {
+		const { device, lines } = await talkative({ level: 0 });
+		device.fromHost([1], [1]);
+		await device.close();
+		expect(lines).toEqual([]);
+	});
+
+	it("1 names the device, and in the end every tensor still alive with the place that made it", async () => {
+		const { device, lines } = await talkative({ level: 1 });
+		expect(lines[0]).toMatch(/^device: .+budget \d+ bytes/);
+		device.scope<void>(() => {
+			mulScalar(device.fromHost([1, 2], [2]), 2);
+		});
+		expect(device.leaks()).toEqual([]);
+		for (let i = 0; i < 3; i++) device.fromHost([1, 2, 3, 4], [2, 2]);
+		expect(device.leaks()).toMatchObject([{ count: 3, bytes: 48, example: "f32 [2, 2]", stack: expect.stringContaining("debug.test.ts") }]);
+		await device.close();
+		expect(lines.at(-1)).toMatch(/3 tensors are still alive\n {2}3 x f32 \[2, 2\], 48 bytes, made\n.*debug\.test\.ts/);
+	});
+
+	it("2 gives the time of every kernel", async () => {
+		const { device, lines } = await talkative({ level: 2 });
+		const x = device.fromHost(new Float32Array(64 * 64).fill(1), [64, 64]);
+		const y = matmul(x, x);
+		await data(y);
+		y.dispose();
+		x.dispose();
+		await device.close();
+		expect(lines.at(-1)).toMatch(/kernel +calls +ms +GFLOP\/s +GB\/s\ngemm\/\S+ +1 +\d+\.\d+ +\d+\.\d+ +\d+\.\d+/);
+	});
+
+	it("3 shows each operation with shapes and memory, 4 the WGSL, 5 the tape", async () => {
+		const { device, lines } = await talkative({ level: 5 });
+		const w = { value: device.fromHost([1, 2, 3, 4], [2, 2]) };
+		device.scope<void>(() => {
+			device.within("model.head", () => valueAndGrad(() => sum(square(linear(device.fromHost([1, 1], [1, 2]), w.value))), [w]));
+		});
+		const text = lines.join("\n");
+		expect(text).toMatch(/linear in model\.head: f32\[1, 2\], f32\[2, 2\] -> f32\[1, 2\]; live \d+ bytes/);
+		expect(text).toContain("@compute @workgroup_size");
+		expect(text).toMatch(
+			/tape of valueAndGrad\n +0 linear in model\.head \[1, 2\] <- leaf\n +1 square in model\.head \[1, 2\] <- 0\n +2 sum in model\.head \[\] <- 1/,
+		);
+		device.destroy();
+	});
+
+	it("refuses settings it does not know", async () => {
+		process.env.HUSHGRAD_DEBUG = "loud";
+		try {
+			await expect(requestDevice()).rejects.toMatchObject({ code: "debug/setting", message: expect.stringContaining("loud") });
+		} finally {
+			delete process.env.HUSHGRAD_DEBUG;
+		}
+	});
+});
+
+describe("memory by label", () => {
+	it("counts live bytes by the module that asked for them", async () => {
+		const device = await requestDevice();
+		const make = (label: string, n: number): Tensor => device.within(label, () => device.fromHost(new Float32Array(n), [n]));
+		const [a, b, c] = [make("model.embed", 64), make("model.head", 128), make("model.head", 128)];
+		expect(device.memory().byLabel).toEqual({ "model.embed": 256, "model.head": 1024 });
+		b.dispose();
+		expect(device.memory().byLabel).toEqual({ "model.embed": 256, "model.head": 512 });
+		a.dispose();
+		c.dispose();
+		expect(device.memory().byLabel).toEqual({});
+		device.destroy();
+	});
+});
+
+describe("profile", () => {
+	it("times the kernels of a function, with achieved rates, as a table and as a Chrome trace", async () => {
+		const device = await requestDevice();
+		const x = device.fromHost(new Float32Array(128 * 128).fill(0.01), [128, 128]);
+		const profile = await device.profile(() =>
+			device.scope<void>(() => {
+				device.within("model.mlp", () => matmul(matmul(x, x), x));
+				square(x);
+			}),
+		);
+		const [first, second] = profile.kernels();
+		expect(first).toMatchObject({ kernel: expect.stringMatching(/^gemm\//), calls: 2 });
+		expect(second).toMatchObject({ kernel: expect.stringMatching(/square/), calls: 1, gflops: undefined });
+		// 2 x 2 x 128^3 operations in the time measured.
+		expect(first.gflops).toBeCloseTo((4 * 128 ** 3) / (first.milliseconds * 1e6), 6);
+		expect(second.gigabytes).toBeCloseTo((2 * 4 * 128 ** 2) / (second.milliseconds * 1e6), 6);
+		expect(profile.milliseconds).toBeGreaterThan(0);
+		const trace = JSON.parse(profile.chromeTrace()) as {
+			traceEvents: { name: string; ph: string; ts: number; dur: number; args: { module: string } }[];
+		};
+		expect(trace.traceEvents).toHaveLength(3);
+		expect(trace.traceEvents[0]).toMatchObject({ ph: "X", ts: 0, args: { module: "model.mlp", flops: 2 * 128 ** 3 } });
+		for (const e of trace.traceEvents) expect(e.dur).toBeGreaterThan(0);
+		const { flops } = profile.events[2];
+		expect(flops).toBeUndefined();
+		x.dispose();
+		device.destroy();
+	});
+});
