@@ -5,7 +5,17 @@
 import { parseArgs } from "node:util";
 import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, loraConfig, NF4Linear, normalInit, quantizeNF4, replaceLinears } from "@hushgrad/nn";
-import { type Device, DropoutKeys, key, markSamples, normalValues, perSampleValueAndGrad, requestDevice, splitKey } from "@hushgrad/tensor";
+import {
+	checkFinite,
+	type Device,
+	DropoutKeys,
+	key,
+	markSamples,
+	normalValues,
+	perSampleValueAndGrad,
+	requestDevice,
+	splitKey,
+} from "@hushgrad/tensor";
 
 const { values: flags } = parseArgs({
 	options: {
@@ -17,7 +27,14 @@ const { values: flags } = parseArgs({
 		repeats: { type: "string", default: "8" },
 	},
 });
-const [hidden, layers, vocabulary, rows, length, repeats] = Object.values(flags).map(Number);
+const [hidden, layers, vocabulary, rows, length, repeats] = [
+	flags.hidden,
+	flags.layers,
+	flags.vocabulary,
+	flags.rows,
+	flags.length,
+	flags.repeats,
+].map(Number);
 
 function build(device: Device): VaultGemmaForCausalLM {
 	const config = parseConfig({
@@ -96,13 +113,27 @@ async function kernels(): Promise<[name: string, calls: number, ms: number][]> {
 	return [...totals].map(([name, [calls, ms]]) => [name, calls, ms]);
 }
 
-await time(step);
-const times: number[] = [];
-for (let i = 0; i < repeats; i++) times.push(await time(step));
-const median = times.sort((a, b) => a - b)[times.length >> 1];
+/** The step, and in the end the checks that a training step makes of its parameters. */
+function checkedStep(): void {
+	step();
+	for (const [i, p] of parameters.entries()) checkFinite(p.value, `parameter ${i}`);
+}
+
+const medianOf = (times: number[]): number => times.sort((a, b) => a - b)[times.length >> 1];
+
+await time(checkedStep);
+const plain: number[] = [];
+const checked: number[] = [];
+for (let i = 0; i < repeats; i++) {
+	plain.push(await time(step));
+	checked.push(await time(checkedStep));
+}
+const ratios = checked.map((t, i) => t / plain[i]);
+const median = medianOf([...plain]);
 console.log(
 	`${rows} x ${length} tokens: ${median.toFixed(0)} ms, ${((1000 * rows * length) / median).toFixed(0)} tokens/s (median of ${repeats})`,
 );
+console.log(`checks of ${parameters.length} parameters: ${(100 * (medianOf(ratios) - 1)).toFixed(2)} % (median of ${repeats} pairs)`);
 for (const [name, calls, ms] of (await kernels()).sort((a, b) => b[2] - a[2]).slice(0, 20)) {
 	console.log(`  ${name.padEnd(28)}${String(calls).padStart(5)} calls ${ms.toFixed(1).padStart(8)} ms`);
 }

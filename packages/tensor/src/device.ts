@@ -58,7 +58,9 @@ export class Device {
 		this.status = new Status(gpu);
 		if (level >= 1) {
 			this.#leaks = new LeakTracker();
-			log(`device: ${[info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ")}; budget ${Math.floor(memoryBudget)} bytes`);
+			log(
+				`device: ${[info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ")}; budget ${Math.floor(memoryBudget)} bytes`,
+			);
 		}
 		if (this.debug.memory) this.#guard = new MemoryGuard(gpu, this.pipelines, this.recorder, this.status);
 		if (level >= 2 && this.has("timestamp-query")) this.recorder.profiler = new Profiler(gpu, () => this.#path);

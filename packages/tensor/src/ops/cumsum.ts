@@ -47,8 +47,9 @@ for (var i = 0u; i < p.N; i++) {
 			let acc = 0;
 			const walk = (values: Float64Array) =>
 				values.map((v) => {
+					const before = acc;
 					acc += v;
-					return exclusive ? acc - v : acc;
+					return exclusive ? before : acc;
 				});
 			return reverse ? walk(row.toReversed()).toReversed() : walk(row);
 		}),

@@ -1,4 +1,4 @@
-import { type DType, FLOATS } from "../dtype.ts";
+import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
@@ -14,6 +14,7 @@ export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleA
 	forward: ({ device, inputs, axes: { M, N }, attrs: { diagonal, upper } }) => {
 		const x = contiguous(inputs.x);
 		const y = device.empty(x.shape, x.dtype);
+		const scalar = wgslScalar[x.dtype];
 		device.run(
 			`tril/${x.dtype}`,
 			() => ({
@@ -23,8 +24,7 @@ export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleA
 				body: `
 if (index >= p.n) { return; }
 let above = i32(index % p.N) - i32(index / p.N % p.M) - p.diagonal;
-let v = x_at(index);
-y_set(index, select(v - v, v, select(above <= 0, above >= 0, p.upper == 1u)));`,
+y_set(index, select(${scalar}(0), x_at(index), select(above <= 0, above >= 0, p.upper == 1u)));`,
 			}),
 			[x, y],
 			[y.size, M, N, diagonal, Number(upper)],
@@ -39,7 +39,7 @@ y_set(index, select(v - v, v, select(above <= 0, above >= 0, p.upper == 1u)));`,
 			const above = (i % N) - (Math.floor(i / N) % M) - diagonal;
 			return upper ? above >= 0 : above <= 0;
 		};
-		return [{ data: x.data.map((v, i) => (keeps(i) ? v : v - v)), shape: x.shape }];
+		return [{ data: x.data.map((v, i) => (keeps(i) ? v : 0)), shape: x.shape }];
 	},
 	test: { bound: { why: "copies values" }, variants: [{ diagonal: 2 }, { upper: true, diagonal: -1 }] },
 });
