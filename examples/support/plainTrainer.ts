@@ -1,6 +1,18 @@
 import type { PhysicalBatch } from "@hushgrad/dp";
 import type { AdamW, Parameter } from "@hushgrad/nn";
-import { add, type Device, data, foldIn, type Key, mulScalar, permutation, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
+import {
+	add,
+	checkFinite,
+	type Device,
+	data,
+	foldIn,
+	type Key,
+	mulScalar,
+	permutation,
+	sum,
+	type Tensor,
+	valueAndGrad,
+} from "@hushgrad/tensor";
 
 export interface PlainTrainerOptions {
 	readonly device: Device;
@@ -35,8 +47,10 @@ export class PlainTrainer {
 				grads = grads === undefined ? part.grads : grads.map((g, i) => add(g, part.grads[i]));
 			}
 			optimizer.step(grads as readonly Tensor[]);
+			checkFinite(total as Tensor, "the loss");
 			return total as Tensor;
 		});
+		await device.flush();
 		const [value] = await data(loss);
 		loss.dispose();
 		return { loss: value };

@@ -54,6 +54,13 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["a fraction as a size", () => t.zeros(device(), [1.5]), "ShapeError", "shape/extent", ["1.5"]],
 	["an absurd size", () => t.zeros(device(), [2 ** 20, 2 ** 20]), "ShapeError", "shape/too-large", ["1099511627776"]],
 	["a size beyond the largest buffer", () => t.zeros(device(), [2 ** 31]), "DeviceError", "device/buffer-limit", ["8589934592", "split"]],
+	[
+		"a tensor beyond one storage binding",
+		() => t.neg(device().empty([device().gpu.limits.maxStorageBufferBindingSize / 4 + 64])),
+		"DeviceError",
+		"device/binding-limit",
+		["neg", "maxStorageBufferBindingSize", "slices"],
+	],
 	["a scalar that is NaN", () => t.addScalar(f32(2), Number.NaN), "ValueError", "op/attribute", ["addScalar", "NaN"]],
 	[
 		"a scalar that is infinite",

@@ -357,12 +357,13 @@ const otherDtype = (p: Primitive, operand: string, dtype: DType): boolean => {
 	return allowed[0] === "f32" && allowed.includes(dtype);
 };
 
-/** The same case with values that `dtype` holds. */
+/** The same case with values that `dtype` holds; whole numbers other than 0, which nothing divides by. */
 function asDtype(p: Primitive, c: Case, dtype: DType): Case {
 	const next = numbers(c.seed, 42);
 	const value = (v: number): number => {
 		if (dtype === "f16") return fromFloat16(toFloat16(Float32Array.of(v)))[0];
-		return dtype === "u32" ? 1 + Math.floor(9 * next()) : Math.floor(11 * next()) - 5;
+		const size = 1 + Math.floor(6 * next());
+		return dtype === "i32" && next() < 0.5 ? -size : size;
 	};
 	const inputs = Object.fromEntries(
 		Object.entries(c.inputs).map(([name, x]) => [name, otherDtype(p, name, dtype) ? { ...x, data: x.data.map(value) } : x]),

@@ -33,6 +33,8 @@ export const pow = binary("pow", {
 /** Larger of two, NaN if either is; where they are equal the gradient is shared. */
 export const maximum = binary("maximum", {
 	f: "nanMax(a, b)",
+	integer: "max(a, b)",
+	dtypes: NUMBERS,
 	d: { a: "select(select(0.0, 0.5, a == b), 1.0, a > b)", b: "select(select(0.0, 0.5, a == b), 1.0, a < b)" },
 	ref: ({ a, b }) => Math.max(a, b),
 	bound: EXACT,
@@ -40,21 +42,27 @@ export const maximum = binary("maximum", {
 /** Smaller of two, NaN if either is; where they are equal the gradient is shared. */
 export const minimum = binary("minimum", {
 	f: "nanMin(a, b)",
+	integer: "min(a, b)",
+	dtypes: NUMBERS,
 	d: { a: "select(select(0.0, 0.5, a == b), 1.0, a < b)", b: "select(select(0.0, 0.5, a == b), 1.0, a > b)" },
 	ref: ({ a, b }) => Math.min(a, b),
 	bound: EXACT,
 });
-/** a - floor(a / b) b: what is left, with the sign of b. */
+/** a - floor(a / b) b: what is left, with the sign of b. Whole numbers by 0 give 0. */
 export const remainder = binary("remainder", {
 	f: "a - floor(a / b) * b",
+	integer: "((a % b) + b) % b",
+	dtypes: NUMBERS,
 	d: { a: "1.0", b: "-floor(a / b)" },
 	ref: ({ a, b }) => a - Math.floor(a / b) * b,
 	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },
 	bound: { abs: 2e-6, why: "the product floor(a / b) b is rounded at up to 4" },
 });
-/** a - trunc(a / b) b: what is left, with the sign of a. */
+/** a - trunc(a / b) b: what is left, with the sign of a. Whole numbers by 0 give 0. */
 export const fmod = binary("fmod", {
 	f: "a - trunc(a / b) * b",
+	integer: "a % b",
+	dtypes: NUMBERS,
 	d: { a: "1.0", b: "-trunc(a / b)" },
 	ref: ({ a, b }) => a - Math.trunc(a / b) * b,
 	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },

@@ -1,3 +1,4 @@
+import { INTEGERS, wgslScalar } from "../dtype.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
@@ -9,20 +10,21 @@ type CumsumAttrs = { reverse: boolean; exclusive: boolean };
 export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
 	name: "cumsum",
 	signature: "x[..., N] -> y[..., N]",
+	dtypes: { x: ["f32", ...INTEGERS] },
 	attrs: { reverse: false, exclusive: false },
 	forward: ({ device, inputs, axes: { N }, attrs: { reverse, exclusive } }) => {
 		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape);
+		const y = device.empty(x.shape, x.dtype);
 		const rows = x.shape.slice(0, -1).reduce((n, d) => n * d, 1);
 		device.run(
-			"cumsum",
+			`cumsum/${x.dtype}`,
 			() => ({
 				params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
-				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
+				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
 				workgroup: [16, 1, 1],
 				body: `
 if (index >= p.rows) { return; }
-var acc = 0.0;
+var acc = ${wgslScalar[x.dtype]}(0);
 for (var i = 0u; i < p.N; i++) {
   let at = index * p.N + select(i, p.N - 1u - i, p.reverse == 1u);
   let before = acc;

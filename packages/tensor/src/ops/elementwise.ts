@@ -32,6 +32,8 @@ export interface Row {
 	readonly bound?: Bound;
 	/** Element types the operands may have; f32 and f16 when left out. */
 	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>>;
+	/** WGSL for whole numbers, where it is not `f` with other literals. */
+	readonly integer?: string;
 	/** Type of the result; that of the operands when left out. */
 	readonly result?: "bool";
 	/** Attributes may be infinite. */
@@ -162,7 +164,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 				name,
 				values.map((o) => inputs[o]),
 			);
-			const code = wgslScalar[type] === "f32" ? f : integerCode(f, wgslScalar[type]);
+			const code = wgslScalar[type] === "f32" ? f : integerCode(row.integer ?? f, wgslScalar[type]);
 			return [map(name, code, inputs, given, result ?? type)];
 		},
 		grad: Object.fromEntries(operands.map((o) => [o, ruleOf(o)])),

@@ -7,7 +7,8 @@ export type BMode = "k" | "n" | "s";
 export interface GemmVariant {
 	readonly a: AMode;
 	readonly b: BMode;
-	readonly bDtype: "f32" | "bf16";
+	readonly aDtype: "f32" | "f16";
+	readonly bDtype: "f32" | "bf16" | "f16";
 	readonly accumulate: boolean;
 	/** Rows of the result can be stored as vec4. */
 	readonly wideStore: boolean;
@@ -86,7 +87,7 @@ function store({ accumulate, wideStore }: GemmVariant): string {
  * the same for every element, wherever its row stands.
  */
 export function gemmKernel(variant: GemmVariant): KernelSpec {
-	const { a, b, bDtype, wideStore } = variant;
+	const { a, b, aDtype, bDtype, wideStore } = variant;
 	const whole = a === "k" || b === "k";
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
 	const tail = whole
@@ -103,7 +104,7 @@ export function gemmKernel(variant: GemmVariant): KernelSpec {
 			...{ oz: "u32", om: "u32" },
 		},
 		buffers: {
-			a: { dtype: "f32", access: "read", lanes: a === "s" ? 1 : 4 },
+			a: { dtype: aDtype, access: "read", lanes: a === "s" ? 1 : 4 },
 			b: { dtype: bDtype, access: "read", lanes: b === "s" ? 1 : 4 },
 			y: { dtype: "f32", access: "write", lanes: wideStore ? 4 : 1 },
 		},

@@ -74,7 +74,8 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 	const variant = {
 		a: modeOfA(a, p, k),
 		b: modeOfB(b, p, k, n),
-		bDtype: b.dtype === "bf16" ? ("bf16" as const) : ("f32" as const),
+		aDtype: a.dtype === "f16" ? ("f16" as const) : ("f32" as const),
+		bDtype: b.dtype === "bf16" || b.dtype === "f16" ? b.dtype : ("f32" as const),
 		accumulate: target?.accumulate ?? false,
 		wideStore: fours(n, oz, om, out.offset),
 	};
@@ -83,7 +84,7 @@ export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
 	const [bk, bn] = b.strides.slice(-2);
 	device.run(
-		`gemm/${variant.a}${variant.b}/${variant.bDtype}${variant.accumulate ? "/add" : ""}${variant.wideStore ? "/wide" : ""}`,
+		`gemm/${variant.a}${variant.b}/${variant.aDtype === "f16" ? "f16-" : ""}${variant.bDtype}${variant.accumulate ? "/add" : ""}${variant.wideStore ? "/wide" : ""}`,
 		() => gemmKernel(variant),
 		[a, b, out],
 		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, om],

@@ -1,4 +1,4 @@
-import { bytesPerElement } from "../dtype.ts";
+import { bytesPerElement, FLOATS } from "../dtype.ts";
 import { type Attrs, definePrimitive, type NdArray, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -76,7 +76,7 @@ const swapped = (t: NdArray): NdArray => {
 export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	name: "linear",
 	signature: "x[..., K], w[B?, N, K] -> y[..., N]",
-	dtypes: { w: ["f32", "bf16"] },
+	dtypes: { x: FLOATS, w: ["f32", "f16", "bf16"] },
 	attrs: {},
 	forward: ({ inputs: { x, w }, axes }) => {
 		const step = rowsPerBinding(w);
@@ -118,7 +118,7 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 
 /**
  * Linear map without bias: y = x w^T. x[..., K], w[N, K] (or [B, N, K], one matrix a sample), y[..., N].
- * w may be stored in bf16, and be larger than one storage binding. Accumulates in f32. The gradient of a per-sample w is sum over tokens of dy x^T, per sample.
+ * w may be stored in bf16 or f16, and be larger than one storage binding. Accumulates in f32. The gradient of a per-sample w is sum over tokens of dy x^T, per sample.
  */
 export function linear(x: Tensor, w: Tensor): Tensor {
 	return linearPrimitive.apply([x, w])[0];

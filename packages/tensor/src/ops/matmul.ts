@@ -1,4 +1,5 @@
 import { align } from "../align.ts";
+import { FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { definePrimitive, type NdArray, type OperandShape } from "../primitive.ts";
 import { broadcastShapes, showShape, sizeOf } from "../shape.ts";
@@ -49,6 +50,7 @@ function batchAt(own: readonly number[], lead: readonly number[], z: number): nu
 export const matmulPrimitive = definePrimitive({
 	name: "matmul",
 	signature: "~a[..., M, K], ~b[..., K, N] -> y[..., M, N]",
+	dtypes: { a: FLOATS, b: FLOATS },
 	attrs: {},
 	forward: ({ inputs: { a, b } }) => {
 		const { views } = align("matmul", [a, b], 2);
@@ -71,7 +73,7 @@ export const matmulPrimitive = definePrimitive({
 
 /**
  * Matrix product over the last two axes: y = a b. a[..., M, K], b[..., K, N], y[..., M, N]; leading axes broadcast. A
- * vector [K] stands for one row (a) or one column (b). Accumulates in f32.
+ * vector [K] stands for one row (a) or one column (b). f32 or f16; accumulates and results in f32.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
 	if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
