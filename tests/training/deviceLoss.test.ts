@@ -60,9 +60,9 @@ class Run {
 			return value;
 		});
 		await device.flush();
+		this.steps++;
 		const [value] = await data(loss);
 		loss.dispose();
-		this.steps++;
 		return value;
 	}
 

@@ -1,6 +1,6 @@
 import { type DebugOptions, type Leak, LeakTracker, showLeaks } from "./debug.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.ts";
-import { DeviceError, NumericError, ShapeError } from "./errors.ts";
+import { DeviceError, DTypeError, NumericError, ShapeError } from "./errors.ts";
 import { BufferUsage, MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import type { KernelSpec } from "./gpu/kernel.ts";
@@ -95,6 +95,10 @@ export class Device {
 	/** A tensor with undefined contents. */
 	empty(shape: Shape, dtype: DType = "f32"): Tensor {
 		checkShape("empty", shape);
+		if (bytesPerElement[dtype] === undefined) {
+			const known = Object.keys(bytesPerElement).join(", ");
+			throw new DTypeError("tensor/dtype", `empty: ${dtype} is no element type`, { op: "empty", hint: `there are ${known}` });
+		}
 		if (dtype === "f16" && !this.has("shader-f16")) {
 			throw new DeviceError("device/no-f16", "empty: this device has no f16", { op: "empty", hint: "use f32, or bf16 for storage" });
 		}

@@ -18,6 +18,7 @@ export { assign, cast, contiguous } from "./ops/copy.ts";
 export * from "./ops/create.ts";
 export * from "./ops/crossEntropy.ts";
 export * from "./ops/cumsum.ts";
+export * from "./ops/diagonal.ts";
 export * from "./ops/dropout.ts";
 export * from "./ops/einsum.ts";
 export { binary, elementwise, type Row, unary, withScalar } from "./ops/elementwise.ts";

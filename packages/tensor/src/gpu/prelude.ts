@@ -10,7 +10,24 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	keepNan: "fn keepNan(x: f32, y: f32) -> f32 { return select(y, x, isNan(x)); }",
 	nanMax: "fn nanMax(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, max(a, b))); }",
 	nanMin: "fn nanMin(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, min(a, b))); }",
-	safeTanh: "fn safeTanh(x: f32) -> f32 { return keepNan(x, tanh(clamp(x, -15.0, 15.0))); }",
+	/** Taylor below 0.15, where WGSL's absolute bound says little. */
+	safeTanh: `fn safeTanh(x: f32) -> f32 {
+  let s = x * x;
+  let small = x * (1.0 + s * (-0.33333333 + s * (0.13333333 - s * 0.053968254)));
+  return keepNan(x, select(tanh(clamp(x, -15.0, 15.0)), small, abs(x) < 0.15));
+}`,
+	/** Taylor below 0.5, where the exponentials cancel. */
+	safeSinh: `fn safeSinh(x: f32) -> f32 {
+  let s = x * x;
+  let small = x * (1.0 + s * (0.16666667 + s * (0.0083333333 + s * 0.00019841270)));
+  return select(sinh(x), small, abs(x) < 0.5);
+}`,
+	/** Exact while a / b has no more than 24 bits. */
+	fmodOf: "fn fmodOf(a: f32, b: f32) -> f32 { return select(a - trunc(a / b) * b, a, isInf(b) && isFinite(a)); }",
+	remainderOf: `fn remainderOf(a: f32, b: f32) -> f32 {
+  let r = fmodOf(a, b);
+  return select(r, r + b, r != 0.0 && !isNan(r) && (r < 0.0) != (b < 0.0));
+}`,
 	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)))); }",
 	/** Taylor below 0.5, Abramowitz and Stegun 7.1.26 (1.5e-7 absolute) above. */
 	erf: `fn erf(x: f32) -> f32 {
@@ -35,12 +52,13 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 }`,
 	/** pow with negative bases and zero; WGSL's own is defined for positive bases only. */
 	power: `fn power(x: f32, n: f32) -> f32 {
-  if (n == 0.0) { return 1.0; }
+  let size = abs(x);
+  if (n == 0.0 || x == 1.0 || (size == 1.0 && isInf(n))) { return 1.0; }
   let whole = floor(n) == n;
   let odd = whole && abs(n - 2.0 * floor(n * 0.5)) == 1.0;
-  if (x == 0.0) { return select(0.0, 1.0 / x, n < 0.0); }
-  let size = pow(abs(x), n);
-  let signed = select(size, -size, odd && x < 0.0);
+  if (x == 0.0) { return select(select(0.0, x, odd), 1.0 / select(size, x, odd), n < 0.0); }
+  let y = pow(size, n);
+  let signed = select(y, -y, odd && x < 0.0);
   return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
 }`,
 	/** The upper half of an f32 after rounding to the nearest bf16, ties to even; NaN stays NaN. */
@@ -48,10 +66,11 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let b = bitcast<u32>(x);
   return select((b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u, (b >> 16u) | 0x40u, isNan(x));
 }`,
-	/** Whole numbers in the order of the floats, -0 below 0 and NaN above all. */
+	/** Whole numbers in the order of the floats, NaN above all. */
 	orderOf: `fn orderOf(x: f32) -> u32 {
   let b = bitcast<u32>(x);
   if (isNan(x)) { return 0xffffffffu; }
+  if (b == 0x80000000u) { return b; }
   return select(b | 0x80000000u, ~b, (b & 0x80000000u) != 0u);
 }`,
 };

@@ -12,7 +12,7 @@ import { unsqueeze } from "./view.ts";
 export const amaxPrimitive = definePrimitive<{ least: boolean }>({
 	name: "amax",
 	signature: "x[..., N] -> y[...]",
-	dtypes: { x: [...FLOATS, ...INTEGERS] },
+	dtypes: { x: [...FLOATS, ...INTEGERS, "bool"] },
 	attrs: { least: false },
 	forward: ({ inputs: { x }, attrs }) => [reduceInner(attrs.least ? "min" : "max", x, 1)],
 	grad: {

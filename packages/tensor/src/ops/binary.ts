@@ -50,8 +50,8 @@ export const minimum = binary("minimum", {
 });
 /** a - floor(a / b) b: what is left, with the sign of b. Whole numbers by 0 give 0. */
 export const remainder = binary("remainder", {
-	f: "a - floor(a / b) * b",
-	integer: "((a % b) + b) % b",
+	f: "remainderOf(a, b)",
+	integer: "select(a % b, a % b + b, a % b != 0 && (a % b < 0) != (b < 0))",
 	dtypes: NUMBERS,
 	d: { a: "1.0", b: "-floor(a / b)" },
 	ref: ({ a, b }) => a - Math.floor(a / b) * b,
@@ -60,7 +60,7 @@ export const remainder = binary("remainder", {
 });
 /** a - trunc(a / b) b: what is left, with the sign of a. Whole numbers by 0 give 0. */
 export const fmod = binary("fmod", {
-	f: "a - trunc(a / b) * b",
+	f: "fmodOf(a, b)",
 	integer: "a % b",
 	dtypes: NUMBERS,
 	d: { a: "1.0", b: "-trunc(a / b)" },
@@ -70,7 +70,7 @@ export const fmod = binary("fmod", {
 });
 /** Angle of the point (b, a). */
 export const atan2 = binary("atan2", {
-	f: "atan2(a, b)",
+	f: "select(atan2(a, b), 0.0, a == 0.0 && b == 0.0)",
 	d: { a: "b / (a * a + b * b)", b: "-a / (a * a + b * b)" },
 	ref: ({ a, b }) => Math.atan2(a, b),
 	domain: POSITIVE,
@@ -83,14 +83,18 @@ export const geglu = binary("geglu", {
 	bound: { abs: 1e-4, why: "half of |a b| <= 9 times tanh's 1e-5" },
 });
 export const eq = binary("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...COMPARISON });
-export const ne = binary("ne", { f: "a != b", ref: ({ a, b }) => Number(a !== b), ...COMPARISON });
+export const ne = binary("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...COMPARISON });
 export const lt = binary("lt", { f: "a < b", ref: ({ a, b }) => Number(a < b), ...COMPARISON });
 export const le = binary("le", { f: "a <= b", ref: ({ a, b }) => Number(a <= b), ...COMPARISON });
 export const gt = binary("gt", { f: "a > b", ref: ({ a, b }) => Number(a > b), ...COMPARISON });
 export const ge = binary("ge", { f: "a >= b", ref: ({ a, b }) => Number(a >= b), ...COMPARISON });
-export const logicalAnd = binary("logicalAnd", { f: "(a & b) != 0u", ref: ({ a, b }) => Number(a !== 0 && b !== 0), ...LOGICAL });
-export const logicalOr = binary("logicalOr", { f: "(a | b) != 0u", ref: ({ a, b }) => Number(a !== 0 || b !== 0), ...LOGICAL });
-export const logicalXor = binary("logicalXor", { f: "(a ^ b) != 0u", ref: ({ a, b }) => Number((a !== 0) !== (b !== 0)), ...LOGICAL });
+export const logicalAnd = binary("logicalAnd", { f: "a != 0u && b != 0u", ref: ({ a, b }) => Number(a !== 0 && b !== 0), ...LOGICAL });
+export const logicalOr = binary("logicalOr", { f: "a != 0u || b != 0u", ref: ({ a, b }) => Number(a !== 0 || b !== 0), ...LOGICAL });
+export const logicalXor = binary("logicalXor", {
+	f: "(a != 0u) != (b != 0u)",
+	ref: ({ a, b }) => Number((a !== 0) !== (b !== 0)),
+	...LOGICAL,
+});
 
 export const addScaledPrimitive = elementwise("addScaled", ["a", "b"], {
 	f: "a + p.s * b",

@@ -8,7 +8,7 @@ import { linearOp } from "./traced.ts";
 /** WGSL that turns `v`, as a kernel sees dtype `from`, into a value (or the low bits of a word) of dtype `to`. */
 function conversion(from: DType, to: DType, v: string): string {
 	const seen = wgslScalar[from];
-	if (to === "bool") return `select(0u, 1u, ${v} != ${seen}(0))`;
+	if (to === "bool") return `select(1u, 0u, ${v} == ${seen}(0))`;
 	if (to === "bf16") return `bf16Of(f32(${v}))`;
 	if (to === "u8") return seen === "u32" ? `min(${v}, 255u)` : `u32(clamp(${v}, ${seen}(0), ${seen}(255)))`;
 	return `${wgslScalar[to]}(${v})`;

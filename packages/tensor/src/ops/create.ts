@@ -28,7 +28,7 @@ function generate(device: Device, op: string, shape: Shape, dtype: DType, value:
 
 /** A tensor filled with one value. */
 export const full = (device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor =>
-	generate(device, "full", shape, dtype, "p.a", value);
+	generate(device, "full", shape, dtype, dtype === "bool" ? "select(0u, 1u, p.a != 0u)" : "p.a", value);
 
 export const zeros = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype);
 export const ones = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype);

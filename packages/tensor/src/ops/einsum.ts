@@ -1,8 +1,7 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { mul } from "./binary.ts";
-import { eye } from "./create.ts";
+import { diagonal as diagonalOf } from "./diagonal.ts";
 import { expand, sum } from "./expand.ts";
 import { matmul } from "./matmul.ts";
 import { permute, reshape, unsqueeze } from "./view.ts";
@@ -62,9 +61,7 @@ function diagonal({ x, axes }: Labelled): Labelled {
 	if (x.shape[twice] !== n) {
 		throw new ShapeError("einsum/axis", `einsum: axis ${axes[twice]} is ${n} and ${x.shape[twice]}`, { op: "einsum" });
 	}
-	const shape = x.shape.map((d, i) => (i === first || i === twice ? d : 1));
-	const on = sum(mul(x, reshape(eye(x.device, n), shape)), [twice]);
-	return diagonal({ x: on, axes: axes.toSpliced(twice, 1) });
+	return diagonal({ x: diagonalOf(x, first, twice), axes: axes.toSpliced(twice, 1) });
 }
 
 /** Sums over the axes that nobody asks for any more. */

@@ -1,22 +1,20 @@
-import { type DType, INTEGERS, wgslScalar } from "../dtype.ts";
+import { type DType, wgslScalar } from "../dtype.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./copy.ts";
 import { reshape } from "./view.ts";
 
-/** A reduction: where it starts and how it takes one more value, by dtype. */
+/** A reduction. The extremes start from the first value, so that no stand-in for infinity is needed. */
 export type Reduction = "sum" | "prod" | "max" | "min";
 
 function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: string; step: (acc: string, v: string) => string } {
 	if (kind === "sum") return { init: `${scalar}(0)`, step: (acc, v) => `${acc} + ${v}` };
 	if (kind === "prod") return { init: `${scalar}(1)`, step: (acc, v) => `${acc} * ${v}` };
 	const f = scalar === "f32" ? (kind === "max" ? "nanMax" : "nanMin") : kind;
-	const ends = { f32: ["-3.4028234e38", "3.4028234e38"], i32: ["-2147483647 - 1", "2147483647"], u32: ["0u", "0xffffffffu"] }[scalar];
-	return { init: ends[kind === "max" ? 0 : 1], step: (acc, v) => `${f}(${acc}, ${v})` };
+	return { init: "x_at(start)", step: (acc, v) => `${f}(${acc}, ${v})` };
 }
-
-/** Sums of floats are f32 whatever the operand; integers stay what they are. */
-const resultOf = (dtype: DType): DType => (INTEGERS.includes(dtype) ? dtype : "f32");
+/** Sums of floats are f32 whatever the operand; other types stay what they are. */
+const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
 /** Rows longer than this are summed in two passes, which also keeps the f32 rounding error small. */
 const SPLIT = 256;

@@ -9,13 +9,13 @@ import { unsqueeze } from "./view.ts";
 
 const EXP_SUM = { ulp: 24, abs: 2e-6, why: "exp within 3 + 2|x| ULP, |x| <= 4, log within 2^-21, sums of 9" };
 
-/** Largest value `top` (0 for a row without finite ones, so that x - top is no NaN) and `total` = sum exp(x - top). */
+/** Largest value `top` (taken as 0 where it is infinite, so that x - top is no NaN) and `total` = sum exp(x - top). */
 const ROW = `
 if (index >= p.rows) { return; }
 let at = index * p.N;
-var top = -3.4028234e38;
-for (var i = 0u; i < p.N; i++) { top = nanMax(top, x_at(at + i)); }
-let shift = select(top, 0.0, isInf(top) || top == -3.4028234e38);
+var top = x_at(at);
+for (var i = 1u; i < p.N; i++) { top = nanMax(top, x_at(at + i)); }
+let shift = select(top, 0.0, isInf(top));
 var total = 0.0;
 for (var i = 0u; i < p.N; i++) { total += exp(x_at(at + i) - shift); }`;
 

@@ -82,7 +82,7 @@ export const asin = unary("asin", { f: "asin(x)", ref: ({ x }) => Math.asin(x), 
 export const acos = unary("acos", { f: "acos(x)", ref: ({ x }) => Math.acos(x), domain: INSIDE, bound: ARC });
 export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: ARC });
 export const sinh = unary("sinh", {
-	f: "sinh(x)",
+	f: "safeSinh(x)",
 	ref: ({ x }) => Math.sinh(x),
 	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) - exp(-x)) / 2, exp(3) within 9 ULP" },
 });

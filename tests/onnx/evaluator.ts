@@ -1,0 +1,10 @@
+import { attentions } from "./attention.ts";
+import type { Operators } from "./call.ts";
+import { elementwise } from "./elementwise.ts";
+import { indexing } from "./indexing.ts";
+import { nn } from "./nn.ts";
+import { reductions } from "./reductions.ts";
+import { shapes } from "./shapes.ts";
+
+/** ONNX operators by the public functions of the tensor package. */
+export const OPERATORS: Operators = { ...attentions, ...elementwise, ...indexing, ...nn, ...reductions, ...shapes };

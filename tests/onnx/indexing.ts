@@ -1,0 +1,90 @@
+import * as t from "@hushgrad/tensor";
+import { attribute, type Call, fromEnd, number, type Operators, product, range, single } from "./call.ts";
+
+type Tensor = t.Tensor;
+
+/** Negative indices count from the end of an axis of n. */
+const fromStart = (ids: Tensor, n: Tensor | number): Tensor => {
+	const extent = typeof n === "number" ? t.full(ids.device, [], n, "i32") : n;
+	return t.where(t.lt(ids, t.zeros(ids.device, [], "i32")), t.add(ids, extent), ids);
+};
+
+function gather(call: Call): Tensor {
+	const [x, indices] = call.inputs;
+	const axis = fromEnd(number(call, "axis", 0), x.rank);
+	const ids = t.reshape(fromStart(indices, x.shape[axis]), [indices.size]);
+	return t.reshape(t.indexSelect(x, axis, ids), x.shape.toSpliced(axis, 1, ...indices.shape));
+}
+
+function gatherElements(call: Call): Tensor {
+	const [x, indices] = call.inputs;
+	const axis = fromEnd(number(call, "axis", 0), x.rank);
+	return t.gather(x, axis, fromStart(indices, x.shape[axis]));
+}
+
+/** x with src written, or added, at the positions; of values written, no two may go to one place. */
+function scatter(x: Tensor, axis: number, index: Tensor, src: Tensor, reduction: string): Tensor {
+	if (reduction === "add") return t.scatterAdd(x, axis, index, src);
+	if (reduction !== "none") throw new Error(`there is no scatter with "${reduction}"`);
+	const nothing = t.zeros(x.device, x.shape);
+	const hits = t.scatterAdd(nothing, axis, index, t.onesLike(src));
+	return t.where(t.gt(hits, t.zeros(x.device, [])), t.scatterAdd(nothing, axis, index, src), x);
+}
+
+function scatterElements(call: Call): Tensor {
+	const [x, indices, updates] = call.inputs;
+	const axis = fromEnd(number(call, "axis", 0), x.rank);
+	return scatter(x, axis, fromStart(indices, x.shape[axis]), updates, attribute<string>(call, "reduction", "none"));
+}
+
+/** Index tuples along the last axis as positions in the axes of `extents` taken as one, in row-major order. */
+function positions(indices: Tensor, extents: readonly number[]): Tensor {
+	const strides = extents.map((_, i) => product(extents.slice(i + 1)));
+	const row = (values: readonly number[]): Tensor => indices.device.fromHost(Int32Array.from(values), [values.length]);
+	return t.sum(t.mul(fromStart(indices, row(extents)), row(strides)), [-1]);
+}
+
+function gatherNd(call: Call): Tensor {
+	const [x, indices] = call.inputs;
+	const batch = number(call, "batch_dims", 0);
+	const depth = indices.shape[indices.rank - 1];
+	const [lead, indexed, rest] = [x.shape.slice(0, batch), x.shape.slice(batch, batch + depth), x.shape.slice(batch + depth)];
+	const own = t.reshape(positions(indices, indexed), [product(lead), -1]);
+	const starts = t.unsqueeze(t.arange(x.device, 0, product(lead) * product(indexed), product(indexed), "i32"), 1);
+	const flat = t.reshape(x, [product(lead) * product(indexed), product(rest)]);
+	return t.reshape(t.indexSelect(flat, 0, t.flatten(t.add(own, starts))), [...indices.shape.slice(0, -1), ...rest]);
+}
+
+function scatterNd(call: Call): Tensor {
+	const [x, indices, updates] = call.inputs;
+	const depth = indices.shape[indices.rank - 1];
+	const [indexed, rest] = [x.shape.slice(0, depth), x.shape.slice(depth)];
+	const rows = t.reshape(positions(indices, indexed), [-1, 1]);
+	const index = t.expand(rows, [rows.shape[0], product(rest)]);
+	const flat = t.reshape(x, [product(indexed), product(rest)]);
+	const src = t.reshape(updates, [rows.shape[0], product(rest)]);
+	return t.reshape(scatter(flat, 0, index, src, attribute<string>(call, "reduction", "none")), x.shape);
+}
+
+function oneHot(call: Call): Tensor {
+	const [indices, , values] = call.inputs;
+	const depth = single(call, 1, 0);
+	const axis = fromEnd(number(call, "axis", -1), indices.rank + 1);
+	const ids = t.unsqueeze(fromStart(t.cast(indices, "i32"), depth), axis);
+	const places = t.reshape(
+		t.arange(call.device, 0, depth, 1, "i32"),
+		range(0, ids.rank).map((i) => (i === axis ? depth : 1)),
+	);
+	const [off, on] = t.split(values, 1, 0).map((v) => t.reshape(v, []));
+	return t.where(t.eq(ids, places), on, off);
+}
+
+export const indexing: Operators = {
+	Gather: gather,
+	GatherElements: gatherElements,
+	GatherND: gatherNd,
+	OneHot: oneHot,
+	Scatter: scatterElements,
+	ScatterElements: scatterElements,
+	ScatterND: scatterNd,
+};
