@@ -1,9 +1,9 @@
 /**
- * What to do about the driver. A pure function of what the machine is, so that every case can be tested.
+ * What to do about a missing driver or browser. Pure functions of what the machine is, so that every case can be tested.
  *
  * @typedef {{ id: string, version: string }} System  from /etc/os-release
  * @typedef {object} Facts
- * @property {boolean} hasAdapter
+ * @property {boolean} isThere  what is asked for
  * @property {System} system
  * @property {string} aptSources  text of the system's package sources
  * @property {boolean} isRoot
@@ -13,7 +13,15 @@
  *   commands are lines of one shell session; where kind is "install", the last one cleans up and always runs
  */
 
-const PACKAGES = "mesa-vulkan-drivers libvulkan1";
+/**
+ * @typedef {object} Wanted
+ * @property {string} name
+ * @property {string} packages
+ * @property {(system: System) => boolean} isOffered  by the system's package sources
+ * @property {(system: System) => string | undefined} suite  to take it from, where it is not the system's own
+ * @property {string} byHand
+ * @property {Readonly<Record<string, string>>} elsewhere  commands for other systems
+ */
 
 /**
  * Debian 12's own Mesa is 22.3, which Dawn rejects.
@@ -21,47 +29,59 @@ const PACKAGES = "mesa-vulkan-drivers libvulkan1";
  */
 const BACKPORTS = { 12: "bookworm-backports" };
 
-/** @type {Readonly<Record<string, string>>} */
-const ELSEWHERE = {
-	fedora: "sudo dnf install mesa-vulkan-drivers vulkan-loader",
-	arch: "sudo pacman -S vulkan-swrast vulkan-icd-loader",
+/** @type {Wanted} */
+const DRIVER = {
+	name: "Mesa's software driver",
+	packages: "mesa-vulkan-drivers libvulkan1",
+	isOffered: ({ id, version }) => isDebian(id, version) || (id === "ubuntu" && Number(version) >= 24.04),
+	suite: ({ id, version }) => (id === "debian" ? BACKPORTS[version] : undefined),
+	byHand: "install a Vulkan driver by hand: your GPU's, or Mesa 23 or newer, whose lavapipe needs no GPU",
+	elsewhere: {
+		fedora: "sudo dnf install mesa-vulkan-drivers vulkan-loader",
+		arch: "sudo pacman -S vulkan-swrast vulkan-icd-loader",
+	},
 };
 
-/** @param {Facts} facts @returns {Plan} */
-export function driverPlan({ hasAdapter, system, aptSources, isRoot, hasSudo, isForbidden }) {
-	if (hasAdapter) return { kind: "none", reason: "there is an adapter", commands: [] };
-	if (!hasFittingMesa(system)) {
-		const reason = "install a Vulkan driver by hand: your GPU's, or Mesa 23 or newer, whose lavapipe needs no GPU";
-		const command = ELSEWHERE[system.id];
-		return { kind: "tell", reason, commands: command === undefined ? [] : [command] };
+/** Debian's Chromium brings SwiftShader along. @type {Wanted} */
+const BROWSER = {
+	name: "Chromium and SwiftShader",
+	packages: "chromium-headless-shell libvulkan1",
+	isOffered: ({ id, version }) => isDebian(id, version),
+	suite: () => undefined,
+	byHand: "install Chromium by hand, and name it and its vk_swiftshader_icd.json in HUSHGRAD_CHROMIUM and HUSHGRAD_SWIFTSHADER",
+	elsewhere: { fedora: "sudo dnf install chromium-headless", arch: "sudo pacman -S chromium" },
+};
+
+export const driverPlan = (/** @type {Facts} */ facts) => planFor(DRIVER, facts);
+export const browserPlan = (/** @type {Facts} */ facts) => planFor(BROWSER, facts);
+
+/** @param {Wanted} wanted @param {Facts} facts @returns {Plan} */
+function planFor(wanted, { isThere, system, aptSources, isRoot, hasSudo, isForbidden }) {
+	if (isThere) return { kind: "none", reason: "it is there", commands: [] };
+	if (!wanted.isOffered(system)) {
+		const command = wanted.elsewhere[system.id];
+		return { kind: "tell", reason: wanted.byHand, commands: command === undefined ? [] : [command] };
 	}
-	const commands = (/** @type {string} */ prefix) => aptCommands({ prefix, suite: backportsOf(system), aptSources });
+	const commands = (/** @type {string} */ prefix) =>
+		aptCommands({ prefix, suite: wanted.suite(system), aptSources, packages: wanted.packages });
 	if (isForbidden) {
 		return { kind: "tell", reason: "HUSHGRAD_NO_DRIVER_INSTALL forbids installing it", commands: commands(isRoot ? "" : "sudo ") };
 	}
-	if (isRoot) return { kind: "install", reason: "installing Mesa's software driver", commands: commands("") };
-	if (hasSudo) return { kind: "install", reason: "installing Mesa's software driver with sudo", commands: commands("sudo -n ") };
-	return { kind: "tell", reason: "installing the driver needs root", commands: commands("sudo ") };
+	if (isRoot) return { kind: "install", reason: `installing ${wanted.name}`, commands: commands("") };
+	if (hasSudo) return { kind: "install", reason: `installing ${wanted.name} with sudo`, commands: commands("sudo -n ") };
+	return { kind: "tell", reason: "installing it needs root", commands: commands("sudo ") };
 }
 
-/** Debian's testing and unstable have no version. @param {System} system */
-function hasFittingMesa({ id, version }) {
-	if (id === "debian") return version === "" || Number(version) >= 12;
-	return id === "ubuntu" && Number(version) >= 24.04;
-}
-
-/** @param {System} system @returns {string | undefined} */
-function backportsOf({ id, version }) {
-	return id === "debian" ? BACKPORTS[version] : undefined;
-}
+/** Debian's testing and unstable have no version. @param {string} id @param {string} version */
+const isDebian = (id, version) => id === "debian" && (version === "" || Number(version) >= 12);
 
 /**
  * apt gets a folder of its own for lists and downloads, and for a copy of sources.list with the backports, so that the
  * system's sources and lists stay as they are. A suite that the system has already is not named twice: apt refuses
  * two entries with different keys.
- * @param {{ prefix: string, suite: string | undefined, aptSources: string }} how
+ * @param {{ prefix: string, suite: string | undefined, aptSources: string, packages: string }} how
  */
-function aptCommands({ prefix, suite, aptSources }) {
+function aptCommands({ prefix, suite, aptSources, packages }) {
 	const isNew = suite !== undefined && !aptSources.split("\n").some((line) => !line.trimStart().startsWith("#") && line.includes(suite));
 	const folders = '-o Dir::State::lists="$D/lists" -o Dir::Cache="$D/cache"';
 	const options = `-q -o DPkg::Lock::Timeout=120 ${folders}${isNew ? ' -o Dir::Etc::sourcelist="$D/sources.list"' : ""}`;
@@ -71,7 +91,7 @@ function aptCommands({ prefix, suite, aptSources }) {
 		'D=$(mktemp -d) && chmod 755 "$D" && mkdir -p "$D/lists/partial" "$D/cache/archives/partial"',
 		...(isNew ? [list] : []),
 		`${prefix}apt-get ${options} update || true`,
-		`${prefix}env DEBIAN_FRONTEND=noninteractive apt-get -y ${options} --no-install-recommends ${target}install ${PACKAGES}`,
+		`${prefix}env DEBIAN_FRONTEND=noninteractive apt-get -y ${options} --no-install-recommends ${target}install ${packages}`,
 		`${prefix}rm -r "$D"`,
 	];
 }

@@ -79,7 +79,7 @@ describe("grad", () => {
 		];
 		expect(await item(value)).toBeCloseTo(
 			pairs.reduce((s, [a, b]) => s + (a * Math.cos(a * b)) ** 2, 0),
-			4,
+			2, // WGSL: cos is within 2^-11
 		);
 		const expected = pairs.map(([a, b]) => 2 * a * Math.cos(a * b) * (Math.cos(a * b) - a * b * Math.sin(a * b)));
 		(await data(grads[0])).forEach((v, i) => expect(v).toBeCloseTo(expected[i], 2));

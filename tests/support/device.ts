@@ -1,11 +1,16 @@
 import { type Device, type DeviceOptions, requestDevice } from "@hushgrad/tensor";
 import { afterAll, beforeAll } from "vitest";
+import { setting } from "./environment.ts";
 
-/** One device for a test file. A missing device fails the run. */
+/** One device for a test file. A missing device, or another one than the run is meant for, fails the run. */
 export function useDevice(options: DeviceOptions = {}): () => Device {
 	let device: Device | undefined;
 	beforeAll(async () => {
 		device = await requestDevice(options);
+		const { vendor, architecture, device: model, description } = device.info;
+		const name = [vendor, architecture, model, description].join(" ");
+		const expected = setting("HUSHGRAD_EXPECT_ADAPTER");
+		if (expected !== undefined && !new RegExp(expected, "i").test(name)) throw new Error(`the adapter is "${name}", not ${expected}`);
 	});
 	afterAll(() => device?.destroy());
 	return () => {

@@ -19,10 +19,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { arbitraryDraw, type Case, caseOf, dtypeOf, isBatchData, marked, numbers, sampleOf, upload } from "./cases.ts";
 import { useDevice } from "./device.ts";
+import { RUNS, setting } from "./environment.ts";
 
-/** Random cases for each primitive's forward pass; the other properties take a part of it. */
-const RUNS = Number(globalThis.process?.env.HUSHGRAD_PROPERTY_RUNS ?? 200);
-const SEED = globalThis.process?.env.HUSHGRAD_PROPERTY_SEED;
+const SEED = setting("HUSHGRAD_PROPERTY_SEED");
 const part = (fraction: number) => ({
 	numRuns: Math.max(2, Math.ceil(RUNS * fraction)),
 	...(SEED === undefined ? {} : { seed: Number(SEED) }),

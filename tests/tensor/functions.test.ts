@@ -4,10 +4,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { numbers, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
+import { RUNS } from "../support/environment.ts";
 import { alongAxis, at, build, indices, reduce } from "../support/nd.ts";
 import { expectWithin } from "../support/primitiveSuite.ts";
 
-const RUNS = Math.max(3, Math.ceil(Number(process.env.HUSHGRAD_PROPERTY_RUNS ?? 200) / 5));
+const CALLS = Math.max(3, Math.ceil(RUNS / 5));
 
 type Random = () => number;
 const pick = (r: Random, low: number, high: number): number => low + Math.floor(r() * (high - low + 1));
@@ -402,7 +403,7 @@ describe.each(Object.entries(FUNCTIONS))("%s", (_, draw) => {
 				}
 				for (const g of grads) g.dispose();
 			}),
-			{ numRuns: RUNS },
+			{ numRuns: CALLS },
 		);
 		await device().flush();
 	});

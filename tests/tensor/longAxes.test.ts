@@ -4,12 +4,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { numbers, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
+import { RUNS } from "../support/environment.ts";
 import { alongAxis, at, build, reduce } from "../support/nd.ts";
 import { expectWithin } from "../support/primitiveSuite.ts";
 
 /* Axes long enough for the kernels that work in runs, tiles and passes: 256 values a partial sum, 4 x 8 a tile. */
 
-const RUNS = Math.max(3, Math.ceil(Number(process.env.HUSHGRAD_PROPERTY_RUNS ?? 200) / 20));
+const CALLS = Math.max(3, Math.ceil(RUNS / 20));
 const device = useDevice({ debug: { memory: true } });
 
 const add = (a: number, b: number): number => a + b;
@@ -101,7 +102,7 @@ describe.each(Object.entries(REDUCTIONS))("%s", (_, { run, expected, abs }) => {
 					y.dispose();
 				},
 			),
-			{ numRuns: RUNS },
+			{ numRuns: CALLS },
 		);
 		await device().flush();
 	});
@@ -142,7 +143,7 @@ describe("products", () => {
 					for (const g of [y, ...grads]) g.dispose();
 				},
 			),
-			{ numRuns: RUNS },
+			{ numRuns: CALLS },
 		);
 		await device().flush();
 	});

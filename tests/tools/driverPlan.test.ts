@@ -4,16 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { driverPlan, parseOsRelease, scriptOf } from "../../tools/driver-plan.mjs";
+import { browserPlan, driverPlan, parseOsRelease, scriptOf } from "../../tools/driver-plan.mjs";
 
 const debian = (version: string) => ({ id: "debian", version });
-const facts = { hasAdapter: false, system: debian("12"), aptSources: "", isRoot: true, hasSudo: false, isForbidden: false };
+const facts = { isThere: false, system: debian("12"), aptSources: "", isRoot: true, hasSudo: false, isForbidden: false };
 const apt = (commands: readonly string[]) => commands.filter((c) => c.includes("apt-get"));
 
 describe("driverPlan", () => {
 	it("does nothing where there is an adapter, whatever the rest", () => {
-		expect(driverPlan({ ...facts, hasAdapter: true })).toMatchObject({ kind: "none", commands: [] });
-		expect(driverPlan({ ...facts, hasAdapter: true, isForbidden: true, system: parseOsRelease("") }).kind).toBe("none");
+		expect(driverPlan({ ...facts, isThere: true })).toMatchObject({ kind: "none", commands: [] });
+		expect(driverPlan({ ...facts, isThere: true, isForbidden: true, system: parseOsRelease("") }).kind).toBe("none");
 	});
 
 	it("takes Debian 12's driver from backports, in folders of its own", () => {
@@ -74,6 +74,24 @@ describe("driverPlan", () => {
 		}
 		const fedora = driverPlan({ ...facts, system: { id: "fedora", version: "42" } });
 		expect(fedora).toMatchObject({ kind: "tell", commands: [expect.stringContaining("dnf install mesa-vulkan-drivers")] });
+	});
+});
+
+describe("browserPlan", () => {
+	it("takes Debian's own Chromium, whose package brings SwiftShader", () => {
+		for (const system of [debian("12"), debian("13"), debian("")]) {
+			const { kind, commands } = browserPlan({ ...facts, system });
+			expect(kind).toBe("install");
+			expect(apt(commands)[1]).toMatch(/--no-install-recommends install chromium-headless-shell libvulkan1$/);
+			expect(commands.join("\n")).not.toMatch(/backports|sourcelist/);
+		}
+	});
+
+	it("does nothing where it is there, and tells what to do elsewhere", () => {
+		expect(browserPlan({ ...facts, isThere: true }).kind).toBe("none");
+		const ubuntu = browserPlan({ ...facts, system: { id: "ubuntu", version: "24.04" } });
+		expect(ubuntu).toMatchObject({ kind: "tell", commands: [], reason: expect.stringContaining("HUSHGRAD_CHROMIUM") });
+		expect(browserPlan({ ...facts, system: { id: "fedora", version: "42" } }).commands).toEqual(["sudo dnf install chromium-headless"]);
 	});
 });
 

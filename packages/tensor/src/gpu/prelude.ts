@@ -20,8 +20,15 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	safeSinh: `fn safeSinh(x: f32) -> f32 {
   let s = x * x;
   let small = x * (1.0 + s * (0.16666667 + s * (0.0083333333 + s * 0.00019841270)));
-  return select(sinh(x), small, abs(x) < 0.5);
+  return select(keepNan(x, sinh(x)), small, abs(x) < 0.5);
 }`,
+	safeExp: "fn safeExp(x: f32) -> f32 { return keepNan(x, exp(x)); }",
+	/** WGSL leaves the logarithm of 0 and of negatives open; drivers give finite numbers for it. */
+	safeLog: `fn safeLog(x: f32) -> f32 {
+  if (x == 0.0) { return bitcast<f32>(0xff800000u | (bitcast<u32>(x) & 1u)); }
+  return keepNan(x, select(log(x), makeNan(x), x < 0.0));
+}`,
+	safeSqrt: "fn safeSqrt(x: f32) -> f32 { return keepNan(x, select(sqrt(x), makeNan(x), x < 0.0)); }",
 	/** Exact while a / b has no more than 24 bits. */
 	fmodOf: "fn fmodOf(a: f32, b: f32) -> f32 { return select(a - trunc(a / b) * b, a, isInf(b) && isFinite(a)); }",
 	remainderOf: `fn remainderOf(a: f32, b: f32) -> f32 {
@@ -41,14 +48,14 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	/** Taylor below 0.5, where exp(x) - 1 cancels. */
 	expm1: `fn expm1(x: f32) -> f32 {
   let small = x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * (0.0083333333 + x * (0.0013888889 + x * 0.00019841270))))));
-  return select(exp(x) - 1.0, small, abs(x) < 0.5);
+  return select(safeExp(x) - 1.0, small, abs(x) < 0.5);
 }`,
 	/** By 2 artanh(x / (2 + x)) below 0.25, where 1 + x cancels. */
 	log1p: `fn log1p(x: f32) -> f32 {
   let s = x / (2.0 + x);
   let q = s * s;
   let small = 2.0 * s * (1.0 + q * (0.33333333 + q * (0.2 + q * (0.14285714 + q * 0.11111111))));
-  return select(log(1.0 + x), small, abs(x) < 0.25);
+  return select(safeLog(1.0 + x), small, abs(x) < 0.25);
 }`,
 	/** pow with negative bases and zero; WGSL's own is defined for positive bases only. */
 	power: `fn power(x: f32, n: f32) -> f32 {

@@ -87,9 +87,9 @@ export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
 				helpers: SCORE,
 				body: `${ROW_CODE}
 var top = -3.4028234e38;
-for (var s = lo; s < hi; s++) { top = max(top, score(x_at(at + s))); }
+for (var s = lo; s < hi; s++) { top = nanMax(top, score(x_at(at + s))); }
 var total = 0.0;
-for (var s = lo; s < hi; s++) { let e = exp(score(x_at(at + s)) - top); total += e; y_set(at + s, e); }
+for (var s = lo; s < hi; s++) { let e = safeExp(score(x_at(at + s)) - top); total += e; y_set(at + s, e); }
 for (var s = 0u; s < p.S; s++) {
   if (s >= lo && s < hi) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
 }`,

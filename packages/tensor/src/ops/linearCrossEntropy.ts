@@ -86,9 +86,9 @@ let at = index * p.n;
 var top = select(state_at(3u * index), -3.4028234e38, p.first == 0);
 var total = select(state_at(3u * index + 1u), 0.0, p.first == 0);
 var m = top;
-for (var i = 0u; i < p.n; i++) { m = max(m, capped(z_at(at + i))); }
+for (var i = 0u; i < p.n; i++) { m = nanMax(m, capped(z_at(at + i))); }
 total = total * exp(top - m);
-for (var i = 0u; i < p.n; i++) { total += exp(capped(z_at(at + i)) - m); }
+for (var i = 0u; i < p.n; i++) { total += safeExp(capped(z_at(at + i)) - m); }
 state_set(3u * index, m);
 state_set(3u * index + 1u, total);
 let local = label - p.first;
@@ -152,7 +152,7 @@ let label = labels_at(row);
 var g = 0.0;
 if (label >= 0) {
   let c = capped(z_at(index));
-  g = exp(c - lse_at(row));
+  g = safeExp(c - lse_at(row));
   if (i32(index % p.n) + p.first == label) { g -= 1.0; }
   g *= dy_at(row);
   if (p.cap > 0.0) { let u = c / p.cap; g *= 1.0 - u * u; }

@@ -17,7 +17,7 @@ var top = x_at(at);
 for (var i = 1u; i < p.N; i++) { top = nanMax(top, x_at(at + i)); }
 let shift = select(top, 0.0, isInf(top));
 var total = 0.0;
-for (var i = 0u; i < p.N; i++) { total += exp(x_at(at + i) - shift); }`;
+for (var i = 0u; i < p.N; i++) { total += safeExp(x_at(at + i) - shift); }`;
 
 /** Runs a kernel for each row; `result` is WGSL that stores to y. */
 function rows(key: string, inputs: Tensor, shape: readonly number[], result: string): Tensor {
@@ -51,7 +51,7 @@ export const softmaxPrimitive = definePrimitive({
 	signature: "x[..., N] -> y[..., N]",
 	attrs: {},
 	forward: ({ inputs: { x } }) => [
-		rows("softmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, exp(x_at(at + i) - shift) / total); }"),
+		rows("softmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, safeExp(x_at(at + i) - shift) / total); }"),
 	],
 	grad: {
 		x: { saves: ["y"], rule: ({ y, dy }) => mul(y, sub(dy, sum(mul(y, dy), [-1], { keepDim: true }))) },

@@ -75,12 +75,12 @@ const squared = (e: Expr): Expr => times(e, e);
 /** Derivative of each function by its first argument, as an expression of its arguments and its own value. */
 const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr>> = {
 	exp: (_, self) => self,
+	safeExp: (_, self) => self,
 	exp2: (_, self) => times(number(Math.LN2), self),
-	log: ([x]) => over(number(1), x),
-	log2: ([x]) => over(number(Math.LOG2E), x),
-	expm1: ([x]) => call("exp", x),
+	safeLog: ([x]) => over(number(1), x),
+	expm1: ([x]) => call("safeExp", x),
 	log1p: ([x]) => over(number(1), plus(number(1), x)),
-	sqrt: (_, self) => over(number(0.5), self),
+	safeSqrt: (_, self) => over(number(0.5), self),
 	inverseSqrt: (_, self) => times(number(-0.5), times(self, squared(self))),
 	sin: ([x]) => call("cos", x),
 	cos: ([x]) => times(number(-1), call("sin", x)),
@@ -122,7 +122,7 @@ function derive(e: Expr, by: string): Expr {
 	if (name === "power") {
 		const [x, n] = args;
 		const byBase = times(times(n, call("power", x, minus(n, number(1)))), derive(x, by));
-		const byExponent = times(times(e, call("log", x)), derive(n, by));
+		const byExponent = times(times(e, call("safeLog", x)), derive(n, by));
 		return plus(byBase, byExponent);
 	}
 	const inner = derive(args[0], by);

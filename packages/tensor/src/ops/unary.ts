@@ -22,7 +22,7 @@ export const abs = unary("abs", { f: "abs(x)", ref: ({ x }) => Math.abs(x), dtyp
 export const sign = unary("sign", { f: "keepNan(x, sign(x))", d: "none", ref: ({ x }) => Math.sign(x), bound: EXACT });
 export const square = unary("square", { f: "x * x", ref: ({ x }) => x * x, dtypes: NUMBERS });
 export const sqrt = unary("sqrt", {
-	f: "sqrt(x)",
+	f: "safeSqrt(x)",
 	d: { x: "0.5 / y" },
 	ref: ({ x }) => Math.sqrt(x),
 	domain: POSITIVE,
@@ -43,8 +43,8 @@ export const reciprocal = unary("reciprocal", {
 	domain: POSITIVE,
 	bound: { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" },
 });
-export const exp = unary("exp", { f: "exp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: EXP });
-export const exp2 = unary("exp2", { f: "exp2(x)", ref: ({ x }) => 2 ** x, bound: EXP });
+export const exp = unary("exp", { f: "safeExp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: EXP });
+export const exp2 = unary("exp2", { f: "keepNan(x, exp2(x))", ref: ({ x }) => 2 ** x, bound: EXP });
 /** exp(x) - 1, accurate near 0. */
 export const expm1 = unary("expm1", {
 	f: "expm1(x)",
@@ -52,13 +52,13 @@ export const expm1 = unary("expm1", {
 	bound: { ulp: 12, abs: 4e-6, why: "exp above 0.5: 3 + 2|x| ULP of up to 20" },
 });
 export const log = unary("log", {
-	f: "log(x)",
+	f: "safeLog(x)",
 	ref: ({ x }) => Math.log(x),
 	domain: POSITIVE,
 	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log is within 2^-21 on [0.5, 2], 3 ULP outside" },
 });
 export const log2 = unary("log2", {
-	f: "log2(x)",
+	f: "1.4426950408889634 * safeLog(x)",
 	ref: ({ x }) => Math.log2(x),
 	domain: POSITIVE,
 	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log2 is within 2^-21 on [0.5, 2], 3 ULP outside" },
@@ -87,7 +87,7 @@ export const sinh = unary("sinh", {
 	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) - exp(-x)) / 2, exp(3) within 9 ULP" },
 });
 export const cosh = unary("cosh", {
-	f: "cosh(x)",
+	f: "keepNan(x, cosh(x))",
 	ref: ({ x }) => Math.cosh(x),
 	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) + exp(-x)) / 2, exp(3) within 9 ULP" },
 });

@@ -1,0 +1,4 @@
+import { testPrimitives } from "../support/primitiveSuite.ts";
+import { primitives } from "../support/registry.ts";
+
+testPrimitives(primitives());

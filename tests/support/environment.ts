@@ -1,0 +1,8 @@
+/** A setting of the run: from the environment of Node, or from vitest's configuration in a browser. */
+export function setting(name: string): string | undefined {
+	const configured = (import.meta as { readonly env?: Readonly<Record<string, string | undefined>> }).env?.[name];
+	return configured ?? globalThis.process?.env?.[name];
+}
+
+/** Random cases for each primitive's forward pass; other properties take a part of it. */
+export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 200);
