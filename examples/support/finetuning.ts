@@ -42,7 +42,7 @@ export function lossesOf({ device, model, tokenizer, options }: Session, example
 	return model.losses(
 		upload(ids, [rows, length]),
 		{ targets: upload(targets, [rows, learned]), positions: upload(positions, [rows, learned]), weights: upload(weights, [rows]) },
-		{ dropout },
+		{ dropout, gradientCheckpointing: options.gradientCheckpointing && dropout !== undefined },
 	);
 }
 

@@ -39,7 +39,12 @@ const KINDS: Record<string, { readonly expected: string; readonly holds: (n: num
 type Flag = keyof typeof FLAGS;
 type Numeric = { [F in Flag]: (typeof FLAGS)[F]["kind"] extends "text" ? never : F }[Flag];
 
-export type Options = Readonly<Record<Numeric, number>> & Readonly<Record<Exclude<Flag, Numeric>, string>> & { readonly dp: boolean };
+export type Options = Readonly<Record<Numeric, number>> &
+	Readonly<Record<Exclude<Flag, Numeric>, string>> & {
+		readonly dp: boolean;
+		/** Less memory, more time. */
+		readonly gradientCheckpointing: boolean;
+	};
 
 export function helpText(): string {
 	const lines = Object.entries(FLAGS).map(([name, f]) => `  --${name.padEnd(20)}${f.help} (${f.default})`);
@@ -50,6 +55,7 @@ export function helpText(): string {
 		"",
 		...lines,
 		`  --${"no-dp".padEnd(20)}train without clipping and noise, for comparison: no privacy at all`,
+		`  --${"checkpointing".padEnd(20)}compute each layer again for its gradient: less memory, more time, the same result`,
 		`  --${"help".padEnd(20)}this text`,
 	].join("\n");
 }
@@ -63,7 +69,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	try {
 		({ values } = parseArgs({
 			args: [...args],
-			options: { ...options, "no-dp": { type: "boolean" }, help: { type: "boolean" } },
+			options: { ...options, "no-dp": { type: "boolean" }, checkpointing: { type: "boolean" }, help: { type: "boolean" } },
 			strict: true,
 		}));
 	} catch (cause) {
@@ -75,7 +81,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 		name,
 		kind === "text" ? values[name] : number(name, kind, String(values[name])),
 	]);
-	return { ...Object.fromEntries(read), dp: values["no-dp"] !== true } as Options;
+	return { ...Object.fromEntries(read), dp: values["no-dp"] !== true, gradientCheckpointing: values.checkpointing === true } as Options;
 }
 
 function number(name: string, kind: string, text: string): number {
@@ -91,7 +97,7 @@ function number(name: string, kind: string, text: string): number {
 
 /** A guess at what a mistyped flag was meant to be. */
 function nearest(args: readonly string[]): string {
-	const known = [...Object.keys(FLAGS), "no-dp", "help"];
+	const known = [...Object.keys(FLAGS), "no-dp", "checkpointing", "help"];
 	const wrong = args.map((a) => /^--([^=]+)/.exec(a)?.[1]).find((a) => a !== undefined && !known.includes(a));
 	if (wrong === undefined) return "";
 	const guess = known.find((k) => distance(k, wrong) <= 2);

@@ -1,5 +1,6 @@
 import { Embedding, Module, ModuleList, RMSNorm } from "@hushgrad/nn";
 import {
+	checkpoint,
 	type DropoutKeys,
 	linear,
 	linearCrossEntropy,
@@ -19,6 +20,8 @@ import { RotaryTables } from "./rotary.ts";
 export interface ForwardOptions {
 	readonly dropout?: DropoutKeys;
 	readonly cache?: KVCache;
+	/** Keep only the input of each layer, and run the layer again for its gradient: memory for time, the same bits. */
+	readonly gradientCheckpointing?: boolean;
 }
 
 /** What a batch is to learn. */
@@ -48,7 +51,7 @@ export class VaultGemmaModel extends Module {
 	}
 
 	/** ids i32 [B, T] -> hidden states [B, T, D]. Positions count from the length of the cache. */
-	forward(ids: Tensor, { dropout, cache }: ForwardOptions = {}): Tensor {
+	forward(ids: Tensor, { dropout, cache, gradientCheckpointing = false }: ForwardOptions = {}): Tensor {
 		const { hidden_size, head_dim, rope_theta, max_position_embeddings } = this.#config;
 		const start = cache?.length ?? 0;
 		const length = ids.shape[1];
@@ -58,9 +61,12 @@ export class VaultGemmaModel extends Module {
 			});
 		}
 		this.#rotary ??= new RotaryTables(ids.device, max_position_embeddings, head_dim, rope_theta);
-		const pass = { rotary: this.#rotary.rows(start, length), dropout, cache };
+		const rotary = this.#rotary.rows(start, length);
 		let x = mulScalar(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
-		for (const layer of this.layers.items) x = layer.call(x, pass);
+		for (const layer of this.layers.items) {
+			const run = (h: Tensor, cos: Tensor, sin: Tensor): Tensor => layer.call(h, { rotary: { cos, sin }, dropout, cache });
+			x = gradientCheckpointing ? checkpoint(run, [x, rotary.cos, rotary.sin], { dropout }) : run(x, rotary.cos, rotary.sin);
+		}
 		return this.norm.call(x);
 	}
 
