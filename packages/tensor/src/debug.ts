@@ -75,7 +75,7 @@ export class LeakTracker {
 /** The frames of a stack that lie outside of this package. */
 function callers(stack: string): string {
 	const frames = stack.split("\n").slice(1);
-	const outside = frames.findIndex((f) => !/[\\/]tensor[\\/](src|dist)[\\/]/.test(f));
+	const outside = frames.findIndex((f) => /[\\/]\S+:\d+/.test(f) && !/[\\/]tensor[\\/](src|dist)[\\/]/.test(f));
 	return (outside < 0 ? frames : frames.slice(outside, outside + 4)).join("\n");
 }
 
