@@ -57,3 +57,23 @@ export function alongAxis(x: NdArray, axis: number, f: (line: number[]) => numbe
 	const length = x.shape.includes(0) ? x.shape[axis] : line(x.shape.map(() => 0)).length;
 	return build(x.shape.with(axis, length), (index) => line(index.with(axis, 0))[index[axis]]);
 }
+
+/** Einstein's sum by the definition: all indices of all letters. */
+export function einsum(equation: string, parts: readonly NdArray[]): NdArray {
+	const [left, right] = equation.split("->");
+	const terms = left.split(",");
+	const sizes = new Map<string, number>();
+	terms.forEach((term, i) => [...term].forEach((c, k) => sizes.set(c, parts[i].shape[k])));
+	const inner = [...sizes.keys()].filter((c) => !right.includes(c));
+	return build(
+		[...right].map((c) => sizes.get(c) as number),
+		(index) => {
+			let total = 0;
+			for (const rest of indices(inner.map((c) => sizes.get(c) as number))) {
+				const where = (c: string): number => (right.includes(c) ? index[right.indexOf(c)] : rest[inner.indexOf(c)]);
+				total += terms.reduce((product, term, i) => product * at(parts[i], [...term].map(where)), 1);
+			}
+			return total;
+		},
+	);
+}
