@@ -115,6 +115,13 @@ export const softplus = unary("softplus", {
 	ref: ({ x }) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
 	bound: { ulp: 10, abs: 2 ** -20, why: "log of exp: 2^-21 and 9 ULP" },
 });
+/** log(sigmoid(x)), without overflow. */
+export const logsigmoid = unary("logsigmoid", {
+	f: "keepNan(x, min(x, 0.0) - log1p(exp(-abs(x))))",
+	d: { x: "logistic(-x)" },
+	ref: ({ x }) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x))),
+	bound: { ulp: 10, abs: 2 ** -20, why: "log of exp: 2^-21 and 9 ULP" },
+});
 /** The error function, by polynomials (1.5e-7). */
 export const erf = unary("erf", {
 	f: "erf(x)",
