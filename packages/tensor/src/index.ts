@@ -34,6 +34,7 @@ export * from "./ops/matmul.ts";
 export * from "./ops/prod.ts";
 export * from "./ops/reduce.ts";
 export * from "./ops/rmsNorm.ts";
+export * from "./ops/roll.ts";
 export * from "./ops/rope.ts";
 export { cat, slice } from "./ops/slice.ts";
 export * from "./ops/softmax.ts";
