@@ -9,7 +9,11 @@ export default defineConfig({
 	resolve: { conditions },
 	optimizeDeps: { include: ["fast-check"] },
 	test: {
-		include: ["tests/browser/*.test.ts"],
+		include: [
+			"tests/browser/*.test.ts",
+			"tests/tensor/{functions,casts,longAxes,specialValues,perSampleFunctions,engine,random}.test.ts",
+			"tests/engine/{autograd,status}.test.ts",
+		],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
 		env: { HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "20" },

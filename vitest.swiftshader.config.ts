@@ -9,7 +9,7 @@ export default mergeConfig(
 		test: {
 			include: [
 				"tests/tensor/primitives*.test.ts",
-				"tests/tensor/{functions,casts,longAxes,specialValues,engine,manyRows}.test.ts",
+				"tests/tensor/{functions,casts,longAxes,specialValues,perSampleFunctions,engine,manyRows}.test.ts",
 				"tests/engine/{autograd,capture,status}.test.ts",
 			],
 			env: {
