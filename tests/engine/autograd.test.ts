@@ -220,6 +220,17 @@ describe("customVjp", () => {
 		(await data(second)).forEach((v, i) => expect(v).toBeCloseTo(s([0.5, -1][i]) * (1 - s([0.5, -1][i])), 5));
 	});
 
+	it("may compute gradients of its own in its forward", async () => {
+		const newton = customVjp({
+			name: "newton",
+			forward: (x) => ({ value: grad((v: Tensor) => sum(square(v)))(x) }),
+			backward: (dy) => [mulScalar(dy, 2)],
+		});
+		const x: Slot = { value: device().fromHost([3], [1]) };
+		const { value, grads } = valueAndGrad(() => sum(newton(x.value)), [x]);
+		expect([await item(value), await item(grads[0])]).toEqual([6, 2]);
+	});
+
 	it("keeps the sample axis", async () => {
 		const w: Slot = { value: device().fromHost([2, 3], [2]) };
 		const x = markSamples(random(1, 3, 2));

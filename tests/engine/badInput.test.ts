@@ -109,6 +109,16 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["an assignment of another shape", () => t.assign(f32(2), f32(3)), "ShapeError", "assign/operands", ["[2]", "[3]"]],
 	["computing in a storage type", () => t.exp(t.cast(f32(2), "bf16")), "DTypeError", "op/dtype", ["exp", "bf16", "cast"]],
 	["a probability above 1", () => t.dropout(f32(2), 1.5, t.DropoutKeys.shared(device(), t.key(0))), "ValueError", "dropout/p", ["1.5"]],
+	["a truth that is 5", () => t.tensor(device(), Uint32Array.of(1, 5), [2], "bool"), "ValueError", "tensor/host-value", ["element 1", "5"]],
+	["an element type that is none", () => t.cast(f32(1), "f8" as "f32"), "DTypeError", "tensor/dtype", ["f8", "bf16"]],
+	["an async scope", () => device().scope((async () => f32(1)) as never), "ValueError", "scope/async", ["async", "await"]],
+	[
+		"an async function to differentiate",
+		() => t.valueAndGrad((async () => f32(1)) as never, [{ value: f32(1) }]),
+		"ValueError",
+		"grad/value",
+		["valueAndGrad", "async"],
+	],
 	["a seed that is no whole number", () => t.key(0.5), "ValueError", "random/seed", ["0.5"]],
 ];
 

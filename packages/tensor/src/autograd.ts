@@ -4,7 +4,7 @@ import { add } from "./ops/binary.ts";
 import { full } from "./ops/create.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { Tape, type TapeNode } from "./tape.ts";
-import type { Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
 
 /** A holder of a tensor that a function reads while it runs, such as a module's parameter. */
 export interface Slot {
@@ -113,6 +113,12 @@ function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (valu
 				s.value = leaves[i];
 			});
 			const value = fn();
+			if (!(value instanceof Tensor)) {
+				throw new ValueError("grad/value", `${op}: the function returned ${value === undefined ? "nothing" : "no tensor"}`, {
+					op,
+					hint: "return the tensor to differentiate; the function must not be async",
+				});
+			}
 			const first = seed(value);
 			if (device.debug.level >= 5) device.debug.log(`tape of ${op}\n${tape}`);
 			if (value.node?.tape === tape) {

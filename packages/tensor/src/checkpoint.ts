@@ -22,7 +22,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 	const start = tape.length;
 	const position = dropout?.position;
 	const y = device.scope<Tensor>(() => fn(...inputs));
-	const sources = sourcesOf(tape.since(start));
+	const sources = tape.sourcesSince(start);
 	tape.release(start);
 	if (y.node === undefined || y.node.tape !== tape || sources.includes(y.node)) return y;
 	const kept = inputs.map((t) => device.keep(t.alias({}, t.node)));
@@ -56,11 +56,4 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 	const result = y.alias({}, node);
 	y.dispose();
 	return result;
-}
-
-/** Nodes from outside a run of nodes that it reads. */
-function sourcesOf(nodes: readonly TapeNode[]): TapeNode[] {
-	const own = new Set(nodes);
-	const read = nodes.flatMap((n) => n.inputs).filter((n): n is TapeNode => n !== undefined && !own.has(n));
-	return [...new Set(read)];
 }

@@ -23,15 +23,16 @@ export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: T
 	return (...inputs) => {
 		const { device } = inputs[0];
 		const { tape } = device;
-		const before = tape?.length;
+		const start = tape?.length ?? 0;
 		const handles = inputs.map((t) => t.alias());
 		const { value, saved = [] } = device.scope(() => {
 			const result = forward(...handles);
 			const value = result.value.alias();
 			return { value, saved: (result.saved ?? []).map((t) => (t === result.value ? value : handles.includes(t) ? t : t.alias())) };
 		});
-		if (tape !== undefined && tape.length !== before) {
-			tape.release(before);
+		const captured = tape?.sourcesSince(start) ?? [];
+		tape?.release(start);
+		if (captured.length > 0) {
 			throw new ValueError("customVjp/captured", `${name}: forward reads a traced tensor that is not one of its inputs`, {
 				op: name,
 				hint: "pass it as an argument; the gradient of a captured tensor would be lost",

@@ -1,3 +1,4 @@
+import { ValueError } from "./errors.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Values that may leave a scope: tensors, and arrays, maps and plain objects of them. */
@@ -23,6 +24,12 @@ export class ScopeStack {
 		this.#scopes.push(scope);
 		try {
 			const result = fn();
+			if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
+				throw new ValueError("scope/async", "scope: the function is async; its tensors would be released while it waits", {
+					op: "scope",
+					hint: "record the operations synchronously inside the scope, and await data() outside",
+				});
+			}
 			const survivors = new Set<Tensor>();
 			collect(result, survivors);
 			for (const t of survivors) {

@@ -50,7 +50,7 @@ export class Tape {
 	/** A tensor to differentiate by; `source` is its node in an enclosing trace. */
 	leaf(shape: Shape, perSample: boolean, path: string, source?: TapeNode): TapeNode {
 		const node = { op: "leaf", path, shape, perSample, saved: [] };
-		if (source === undefined) return { ...node, tape: this, inputs: [], backward: () => [] };
+		if (source === undefined) return this.record({ ...node, inputs: [], backward: () => [] });
 		return this.record({ ...node, inputs: [source], backward: (dy) => [dy] });
 	}
 
@@ -65,12 +65,20 @@ export class Tape {
 		return this.#nodes.slice(start);
 	}
 
+	/** Older nodes that the nodes recorded since the tape was `start` long read. */
+	sourcesSince(start: number): TapeNode[] {
+		const nodes = this.since(start);
+		const own = new Set(nodes);
+		const read = nodes.flatMap((n) => n.inputs).filter((n): n is TapeNode => n !== undefined && !own.has(n));
+		return [...new Set(read)];
+	}
+
 	/** The nodes as text: number, operation, module, shape, and the numbers of what it reads. */
 	toString(): string {
 		const number = new Map(this.#nodes.map((n, i) => [n, String(i)]));
 		const line = ({ op, path, shape, inputs }: TapeNode, i: number): string => {
 			const read = inputs.filter((n) => n !== undefined).map((n) => number.get(n) ?? n.op);
-			return `  ${String(i).padStart(3)} ${op}${path === "" ? "" : ` in ${path}`} ${showShape(shape)} <- ${read.join(", ")}`;
+			return `  ${String(i).padStart(3)} ${op}${path === "" ? "" : ` in ${path}`} ${showShape(shape)}${read.length === 0 ? "" : ` <- ${read.join(", ")}`}`;
 		};
 		return this.#nodes.map(line).join("\n");
 	}

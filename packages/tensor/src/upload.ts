@@ -37,8 +37,9 @@ export function deviceBytes(op: string, values: HostValues, shape: Shape, dtype:
 }
 
 function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
-	if (!(values instanceof Float32Array) && ArrayBuffer.isView(values)) return values;
-	const numbers = values as Float32Array | readonly number[];
+	if (!(values instanceof Float32Array) && ArrayBuffer.isView(values) && !(dtype === "bool" && values instanceof Uint32Array))
+		return values;
+	const numbers = values as Float32Array | Uint32Array | readonly number[];
 	if (dtype === "f32") return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
 	if (dtype === "f16" || dtype === "bf16") return (dtype === "f16" ? toFloat16 : toBfloat16)(Float32Array.from(numbers));
 	const [low, high] = RANGES[dtype] as readonly [number, number];
