@@ -30,6 +30,8 @@ export * from "./ops/join.ts";
 export * from "./ops/layerNorm.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/linearCrossEntropy.ts";
+export * from "./ops/logSoftmax.ts";
+export * from "./ops/logsumexp.ts";
 export * from "./ops/matmul.ts";
 export * from "./ops/prod.ts";
 export * from "./ops/reduce.ts";

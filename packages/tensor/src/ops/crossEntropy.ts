@@ -7,7 +7,7 @@ import { full } from "./create.ts";
 import { sum } from "./expand.ts";
 import { gatherPrimitive } from "./indexing.ts";
 import { IGNORE_INDEX } from "./linearCrossEntropy.ts";
-import { logSoftmax } from "./softmax.ts";
+import { logSoftmax } from "./logSoftmax.ts";
 import { logicalNot, neg } from "./unary.ts";
 import { squeeze, unsqueeze } from "./view.ts";
 

@@ -146,7 +146,8 @@ const numeric = (attrs: Attrs): Record<string, number> => Object.fromEntries(Obj
 export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
 	const { attrs = {}, f, ref, result, domain = { range: [-3, 3] as const }, dtypes = FLOATS } = row;
 	const typesOf = (o: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[o]);
-	const values = operands.filter((o) => isList(dtypes) || o !== "c");
+	const isCondition = (o: string): boolean => !isList(dtypes) && dtypes[o].every((d) => d === "bool");
+	const values = operands.filter((o) => !isCondition(o));
 	let d: Readonly<Record<string, string>> | undefined;
 	const ruleOf = (o: string): GradRule<Attrs> | "none" => {
 		if (!typesOf(o).includes("f32")) return "none";

@@ -1,7 +1,6 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
 import type { Domain } from "../primitive.ts";
-import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { elementwise, unary, withScalar } from "./elementwise.ts";
 
@@ -247,6 +246,3 @@ function erfOf(x: number): number {
 	}
 	return (2 / Math.sqrt(Math.PI)) * sum;
 }
-
-/** Number of elements, as torch counts them. */
-export const numel = (x: Tensor): number => sizeOf(x.shape);

@@ -1,0 +1,29 @@
+import { definePrimitive, type NdArray } from "../primitive.ts";
+import { reduceRows } from "../reference.ts";
+import type { Tensor } from "../tensor.ts";
+import { mul, sub } from "./binary.ts";
+import { full } from "./create.ts";
+import { overAxes, type ReduceOptions } from "./expand.ts";
+import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
+import { exp } from "./unary.ts";
+import { unsqueeze } from "./view.ts";
+
+export const logsumexpPrimitive = definePrimitive({
+	name: "logsumexp",
+	signature: "x[..., N] -> y[...]",
+	attrs: {},
+	forward: ({ device, inputs: { x }, axes: { N } }) => {
+		const shape = x.shape.slice(0, -1);
+		if (N === 0) return [full(device, shape, Number.NEGATIVE_INFINITY)];
+		return [softmaxRows("logsumexp", x, shape, "y_set(index, select(shift + log(total), top, isInf(top) || isNan(top)));")];
+	},
+	grad: {
+		x: { saves: ["x", "y"], rule: ({ x, y, dy }) => mul(unsqueeze(dy, -1), exp(sub(x, unsqueeze(y, -1)))) },
+	},
+	reference: ({ x }): NdArray[] => [reduceRows(x, logTotal)],
+	test: { bound: EXP_SUM },
+});
+
+/** log(sum(exp(x))) over `axes` (all when left out), computed from the largest value down. */
+export const logsumexp = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
+	overAxes("logsumexp", x, axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);
