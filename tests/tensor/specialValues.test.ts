@@ -24,6 +24,7 @@ const CASES: [string, () => Tensor, number[]][] = [
 	["softmax with a masked value", () => t.softmax(f32(LEAST, -INF)), [1, 0]],
 	["softmax of nothing but minus infinity", () => t.softmax(f32(-INF, -INF)), [Number.NaN, Number.NaN]],
 	["logsumexp of nothing but minus infinity", () => t.logsumexp(f32(-INF, -INF)), [-INF]],
+	["logsumexp of nothing", () => t.logsumexp(device().fromHost([], [2, 0]), [1]), [-INF, -INF]],
 	["logsumexp with infinity", () => t.logsumexp(f32(INF, 0)), [INF]],
 	["logsumexp of large values", () => t.logsumexp(f32(3e38, 0)), [Math.fround(3e38)]],
 	["comparisons with NaN", () => t.cat([t.ne, t.eq, t.lt, t.ge].map((f) => f(f32(Number.NaN), f32(1)))), [1, 0, 0, 0]],
