@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-export const conditions = ["@hushgrad/source", "node", "import", "module", "default"];
+const conditions = ["@hushgrad/source", "node", "import", "module", "default"];
 
 /** The whole suite, on the machine's own device. */
 export default defineConfig({

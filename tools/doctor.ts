@@ -34,6 +34,16 @@ interface Adapter {
 	readonly features: readonly string[];
 	readonly limits: Readonly<Record<string, number>>;
 	readonly subgroupSizes: readonly [number, number] | null;
+	/** Sizes and types of the matrices that a subgroup multiplies in hardware; null where there are none. */
+	readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[] | null;
+}
+
+interface SubgroupMatrixConfig {
+	readonly componentType: string;
+	readonly resultComponentType: string;
+	readonly M: number;
+	readonly N: number;
+	readonly K: number;
 }
 
 const NODE_NEEDED = "20.19.0";
@@ -65,7 +75,15 @@ function describe({ features, info, limits }: GPUAdapter): Adapter {
 		features: [...features].sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
 		subgroupSizes: features.has("subgroups") ? [subgroupMinSize, subgroupMaxSize] : null,
+		subgroupMatrixConfigs: matrixConfigs(info),
 	};
+}
+
+/** Dawn's experimental property of the adapter; other implementations have none. */
+function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] | null {
+	const found = (info as { readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs;
+	if (found === undefined) return null;
+	return [...found].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
 /** The adapter as it is, and what keeps Hushgrad from using it. */
@@ -148,6 +166,12 @@ function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): 
 			row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
 			row("features", ["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")),
 			row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
+			row(
+				"matrices",
+				adapter.subgroupMatrixConfigs === null
+					? "none in hardware"
+					: adapter.subgroupMatrixConfigs.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", "),
+			),
 			row("limits", `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer`),
 			row("", `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`),
 		);
