@@ -34,8 +34,8 @@ interface Adapter {
 	readonly features: readonly string[];
 	readonly limits: Readonly<Record<string, number>>;
 	readonly subgroupSizes: readonly [number, number] | null;
-	/** Sizes and types of the matrices that a subgroup multiplies in hardware; null where there are none. */
-	readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[] | null;
+	/** Sizes and types of the matrices that a subgroup multiplies in hardware. */
+	readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
 }
 
 interface SubgroupMatrixConfig {
@@ -80,10 +80,9 @@ function describe({ features, info, limits }: GPUAdapter): Adapter {
 }
 
 /** Dawn's experimental property of the adapter; other implementations have none. */
-function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] | null {
-	const found = (info as { readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs;
-	if (found === undefined) return null;
-	return [...found].map(({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
+function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
+	const { subgroupMatrixConfigs: found = [] } = info as { readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+	return Array.from(found, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
 /** The adapter as it is, and what keeps Hushgrad from using it. */
@@ -168,7 +167,7 @@ function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): 
 			row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
 			row(
 				"matrices",
-				adapter.subgroupMatrixConfigs === null
+				adapter.subgroupMatrixConfigs.length === 0
 					? "none in hardware"
 					: adapter.subgroupMatrixConfigs.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", "),
 			),
