@@ -29,7 +29,7 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 		["matmul", "[2, 3]", "[4, 5]"],
 	],
 	["a batch that does not fit", () => t.bmm(f32(2, 2, 3), f32(3, 3, 2)), "ShapeError", "shape/bmm", ["bmm", "[2, 2, 3]"]],
-	["another dtype", () => t.add(f32(2), i32([1, 2])), "DTypeError", "op/dtype", ["add", "f32 and i32", "cast"]],
+	["another dtype", () => t.add(f32(2), i32([1, 2])), "DTypeError", "op/dtype", ["add", "f32 [2] and i32 [2]", "cast"]],
 	["an integer where a float is needed", () => t.exp(i32([1])), "DTypeError", "op/dtype", ["exp", "i32", "f32"]],
 	["a sum of bools", () => t.sum(t.ones(device(), [2], "bool")), "DTypeError", "op/dtype", ["sum", "bool", "cast"]],
 	["an axis that is not there", () => t.sum(f32(2, 3), [2]), "ValueError", "axis/range", ["sum", "axis 2", "rank 2"]],

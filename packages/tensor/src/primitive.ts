@@ -155,11 +155,18 @@ export class Primitive<A extends Attrs = Attrs> {
 				throw new ValueError("op/operand", `${name}: operand ${operand.name} is not a tensor`, { op: name });
 			}
 			if (t.device !== inputs[0].device) {
-				throw new ValueError("op/device", `${name}: operands live on different devices`, { op: name });
+				throw new ValueError(
+					"op/device",
+					`${name}: operands live on different devices, ${operand.name}${showShape(t.shape)} on another than the first`,
+					{
+						op: name,
+						hint: "read the tensor with data() and make it again on the device it is used on",
+					},
+				);
 			}
 			const allowed = dtypes[operand.name] ?? ["f32"];
 			if (!allowed.includes(t.dtype)) {
-				throw new DTypeError("op/dtype", `${name}: ${operand.name} is ${t.dtype}, expected ${allowed.join(" or ")}`, {
+				throw new DTypeError("op/dtype", `${name}: ${operand.name} is ${t.dtype} ${showShape(t.shape)}, expected ${allowed.join(" or ")}`, {
 					op: name,
 					hint: "convert it with cast()",
 				});

@@ -11,7 +11,7 @@ import {
 	type OperandShape,
 	type Primitive,
 } from "../primitive.ts";
-import { broadcastShapes, sizeOf } from "../shape.ts";
+import { broadcastShapes, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sum } from "./expand.ts";
 import { asParams, planWalk, walkCode, walkNames } from "./strided.ts";
@@ -45,7 +45,7 @@ function resultType(name: string, operands: readonly Tensor[]): DType {
 	const types = [...new Set(operands.map((t) => t.dtype))];
 	if (types.length === 1) return types[0];
 	if (types.every((d) => FLOATS.includes(d))) return "f32";
-	throw new DTypeError("op/dtype", `${name}: the operands are ${operands.map((t) => t.dtype).join(" and ")}`, {
+	throw new DTypeError("op/dtype", `${name}: the operands are ${operands.map((t) => `${t.dtype} ${showShape(t.shape)}`).join(" and ")}`, {
 		op: name,
 		hint: "convert one of them with cast()",
 	});
