@@ -47,16 +47,16 @@ export type Options = Readonly<Record<Numeric, number>> &
 	};
 
 export function helpText(): string {
-	const lines = Object.entries(FLAGS).map(([name, f]) => `  --${name.padEnd(20)}${f.help} (${f.default})`);
+	const lines = Object.entries(FLAGS).map(([name, f]) => `  --${name.padEnd(24)}${f.help} (${f.default})`);
 	return [
 		"Privately fine-tunes a VaultGemma on medical flashcards: NF4 base, LoRA, differential privacy.",
 		"",
 		"  npm run demo -- [flags]",
 		"",
 		...lines,
-		`  --${"no-dp".padEnd(20)}train without clipping and noise, for comparison: no privacy at all`,
-		`  --${"checkpointing".padEnd(20)}compute each layer again for its gradient: less memory, more time, the same result`,
-		`  --${"help".padEnd(20)}this text`,
+		`  --${"no-dp".padEnd(24)}train without clipping and noise, for comparison: no privacy at all`,
+		`  --${"gradient-checkpointing".padEnd(24)}compute each layer again for its gradient: less memory, more time, the same result`,
+		`  --${"help".padEnd(24)}this text`,
 	].join("\n");
 }
 
@@ -69,7 +69,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	try {
 		({ values } = parseArgs({
 			args: [...args],
-			options: { ...options, "no-dp": { type: "boolean" }, checkpointing: { type: "boolean" }, help: { type: "boolean" } },
+			options: { ...options, "no-dp": { type: "boolean" }, "gradient-checkpointing": { type: "boolean" }, help: { type: "boolean" } },
 			strict: true,
 		}));
 	} catch (cause) {
@@ -81,7 +81,11 @@ export function readOptions(args: readonly string[]): Options | undefined {
 		name,
 		kind === "text" ? values[name] : number(name, kind, String(values[name])),
 	]);
-	return { ...Object.fromEntries(read), dp: values["no-dp"] !== true, gradientCheckpointing: values.checkpointing === true } as Options;
+	return {
+		...Object.fromEntries(read),
+		dp: values["no-dp"] !== true,
+		gradientCheckpointing: values["gradient-checkpointing"] === true,
+	} as Options;
 }
 
 function number(name: string, kind: string, text: string): number {
@@ -97,7 +101,7 @@ function number(name: string, kind: string, text: string): number {
 
 /** A guess at what a mistyped flag was meant to be. */
 function nearest(args: readonly string[]): string {
-	const known = [...Object.keys(FLAGS), "no-dp", "checkpointing", "help"];
+	const known = [...Object.keys(FLAGS), "no-dp", "gradient-checkpointing", "help"];
 	const wrong = args.map((a) => /^--([^=]+)/.exec(a)?.[1]).find((a) => a !== undefined && !known.includes(a));
 	if (wrong === undefined) return "";
 	const guess = known.find((k) => distance(k, wrong) <= 2);
