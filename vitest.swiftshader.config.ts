@@ -1,26 +1,25 @@
-import { defineConfig, mergeConfig } from "vitest/config";
+import { defineConfig } from "vitest/config";
 import { required, swiftShader } from "./tools/browser.mjs";
 import main from "./vitest.config.ts";
 
 /** The tensor library, and a private step, on SwiftShader: subgroups of 4, no f16, bindings of 1 GiB, its own ways with NaN. */
-export default mergeConfig(
-	main,
-	defineConfig({
-		test: {
-			include: [
-				"tests/tensor/primitives*.test.ts",
-				"tests/tensor/{functions,casts,longAxes,specialValues,perSampleFunctions,engine,manyRows}.test.ts",
-				"tests/engine/{autograd,capture,status}.test.ts",
-				"tests/nn/{nf4,optim}.test.ts",
-				"tests/dp/engine.test.ts",
-				"tests/models/{vaultgemma,adapter}.test.ts",
-				"tests/training/replay.test.ts",
-			],
-			env: {
-				VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"),
-				HUSHGRAD_EXPECT_ADAPTER: "swiftshader",
-				HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "40",
-			},
+export default defineConfig({
+	...main,
+	test: {
+		...main.test,
+		include: [
+			"tests/tensor/primitives*.test.ts",
+			"tests/tensor/{functions,casts,longAxes,specialValues,perSampleFunctions,engine,manyRows}.test.ts",
+			"tests/engine/{autograd,capture,status}.test.ts",
+			"tests/nn/{nf4,optim}.test.ts",
+			"tests/dp/engine.test.ts",
+			"tests/models/{vaultgemma,adapter}.test.ts",
+			"tests/training/replay.test.ts",
+		],
+		env: {
+			VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"),
+			HUSHGRAD_EXPECT_ADAPTER: "swiftshader",
+			HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "40",
 		},
-	}),
-);
+	},
+});

@@ -26,6 +26,9 @@ const CLASSES = 5;
 const LAYERS = 6;
 /** Enough for several hundred kernels, as a step of a language model has. */
 const MANY_LAYERS = 24;
+/** Microseconds of CPU that a replayed dispatch may take, and milliseconds to wait for a quiet moment to see it. */
+const MOST = 6;
+const PATIENCE = 20_000;
 
 const device = useDevice();
 
@@ -113,18 +116,20 @@ describe("capture", () => {
 		t.load(0);
 		const captured = capture(device(), t.step);
 		const times: number[] = [];
-		for (let i = 0; i < 60; i++) {
+		const end = performance.now() + PATIENCE;
+		while (times.length < 60 || (Math.min(...times) >= MOST && performance.now() < end)) {
 			const start = performance.now();
 			captured.replay();
 			times.push((1000 * (performance.now() - start)) / captured.dispatches);
 			await device().flush();
 		}
 		times.sort((a, b) => a - b);
+		const median = times[times.length >> 1];
 		console.log(
-			`replay: ${captured.dispatches} dispatches; us of CPU a dispatch: least ${times[0].toFixed(2)}, median ${times[30].toFixed(2)}`,
+			`replay: ${captured.dispatches} dispatches; us of CPU a dispatch: least ${times[0].toFixed(2)}, median ${median.toFixed(2)}`,
 		);
-		// The least of 60: other processes may hold the processor for a while, but never speed a replay up.
-		expect(times[0]).toBeLessThan(6);
+		// The least: other processes may hold the processor for a while, but never speed a replay up.
+		expect(times[0]).toBeLessThan(MOST);
 		captured.dispose();
 		t.dispose();
 	});
