@@ -1,7 +1,9 @@
 /** `npm run new-op NAME`: writes packages/tensor/src/ops/NAME.ts, a primitive that works, and its one export line. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+
+const SOURCE = "packages/tensor/src";
 
 /** A complete primitive, y = x^2, to be changed facet by facet. */
 const template = (name: string): string => `import { definePrimitive } from "../primitive.ts";
@@ -13,10 +15,10 @@ import { mulScalar } from "./unary.ts";
 
 export const ${name}Primitive = definePrimitive({
 	name: "${name}",
-	// Shapes: names for axes, \`...\` for leading batch axes, \`B?\` for an optional sample axis, \`~\` for free broadcasting.
+	// Replace the shapes: named axes, \`...\` for leading batch axes, \`B?\` for an optional sample axis, \`~\` to broadcast freely.
 	signature: "x[..., D] -> y[..., D]",
 	attrs: {},
-	// Kernel: one invocation an element; every store is guarded.
+	// Replace the kernel: here one invocation an element; every store is guarded.
 	forward: ({ device, inputs }) => {
 		const x = contiguous(inputs.x);
 		const y = device.empty(x.shape);
@@ -24,9 +26,15 @@ export const ${name}Primitive = definePrimitive({
 			"${name}",
 			() => ({
 				params: { n: "u32" },
-				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
+				buffers: {
+					x: { dtype: "f32", access: "read" },
+					y: { dtype: "f32", access: "write" },
+				},
 				workgroup: [64, 1, 1],
-				body: "if (index < p.n) { y_set(index, x_at(index) * x_at(index)); }",
+				body: \`
+if (index >= p.n) { return; }
+let v = x_at(index);
+y_set(index, v * v);\`,
 			}),
 			[x, y],
 			[x.size],
@@ -34,53 +42,68 @@ export const ${name}Primitive = definePrimitive({
 		);
 		return [y];
 	},
-	// Gradient: what it reads, and the rule; made of operations, so that it can be differentiated again.
+	// Replace the gradient: what it reads and the rule, made of operations so that it has a gradient itself.
 	grad: { x: { saves: ["x"], rule: ({ dy, x }) => mul(dy, mulScalar(x, 2)) } },
-	// Reference in float64: the oracle of the tests.
+	// Replace the reference: the same in float64, the oracle of the tests.
 	reference: ({ x }) => [mapRows(x, (row) => row.map((v) => v * v))],
-	// Tests: where operands are drawn, and how far f32 may be off, with the reason.
-	test: { domains: { x: { range: [-3, 3] } }, bound: { why: "one product, correctly rounded" } },
+	// Replace the tests' domains and bound: where operands are drawn, and how far f32 may be off, with the reason.
+	test: {
+		domains: { x: { range: [-3, 3] } },
+		bound: { why: "one product, correctly rounded" },
+	},
 });
 
 /**
- * TODO: what it computes: y = x^2, element by element. x [..., D], y [..., D], f32. Source: TODO.
+ * Replace this: square of every element, y = x^2.
+ * x[..., D], y[..., D]. Computes in f32, one rounding an element. Source: its definition.
+ * @throws ShapeError when x has no axis; DTypeError unless x is f32.
  */
 export function ${name}(x: Tensor): Tensor {
 	return ${name}Primitive.apply([x])[0];
 }
 `;
 
+/** Words that cannot name a function of a module, and globals of the language that none may hide. */
 const RESERVED =
-	/^(?:await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|export|extends|false|finally|for|function|if|implements|import|in|instanceof|interface|let|new|null|package|private|protected|public|return|static|super|switch|this|throw|true|try|typeof|var|void|while|with|yield)$/;
+	/^(?:arguments|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|escape|eval|export|extends|false|finally|for|function|globalThis|if|implements|import|in|instanceof|interface|isFinite|isNaN|let|new|null|package|parseFloat|parseInt|private|protected|public|return|static|super|switch|this|throw|true|try|typeof|undefined|unescape|var|void|while|with|yield)$/;
 
-/** Why a name cannot be taken; undefined when it can. \`source\` is the folder packages/tensor/src. */
+/** Why a name cannot be taken; undefined when it can. */
 function objection(source: string, name: string): string | undefined {
-	if (!/^[a-z][A-Za-z0-9]*$/.test(name)) return `"${name}" is not a name in camelCase`;
+	if (!/^[a-z][A-Za-z0-9]*$/.test(name)) return `${JSON.stringify(name)} is not a name in camelCase`;
 	if (RESERVED.test(name)) return `${name} is a word of the language`;
-	if (existsSync(join(source, "ops", `${name}.ts`))) return `ops/${name}.ts exists`;
-	const exported = new RegExp(`export (?:const|function|class) (?:${name}|${name}Primitive)\\b`);
-	const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
-	const taken = files.find((f) => exported.test(readFileSync(join(source, f), "utf8")));
+	const files = readdirSync(source, { recursive: true, encoding: "utf8" }).map((f) => f.replaceAll("\\", "/"));
+	// Some file systems do not tell upper case from lower case.
+	const same = files.find((f) => f.toLowerCase() === `ops/${name}.ts`.toLowerCase());
+	if (same !== undefined) return `${same} exists`;
+	const exported = new RegExp(`export (?:const|class|(?:async )?function\\*?) (?:${name}|${name}Primitive)\\b`);
+	const taken = files.find((f) => f.endsWith(".ts") && exported.test(readFileSync(join(source, f), "utf8")));
 	return taken === undefined ? undefined : `${name} is exported by ${taken} already`;
 }
+
+/** Order of names as the formatter wants it: numbers by value, upper case before lower case. */
+const sortKey = (name: string): string => name.replace(/\d+/g, (digits) => digits.padStart(20, "0"));
 
 /** The index with one export line more, before the first operation that comes after it in the alphabet. */
 function withExport(index: string, name: string): string {
 	const line = `export * from "./ops/${name}.ts";`;
 	const lines = index.split("\n");
-	const moduleOf = (l: string): string | undefined => /from "\.\/ops\/(\w+)\.ts"/.exec(l)?.[1];
-	const after = lines.findIndex((l) => (moduleOf(l) ?? "") > name);
-	const last = lines.findLastIndex((l) => moduleOf(l) !== undefined);
+	const keys = lines.map((l) => sortKey(/from "\.\/ops\/(\w+)\.ts"/.exec(l)?.[1] ?? ""));
+	const after = keys.findIndex((key) => key > sortKey(name));
+	const last = keys.findLastIndex((key) => key !== "");
 	return lines.toSpliced(after >= 0 ? after : last + 1, 0, line).join("\n");
 }
 
-/** Writes the two files below \`source\`, packages/tensor/src. @throws Error with one line when the name cannot be taken. */
-export function scaffold(source: string, name: string): string[] {
-	const problem = objection(source, name);
+/**
+ * Writes the two files below `root`, the repository, and returns their paths relative to it.
+ * @throws Error with one line when the name cannot be taken; nothing is written then.
+ */
+export function scaffold(root: string, name: string): string[] {
+	const problem = objection(join(root, SOURCE), name);
 	if (problem !== undefined) throw new Error(problem);
-	const [op, index] = [join(source, "ops", `${name}.ts`), join(source, "index.ts")];
-	writeFileSync(op, template(name));
-	writeFileSync(index, withExport(readFileSync(index, "utf8"), name));
+	const [op, index] = [`${SOURCE}/ops/${name}.ts`, `${SOURCE}/index.ts`];
+	const exports = withExport(readFileSync(join(root, index), "utf8"), name);
+	writeFileSync(join(root, op), template(name), { flag: "wx" });
+	writeFileSync(join(root, index), exports);
 	return [op, index];
 }
 
@@ -88,9 +111,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	const names = process.argv.slice(2);
 	try {
 		if (names.length !== 1) throw new Error("give one name: npm run new-op NAME");
-		const files = scaffold(fileURLToPath(new URL("../packages/tensor/src", import.meta.url)), names[0]);
-		for (const file of files) console.log(file);
-		console.log(`It is tested already: npx vitest run tests/tensor/primitives.test.ts -t ${names[0]}`);
+		for (const file of scaffold(fileURLToPath(new URL("..", import.meta.url)), names[0])) console.log(file);
+		console.log(`It is tested already: npx vitest run tests/tensor -t ${names[0]}`);
 	} catch (error) {
 		console.error((error as Error).message);
 		process.exit(1);

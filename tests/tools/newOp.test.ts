@@ -1,72 +1,152 @@
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Primitive, requestDevice, type Tensor } from "@hushgrad/tensor";
-import { afterAll, describe, expect, it } from "vitest";
+import type * as tensor from "@hushgrad/tensor";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { scaffold } from "../../tools/new-op.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** Inside the repository, so that the formatter's settings and the packages are found. */
-const copy = mkdtempSync(join(root, "tests", "tools", "newOp-"));
-const source = join(copy, "src");
-cpSync(join(root, "packages", "tensor", "src"), source, { recursive: true });
-afterAll(() => rmSync(copy, { recursive: true }));
+/** Inside the repository, so that its settings and its packages are found; git ignores it. */
+const shelf = join(root, "out");
+const SOURCE = "packages/tensor/src";
+const INDEX = `${SOURCE}/index.ts`;
+const opFile = (name: string) => `${SOURCE}/ops/${name}.ts`;
 
+let copy: string;
+beforeEach(() => {
+	mkdirSync(shelf, { recursive: true });
+	copy = mkdtempSync(join(shelf, "newOp-"));
+	for (const path of [SOURCE, "packages/tensor/package.json", "tools/new-op.ts"])
+		cpSync(join(root, path), join(copy, path), { recursive: true });
+});
+afterEach(() => rmSync(copy, { recursive: true }));
+
+const read = (path: string) => readFileSync(join(copy, path), "utf8");
+
+/** Every file of the copy, by path. */
 const state = (): Map<string, string> => {
-	const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
-	return new Map(files.map((f) => [f, readFileSync(join(source, f), "utf8")]));
+	const entries = readdirSync(copy, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
+	const paths = entries.map((e) =>
+		join(e.parentPath, e.name)
+			.slice(copy.length + 1)
+			.replaceAll("\\", "/"),
+	);
+	return new Map(paths.map((path) => [path, read(path)]));
 };
 
-describe("new-op", () => {
-	it("writes one file and one line, formatted and in order", () => {
+/** The command in the copy. */
+const run = (...names: string[]) =>
+	spawnSync(process.execPath, ["--import", "tsx", join(copy, "tools", "new-op.ts"), ...names], { cwd: root, encoding: "utf8" });
+
+const check = (tool: string, ...args: string[]) => {
+	const { status, stdout, stderr } = spawnSync(join(root, "node_modules", ".bin", tool), args, { cwd: root, encoding: "utf8" });
+	expect(status, stdout + stderr).toBe(0);
+};
+
+describe("scaffold", () => {
+	it("writes one file and one line", () => {
 		const before = state();
-		const files = scaffold(source, "frobnicate");
-		expect(files).toEqual([join(source, "ops", "frobnicate.ts"), join(source, "index.ts")]);
-		const after = state();
-		const changed = [...after].filter(([f, text]) => before.get(f) !== text).map(([f]) => f);
-		expect(changed.sort()).toEqual(["index.ts", join("ops", "frobnicate.ts")]);
-		const [old, fresh] = [before, after].map((m) => (m.get("index.ts") as string).split("\n"));
-		const at = fresh.indexOf('export * from "./ops/frobnicate.ts";');
-		expect(fresh.toSpliced(at, 1)).toEqual(old);
-		const moduleOf = (line: string) => /"(.+)"/.exec(line)?.[1] ?? "";
-		expect(moduleOf(fresh[at - 1]) < "./ops/frobnicate.ts" && moduleOf(fresh[at + 1]) > "./ops/frobnicate.ts").toBe(true);
-		execFileSync(join(root, "node_modules", ".bin", "biome"), ["check", "--vcs-enabled=false", ...files], { cwd: root, stdio: "pipe" });
+		expect(scaffold(copy, "frobnicate")).toEqual([opFile("frobnicate"), INDEX]);
+		const changed = [...state()].filter(([path, text]) => before.get(path) !== text).map(([path]) => path);
+		expect(changed.sort()).toEqual([INDEX, opFile("frobnicate")]);
+
+		const op = read(opFile("frobnicate"));
+		expect(op).toContain('export const frobnicatePrimitive = definePrimitive({\n\tname: "frobnicate",\n');
+		expect(op).toContain("export function frobnicate(x: Tensor): Tensor {\n");
+		for (const facet of ["shapes", "kernel", "gradient", "reference", "tests' domains and bound"])
+			expect(op).toContain(`// Replace the ${facet}`);
+
+		const lines = read(INDEX).split("\n");
+		const at = lines.indexOf('export * from "./ops/frobnicate.ts";');
+		expect(lines.toSpliced(at, 1).join("\n")).toBe(before.get(INDEX));
+	});
+
+	it("is clean for the formatter, the linter and the compiler, wherever the name falls in the alphabet", () => {
+		const names = ["aaa", "dropout2d", "gemm10", "gemm2", "gemmFast", "logStuff", "logsigma", "zzz"];
+		const files = new Set(names.flatMap((name) => scaffold(copy, name)));
+		const exported = read(INDEX)
+			.split("\n")
+			.flatMap((line) => /"\.\/ops\/(\w+)\.ts"/.exec(line)?.[1] ?? []);
+		expect(exported[0]).toBe("aaa");
+		expect(exported.at(-1)).toBe("zzz");
+		check("biome", "check", "--vcs-enabled=false", ...[...files].map((file) => join(copy, file)));
+		writeFileSync(join(copy, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", include: [SOURCE] }));
+		check("tsc", "--noEmit", "-p", copy);
 	});
 
 	it.each([
-		["camel_case", "camelCase"],
-		["Upper", "camelCase"],
-		["", "camelCase"],
-		["../evil", "camelCase"],
-		["delete", "word of the language"],
+		["camel_case", '"camel_case" is not a name in camelCase'],
+		["Upper", '"Upper" is not a name in camelCase'],
+		["", '"" is not a name in camelCase'],
+		["two\nlines", '"two\\nlines" is not a name in camelCase'],
+		["../evil", '"../evil" is not a name in camelCase'],
+		["delete", "delete is a word of the language"],
+		["await", "await is a word of the language"],
+		["eval", "eval is a word of the language"],
+		["isNaN", "isNaN is a word of the language"],
 		["rope", "ops/rope.ts exists"],
-		["exp", "exported by"],
-		["key", "exported by"],
-	])("refuses %s and writes nothing", (name, why) => {
+		["roPe", "ops/rope.ts exists"],
+		["exp", "exp is exported by ops/unary.ts already"],
+		["data", "data is exported by host.ts already"],
+		["key", "key is exported by random.ts already"],
+		["ropePrimitive", "ropePrimitive is exported by ops/rope.ts already"],
+	])("refuses %j and writes nothing", (name, why) => {
 		const before = state();
-		expect(() => scaffold(source, name)).toThrow(why);
+		expect(() => scaffold(copy, name)).toThrow(expect.objectContaining({ message: why }));
 		expect(state()).toEqual(before);
 	});
 
-	it("makes a primitive that computes its reference", async () => {
-		scaffold(source, "quux");
-		// The copy is a library of its own: its device and its primitive know each other.
-		const { Device } = (await import(join(source, "device.ts"))) as typeof import("../../packages/tensor/src/device.ts");
-		const { quuxPrimitive } = (await import(join(source, "ops", "quux.ts"))) as { quuxPrimitive: Primitive };
-		const opened = await requestDevice();
-		const device = new Device(opened.instance, opened.gpu, opened.info, Number.POSITIVE_INFINITY);
-		const x = device.fromHost([1, -2, 3], [3]);
-		const [y] = quuxPrimitive.apply([x as unknown as Tensor]);
-		expect([...(await device.read(y as never))]).toEqual([
-			...quuxPrimitive.spec.reference({ x: { data: Float64Array.of(1, -2, 3), shape: [3] } }, {})[0].data,
-		]);
-		opened.destroy();
+	it("refuses a name twice and leaves what the author wrote", () => {
+		scaffold(copy, "frobnicate");
+		writeFileSync(join(copy, opFile("frobnicate")), "export const mine = 1;\n");
+		const before = state();
+		expect(() => scaffold(copy, "frobnicate")).toThrow("ops/frobnicate.ts exists");
+		expect(state()).toEqual(before);
 	});
 
-	it("ends with one line and exit code 1 without a name", () => {
-		const run = () =>
-			execFileSync(process.execPath, ["--import", "tsx", join(root, "tools", "new-op.ts")], { cwd: root, encoding: "utf8", stdio: "pipe" });
-		expect(run).toThrow(expect.objectContaining({ status: 1, stderr: "give one name: npm run new-op NAME\n" }));
+	it("makes a primitive whose result and gradients are those of its reference", async () => {
+		scaffold(copy, "frobnicate");
+		// The copy is a library of its own; its index knows the new operation.
+		const lib = (await import(join(copy, INDEX))) as typeof tensor & {
+			frobnicate: (x: tensor.Tensor) => tensor.Tensor;
+			frobnicatePrimitive: tensor.Primitive;
+		};
+		const device = await lib.requestDevice();
+		try {
+			const values = [1, -2, 3, 0.5, 0, -0.25];
+			const slot = { value: device.fromHost(values, [2, 3]) };
+			const y = lib.frobnicate(slot.value);
+			const [expected] = lib.frobnicatePrimitive.spec.reference({ x: { data: Float64Array.from(values), shape: [2, 3] } }, {});
+			expect(y.shape).toEqual(expected.shape);
+			expect([...(await lib.data(y))]).toEqual([...expected.data]);
+			const slope = () => lib.sum(lib.valueAndGrad(() => lib.sum(lib.frobnicate(slot.value)), [slot]).grads[0]);
+			const [once] = lib.valueAndGrad(() => lib.sum(lib.frobnicate(slot.value)), [slot]).grads;
+			const [twice] = lib.valueAndGrad(slope, [slot]).grads;
+			expect([...(await lib.data(once))]).toEqual(values.map((v) => 2 * v));
+			expect([...(await lib.data(twice))]).toEqual(values.map(() => 2));
+			expect(() => lib.frobnicate(device.fromHost([1], []))).toThrow(lib.ShapeError);
+			expect(() => lib.frobnicate(device.fromHost([1], [1], "i32"))).toThrow(lib.DTypeError);
+		} finally {
+			device.destroy();
+		}
+	});
+});
+
+describe("npm run new-op", () => {
+	it("prints the files and the next command", () => {
+		const next = "It is tested already: npx vitest run tests/tensor -t frobnicate";
+		expect(run("frobnicate")).toMatchObject({ status: 0, stderr: "", stdout: `${opFile("frobnicate")}\n${INDEX}\n${next}\n` });
+		expect(read(INDEX)).toContain('export * from "./ops/frobnicate.ts";\n');
+	});
+
+	it.each([
+		[[], "give one name: npm run new-op NAME"],
+		[["one", "two"], "give one name: npm run new-op NAME"],
+		[["rope"], "ops/rope.ts exists"],
+	])("ends with one line and exit code 1 for the names %j", (names, line) => {
+		const before = state();
+		expect(run(...names)).toMatchObject({ status: 1, stdout: "", stderr: `${line}\n` });
+		expect(state()).toEqual(before);
 	});
 });
