@@ -43,6 +43,13 @@ const MUTANTS: readonly Mutant[] = [
 		to: "body: `\n${walkCode",
 		tests: SUITE,
 	},
+	{
+		name: "missing guard of a store that copies",
+		file: `${OPS}/roll.ts`,
+		from: "if (index >= p.n) { return; }",
+		to: "",
+		tests: SUITE,
+	},
 	{ name: "causal mask off by one", file: `${OPS}/attentionSoftmax.ts`, from: "min(p.S, t + 1u)", to: "min(p.S, t + 2u)", tests: SUITE },
 	{
 		name: "gradient with the wrong factor transposed",
@@ -217,6 +224,7 @@ function isCaught(copy: string, { file, from, to, tests }: Mutant): boolean {
 
 const { values } = parseArgs({ options: { only: { type: "string" } } });
 const chosen = MUTANTS.filter((m) => values.only === undefined || m.name === values.only);
+if (chosen.length === 0) throw new Error(`there is no fault named ${values.only}`);
 chosen.forEach(checkText);
 const copy = copyOfSources();
 let missed = 0;

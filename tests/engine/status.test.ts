@@ -105,7 +105,7 @@ describe("debug: nan", () => {
 });
 
 /** A kernel that writes one element too far, and one that leaves its result unwritten. */
-function broken(device: Device, x: Tensor, kind: "beyond" | "unwritten"): Tensor {
+function broken(device: Device, x: Tensor, kind: "beyond" | "copies beyond" | "unwritten"): Tensor {
 	const y = device.empty(x.shape);
 	device.run(
 		`broken/${kind}`,
@@ -113,7 +113,11 @@ function broken(device: Device, x: Tensor, kind: "beyond" | "unwritten"): Tensor
 			params: { n: "u32" },
 			buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
 			workgroup: [64, 1, 1],
-			body: kind === "beyond" ? "if (index <= p.n) { y_set(index, 1.0); }" : "if (index + 1u < p.n) { y_set(index, x_at(index)); }",
+			body: {
+				beyond: "if (index <= p.n) { y_set(index, 1.0); }",
+				"copies beyond": "if (index <= p.n) { y_set(index, x_at(index)); }",
+				unwritten: "if (index + 1u < p.n) { y_set(index, x_at(index)); }",
+			}[kind],
 		}),
 		[contiguous(x), y],
 		[x.size],
@@ -125,10 +129,10 @@ function broken(device: Device, x: Tensor, kind: "beyond" | "unwritten"): Tensor
 describe("debug: memory", () => {
 	const device = useDevice({ debug: { memory: true } });
 
-	it("catches a write behind a tensor, whatever its size", async () => {
+	it.each(["beyond", "copies beyond"] as const)("catches a kernel that writes (%s) a tensor, whatever its size", async (kind) => {
 		for (const size of [1, 63, 64, 65, 1000, 70000]) {
 			const x = device().fromHost(new Float32Array(size), [size]);
-			device().within("model.head", () => broken(device(), x, "beyond").dispose());
+			device().within("model.head", () => broken(device(), x, kind).dispose());
 			await expect(device().flush()).rejects.toMatchObject({
 				code: "device/stray-write",
 				message: expect.stringContaining("in model.head"),

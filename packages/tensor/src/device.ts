@@ -104,7 +104,7 @@ export class Device {
 		}
 		const bytes = Math.max(4, Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 4) * 4);
 		const buffer = this.pool.acquire(bytes + (this.#guard?.band ?? 0), this.#path);
-		this.#guard?.fill(buffer);
+		this.#guard?.fill(buffer, bytes);
 		const storage = new Storage(buffer, bytes, (s) => {
 			this.#guard?.check(s.buffer, s.bytes);
 			this.pool.release(s.buffer);

@@ -6,21 +6,35 @@ import type { Recorder } from "./recorder.ts";
 import { noteStrayWrite, type Status } from "./status.ts";
 
 /** A quiet NaN that nothing computes. */
-export const POISON = 0x7fc0dead;
+const POISON = 0x7fc0dead;
 /** Bytes added behind every tensor. */
 const BAND = 256;
 const CHUNK = 2 ** 20;
 
-const CHECK: KernelSpec = {
-	params: { n: "u32", first: "u32", id: "u32" },
-	buffers: { x: { dtype: "u32", access: "read" }, status: { dtype: "u32", access: "write" } },
-	workgroup: [64, 1, 1],
-	body: `if (index < p.n && x_at(p.first + index) != ${POISON}u) { ${noteStrayWrite} }`,
+const BAND_KERNELS: Readonly<Record<"fill" | "check", KernelSpec>> = {
+	fill: {
+		params: { n: "u32", first: "u32", mark: "u32" },
+		buffers: { x: { dtype: "u32", access: "write" } },
+		workgroup: [64, 1, 1],
+		body: "if (index < p.n) { x_set(p.first + index, p.mark); }",
+	},
+	check: {
+		params: { n: "u32", first: "u32", mark: "u32", id: "u32" },
+		buffers: { x: { dtype: "u32", access: "read" }, status: { dtype: "u32", access: "write" } },
+		workgroup: [64, 1, 1],
+		body: `if (index < p.n && x_at(p.first + index) != p.mark) { ${noteStrayWrite} }`,
+	},
 };
 
 /**
+ * What stands behind a tensor: a finite number, another one in every buffer. With one for all, a thread that goes too far
+ * would read it behind an operand and might write it unchanged behind the result.
+ */
+const markOf = ({ id }: PooledBuffer): number => 0x5e000000 + (Math.imul(id + 1, 0x9e3779b1) >>> 9);
+
+/**
  * Test mode of the memory: every buffer is filled with a NaN before use, so that a read of what was never written
- * shows in the result, and the bytes behind a tensor are compared when it is released.
+ * shows in the result, and the bytes behind a tensor are marked, and compared when it is released.
  */
 export class MemoryGuard {
 	readonly band = BAND;
@@ -37,20 +51,26 @@ export class MemoryGuard {
 		this.#status = status;
 	}
 
-	/** Fills a buffer that is about to be used. */
-	fill(buffer: PooledBuffer): void {
-		for (let at = 0; at < buffer.bytes; at += CHUNK) this.#recorder.fill(buffer, at, this.#pattern, Math.min(CHUNK, buffer.bytes - at));
+	/** Fills a buffer that is about to hold `bytes` bytes: those with NaN, what lies behind with the buffer's mark. */
+	fill(buffer: PooledBuffer, bytes: number): void {
+		for (let at = 0; at < bytes; at += CHUNK) this.#recorder.fill(buffer, at, this.#pattern, Math.min(CHUNK, bytes - at));
+		this.#overBand("fill", buffer, bytes, []);
 	}
 
 	/** Compares what lies behind the first `bytes` bytes. */
 	check(buffer: PooledBuffer, bytes: number): void {
+		const name = `a tensor of ${bytes} bytes${buffer.label === "" ? "" : ` in ${buffer.label}`}`;
+		this.#overBand("check", buffer, bytes, [this.#status.idOf(name)]);
+	}
+
+	#overBand(what: "fill" | "check", buffer: PooledBuffer, bytes: number, rest: readonly number[]): void {
 		const offset = Math.floor(bytes / 256) * 256;
 		const first = Math.ceil((bytes - offset) / 4);
 		const n = (buffer.bytes - offset) / 4 - first;
-		const kernel = this.#pipelines.get("guard", () => CHECK);
+		const kernel = this.#pipelines.get(`guard/${what}`, () => BAND_KERNELS[what]);
 		const tail = { buffer, offset, size: buffer.bytes - offset, base: 0 };
-		const id = this.#status.idOf(`a tensor of ${bytes} bytes${buffer.label === "" ? "" : ` in ${buffer.label}`}`);
-		this.#recorder.dispatch({ kernel, bindings: [tail, this.#status.binding()], params: [n, first, id], grid: [Math.ceil(n / 64), 1, 1] });
+		const bindings = what === "fill" ? [tail] : [tail, this.#status.binding()];
+		this.#recorder.dispatch({ kernel, bindings, params: [n, first, markOf(buffer), ...rest], grid: [Math.ceil(n / 64), 1, 1] });
 	}
 
 	destroy(): void {
