@@ -1,155 +1,242 @@
-import { contiguous, type Device, data, type Tensor } from "@hushgrad/tensor";
+import { add, cat, type Device, data, reshape, slice, sum, type Tensor, zeros } from "@hushgrad/tensor";
+import { defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import type { FixedPointGrid } from "./noise.ts";
 
 /** Coordinates one invocation squares; the parts are then added in a fixed order. */
 const CHUNK = 256;
 
-/** Sum of squares of each sample's chunk of a gradient [B, P], written to columns from `column` on of `parts` [B, C]. */
-function squareParts(g: Tensor, parts: Tensor, column: number): void {
-	const [samples, columns] = parts.shape;
-	const size = g.size / samples;
-	const chunks = Math.ceil(size / CHUNK);
-	g.device.run(
-		"dp/squareParts",
-		() => ({
-			params: { n: "u32", size: "u32", chunks: "u32", columns: "u32", column: "u32" },
-			buffers: { g: { dtype: "f32", access: "read" }, parts: { dtype: "f32", access: "write" } },
-			workgroup: [32, 1, 1],
-			body: `
+export const squarePartsKernel = defineKernel("dp/squareParts", {
+	params: { n: "u32", P: "u32", C: "u32" },
+	buffers: { g: reads("f32"), parts: writes("f32") },
+	workgroup: 32,
+	body: wgsl`
 if (index >= p.n) { return; }
-let sample = index / p.chunks;
-let chunk = index % p.chunks;
-let start = sample * p.size + chunk * ${CHUNK}u;
-let end = min(start + ${CHUNK}u, (sample + 1u) * p.size);
+let start = index / p.C * p.P + index % p.C * ${CHUNK}u;
+let end = min(start + ${CHUNK}u, (index / p.C + 1u) * p.P);
 var sum = 0.0;
 for (var i = start; i < end; i++) { let v = g_at(i); sum += v * v; }
-parts_set(sample * p.columns + p.column + chunk, sum);`,
-		}),
-		[g, parts],
-		[samples * chunks, size, chunks, columns, column],
-		samples * chunks,
-	);
-}
+parts_set(index, sum);`,
+});
 
-/**
- * Factor of each sample, in grid steps: weight * min(1, clipNorm / norm) / grid. A norm that is not finite gives 0; it is
- * recognised by its bits, since WGSL may assume that NaN and infinity do not occur.
- */
-function clipFactors(parts: Tensor, weights: Tensor, { clipNorm, grid }: FixedPointGrid): { factors: Tensor; norms: Tensor } {
-	const [samples, columns] = parts.shape;
-	const factors = parts.device.empty([samples]);
-	const norms = parts.device.empty([samples]);
-	parts.device.run(
-		"dp/clipFactors",
-		() => ({
-			params: { samples: "u32", columns: "u32", clip: "f32", perGrid: "f32" },
-			buffers: {
-				parts: { dtype: "f32", access: "read" },
-				weights: { dtype: "f32", access: "read" },
-				factors: { dtype: "f32", access: "write" },
-				norms: { dtype: "f32", access: "write" },
-			},
-			workgroup: [16, 1, 1],
-			body: `
-if (index >= p.samples) { return; }
-var sum = 0.0;
-for (var i = 0u; i < p.columns; i++) { sum += parts_at(index * p.columns + i); }
-let finite = (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
+/** Sums of squares of each record's gradient, in parts of 256 coordinates. */
+export const squarePartsPrimitive = definePrimitive({
+	name: "dp.squareParts",
+	signature: "g[B, P] -> parts[B, C]",
+	attrs: {},
+	forward: ({ runtime, inputs: { g }, axes: { B, P } }) => {
+		const C = Math.ceil(P / CHUNK);
+		const parts = runtime.empty([1, B, C]);
+		squarePartsKernel.run({ g, parts }, { n: B * C, P, C }, B * C);
+		return [parts];
+	},
+	grad: { g: "none" },
+	reference: ({ g }) => {
+		const [B, P] = g.shape;
+		const C = Math.ceil(P / CHUNK);
+		const part = (b: number, c: number): number =>
+			g.data.subarray(b * P + c * CHUNK, Math.min((c + 1) * CHUNK, P) + b * P).reduce((s, v) => s + v * v, 0);
+		return [{ data: Float64Array.from({ length: B * C }, (_, i) => part(Math.floor(i / C), i % C)), shape: [B, C] }];
+	},
+	test: { bound: { abs: 1e-6, ulp: 300, why: "a sum of up to 256 squares" }, sizes: { P: [1, 3, 255, 256, 257, 700] }, nonEmpty: ["B"] },
+});
+
+export const clipFactorsKernel = defineKernel("dp/clipFactors", {
+	params: { n: "u32", clip: "f32", perGrid: "f32" },
+	buffers: { squares: reads("f32"), weights: reads("f32"), factors: writes("f32"), norms: writes("f32") },
+	workgroup: 16,
+	body: wgsl`
+if (index >= p.n) { return; }
+let sum = squares_at(index);
 let norm = sqrt(sum);
 let factor = min(1.0, p.clip / max(norm, 1e-30)) * p.perGrid;
-factors_set(index, select(0.0, weights_at(index) * factor, finite && weights_at(index) > 0.0));
+factors_set(index, select(0.0, weights_at(index) * factor, isFinite(sum) && weights_at(index) > 0.0));
 norms_set(index, norm);`,
-		}),
-		[parts, weights, factors, norms],
-		[samples, columns, clipNorm, 1 / grid],
-		samples,
-	);
-	return { factors, norms };
-}
+});
 
-/** sum[p] += sum over samples of round(factor * g[b, p]), in integers. Samples of factor 0 are not read. */
-function addRounded(g: Tensor, factors: Tensor, sum: Tensor): void {
-	const samples = factors.size;
-	g.device.run(
-		"dp/addRounded",
-		() => ({
-			params: { n: "u32", samples: "u32" },
-			buffers: {
-				g: { dtype: "f32", access: "read" },
-				factors: { dtype: "f32", access: "read" },
-				sum: { dtype: "i32", access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: `
-if (index >= p.n) { return; }
+/**
+ * Factor of each record, in grid steps: weight min(1, clip / norm) perGrid, and its norm. A norm that is not finite gives
+ * 0; it is recognised by its bits, since WGSL may assume that NaN and infinity do not occur.
+ */
+export const clipFactorsPrimitive: Primitive<{ clip: number; perGrid: number }> = definePrimitive({
+	name: "dp.clipFactors",
+	signature: "squares[B], weights[B] -> factors[B], norms[B]",
+	attrs: { clip: 1, perGrid: 8 },
+	forward: ({ runtime, inputs: { squares, weights }, axes: { B }, attrs }) => {
+		const [factors, norms] = [runtime.empty([1, B]), runtime.empty([1, B])];
+		clipFactorsKernel.run({ squares, weights, factors, norms }, { n: B, ...attrs }, B);
+		return [factors, norms];
+	},
+	grad: { squares: "none", weights: "none" },
+	reference: ({ squares, weights }, { clip, perGrid }) => {
+		const norms = squares.data.map(Math.sqrt);
+		const factors = norms.map((n, i) =>
+			weights.data[i] > 0 && Number.isFinite(n) ? weights.data[i] * Math.min(1, clip / Math.max(n, 1e-30)) * perGrid : 0,
+		);
+		return [
+			{ data: factors, shape: squares.shape },
+			{ data: norms, shape: squares.shape },
+		];
+	},
+	test: {
+		bound: { ulp: 12, why: "a root and a quotient" },
+		domains: { squares: { range: [0, 4] }, weights: { whole: [0, 1] } },
+	},
+});
+
+/** WGSL of one record's contribution in whole grid steps. */
+const STEPS = "fn stepsOf(f: f32, g: f32) -> i32 { if (f == 0.0) { return 0; } return i32(round(f * g)); }";
+
+export const addClippedKernel = defineKernel("dp/addClipped", {
+	params: { P: "u32", B: "u32" },
+	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
+	workgroup: 64,
+	helpers: STEPS,
+	body: wgsl`
+if (index >= p.P) { return; }
 var acc = sum_at(index);
-for (var b = 0u; b < p.samples; b++) {
-  let f = factors_at(b);
-  if (f != 0.0) { acc += i32(round(f * g_at(b * p.n + index))); }
-}
+for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.P + index)); }
 sum_set(index, acc);`,
-		}),
-		[g, factors, sum],
-		[sum.size, samples],
-		sum.size,
-	);
+});
+
+/** Half away from zero is even in WGSL: round() takes halves to even. */
+const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
+
+/** sum[p] += sum over records of round(factor g[b, p]), in integers, in place. Records of factor 0 are not read. */
+export const addClippedPrimitive = definePrimitive({
+	name: "dp.addClipped",
+	signature: "sum[P], g[B, P], factors[B] -> sum[P]",
+	dtypes: { sum: ["i32"] },
+	attrs: {},
+	forward: ({ inputs, axes: { B, P } }) => {
+		addClippedKernel.run(inputs, { B, P }, P);
+		return [];
+	},
+	grad: { sum: "none", g: "none", factors: "none" },
+	reference: ({ sum: total, g, factors }) => {
+		const P = total.shape[0];
+		const steps = (b: number, p: number): number => (factors.data[b] === 0 ? 0 : roundEven(Math.fround(factors.data[b] * g.data[b * P + p])));
+		return [{ data: total.data.map((v, p) => factors.data.reduce((s, _, b) => s + steps(b, p), v)), shape: total.shape }];
+	},
+	test: { bound: { why: "whole numbers" }, domains: { sum: { whole: [-9, 9] }, factors: { range: [0, 100] } } },
+});
+
+export const differsKernel = defineKernel("dp/differs", {
+	params: { P: "u32", B: "u32", except: "u32" },
+	buffers: { g: reads("f32"), factors: reads("f32"), g2: reads("f32"), factors2: reads("f32"), differs: writes("u32") },
+	workgroup: 64,
+	helpers: STEPS,
+	body: wgsl`
+if (index >= p.P) { return; }
+var found = 0u;
+for (var b = 0u; b < p.B; b++) {
+  let at = b * p.P + index;
+  if (b != p.except && stepsOf(factors_at(b), g_at(at)) != stepsOf(factors2_at(b), g2_at(at))) { found = 1u; }
+}
+differs_set(index, found);`,
+});
+
+/** Whether any record but number `except` contributes other integers to a coordinate in two runs. */
+export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
+	name: "dp.differs",
+	signature: "g[B, P], factors[B], g2[B, P], factors2[B] -> differs[P]",
+	attrs: { except: 0 },
+	forward: ({ runtime, inputs, axes: { B, P }, attrs }) => {
+		const differs = runtime.empty([1, P], "u32");
+		differsKernel.run({ ...(inputs as Record<"g" | "factors" | "g2" | "factors2", (typeof inputs)[string]>), differs }, { P, B, ...attrs }, P);
+		return [differs];
+	},
+	grad: { g: "none", factors: "none", g2: "none", factors2: "none" },
+	reference: ({ g, factors, g2, factors2 }, { except }) => {
+		const [B, P] = g.shape;
+		const steps = (f: number, v: number): number => (f === 0 ? 0 : roundEven(Math.fround(f * v)));
+		const data = Float64Array.from({ length: P }, (_, p) => {
+			const rows = Array.from({ length: B }, (_, b) => b).filter((b) => b !== except);
+			return Number(rows.some((b) => steps(factors.data[b], g.data[b * P + p]) !== steps(factors2.data[b], g2.data[b * P + p])));
+		});
+		return [{ data, shape: [P] }];
+	},
+	test: { bound: { why: "whole numbers" }, domains: { factors: { whole: [0, 1] }, factors2: { whole: [0, 1] } }, variants: [{ except: 2 }] },
+});
+
+/** Gradients of the records of one physical batch, clipped and ready to be added: blocks [B, P_k] of columns side by side. */
+export interface Clipped {
+	readonly blocks: readonly Tensor[];
+	/** Grid steps for a gradient of 1: f32 [B]. */
+	readonly factors: Tensor;
+	/** Norms before clipping: f32 [B], private diagnostics. */
+	readonly norms: Tensor;
 }
 
 /**
- * The sum of clipped per-sample gradients of one logical batch, as whole steps of a power-of-two grid.
+ * Clips each record over all tensors together. grads: one [B, ...] a tensor; weights [B], 1 for a record and 0 for
+ * padding. The columns of several tensors lie in one matrix, as far as one storage binding holds it.
+ */
+export function clip(grads: readonly Tensor[], weights: Tensor, { clipNorm, grid }: FixedPointGrid): Clipped {
+	const { device } = weights;
+	const B = weights.size;
+	const most = device.gpu.limits.maxStorageBufferBindingSize / (4 * B);
+	const groups: Tensor[][] = [];
+	let width = Number.POSITIVE_INFINITY;
+	for (const g of grads) {
+		const columns = g.size / B;
+		if (width + columns > most) {
+			groups.push([]);
+			width = 0;
+		}
+		width += columns;
+		groups[groups.length - 1].push(reshape(g, [B, columns]));
+	}
+	const blocks = groups.map((group) => cat(group, 1));
+	const squares = blocks.map((g) => sum(squarePartsPrimitive.apply([g])[0], [1])).reduce((a, b) => add(a, b));
+	const [factors, norms] = clipFactorsPrimitive.apply([squares, weights], { clip: clipNorm, perGrid: 1 / grid });
+	return { blocks, factors, norms };
+}
+
+/** Calls `f` with each block and the same run of a vector. */
+function eachBlock(blocks: readonly Tensor[], vector: Tensor, f: (g: Tensor, part: Tensor) => void): void {
+	let start = 0;
+	for (const g of blocks) {
+		const end = start + g.shape[1];
+		f(g, blocks.length === 1 ? vector : slice(vector, 0, start, end));
+		start = end;
+	}
+}
+
+/** The coordinates in which some record but number `except` contributes other integers in two runs: 1 there, u32 [P]. */
+export function differences(a: Clipped, b: Clipped, except: number): Tensor {
+	return cat(a.blocks.map((g, i) => differsPrimitive.apply([g, a.factors, b.blocks[i], b.factors], { except })[0]));
+}
+
+/**
+ * The sum of clipped per-record gradients of one logical batch, as whole steps of a power-of-two grid.
  *
- * Guarantee: adding or removing one sample changes the sum by at most `maxGradNorm` in L2. A sample whose norm is not
+ * Guarantee: adding or removing one record changes the sum by at most `maxGradNorm` in L2. A record whose norm is not
  * finite, and a padding row, contribute exactly 0. Integer addition makes the sum independent of how the batch is split
  * and ordered.
  */
 export class BoundedSum {
-	readonly #device: Device;
 	readonly #grid: FixedPointGrid;
-	readonly #sums: readonly Tensor[];
+	readonly #sum: Tensor;
 
-	/** `sizes` are the numbers of elements of the trainable tensors. */
-	constructor(device: Device, sizes: readonly number[], grid: FixedPointGrid) {
-		this.#device = device;
+	/** `length` is the number of trainable coordinates P. */
+	constructor(device: Device, length: number, grid: FixedPointGrid) {
 		this.#grid = grid;
-		this.#sums = sizes.map((n) => device.keep(device.fromHost(new Int32Array(n), [n])));
+		this.#sum = device.keep(zeros(device, [length], "i32"));
 	}
 
-	/**
-	 * Clips each sample over all tensors together and adds it. grads: one [B, ...] a tensor; weights [B], 1 for a record
-	 * and 0 for padding. Returns the norms [B] before clipping (private diagnostics).
-	 */
-	add(grads: readonly Tensor[], weights: Tensor): Tensor {
-		const samples = weights.size;
-		return this.#device.scope<Tensor>(() => {
-			const flat = grads.map((g) => contiguous(g).alias({ perSample: false }));
-			const widths = flat.map((g) => Math.ceil(g.size / samples / CHUNK));
-			const parts = this.#device.empty([samples, widths.reduce((a, b) => a + b, 0)]);
-			let column = 0;
-			flat.forEach((g, i) => {
-				squareParts(g, parts, column);
-				column += widths[i];
-			});
-			const { factors, norms } = clipFactors(parts, weights, this.#grid);
-			flat.forEach((g, i) => {
-				addRounded(g, factors, this.#sums[i]);
-			});
-			return norms;
-		});
+	/** Clips the records of one physical batch and adds them. See `clip`. */
+	add(grads: readonly Tensor[], weights: Tensor): Clipped {
+		const clipped = clip(grads, weights, this.#grid);
+		eachBlock(clipped.blocks, this.#sum, (g, part) => addClippedPrimitive.apply([part, g, clipped.factors]));
+		return clipped;
 	}
 
-	/** Reads the sum, all tensors one after the other. */
+	/** Reads the sum. */
 	async read(): Promise<Int32Array> {
-		const parts = await Promise.all(this.#sums.map((t) => data(t)));
-		const all = new Int32Array(parts.reduce((n, p) => n + p.length, 0));
-		let at = 0;
-		for (const p of parts) {
-			all.set(p, at);
-			at += p.length;
-		}
-		return all;
+		return (await data(this.#sum)) as Int32Array;
 	}
 
 	dispose(): void {
-		for (const t of this.#sums) t.dispose();
+		this.#sum.dispose();
 	}
 }

@@ -1,33 +1,69 @@
-import { checkFinite, type Device, data, PrivacyError, perSampleValueAndGrad, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
+import {
+	checkFinite,
+	type Device,
+	DropoutKey,
+	data,
+	foldIn,
+	type Key,
+	key as keyOf,
+	NumericError,
+	PrivacyError,
+	type Slot,
+	Tensor,
+	ValueError,
+	valueAndGrad,
+	vmap,
+} from "@hushgrad/tensor";
+import { privateProgram, tapeOf, tensorsIn } from "@hushgrad/tensor/author";
 import { RdpAccountant } from "./accountant/rdp.ts";
-import { BoundedSum } from "./clip.ts";
+import { BoundedSum, clip } from "./clip.ts";
+import { Diagnostics, type StepReport } from "./diagnostics.ts";
 import { addNoise, drawNoise, type FixedPointGrid, fixedPointGrid } from "./noise.ts";
 import { type PrivacyPlan, planPrivacy } from "./plan.ts";
+import { type Batch, Batcher, type DeviceRecord, type Encode, type HostRecord } from "./records.ts";
 import { privacyStatement } from "./report.ts";
-import { type PhysicalBatch, poissonBatch, splitVirtual } from "./sampling.ts";
+import { poissonBatch, splitVirtual } from "./sampling.ts";
 import { type NoiseSource, secureNoise } from "./secureRandom.ts";
+import { checkRecordsApart } from "./selfCheck.ts";
 
-/** What the engine needs of an optimiser: it applies one gradient a trainable tensor, in the order of `parameters`. */
-export interface Optimizer {
-	readonly lr: number;
-	step(grads: readonly Tensor[]): void;
+/** The trainable state: one vector in R^P, of which the parameters are views. */
+export interface TrainableVector {
+	readonly tensor: Tensor;
+	readonly length: number;
+	readonly parameters: readonly (Slot & { readonly size: number; readonly label: string })[];
+	/** The parameter that a coordinate belongs to. */
+	nameAt(offset: number): string;
 }
 
-/** A trainable tensor with its name. */
-export type NamedSlots = ReadonlyMap<string, Slot>;
+/** What the engine needs of an optimiser: the parameters it trains, and a step with the gradient by all of them, [P]. */
+export interface Optimizer {
+	/** Rate of the next step. */
+	readonly lr: number;
+	readonly vector: TrainableVector;
+	step(gradient: Tensor): void;
+}
 
-/** Losses of one physical batch: one for each row, marked per sample, 0 for padding rows (index -1). */
-export type LossFunction = (batch: PhysicalBatch) => Tensor;
+/** The tensors of a model that its forward pass may read, public by declaration: frozen weights and buffers. */
+export interface PublicState {
+	stateTensors(): Iterable<Tensor>;
+}
+
+/**
+ * The loss of one record, a scalar: what the records of a batch have in common is the program, nothing else. Without
+ * dropout keys nothing is dropped.
+ */
+export type Loss<R> = (record: DeviceRecord<R>, dropout?: DropoutKey) => Tensor;
 
 export interface PrivacyEngineOptions {
-	readonly parameters: NamedSlots;
 	readonly optimizer: Optimizer;
+	/** Declares the frozen weights and buffers of the model public. Without it a loss reads trained parameters only. */
+	readonly model?: PublicState;
 	/** Number of records N, declared public. */
 	readonly datasetSize: number;
 	/** L = q N: the mean number of records in a step, and the divisor of the noisy sum. */
 	readonly expectedBatchSize: number;
-	/** Rows of one physical batch: a matter of memory and speed, not of privacy. */
-	readonly physicalBatchSize: number;
+	/** Rows of one physical batch: a matter of memory and speed, not of privacy. 8 when left out. */
+	readonly physicalBatchSize?: number;
 	readonly targetEpsilon: number;
 	readonly targetDelta: number;
 	readonly steps: number;
@@ -35,57 +71,55 @@ export interface PrivacyEngineOptions {
 	readonly maxGradNorm: number;
 	/** Source of sampling and noise; the platform's cryptographic generator when left out. */
 	readonly noise?: NoiseSource;
-}
-
-/** What one step did. `loss`, `records`, `meanNorm` and `clipped` are private diagnostics: epsilon does not cover them. */
-export interface StepReport {
-	readonly step: number;
-	readonly epsilon: number;
-	/** Mean loss of the records in the batch; NaN for an empty batch. */
-	readonly loss: number;
-	readonly records: number;
-	/** Mean norm of the per-sample gradients before clipping. */
-	readonly meanNorm: number;
-	/** Fraction of the records whose gradient was clipped. */
-	readonly clipped: number;
+	/** Key of the dropout masks. */
+	readonly key?: Key;
+	/** Check in every k-th step that records stay apart, beside the first step in which two records meet. */
+	readonly selfCheckEvery?: number;
 }
 
 /**
- * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, per-sample gradients, clipping, noise,
- * accounting and stepping, so that none of them can disagree with the plan.
+ * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, batches, per-record gradients, clipping,
+ * noise, accounting and stepping, so that none of them can disagree with the plan.
+ *
+ * A loss is a program for one record, run on a batch by `vmap` in a closed world: it reads its record, public tensors and
+ * what it makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine
+ * looks for: it runs a batch again with one record exchanged for padding, and compares the others bit for bit.
  */
 export class PrivacyEngine {
-	readonly plan: PrivacyPlan;
+	readonly #plan: PrivacyPlan;
 	readonly #options: PrivacyEngineOptions;
 	readonly #noise: NoiseSource;
 	readonly #grid: FixedPointGrid;
 	readonly #accountant = new RdpAccountant();
 	readonly #device: Device;
+	readonly #rows: number;
+	#batcher: Batcher<HostRecord> | undefined;
 	#steps = 0;
+	#checked = 0;
 	#moved = false;
 
-	private constructor(plan: PrivacyPlan, options: PrivacyEngineOptions) {
-		const slots = [...options.parameters.values()];
-		const size = slots.reduce((n, s) => n + s.value.size, 0);
-		this.plan = plan;
+	private constructor(plan: PrivacyPlan, options: PrivacyEngineOptions, rows: number) {
+		const { vector } = options.optimizer;
+		this.#plan = plan;
 		this.#options = options;
+		this.#rows = rows;
 		this.#noise = options.noise ?? secureNoise();
-		this.#grid = fixedPointGrid(plan.maxGradNorm, size);
-		this.#device = slots[0].value.device;
+		this.#grid = fixedPointGrid(plan.maxGradNorm, vector.length);
+		this.#device = vector.tensor.device;
 	}
 
 	/**
-	 * Plans a run that ends within `targetEpsilon` at `targetDelta` and returns the engine that carries it out.
+	 * Plans a run that ends within `targetEpsilon` at `targetDelta` and returns the engine that carries it out. It trains
+	 * what the optimiser trains.
 	 * @throws PrivacyError for delta >= 1/N or a batch too large to sum exactly; ValueError for numbers out of range.
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
-		const { parameters, physicalBatchSize, expectedBatchSize, targetDelta: delta } = options;
-		if (parameters.size === 0) throw new ValueError("dp/parameters", "PrivacyEngine: there is no parameter to train");
+		const { physicalBatchSize = 8, expectedBatchSize, targetDelta: delta } = options;
 		if (!Number.isInteger(physicalBatchSize) || physicalBatchSize < 1) {
 			throw new ValueError("dp/physical", `PrivacyEngine: physicalBatchSize is ${physicalBatchSize}, expected 1 or more`);
 		}
 		const plan = planPrivacy({ ...options, delta });
-		const engine = new PrivacyEngine(plan, options);
+		const engine = new PrivacyEngine(plan, { ...options }, physicalBatchSize);
 		const largest = Math.min(options.datasetSize, Math.ceil(expectedBatchSize + 8 * Math.sqrt(expectedBatchSize) + 8));
 		const room = engine.#grid.maxSamples(plan.noiseMultiplier);
 		if (largest > room) {
@@ -96,9 +130,14 @@ export class PrivacyEngine {
 		return engine;
 	}
 
+	/** What was planned; frozen. */
+	get plan(): PrivacyPlan {
+		return this.#plan;
+	}
+
 	/** Epsilon spent so far, at the plan's delta. */
 	getEpsilon(): number {
-		return this.#steps === 0 ? 0 : this.#accountant.getEpsilon(this.plan.delta);
+		return this.#steps === 0 ? 0 : this.#accountant.getEpsilon(this.#plan.delta);
 	}
 
 	get steps(): number {
@@ -107,7 +146,7 @@ export class PrivacyEngine {
 
 	/** What the run guarantees, for whom, and what it does not cover. */
 	statement(): string {
-		return privacyStatement(this.plan, {
+		return privacyStatement(this.#plan, {
 			stepsTaken: this.#steps,
 			epsilonSpent: this.getEpsilon(),
 			secure: this.#noise.secure,
@@ -115,97 +154,143 @@ export class PrivacyEngine {
 	}
 
 	/**
-	 * One logical step: samples a batch, sums its clipped gradients over physical batches, adds noise once, divides by
-	 * the public constant L and lets the optimiser apply the result. An empty batch takes a step of noise only.
-	 * @throws PrivacyError past the planned number of steps, or when a parameter has not moved after the first step;
-	 * NumericError naming a parameter that is no longer finite; DeviceError when the device was lost. A step that throws
-	 * has been counted: its noise may have been seen.
+	 * One logical step: draws a batch, encodes its records one at a time, sums their clipped gradients over physical
+	 * batches, adds noise once, divides by the public constant L and lets the optimiser apply the result. An empty batch
+	 * takes a step of noise only.
+	 * @throws PrivacyError past the planned number of steps; where the loss is no scalar of one record, touches what is not
+	 * its own, or lets one record move another; when a parameter has not moved after the first step. NumericError naming a
+	 * parameter that is no longer finite; DeviceError when the device was lost. A step that throws has been counted: its
+	 * noise may have been seen.
 	 */
-	async step(lossOf: LossFunction): Promise<StepReport> {
-		const { plan } = this;
+	async step<R extends HostRecord>(encode: Encode<R>, loss: Loss<R>): Promise<StepReport> {
+		const plan = this.#plan;
 		if (this.#steps >= plan.steps) {
 			throw new PrivacyError("privacy/plan-spent", `all ${plan.steps} planned steps were taken (epsilon ${this.getEpsilon().toFixed(4)})`, {
 				hint: "plan more steps from the start; a longer run needs more noise in every step",
 			});
 		}
 		const { expectedBatchSize, maxGradNorm, noiseMultiplier } = plan;
-		const slots = [...this.#options.parameters.values()];
-		const sizes = slots.map((s) => s.value.size);
-		const draw = drawNoise(
-			sizes.reduce((a, b) => a + b, 0),
-			{ grid: this.#grid.grid, maxGradNorm, noiseMultiplier },
-			this.#noise,
-		);
+		const { grid } = this.#grid;
+		const draw = drawNoise(this.#options.optimizer.vector.length, { grid, maxGradNorm, noiseMultiplier }, this.#noise);
 		const records = poissonBatch(plan, this.#noise);
 		this.#accountant.step({ sampleRate: plan.sampleRate, noiseMultiplier, steps: 1 });
-		this.#steps++;
-		const { sum, losses, norms } = await this.#sum(records, slots, sizes, lossOf);
-		const mean = addNoise(sum, draw, { grid: this.#grid.grid, expectedBatchSize });
-		await this.#update(slots, sizes, mean);
-		return {
-			step: this.#steps,
-			epsilon: this.getEpsilon(),
-			loss: average(losses),
-			records: records.length,
-			meanNorm: average(norms),
-			clipped: average(norms.map((n) => Number(n > this.#grid.clipNorm))),
-		};
+		const step = ++this.#steps;
+		const { sum, diagnostics } = await this.#sum(records, step, encode, loss);
+		await this.#update(addNoise(sum, draw, { grid, expectedBatchSize }));
+		return { step, epsilon: this.getEpsilon(), ...diagnostics };
 	}
 
-	async #sum(records: Int32Array, slots: readonly Slot[], sizes: readonly number[], lossOf: LossFunction) {
+	async #sum<R extends HostRecord>(records: Int32Array, step: number, encode: Encode<R>, loss: Loss<R>) {
 		const device = this.#device;
-		const sum = new BoundedSum(device, sizes, this.#grid);
-		const kept: { readonly weights: Float32Array; readonly value: Tensor; readonly norm: Tensor }[] = [];
+		const sum = new BoundedSum(device, this.#options.optimizer.vector.length, this.#grid);
+		const diagnostics = new Diagnostics(this.#grid.clipNorm);
+		this.#batcher ??= new Batcher(device, this.#rows);
+		const batcher = this.#batcher as unknown as Batcher<R>;
+		const stepKey = foldIn(this.#options.key ?? keyOf(0), step);
+		const differences: { readonly tensor: Tensor; readonly record: number }[] = [];
 		try {
-			for (const batch of splitVirtual(records, this.#options.physicalBatchSize)) {
-				const rows = batch.indices.length;
+			for (const { indices } of splitVirtual(records, this.#rows)) {
 				device.scope<void>(() => {
-					const { value, grads } = perSampleValueAndGrad(() => lossOf(batch), slots, rows);
-					const norm = sum.add(grads, device.fromHost(batch.weights, [rows]));
-					kept.push({ weights: batch.weights, value: device.keep(value), norm: device.keep(norm) });
+					const batch = batcher.upload(indices, encode, stepKey);
+					const { losses, grads } = this.#gradients(batch, loss);
+					const clipped = sum.add(grads, batch.weights);
+					diagnostics.add(losses, clipped.norms, indices);
+					if (!this.#isCheckDue(step, indices)) return;
+					this.#checked = step;
+					differences.push(
+						checkRecordsApart(indices, clipped, (others) => {
+							const again = batcher.upload(others, encode, stepKey);
+							return clip(this.#gradients(again, loss).grads, again.weights, this.#grid);
+						}),
+					);
 				});
 			}
-			const all = await sum.read();
-			const ofRecords = async (pick: (k: (typeof kept)[number]) => Tensor): Promise<number[]> => {
-				const rows = await Promise.all(kept.map(async (k) => [...(await data(pick(k)))].filter((_, i) => k.weights[i] > 0)));
-				return rows.flat();
-			};
-			return { sum: all, losses: await ofRecords((k) => k.value), norms: await ofRecords((k) => k.norm) };
+			const [all, report] = await Promise.all([sum.read(), diagnostics.read()]);
+			for (const { tensor, record } of differences) this.#raiseDifference((await data(tensor)) as Uint32Array, record);
+			return { sum: all, diagnostics: report };
 		} finally {
 			sum.dispose();
-			for (const { value, norm } of kept) {
-				value.dispose();
-				norm.dispose();
-			}
+			diagnostics.dispose();
+			for (const { tensor } of differences) tensor.dispose();
 		}
 	}
 
-	async #update(slots: readonly Slot[], sizes: readonly number[], mean: Float32Array): Promise<void> {
-		const { optimizer } = this.#options;
-		const check = !this.#moved && optimizer.lr > 0;
-		const before = check ? await Promise.all(slots.map((s) => data(s.value))) : [];
-		this.#device.scope<void>(() => {
-			let at = 0;
-			const grads = slots.map((s, i) => {
-				const part = mean.subarray(at, at + sizes[i]);
-				at += sizes[i];
-				return this.#device.fromHost(part, s.value.shape);
-			});
-			optimizer.step(grads);
-			for (const [name, slot] of this.#options.parameters) checkFinite(slot.value, name);
+	/** Whether this batch is to be run again: the first in which two records meet, and one in every k-th step. */
+	#isCheckDue(step: number, indices: Int32Array): boolean {
+		const { selfCheckEvery = Number.POSITIVE_INFINITY } = this.#options;
+		if (indices.filter((i) => i >= 0).length < 2 || this.#checked === step) return false;
+		return this.#checked === 0 || step - this.#checked >= selfCheckEvery;
+	}
+
+	#raiseDifference(differs: Uint32Array, record: number): void {
+		const at = differs.indexOf(1);
+		if (at < 0) return;
+		const name = this.#options.optimizer.vector.nameAt(at);
+		throw new PrivacyError("privacy/records-mix", `without one record of the batch (number ${record}) another one's gradient by ${name} changes`, {
+			path: name,
+			hint: "encode() or the loss carries something from record to record: a number computed from the batch, or state on the host",
 		});
-		await this.#device.flush();
-		if (!check) return;
-		const after = await Promise.all(slots.map((s) => data(s.value)));
-		[...this.#options.parameters.keys()].forEach((name, i) => {
-			if (before[i].every((v, k) => v === after[i][k])) {
-				throw new PrivacyError("privacy/not-training", `${name} did not move in the first step`, {
-					hint: "the optimiser must hold the same parameters, in the same order, as the engine",
+	}
+
+	/** Losses [rows] and gradients [rows, ...], one a parameter, of the records of a physical batch. */
+	#gradients<R extends HostRecord>({ record, keys }: Batch<R>, loss: Loss<R>): { losses: Tensor; grads: readonly Tensor[] } {
+		const { optimizer, model } = this.#options;
+		const { vector } = optimizer;
+		const open = [...tensorsIn(record), keys, vector.tensor, ...(model?.stateTensors() ?? [])];
+		return privateProgram(this.#device, open, () =>
+			vmap((own: DeviceRecord<R>, words: Tensor) => {
+				const { value, grads } = valueAndGrad(() => checkLoss(loss(own, new DropoutKey(words))), vector.parameters);
+				return { losses: value, grads };
+			})(record, keys),
+		);
+	}
+
+	async #update(mean: Float32Array): Promise<void> {
+		const { optimizer } = this.#options;
+		const { vector } = optimizer;
+		const isFirst = !this.#moved && optimizer.lr > 0;
+		const before = isFirst ? await data(vector.tensor) : undefined;
+		this.#device.scope<void>(() => {
+			optimizer.step(this.#device.fromHost(mean, [vector.length]));
+			checkFinite(vector.tensor, "the parameters");
+		});
+		try {
+			await this.#device.flush();
+		} catch (error) {
+			throw error instanceof NumericError ? await this.#nameNotFinite(error) : error;
+		}
+		if (before === undefined) return;
+		const after = await data(vector.tensor);
+		let start = 0;
+		for (const { size, label } of vector.parameters) {
+			const end = start + size;
+			if (before.subarray(start, end).every((v, i) => v === after[start + i])) {
+				throw new PrivacyError("privacy/not-training", `${label} did not move in the first step`, {
+					hint: "the optimiser's step must change the vector that it shows the engine",
 				});
 			}
-		});
+			start = end;
+		}
 		this.#moved = true;
+	}
+
+	async #nameNotFinite(cause: NumericError): Promise<NumericError> {
+		const { vector } = this.#options.optimizer;
+		const at = (await data(vector.tensor)).findIndex((v) => !Number.isFinite(v));
+		if (at < 0) return cause;
+		const name = vector.nameAt(at);
+		return new NumericError("numeric/not-finite", `${name} holds NaN or infinity`, { path: name, hint: cause.hint, cause });
 	}
 }
 
-const average = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+/** @throws PrivacyError unless a loss function gave one number for its record, computed from trained parameters. */
+function checkLoss(value: Tensor): Tensor {
+	const fail = (what: string, hint: string): never => {
+		throw new PrivacyError("privacy/loss", `the loss of a record is ${what}`, { hint });
+	};
+	if (typeof (value as { then?: unknown } | undefined)?.then === "function") fail("a promise", "a loss computes and returns; encode() is where records are prepared");
+	if (!(value instanceof Tensor)) fail(value === undefined ? "undefined" : `a ${typeof value}`, "return the loss");
+	if (value.rank !== 0 || value.dtype !== "f32") fail(String(value), "reduce it to one f32 number a record, with sum() or mean()");
+	if (tapeOf(value) === undefined) fail("a constant", "it depends on no parameter that the optimiser trains: does the model hold other ones?");
+	return value;
+}

@@ -7,6 +7,7 @@ import {
 	type LoraConfig,
 	linearLayers,
 	loraLayers,
+	type Module,
 	matchesTarget,
 	parseLoraConfig,
 	serializeLoraConfig,
@@ -16,14 +17,13 @@ import {
 import { type Device, data, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
-import type { VaultGemmaForCausalLM } from "./gemma/model.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
 const PARTS = ["A", "B"] as const;
 
 /** Writes the LoRA weights and their configuration as peft does, so that peft can read them. */
-export async function saveAdapter(model: VaultGemmaForCausalLM, directory: string, config: LoraConfig): Promise<void> {
+export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
 	await mkdir(directory, { recursive: true });
 	const tensors = new Map<string, TensorData>();
 	for (const [path, layer] of loraLayers(model)) {
@@ -40,7 +40,7 @@ export async function saveAdapter(model: VaultGemmaForCausalLM, directory: strin
  * Puts a saved adapter on a freshly loaded base model. Everything is read and checked before the model is changed.
  * @throws FormatError for any tensor missing, extra or misshaped; ValueError when the adapter fits no layer.
  */
-export async function loadAdapter(model: VaultGemmaForCausalLM, directory: string, device: Device): Promise<LoraConfig> {
+export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoraConfig> {
 	const path = join(directory, CONFIG);
 	const text = await readFile(path, "utf8").catch((cause) => {
 		throw new FormatError("adapter/config", `${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
@@ -57,7 +57,7 @@ export async function loadAdapter(model: VaultGemmaForCausalLM, directory: strin
 }
 
 /** Names and shapes of the tensors that `config` asks for on this model. */
-function expectedShapes(model: VaultGemmaForCausalLM, { target_modules, r }: LoraConfig): Map<string, readonly number[]> {
+function expectedShapes(model: Module, { target_modules, r }: LoraConfig): Map<string, readonly number[]> {
 	const targets = [...linearLayers(model)].filter(([path]) => matchesTarget(path, target_modules));
 	return new Map(
 		targets.flatMap(([path, { inFeatures, outFeatures }]) => [

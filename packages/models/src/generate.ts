@@ -1,5 +1,5 @@
-import { type Device, data, slice, type Tensor, ValueError } from "@hushgrad/tensor";
-import type { VaultGemmaForCausalLM } from "./gemma/model.ts";
+import { type Device, data, type Tensor, ValueError } from "@hushgrad/tensor";
+import type { KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 
 /** Names and neutral values as in transformers' GenerationConfig. */
@@ -40,28 +40,43 @@ export function nextToken(logits: Float32Array, seen: readonly number[], options
 	return sampleToken(softmaxProbabilities(scores), sample.uniform());
 }
 
-function idsTensor(device: Device, ids: readonly number[]): Tensor {
-	return device.fromHost(Int32Array.from(ids), [1, ids.length]);
+/** A model that reads tokens one after the other: what generation needs of it. */
+export interface CausalLM {
+	/** Reads further tokens, i32 [T], after those in the cache: logits [V] of the next token, and the longer cache. */
+	step(ids: Tensor, cache?: KVCache): { readonly logits: Tensor; readonly cache: KVCache };
+	stateTensors(): Iterable<Tensor>;
+}
+
+/** The device that a model's weights are on. @throws ValueError for a model without values. */
+export function deviceOf(model: Pick<CausalLM, "stateTensors">): Device {
+	for (const { device } of model.stateTensors()) return device;
+	throw new ValueError("model/empty", "the model has no values yet", { hint: "load it with fromPretrained" });
 }
 
 /**
  * Yields the continuation of a prompt token by token, from a key-value cache: the prompt is read once, each new token
  * costs one position. Greedy unless `sample` is given.
  */
-export async function* generate(model: VaultGemmaForCausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+export async function* generate(model: CausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
 	if (prompt.length === 0) throw new ValueError("generate/prompt", "generate: the prompt is empty", { hint: "start with the <bos> token" });
-	const { device } = model.model.embed_tokens.weight.value;
-	const cache = model.newCache();
+	const device = deviceOf(model);
 	const seen = [...prompt];
+	let cache: KVCache = [];
+	const release = (): void => {
+		for (const { k, v } of cache) for (const t of [k, v]) t.dispose();
+	};
 	try {
 		let input = [...prompt];
 		for (let n = 0; n < options.maxNewTokens; n++) {
-			const last = device.scope<Tensor>(() => {
-				const hidden = model.model.call(idsTensor(device, input), { cache });
-				return model.logits(slice(hidden, 1, input.length - 1, input.length));
+			const step = device.scope(() => {
+				const { logits, cache: longer } = model.step(device.fromHost(Int32Array.from(input), [input.length]), cache);
+				for (const { k, v } of longer) for (const t of [k, v]) device.keep(t);
+				return { logits: device.keep(logits), cache: longer };
 			});
-			const logits = (await data(last)) as Float32Array;
-			last.dispose();
+			release();
+			cache = step.cache;
+			const logits = (await data(step.logits)) as Float32Array;
+			step.logits.dispose();
 			const token = nextToken(logits, seen, options, n);
 			yield token;
 			if (options.eosTokenIds?.includes(token)) return;
@@ -69,6 +84,6 @@ export async function* generate(model: VaultGemmaForCausalLM, prompt: readonly n
 			input = [token];
 		}
 	} finally {
-		cache.dispose();
+		release();
 	}
 }

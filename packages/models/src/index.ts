@@ -1,10 +1,10 @@
-export * from "./adapter.ts";
-export { KVCache } from "./gemma/cache.ts";
-export * from "./gemma/config.ts";
-export { type ForwardOptions, type Targets, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
-export * from "./generate.ts";
-export * from "./generationConfig.ts";
-export * from "./load.ts";
+export { loadAdapter, saveAdapter } from "./adapter.ts";
+export { cachedTokens, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
+export { endIds, type LayerType, parseConfig, readConfig, type VaultGemmaConfig } from "./gemma/config.ts";
+export { type ForwardOptions, type Step, type TrainingRecord, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
+export { type CausalLM, deviceOf, type GenerateOptions, generate, nextToken, type SamplingOptions } from "./generate.ts";
+export { type GenerationConfig, readGenerationConfig } from "./generationConfig.ts";
+export { fromPretrained, type LoadOptions, loadWeights, saveModel, weightsOf } from "./load.ts";
 export * from "./text/chat.ts";
 export * from "./text/sft.ts";
 export * from "./text/tokenizer.ts";

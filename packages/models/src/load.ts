@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { encodeSafetensors, fromFloat32, NF4Linear, quantizeNF4, replaceLinears, type TensorData, toFloat32 } from "@hushgrad/nn";
+import { encodeSafetensors, type Module, quantizeLinears, type SafetensorsDType, type TensorData, toFloat32 } from "@hushgrad/nn";
 import { type Device, data, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
@@ -23,13 +23,12 @@ const TIED = "lm_head.weight";
  */
 export async function fromPretrained(directory: string, { device, quantization }: LoadOptions): Promise<VaultGemmaForCausalLM> {
 	const model = new VaultGemmaForCausalLM(await readConfig(directory));
-	if (quantization === "nf4") replaceLinears(model, (_, l) => new NF4Linear(l.inFeatures, l.outFeatures));
+	if (quantization === "nf4") quantizeLinears(model);
 	const checkpoint = await openCheckpoint(directory);
 	try {
-		const expected = expectedTensors(model);
-		checkNames(directory, expected, checkpoint);
-		for (const [name, shape] of expected) checkTensor(directory, name, shape, checkpoint);
-		await loadParameters(directory, model, checkpoint, device);
+		await loadWeights(model, checkpoint, device, directory);
+		model.init(device);
+		await device.flush();
 	} catch (error) {
 		model.dispose();
 		throw error;
@@ -39,13 +38,23 @@ export async function fromPretrained(directory: string, { device, quantization }
 	return model;
 }
 
-function expectedTensors(model: VaultGemmaForCausalLM): Map<string, readonly number[]> {
-	const expected = new Map<string, readonly number[]>();
-	for (const [path, p] of model.namedParameters()) expected.set(path, p.shape);
-	for (const [path, m] of model.namedModules()) {
-		if (m instanceof NF4Linear) expected.set(`${path}.weight`, [m.outFeatures, m.inFeatures]);
+/**
+ * Gives every parameter of a model its value from a checkpoint, in the form in which the parameter holds it.
+ * @throws FormatError naming the tensor, before anything was uploaded, for one that is missing, extra or misshaped.
+ */
+export async function loadWeights(model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> {
+	const parameters = new Map(model.namedParameters());
+	checkNames(directory, parameters, checkpoint);
+	for (const [name, { shape }] of parameters) checkTensor(directory, name, shape, checkpoint);
+	for (const [name, parameter] of parameters) {
+		const { dtype } = checkpoint.info(name);
+		parameter.load(device, finite(directory, name, toFloat32(await checkpoint.read(name), dtype)), dtype);
 	}
-	return expected;
+}
+
+function finite(path: string, name: string, values: Float32Array): Float32Array {
+	if (values.every(Number.isFinite)) return values;
+	throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, { path, hint: "the checkpoint is damaged: download it again" });
 }
 
 function checkNames(directory: string, expected: ReadonlyMap<string, unknown>, checkpoint: Checkpoint): void {
@@ -83,38 +92,19 @@ function checkTensor(directory: string, name: string, shape: readonly number[], 
 	}
 }
 
-async function loadParameters(directory: string, model: VaultGemmaForCausalLM, checkpoint: Checkpoint, device: Device): Promise<void> {
-	const floats = async (name: string) => {
-		const values = toFloat32(await checkpoint.read(name), checkpoint.info(name).dtype);
-		if (!values.every(Number.isFinite)) {
-			throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, {
-				path: directory,
-				hint: "the checkpoint is damaged: download it again",
-			});
-		}
-		return values;
-	};
+/** The weights of a model, by name, in `dtype`; quantised ones as the numbers that they stand for. */
+export async function weightsOf(model: Module, dtype: SafetensorsDType): Promise<Map<string, TensorData>> {
+	const tensors = new Map<string, TensorData>();
 	for (const [path, p] of model.namedParameters()) {
-		const keepsBf16 = p === model.model.embed_tokens.weight && checkpoint.info(path).dtype === "BF16";
-		p.assign(
-			keepsBf16 ? device.fromHost(fromFloat32(await floats(path), "BF16"), p.shape, "bf16") : device.fromHost(await floats(path), p.shape),
-		);
+		const { device } = p.tensors()[0];
+		const read = device.scope<{ values: Promise<unknown> }>(() => ({ values: data(p.dequantize()) }));
+		tensors.set(path, { dtype, shape: p.shape, data: (await read.values) as Float32Array });
 	}
-	for (const [path, m] of model.namedModules()) {
-		if (m instanceof NF4Linear) m.load(device, quantizeNF4(await floats(`${path}.weight`), [m.outFeatures, m.inFeatures]));
-	}
-	await device.flush();
+	return tensors;
 }
 
 /** Writes model.safetensors beside the directory's config.json. The write is atomic. */
-export async function saveModel(
-	model: VaultGemmaForCausalLM,
-	directory: string,
-	{ dtype }: { readonly dtype: "F32" | "BF16" },
-): Promise<void> {
-	const tensors = new Map<string, TensorData>();
-	for (const [path, p] of model.namedParameters()) {
-		tensors.set(path, { dtype, shape: p.shape, data: (await data(p.value)) as Float32Array });
-	}
+export async function saveModel(model: Module, directory: string, { dtype }: { readonly dtype: "F32" | "BF16" }): Promise<void> {
+	const tensors = await weightsOf(model, dtype);
 	await writeFileAtomic(join(directory, "model.safetensors"), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
 }

@@ -1,7 +1,7 @@
-import { type DropoutKeys, dropout, type Tensor } from "@hushgrad/tensor";
+import { type DropoutKey, dropout, type Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 
-/** Zeroes elements with probability p while it is given randomness; otherwise the identity. */
+/** Zeroes elements with probability p while it is given randomness; otherwise the identity. Its path names its stream. */
 export class Dropout extends Module {
 	readonly p: number;
 
@@ -10,8 +10,8 @@ export class Dropout extends Module {
 		this.p = p;
 	}
 
-	forward(x: Tensor, randomness?: DropoutKeys): Tensor {
-		return randomness === undefined || this.p === 0 ? x : dropout(x, this.p, randomness);
+	forward(x: Tensor, key?: DropoutKey): Tensor {
+		return key === undefined || this.p === 0 ? x : dropout(x, this.p, key.fold(this.path));
 	}
 
 	override extraRepr(): string {

@@ -14,7 +14,7 @@ export class Embedding extends Module {
 
 	constructor(numEmbeddings: number, embeddingDim: number, { paddingIdx }: EmbeddingOptions = {}) {
 		super();
-		this.weight = new Parameter([numEmbeddings, embeddingDim]);
+		this.weight = new Parameter([numEmbeddings, embeddingDim], { keepsBf16: true });
 		this.paddingIdx = paddingIdx;
 	}
 

@@ -1,4 +1,4 @@
-import { add, linear, type Tensor } from "@hushgrad/tensor";
+import { add, type Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -6,7 +6,8 @@ import { Parameter } from "./parameter.ts";
 export class Linear extends Module {
 	readonly inFeatures: number;
 	readonly outFeatures: number;
-	readonly weight: Parameter;
+	/** Held in any format; replaced to quantise the layer. */
+	weight: Parameter;
 	readonly bias: Parameter | undefined;
 
 	constructor(inFeatures: number, outFeatures: number, { bias = false } = {}) {
@@ -18,12 +19,13 @@ export class Linear extends Module {
 	}
 
 	forward(x: Tensor): Tensor {
-		const y = linear(x, this.weight.value);
+		const y = this.weight.linear(x);
 		return this.bias === undefined ? y : add(y, this.bias.value);
 	}
 
 	override extraRepr(): string {
 		const bias = this.bias === undefined ? "False" : "True";
-		return `in_features=${this.inFeatures}, out_features=${this.outFeatures}, bias=${bias}`;
+		const format = this.weight.format === "f32" ? "" : `, weight=${this.weight.format}`;
+		return `in_features=${this.inFeatures}, out_features=${this.outFeatures}, bias=${bias}${format}`;
 	}
 }

@@ -1,13 +1,21 @@
-import { add, type Device, type DropoutKeys, foldIn, type Key, mulScalar, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, type Device, type DropoutKey, foldIn, type Key, mulScalar, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
+import type { Parameter } from "./parameter.ts";
 import { type LoraConfig, matchesTarget } from "./peft.ts";
-import { NF4Linear } from "./quant/nf4Linear.ts";
+import { NF4Parameter } from "./quant/nf4Parameter.ts";
 
-/** A frozen linear layer of any storage. */
-export type BaseLinear = Linear | NF4Linear;
+/** What LoRA can adapt: a linear map between features, whatever holds its weight. */
+export interface LinearLayer extends Module {
+	readonly inFeatures: number;
+	readonly outFeatures: number;
+	weight: Parameter;
+	forward(x: Tensor): Tensor;
+}
+
+const isLinear = (m: Module): m is LinearLayer => "inFeatures" in m && "outFeatures" in m && "weight" in m && "forward" in m;
 
 /**
  * Low-rank adaptation of a frozen linear layer: y = base(x) + (alpha / r) B(A(dropout(x))).
@@ -15,13 +23,13 @@ export type BaseLinear = Linear | NF4Linear;
  * Source: Hu et al. 2021; names and semantics as in peft.
  */
 export class LoRALinear extends Module {
-	readonly base_layer: BaseLinear;
+	readonly base_layer: LinearLayer;
 	readonly lora_dropout: Dropout;
 	readonly lora_A: Linear;
 	readonly lora_B: Linear;
 	readonly scaling: number;
 
-	constructor(base: BaseLinear, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
+	constructor(base: LinearLayer, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
 		super();
 		if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `LoRA: r is ${r}, expected a whole number above 0`);
 		this.base_layer = base;
@@ -36,26 +44,30 @@ export class LoRALinear extends Module {
 		zerosInit(device, this.lora_B.weight);
 	}
 
-	forward(x: Tensor, randomness?: DropoutKeys): Tensor {
-		const low = this.lora_A.forward(this.lora_dropout.forward(x, randomness));
+	forward(x: Tensor, key?: DropoutKey): Tensor {
+		const low = this.lora_A.forward(this.lora_dropout.forward(x, key));
 		return add(this.base_layer.call(x), this.lora_B.forward(mulScalar(low, this.scaling)));
 	}
 }
 
 /** Every linear layer below a model that LoRA could adapt, by path. */
-export function* linearLayers(model: Module): Generator<[string, BaseLinear]> {
-	for (const [path, module] of model.namedModules()) {
-		if (module instanceof Linear || module instanceof NF4Linear) yield [path, module];
-	}
+export function* linearLayers(model: Module): Generator<[string, LinearLayer]> {
+	for (const [path, module] of model.namedModules()) if (isLinear(module)) yield [path, module];
+}
+
+/** Lets every linear layer below a model hold its weight in four bits. For models that have no values yet. */
+export function quantizeLinears(model: Module): void {
+	for (const [, layer] of linearLayers(model)) layer.weight = new NF4Parameter(layer.weight.shape);
+	model.namePaths();
 }
 
 /** Replaces linear layers by what `make` returns for them, anywhere below `model`. */
-export function replaceLinears(model: Module, make: (path: string, layer: BaseLinear) => Module): void {
+export function replaceLinears(model: Module, make: (path: string, layer: LinearLayer) => Module): void {
 	const visit = (module: Module, prefix: string): void => {
 		const fields = module as unknown as Record<string, unknown>;
 		for (const [name, child] of module.children()) {
 			const path = prefix === "" ? name : `${prefix}.${name}`;
-			if (child instanceof Linear || child instanceof NF4Linear) fields[name] = make(path, child);
+			if (isLinear(child)) fields[name] = make(path, child);
 			else if (!(child instanceof LoRALinear)) visit(child, path);
 		}
 	};

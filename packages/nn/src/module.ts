@@ -1,56 +1,78 @@
-import { HushgradError, Tensor } from "@hushgrad/tensor";
-import { Parameter } from "./parameter.ts";
+import { type Device, HushgradError, Tensor, ValueError } from "@hushgrad/tensor";
+import { runtimeOf, tensorsIn } from "@hushgrad/tensor/author";
+import { ModuleBuffer, Parameter } from "./parameter.ts";
 
 /**
- * Base of all layers. Fields that hold a Module or a Parameter are its children, and the field names are the names in
- * a checkpoint. Subclasses define `forward`; callers use `call`, which frees intermediate tensors and names the layer
- * in errors and reports.
+ * Base of all layers. Fields that hold modules, parameters or buffers, directly or in arrays, maps and plain objects, are
+ * its parts, and the field names are the names in a checkpoint. Subclasses define `forward`; callers use `call`, which
+ * frees intermediate tensors and names the layer in errors and reports.
  */
 export abstract class Module {
 	/** Where the module stands in its model, for error texts; set by `namePaths`. */
 	path = "";
+	#root: Module | undefined;
 
-	/** Runs `forward` in a memory scope. */
-	call<A extends readonly unknown[]>(this: Module & { forward(...args: A): Tensor }, ...args: A): Tensor {
-		const device = args.find((a): a is Tensor => a instanceof Tensor)?.device;
-		const run = (): Tensor => this.forward(...args);
+	/**
+	 * Runs `forward` in a memory scope. What it returns (tensors, or arrays, maps and plain objects of them) outlives it.
+	 * @throws ValueError for a module that the running model does not know: one in a #private field, or made on the way.
+	 */
+	call<A extends readonly unknown[], R>(this: Module & { forward(...args: A): R }, ...args: A): R {
+		const device = deviceOf(args);
+		if (device === undefined) return this.forward(...args);
+		const runtime = runtimeOf(device);
+		const root = this.#findRoot(runtime.owner);
+		const name = this.path || this.constructor.name;
 		try {
-			return device === undefined ? run() : device.within(this.path || this.constructor.name, () => device.scope<Tensor>(run));
+			return runtime.within(name, () => runtime.scope<R>((() => this.forward(...args)) as never), root);
 		} catch (error) {
-			if (error instanceof HushgradError) error.locate(this.path || this.constructor.name);
+			if (error instanceof HushgradError) error.locate(name);
 			throw error;
 		}
 	}
 
-	/** Direct children by field name. */
+	/** The root of this call: that of the call that runs already, or the own one. */
+	#findRoot(running: object | undefined): Module {
+		if (!(running instanceof Module)) {
+			if (this.#root === undefined) this.namePaths();
+			return this.#root ?? this;
+		}
+		if (this.#root !== running) running.namePaths();
+		if (this.#root === running) return running;
+		throw new ValueError("module/hidden", `${this.constructor.name} is called inside ${running.constructor.name}, which does not know it`, {
+			path: running.path,
+			hint: "hold modules in public fields, arrays or maps: a #private field hides them from training, saving and freezing",
+		});
+	}
+
+	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps. */
 	children(): [string, Module][] {
-		return Object.entries(this).filter((e): e is [string, Module] => e[1] instanceof Module);
+		return parts(this, (v) => v instanceof Module);
 	}
 
-	/** Parameters held directly, by field name. */
+	/** Parameters held directly, by name. */
 	parametersHere(): [string, Parameter][] {
-		return Object.entries(this).filter((e): e is [string, Parameter] => e[1] instanceof Parameter);
+		return parts(this, (v) => v instanceof Parameter);
 	}
 
-	/** Elements of frozen weights held directly in another form than Parameter (quantised). */
-	packedElements(): number {
-		return 0;
+	/** Buffers held directly, by name. */
+	buffersHere(): [string, ModuleBuffer][] {
+		return parts(this, (v) => v instanceof ModuleBuffer);
 	}
 
 	/** This module and all below it, with their paths. */
 	*namedModules(prefix = ""): Generator<[string, Module]> {
 		yield [prefix, this];
-		for (const [name, child] of this.children()) yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`);
+		for (const [name, child] of this.children()) yield* child.namedModules(join(prefix, name));
 	}
 
-	/** Every parameter by path, each once. */
+	/** Every parameter by path, each once; a tied one under its first. */
 	*namedParameters(): Generator<[string, Parameter]> {
 		const seen = new Set<Parameter>();
 		for (const [path, module] of this.namedModules()) {
 			for (const [name, parameter] of module.parametersHere()) {
 				if (seen.has(parameter)) continue;
 				seen.add(parameter);
-				yield [path === "" ? name : `${path}.${name}`, parameter];
+				yield [join(path, name), parameter];
 			}
 		}
 	}
@@ -60,9 +82,30 @@ export abstract class Module {
 		return new Map([...this.namedParameters()].filter(([, p]) => p.trainable));
 	}
 
-	/** Tells every module its path. */
+	/** Every tensor that the model's forward pass may read: parameters and buffers. */
+	*stateTensors(): Generator<Tensor> {
+		for (const [, parameter] of this.namedParameters()) yield* parameter.tensors();
+		for (const [, module] of this.namedModules()) for (const [, b] of module.buffersHere()) if (b.hasValue) yield b.value;
+	}
+
+	/**
+	 * Tells every module and parameter its path.
+	 * @throws ValueError for a module that stands in two places.
+	 */
 	namePaths(): void {
-		for (const [path, module] of this.namedModules()) module.path = path;
+		const seen = new Map<Module, string>();
+		for (const [path, module] of this.namedModules()) {
+			const other = seen.get(module);
+			if (other !== undefined) {
+				throw new ValueError("module/twice", `one ${module.constructor.name} stands at ${other} and at ${path}`, {
+					hint: "make two modules; to share a weight, let both hold the same Parameter",
+				});
+			}
+			seen.set(module, path);
+			module.path = path;
+			module.#root = this;
+		}
+		for (const [path, parameter] of this.namedParameters()) parameter.name = path;
 	}
 
 	/** Makes every parameter frozen. */
@@ -72,8 +115,7 @@ export abstract class Module {
 
 	/** Releases the GPU memory of this module and all below it. */
 	dispose(): void {
-		for (const [, parameter] of this.parametersHere()) parameter.dispose();
-		for (const [, child] of this.children()) child.dispose();
+		for (const [, part] of [...this.parametersHere(), ...this.buffersHere(), ...this.children()]) part.dispose();
 	}
 
 	/** What stands between the parentheses when the module is printed. */
@@ -118,6 +160,26 @@ export class ModuleList<M extends Module = Module> extends Module {
 	}
 }
 
+const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);
+
+/** The parts of one kind that a module's fields hold, by name. */
+function parts<T>(module: Module, is: (value: unknown) => value is T): [string, T][] {
+	const found: [string, T][] = [];
+	const visit = (name: string, value: unknown): void => {
+		if (is(value)) found.push([name, value]);
+		else if (Array.isArray(value)) value.forEach((v, i) => visit(join(name, String(i)), v));
+		else if (value instanceof Map) for (const [key, v] of value) visit(join(name, String(key)), v);
+	};
+	for (const [name, value] of Object.entries(module)) visit(name, value);
+	return found;
+}
+
+/** The device of the first tensor among the arguments, or in arrays and plain objects of them. */
+function deviceOf(args: readonly unknown[]): Device | undefined {
+	for (const arg of args) for (const t of arg instanceof Tensor ? [arg] : tensorsIn(arg)) return t.device;
+	return undefined;
+}
+
 export interface ParameterCount {
 	readonly trainable: number;
 	readonly all: number;
@@ -131,7 +193,6 @@ export function countParameters(model: Module): ParameterCount {
 		all += p.size;
 		if (p.trainable) trainable += p.size;
 	}
-	for (const [, m] of model.namedModules()) all += m.packedElements();
 	return { trainable, all };
 }
 

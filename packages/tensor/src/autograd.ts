@@ -1,10 +1,13 @@
-import type { Device } from "./device.ts";
-import { PrivacyError, ShapeError, ValueError } from "./errors.ts";
+import { runtimeOf } from "./device.ts";
+import { ShapeError, ValueError } from "./errors.ts";
 import { add } from "./ops/binary.ts";
 import { full } from "./ops/create.ts";
+import { sumRecords } from "./ops/records.ts";
+import { alias, commonRecords } from "./record.ts";
+import type { Runtime } from "./runtime.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { Tape, type TapeNode } from "./tape.ts";
-import { Tensor } from "./tensor.ts";
+import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 
 /** A holder of a tensor that a function reads while it runs, such as a module's parameter. */
 export interface Slot {
@@ -28,33 +31,11 @@ export function valueAndGrad(fn: () => Tensor, slots: readonly Slot[]): ValueAnd
 		if (value.rank !== 0) {
 			throw new ShapeError("grad/scalar", `valueAndGrad: the function returned ${showShape(value.shape)}, expected a scalar`, {
 				op: "valueAndGrad",
-				hint: "reduce it with sum() or mean(); for one loss per sample use perSampleValueAndGrad",
+				hint: "reduce it with sum() or mean(); for one gradient a record, run it inside vmap",
 			});
 		}
 		return full(value.device, [], 1);
 	});
-}
-
-/**
- * Per-sample gradients: like `valueAndGrad`, but each slot's tensor w is seen as w repeated along a sample axis of
- * `samples` entries (stride 0, no memory), and `fn` returns one loss per sample, marked. Gradients are [samples, ...w].
- * Operations that would mix samples throw PrivacyError as they run.
- */
-export function perSampleValueAndGrad(fn: () => Tensor, slots: readonly Slot[], samples: number): ValueAndGrad {
-	if (!Number.isInteger(samples) || samples < 1) {
-		throw new ValueError("grad/samples", `perSampleValueAndGrad: ${samples} is no number of samples`, { op: "perSampleValueAndGrad" });
-	}
-	const check = (value: Tensor): Tensor => {
-		if (value.rank !== 1 || value.shape[0] !== samples || !value.perSample) {
-			throw new PrivacyError(
-				"privacy/loss",
-				`perSampleValueAndGrad: the loss is ${value.toString()}, expected one loss for each of ${samples} samples`,
-				{ op: "perSampleValueAndGrad", hint: "return [B] losses computed from data marked with markSamples; do not average them" },
-			);
-		}
-		return full(value.device, value.shape, 1);
-	};
-	return trace("perSampleValueAndGrad", fn, slots, check, samples);
 }
 
 /**
@@ -88,26 +69,25 @@ export function vjp(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor
 }
 
 /** Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. */
-function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (value: Tensor) => Tensor, samples?: number): ValueAndGrad {
+function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (value: Tensor) => Tensor): ValueAndGrad {
 	if (slots.length === 0) throw new ValueError("grad/slots", `${op}: nothing to differentiate`, { op });
-	const { device } = slots[0].value;
+	const runtime = runtimeOf(slots[0].value.device);
 	const originals = slots.map((s) => s.value);
 	for (const { dtype, shape } of originals) {
 		if (!["f32", "f16", "bf16"].includes(dtype)) {
 			throw new ValueError("grad/dtype", `${op}: a tensor ${showShape(shape)} of ${dtype} has no gradient`, { op, hint: "cast it to f32" });
 		}
 	}
-	const outer = device.tape?.recording ? device.tape : undefined;
-	if (outer !== undefined && samples !== undefined) {
-		throw new ValueError("grad/nested", `${op}: per-sample gradients cannot be differentiated again`, { op });
-	}
+	commonRecords(op, originals);
+	const outer = runtime.tape?.recording ? runtime.tape : undefined;
 	const tape = outer ?? new Tape();
-	return device.scope(() => {
-		const leaves = originals.map((t) => leaf(tape, t, samples));
+	return runtime.scope(() => {
+		const leaves = originals.map((t) => leaf(tape, t));
 		const start = tape.length;
-		const before = device.tape;
-		device.tape = tape;
-		const gradients = new Gradients(device, leaves.map(nodeOf));
+		const before = runtime.tape;
+		runtime.tape = tape;
+		const nodes = leaves.map((t) => nodeOf(t) as TapeNode);
+		const gradients = new Gradients(runtime, nodes);
 		try {
 			slots.forEach((s, i) => {
 				s.value = leaves[i];
@@ -120,41 +100,45 @@ function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (valu
 				});
 			}
 			const first = seed(value);
-			if (device.debug.level >= 5) device.debug.log(`tape of ${op}\n${tape}`);
-			if (value.node?.tape === tape) {
-				device.scope<void>(() => gradients.add(value.node as TapeNode, first));
+			const { debug } = runtime;
+			if (debug.level >= 5) debug.log(`tape of ${op}\n${tape}`);
+			const node = nodeOf(value);
+			if (node?.tape === tape) {
+				runtime.scope<void>(() => gradients.add(node, first));
 				tape.during(outer !== undefined, () => walk(tape, start, gradients));
 			}
-			const grads = leaves.map((t) => gradients.take(nodeOf(t)) ?? full(device, t.shape, 0));
-			return { value: value.alias({}, outer && value.node), grads };
+			const grads = leaves.map((t, i) => gradients.take(nodes[i]) ?? full(t.device, t.shape, 0));
+			return { value: alias(value, outer && node), grads };
 		} finally {
 			slots.forEach((s, i) => {
 				s.value = originals[i];
 			});
-			device.tape = before;
+			runtime.tape = before;
 			gradients.dispose();
 			if (outer === undefined) tape.release();
 		}
 	});
 }
 
-const nodeOf = (t: Tensor): TapeNode => t.node as TapeNode;
-
-function leaf(tape: Tape, t: Tensor, samples: number | undefined): Tensor {
-	const { path } = t.device;
-	if (samples === undefined) return t.alias({}, tape.leaf(t.shape, t.perSample, path, t.node?.tape === tape ? t.node : undefined));
-	const shape = [samples, ...t.shape];
-	return t.alias({ shape, strides: [0, ...t.strides], perSample: true }, tape.leaf(shape, true, path));
+/**
+ * A handle to differentiate by. Inside a program for one record it stands for as many tensors as there are records, of
+ * stride 0: the gradient by it is that of each record.
+ */
+function leaf(tape: Tape, t: Tensor): Tensor {
+	const { path, records } = runtimeOf(t.device);
+	const source = nodeOf(t);
+	const node = tape.leaf(t.shape, records ?? insideOf(t).records, path, source?.tape === tape ? source : undefined);
+	return alias(t, node, records === undefined ? {} : { records });
 }
 
 /** Gradients that have arrived at nodes, and the nodes that they are wanted for. */
 export class Gradients {
-	readonly #device: Device;
+	readonly #runtime: Runtime;
 	readonly #arrived = new Map<TapeNode, Tensor>();
 	readonly #wanted: Set<TapeNode>;
 
-	constructor(device: Device, targets: readonly TapeNode[]) {
-		this.#device = device;
+	constructor(runtime: Runtime, targets: readonly TapeNode[]) {
+		this.#runtime = runtime;
 		this.#wanted = new Set(targets);
 	}
 
@@ -165,25 +149,33 @@ export class Gradients {
 		}
 	}
 
-	/** Moves the gradient of a node on to its inputs. */
+	/** Moves the gradient of a node on to its inputs, as part of the program and the module that it ran in. */
 	pass(node: TapeNode): void {
 		if (!this.#arrived.has(node)) return;
-		this.#device.within(node.path, () =>
-			this.#device.scope<void>(() => {
+		const isWanted = (i: number): boolean => {
+			const input = node.inputs[i];
+			return input !== undefined && this.#wanted.has(input);
+		};
+		const runtime = this.#runtime;
+		runtime.within(node.path, () =>
+			runtime.scope<void>(() => {
 				const dy = this.take(node) as Tensor;
-				node.backward(dy).forEach((g, i) => {
-					const input = node.inputs[i];
-					if (g !== undefined && input !== undefined && this.#wanted.has(input)) this.add(input, g);
+				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted));
+				grads.forEach((g, i) => {
+					if (g !== undefined && isWanted(i)) this.add(node.inputs[i] as TapeNode, g);
 				});
 			}),
 		);
 	}
 
+	/** Adds to what has arrived at a node; what differs between records is summed where the node is one for all. */
 	add(node: TapeNode, g: Tensor): void {
+		const runtime = this.#runtime;
+		const { records } = insideOf(g);
+		const own = records !== undefined && node.records === undefined ? runtime.during(records, () => sumRecords(g)) : g;
 		const known = this.#arrived.get(node);
-		const marked = g.perSample === node.perSample ? g : g.alias({ perSample: node.perSample }, g.node);
-		const total = known === undefined ? marked.alias({}, marked.node) : add(known, marked);
-		this.#arrived.set(node, this.#device.keep(total));
+		const total = known === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(known, own));
+		this.#arrived.set(node, runtime.keep(total));
 		known?.dispose();
 	}
 
@@ -191,7 +183,7 @@ export class Gradients {
 	take(node: TapeNode): Tensor | undefined {
 		const g = this.#arrived.get(node);
 		this.#arrived.delete(node);
-		return g && this.#device.track(g);
+		return g && this.#runtime.track(g);
 	}
 
 	dispose(): void {
@@ -199,6 +191,9 @@ export class Gradients {
 		this.#arrived.clear();
 	}
 }
+
+/** The records whose program a node ran in: its own, or for the end of a program those of what it read. */
+const programOf = (node: TapeNode) => node.records ?? node.inputs.find((n) => n?.records !== undefined)?.records;
 
 /**
  * Passes gradients back through the nodes from the last down to number `start`. While the tape records, the nodes stay

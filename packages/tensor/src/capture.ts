@@ -1,4 +1,4 @@
-import type { Device } from "./device.ts";
+import { type Device, runtimeOf } from "./device.ts";
 import { DeviceError, DisposedError } from "./errors.ts";
 import type { Arena } from "./gpu/pool.ts";
 import { ReplayList } from "./gpu/replay.ts";
@@ -28,8 +28,9 @@ export class CapturedStep<T> {
 	/** Runs the kernels again, on the present values of the tensors they read. Does not wait. */
 	replay(): void {
 		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
-		this.#device.raise();
-		this.#device.recorder.flush();
+		const runtime = runtimeOf(this.#device);
+		runtime.raise();
+		runtime.recorder.flush();
 		this.#list.run();
 	}
 
@@ -38,7 +39,7 @@ export class CapturedStep<T> {
 		if (this.#disposed) return;
 		this.#disposed = true;
 		for (const t of tensorsIn(this.outputs)) t.dispose();
-		this.#device.pool.dissolve(this.#arena);
+		runtimeOf(this.#device).pool.dissolve(this.#arena);
 		this.#list.destroy();
 	}
 }
@@ -50,9 +51,11 @@ export class CapturedStep<T> {
  * @throws DeviceError when the step uploads host data or releases a tensor made before it.
  */
 export function capture<T>(device: Device, step: () => NotPromise<T>): CapturedStep<T> {
-	if (device.tape !== undefined) throw new DeviceError("capture/traced", "capture: a gradient is being computed; capture the whole step");
-	device.recorder.flush();
-	const { result, arena } = device.pool.inArena(() => device.recorder.listen(() => device.scope(step)));
-	for (const t of tensorsIn(result.result)) device.keep(t);
-	return new CapturedStep(device, result.result, new ReplayList(device.gpu, result.dispatches), arena);
+	const runtime = runtimeOf(device);
+	const { pool, recorder, tape, gpu } = runtime;
+	if (tape !== undefined) throw new DeviceError("capture/traced", "capture: a gradient is being computed; capture the whole step");
+	recorder.flush();
+	const { result, arena } = pool.inArena(() => recorder.listen(() => runtime.scope(step)));
+	for (const t of tensorsIn(result.result)) runtime.keep(t);
+	return new CapturedStep(device, result.result, new ReplayList(gpu, result.dispatches), arena);
 }

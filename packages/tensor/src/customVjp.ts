@@ -1,8 +1,9 @@
+import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
-import { noFurtherGradient } from "./ops/traced.ts";
+import { alias, missing, tapeOf } from "./record.ts";
 import { sameShape, showShape } from "./shape.ts";
 import type { TapeNode } from "./tape.ts";
-import type { Tensor } from "./tensor.ts";
+import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
 
 /** A function with a gradient of its own. */
 export interface CustomVjp {
@@ -21,14 +22,15 @@ export interface CustomVjp {
  */
 export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: Tensor[]) => Tensor {
 	return (...inputs) => {
-		const { device } = inputs[0];
-		const { tape } = device;
+		const runtime = runtimeOf(inputs[0].device);
+		const { tape } = runtime;
 		const start = tape?.length ?? 0;
-		const handles = inputs.map((t) => t.alias());
-		const { value, saved = [] } = device.scope(() => {
+		const handles = inputs.map((t) => alias(t, undefined));
+		const { value, saved = [] } = runtime.scope(() => {
 			const result = forward(...handles);
-			const value = result.value.alias();
-			return { value, saved: (result.saved ?? []).map((t) => (t === result.value ? value : handles.includes(t) ? t : t.alias())) };
+			const value = alias(result.value, undefined);
+			const saved = (result.saved ?? []).map((t) => (t === result.value ? value : handles.includes(t) ? t : alias(t, undefined)));
+			return { value, saved };
 		});
 		const captured = tape?.sourcesSince(start) ?? [];
 		tape?.release(start);
@@ -38,36 +40,52 @@ export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: T
 				hint: "pass it as an argument; the gradient of a captured tensor would be lost",
 			});
 		}
-		const nodes = inputs.map((t) => (t.node?.tape === tape && tape?.recording ? t.node : undefined));
+		const nodes = inputs.map((t) => (tapeOf(t) === tape ? nodeOf(t) : undefined));
 		if (tape === undefined || nodes.every((n) => n === undefined)) return value;
+		const ownOnly = saved.every((t) => t === value || handles.includes(t));
 		const kept: Tensor[] = [];
 		const node: TapeNode = tape.record({
 			op: name,
-			path: device.path,
+			path: runtime.path,
 			shape: value.shape,
-			perSample: value.perSample,
+			records: insideOf(value).records,
 			inputs: nodes,
 			saved: kept,
 			backward: (dy) => {
 				const grads = backward(dy, kept);
 				grads.forEach((g, i) => {
 					if (g !== undefined && !sameShape(g.shape, inputs[i].shape)) {
-						throw new ShapeError(
-							"grad/shape",
-							`${name}: gradient ${i} is ${showShape(g.shape)}, the input is ${showShape(inputs[i].shape)}`,
-							{
-								op: name,
-							},
-						);
+						const text = `${name}: gradient ${i} is ${showShape(g.shape)}, the input is ${showShape(inputs[i].shape)}`;
+						throw new ShapeError("grad/shape", text, { op: name });
 					}
 				});
 				return ownOnly ? grads : grads.map((g) => g && noFurtherGradient(name, [dy, ...kept], g));
 			},
 		});
-		const ownOnly = saved.every((t) => t === value || handles.includes(t));
 		for (const t of saved) {
-			kept.push(device.keep(t.alias({}, t === value ? node : nodes[handles.indexOf(t)])));
+			kept.push(runtime.keep(alias(t, t === value ? node : nodes[handles.indexOf(t)])));
 		}
-		return value.alias({}, node);
+		return alias(value, node);
 	};
+}
+
+/**
+ * Marks a gradient that cannot be differentiated, because it reads tensors that `forward` made: whoever asks for its
+ * gradient gets an error, not a wrong number. `given` are the tensors it was computed from.
+ */
+function noFurtherGradient(name: string, given: readonly Tensor[], g: Tensor): Tensor {
+	const nodes = given.map((t) => (tapeOf(t) === undefined ? undefined : nodeOf(t))).filter((n) => n !== undefined);
+	if (nodes.length === 0) return g;
+	const node = nodes[0].tape.record({
+		op: `${name} gradient`,
+		path: runtimeOf(g.device).path,
+		shape: g.shape,
+		records: insideOf(g).records,
+		inputs: nodes,
+		saved: [],
+		backward: () => {
+			throw missing(name);
+		},
+	});
+	return alias(g, node);
 }

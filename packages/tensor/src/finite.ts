@@ -1,35 +1,39 @@
+import { runtimeOf } from "./device.ts";
 import type { DType } from "./dtype.ts";
+import { defineKernel } from "./gpu/defineKernel.ts";
+import { reads, writes } from "./gpu/kernel.ts";
 import { noteNotFinite } from "./gpu/status.ts";
-import { contiguous } from "./ops/copy.ts";
-import type { Tensor } from "./tensor.ts";
+import { wgsl } from "./gpu/wgsl.ts";
+import { contiguous } from "./ops/contiguous.ts";
+import { Physical } from "./physical.ts";
+import { physicalOf } from "./physicalOf.ts";
+import { insideOf, type Tensor } from "./tensor.ts";
 
 const INFINITY = 0x7f800000;
 const FLOATS: readonly DType[] = ["f32", "f16", "bf16"];
+
+export const checkFiniteKernel = defineKernel("checkFinite", ({ dtype }: { dtype: DType }) => ({
+	params: { n: "u32", limit: "u32", id: "u32" },
+	buffers: { x: reads(dtype), status: writes("u32") },
+	workgroup: 64,
+	body: wgsl`
+var worst = 0u;
+for (var i = 4u * index; i < min(4u * index + 4u, p.n); i++) { worst = max(worst, bitcast<u32>(x_at(i)) & 0x7fffffffu); }
+if (worst >= p.limit) { ${noteNotFinite} }`,
+}));
 
 /**
  * Notes in the device's status word when x holds NaN (or infinity, unless allowed); the next `device.flush()` throws a
  * NumericError that names `what`. Tells them by their bits. Integers pass.
  */
 export function checkFinite(x: Tensor, what: string, { allowInfinity = false } = {}): void {
-	if (!FLOATS.includes(x.dtype) || x.size === 0) return;
-	const { device } = x;
-	device.scope<void>(() => {
-		const flat = contiguous(x.alias({ perSample: false }));
-		const bindings = [device.bind("checkFinite", flat), device.status.binding()];
-		device.dispatch(
-			`checkFinite/${x.dtype}`,
-			() => ({
-				params: { n: "u32", limit: "u32", id: "u32" },
-				buffers: { x: { dtype: x.dtype, access: "read" }, status: { dtype: "u32", access: "write" } },
-				workgroup: [64, 1, 1],
-				body: `
-var worst = 0u;
-for (var i = 4u * index; i < min(4u * index + 4u, p.n); i++) { worst = max(worst, bitcast<u32>(x_at(i)) & 0x7fffffffu); }
-if (worst >= p.limit) { ${noteNotFinite} }`,
-			}),
-			bindings,
-			[x.size, allowInfinity ? INFINITY + 1 : INFINITY, device.status.idOf(what)],
-			Math.ceil(x.size / 4),
-		);
+	const { records } = insideOf(x);
+	if (!FLOATS.includes(x.dtype) || x.size === 0 || records?.count === 0) return;
+	const runtime = runtimeOf(x.device);
+	runtime.scope<void>(() => {
+		const flat = contiguous(physicalOf(x, records?.count ?? 1));
+		const status = new Physical(runtime, runtime.status.storage, "u32", { shape: [runtime.status.storage.bytes / 4] });
+		const limit = allowInfinity ? INFINITY + 1 : INFINITY;
+		checkFiniteKernel.of({ dtype: x.dtype }).run({ x: flat, status }, { n: flat.size, limit, id: runtime.status.idOf(what) }, Math.ceil(flat.size / 4));
 	});
 }

@@ -1,53 +1,100 @@
-export { grad, perSampleValueAndGrad, type Slot, type ValueAndGrad, valueAndGrad, vjp } from "./autograd.ts";
-export * from "./capture.ts";
-export * from "./checkpoint.ts";
-export * from "./customVjp.ts";
+export { grad, type Slot, type ValueAndGrad, valueAndGrad, vjp } from "./autograd.ts";
+export { CapturedStep, capture } from "./capture.ts";
+export { checkpoint } from "./checkpoint.ts";
+export { type CustomVjp, customVjp } from "./customVjp.ts";
 export type { DebugOptions, Leak } from "./debug.ts";
-export * from "./device.ts";
-export * from "./dtype.ts";
-export * from "./errors.ts";
-export * from "./finite.ts";
-export * from "./float16.ts";
-export * from "./host.ts";
-export * from "./ops/amax.ts";
-export * from "./ops/argmax.ts";
-export * from "./ops/attention.ts";
-export * from "./ops/attentionSoftmax.ts";
-export * from "./ops/binary.ts";
-export { assign, cast, contiguous } from "./ops/copy.ts";
-export * from "./ops/create.ts";
-export * from "./ops/crossEntropy.ts";
-export * from "./ops/cumsum.ts";
-export * from "./ops/diagonal.ts";
-export * from "./ops/dropout.ts";
-export * from "./ops/einsum.ts";
-export { binary, elementwise, type Row, unary, withScalar } from "./ops/elementwise.ts";
-export { type EmbeddingOptions, embedding, embeddingPrimitive } from "./ops/embedding.ts";
+export { type Counters, Device } from "./device.ts";
+export type { DType, HostArray } from "./dtype.ts";
+export {
+	DeviceError,
+	DisposedError,
+	DTypeError,
+	type ErrorDetails,
+	FormatError,
+	HushgradError,
+	NumericError,
+	PrivacyError,
+	ShapeError,
+	ValueError,
+} from "./errors.ts";
+export { checkFinite } from "./finite.ts";
+export type { MemoryReport } from "./gpu/pool.ts";
+export { data, item, tensor, write } from "./host.ts";
+export { amax, amin } from "./ops/amax.ts";
+export { argmax, argmin } from "./ops/argmax.ts";
+export { type AttentionOptions, scaledDotProductAttention } from "./ops/attention.ts";
+export { type AttentionSoftmaxOptions, attentionSoftmax } from "./ops/attentionSoftmax.ts";
+export {
+	add,
+	addScaled,
+	atan2,
+	div,
+	eq,
+	fmod,
+	ge,
+	geglu,
+	gt,
+	le,
+	logicalAnd,
+	logicalOr,
+	logicalXor,
+	lt,
+	maskedFill,
+	maximum,
+	minimum,
+	mul,
+	ne,
+	pow,
+	remainder,
+	sub,
+	where,
+} from "./ops/binary.ts";
+export { assign, cast } from "./ops/cast.ts";
+export { arange, eye, full, fullLike, linspace, ones, onesLike, zeros, zerosLike } from "./ops/create.ts";
+export { type CrossEntropyOptions, crossEntropy } from "./ops/crossEntropy.ts";
+export { cumsum } from "./ops/cumsum.ts";
+export { diagonal } from "./ops/diagonal.ts";
+export { DropoutKey, dropout } from "./ops/dropout.ts";
+export { einsum } from "./ops/einsum.ts";
+export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";
 export { expand, type ReduceOptions, sum } from "./ops/expand.ts";
-export * from "./ops/gemm.ts";
-export * from "./ops/indexing.ts";
-export * from "./ops/join.ts";
-export * from "./ops/layerNorm.ts";
-export * from "./ops/linear.ts";
-export * from "./ops/linearCrossEntropy.ts";
-export * from "./ops/logSoftmax.ts";
-export * from "./ops/logsumexp.ts";
-export * from "./ops/matmul.ts";
-export * from "./ops/prod.ts";
-export * from "./ops/reduce.ts";
-export * from "./ops/rmsNorm.ts";
-export * from "./ops/roll.ts";
-export * from "./ops/rope.ts";
+export { gather, indexSelect, scatterAdd } from "./ops/indexing.ts";
+export { chunk, flatten, flip, pad, split, stack } from "./ops/join.ts";
+export { type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
+export { linear } from "./ops/linear.ts";
+export { IGNORE_INDEX, linearCrossEntropy } from "./ops/linearCrossEntropy.ts";
+export { logSoftmax } from "./ops/logSoftmax.ts";
+export { logsumexp } from "./ops/logsumexp.ts";
+export { bmm, matmul } from "./ops/matmul.ts";
+export { prod } from "./ops/prod.ts";
+export { mean, std, type VarianceOptions, variance } from "./ops/reduce.ts";
+export { rmsNorm } from "./ops/rmsNorm.ts";
+export { roll } from "./ops/roll.ts";
+export { rope } from "./ops/rope.ts";
 export { cat, slice } from "./ops/slice.ts";
-export * from "./ops/softmax.ts";
-export { type Sorted, sort, sortPrimitive, topk } from "./ops/sort.ts";
-export * from "./ops/takeRows.ts";
-export * from "./ops/tril.ts";
-export * from "./ops/unary.ts";
-export * from "./ops/view.ts";
-export * from "./primitive.ts";
-export * from "./profile.ts";
-export * from "./random.ts";
-export * from "./request.ts";
+export { softmax } from "./ops/softmax.ts";
+export { type Sorted, sort, topk } from "./ops/sort.ts";
+export { takeRows } from "./ops/takeRows.ts";
+export { tril, triu } from "./ops/tril.ts";
+export { abs,acos,addScalar,asin,atan,ceil,clamp,cos,cosh,elu,erf,exp,exp2,expm1,floor,gelu,geluTanh,isfinite,isinf,isnan,leakyRelu,log,log1p,log2,logicalNot,logsigmoid,mulScalar,neg,powScalar,reciprocal,relu,round,rsqrt,sigmoid,sign,silu,sin,sinh,softcap,softplus,sqrt,square,tan,tanh,trunc } from "./ops/unary.ts";
+export { movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export { type KernelEvent, type KernelTotal, Profile } from "./profile.ts";
+export {
+	bernoulli,
+	foldIn,
+	type Key,
+	key,
+	normal,
+	normalValues,
+	permutation,
+	randint,
+	splitKey,
+	type UniformOptions,
+	uniform,
+	uniformValues,
+} from "./random.ts";
+export { type DeviceOptions, requestDevice } from "./request.ts";
 export type { Shape } from "./shape.ts";
 export { Tensor } from "./tensor.ts";
+export type { HostValues } from "./upload.ts";
+export { type InAxes, type VmapOptions, vmap } from "./vmap.ts";

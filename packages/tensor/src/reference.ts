@@ -1,7 +1,12 @@
-import type { NdArray } from "./primitive.ts";
-import { sizeOf } from "./shape.ts";
+import { contiguousStrides, sizeOf } from "./shape.ts";
 
-/** Helpers of the float64 references. */
+/** A float64 array of the reference implementations. */
+export interface NdArray {
+	readonly data: Float64Array;
+	readonly shape: readonly number[];
+}
+
+/* Helpers of the float64 references. */
 
 /** Applies `f` to each row (last axis) of x; `row` is its number. */
 export function mapRows(x: NdArray, f: (values: Float64Array, row: number) => ArrayLike<number>): NdArray {
@@ -20,9 +25,15 @@ export function reduceRows(x: NdArray, f: (values: Float64Array) => number): NdA
 	return { data: Float64Array.from({ length: sizeOf(shape) }, (_, i) => f(x.data.subarray(i * width, (i + 1) * width))), shape };
 }
 
-/** The entry of a per-sample operand [B, ...core] that row `row` of `rows` belongs to; offset 0 for a shared one. */
-export function sampleOffset(operand: NdArray, coreRank: number, row: number, rows: number): number {
-	if (operand.shape.length === coreRank) return 0;
-	const core = sizeOf(operand.shape.slice(1));
-	return Math.floor((row * operand.shape[0]) / rows) * core;
+/** The array of another shape whose element at an index is the element of x at `from(index)`, or 0 where that is undefined. */
+export function moved(x: NdArray, shape: readonly number[], from: (index: readonly number[]) => readonly number[] | undefined): NdArray {
+	const data = new Float64Array(sizeOf(shape));
+	const strides = contiguousStrides(x.shape);
+	const index = shape.map(() => 0);
+	for (let i = 0; i < data.length; i++) {
+		const source = from(index);
+		if (source !== undefined) data[i] = x.data[source.reduce((at, k, axis) => at + k * strides[axis], 0)];
+		for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) index[axis] = 0;
+	}
+	return { data, shape };
 }

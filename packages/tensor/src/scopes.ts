@@ -1,26 +1,34 @@
 import { ValueError } from "./errors.ts";
+import { Physical } from "./physical.ts";
+import { isPlainObject } from "./records.ts";
+import type { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Values that may leave a scope: tensors, and arrays, maps and plain objects of them. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
 
-/** The nested scopes of a device: each owns the tensors made inside it. */
-export class ScopeStack {
-	readonly #scopes: Set<Tensor>[] = [];
+/** What a scope owns: handles, and storage that has no handle yet. */
+export type Owned = Tensor | Storage;
 
-	/** Registers a handle with the innermost scope. */
-	add(tensor: Tensor): void {
-		this.#scopes.at(-1)?.add(tensor);
+/** The nested scopes of a device: each owns what is made inside it. */
+export class ScopeStack {
+	readonly #scopes: Set<Owned>[] = [];
+
+	/** Registers with the innermost scope. */
+	add(owned: Owned): void {
+		this.#scopes.at(-1)?.add(owned);
 	}
 
-	/** Takes a handle out of every scope. */
-	remove(tensor: Tensor): void {
-		for (const scope of this.#scopes) scope.delete(tensor);
+	/** Takes something out of every scope; says whether one owned it. */
+	remove(owned: Owned): boolean {
+		let found = false;
+		for (const scope of this.#scopes) if (scope.delete(owned)) found = true;
+		return found;
 	}
 
 	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. */
 	run<T>(fn: () => NotPromise<T>): T {
-		const scope = new Set<Tensor>();
+		const scope = new Set<Owned>();
 		this.#scopes.push(scope);
 		try {
 			const result = fn();
@@ -30,7 +38,7 @@ export class ScopeStack {
 					hint: "record the operations synchronously inside the scope, and await data() outside",
 				});
 			}
-			const survivors = new Set<Tensor>();
+			const survivors = new Set<Owned>();
 			collect(result, survivors);
 			for (const t of survivors) {
 				if (scope.delete(t)) this.#scopes.at(-2)?.add(t);
@@ -45,16 +53,15 @@ export class ScopeStack {
 
 /** The tensors in a value: itself, or in arrays, maps and plain objects. */
 export function tensorsIn(value: unknown): Set<Tensor> {
-	const found = new Set<Tensor>();
+	const found = new Set<Owned>();
 	collect(value, found);
-	return found;
+	return new Set([...found].filter((t): t is Tensor => t instanceof Tensor));
 }
 
-function collect(value: unknown, into: Set<Tensor>): void {
+function collect(value: unknown, into: Set<Owned>): void {
 	if (value instanceof Tensor) into.add(value);
+	else if (value instanceof Physical) into.add(value.storage);
 	else if (Array.isArray(value)) for (const v of value) collect(v, into);
 	else if (value instanceof Map) for (const v of value.values()) collect(v, into);
-	else if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
-		for (const v of Object.values(value)) collect(v, into);
-	}
+	else if (isPlainObject(value)) for (const v of Object.values(value)) collect(v, into);
 }

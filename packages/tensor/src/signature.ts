@@ -1,18 +1,17 @@
 import { ShapeError, ValueError } from "./errors.ts";
 import { showShape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { insideOf, type Tensor } from "./tensor.ts";
 
-/**
- * One operand of a signature, for example `w[B?, N, K]`.
- * `leading`: it starts with `...`, any number of batch axes. `sample`: it starts with `B?`, an optional sample axis.
- */
+/** One operand of a signature, for example `x[..., N, K]`. */
 export interface Operand {
 	readonly name: string;
+	/** It starts with `...`, any number of batch axes. */
 	readonly leading: boolean;
-	readonly sample: boolean;
 	readonly axes: readonly string[];
-	/** Broadcast freely against the other operands (element-wise operations align it themselves). */
-	readonly shared: boolean;
+	/** `~x`: broadcast freely against the other operands (element-wise operations align it themselves). */
+	readonly broadcast: boolean;
+	/** `x!`: the same for all records, because the kernel has no stride from one record to the next. */
+	readonly frozen: boolean;
 }
 
 export interface Signature {
@@ -24,7 +23,7 @@ export interface Signature {
 /** Extents of the named axes of one call. */
 export type Axes = Readonly<Record<string, number>>;
 
-/** Parses `"x[..., D], w[B?, D] -> y[..., D]"`. `~` in front of a name lets the operand broadcast freely. */
+/** Parses `"x[..., D], w[D] -> y[..., D]"`. */
 export function parseSignature(text: string): Signature {
 	const [left, right, ...rest] = text.split("->");
 	if (right === undefined || rest.length > 0) throw new ValueError("signature/arrow", `signature "${text}" needs one ->`);
@@ -32,16 +31,15 @@ export function parseSignature(text: string): Signature {
 }
 
 function parseOperands(part: string, text: string): Operand[] {
-	const found = [...part.matchAll(/(~?)(\w+)\s*\[([^\]]*)\]/g)];
+	const found = [...part.matchAll(/(~?)([\w.]+)(!?)\s*\[([^\]]*)\]/g)];
 	if (found.length === 0) throw new ValueError("signature/operand", `signature "${text}" names no operand`);
-	return found.map(([, tilde, name, list]) => {
+	return found.map(([, tilde, name, bang, list]) => {
 		const axes = list
 			.split(",")
 			.map((a) => a.trim())
 			.filter((a) => a !== "");
 		const leading = axes[0] === "...";
-		const sample = axes[0] === "B?";
-		return { name, leading, sample, axes: leading || sample ? axes.slice(1) : axes, shared: tilde === "~" };
+		return { name, leading, axes: leading ? axes.slice(1) : axes, broadcast: tilde === "~", frozen: bang === "!" };
 	});
 }
 
@@ -51,18 +49,20 @@ export function bindAxes(op: string, signature: Signature, inputs: readonly Tens
 	const setBy: Record<string, string> = {};
 	let lead: { readonly own: string; readonly show: string } | undefined;
 	signature.inputs.forEach((operand, i) => {
-		const { shape, perSample } = inputs[i];
+		const { shape } = inputs[i];
 		const show = `${operand.name}${showShape(shape)}`;
 		const need = operand.axes.length;
 		const extra = shape.length - need;
-		const fits = operand.leading ? extra >= 0 : operand.sample ? extra === 0 || (extra === 1 && perSample) : extra === 0;
-		if (!fits) {
+		if (operand.leading ? extra < 0 : extra !== 0) {
 			throw new ShapeError("shape/rank", `${op}: ${show} has rank ${shape.length}; the signature is ${signature.text}`, {
 				op,
-				hint: operand.sample && extra === 1 ? "axis 0 is not marked as the sample axis" : undefined,
+				hint: extra === 1 ? "a program for one record takes a batch through vmap" : undefined,
 			});
 		}
-		if (operand.leading && !operand.shared) {
+		if (operand.frozen && insideOf(inputs[i]).records !== undefined) {
+			throw new ValueError("vmap/frozen", `${op}: ${show} differs between records, but ${op} takes one for all`, { op });
+		}
+		if (operand.leading && !operand.broadcast) {
 			const own = showShape(shape.slice(0, extra));
 			lead ??= { own, show };
 			if (lead.own !== own) {

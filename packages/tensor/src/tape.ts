@@ -1,8 +1,9 @@
+import type { Records } from "./records.ts";
 import { type Shape, showShape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Gradients of a node's inputs from the gradient of its output; undefined where none is needed. */
-export type Backward = (dy: Tensor) => readonly (Tensor | undefined)[];
+/** Gradients of a node's inputs from the gradient of its output; undefined where there is none, or none is wanted. */
+export type Backward = (dy: Tensor, isWanted: (input: number) => boolean) => readonly (Tensor | undefined)[];
 
 /** One traced operation, or a leaf (no inputs, or the tensor of an enclosing trace that it stands for). */
 export interface TapeNode {
@@ -11,8 +12,8 @@ export interface TapeNode {
 	readonly op: string;
 	readonly path: string;
 	readonly shape: Shape;
-	/** Axis 0 of the result, and so of its gradient, is the sample axis. */
-	readonly perSample: boolean;
+	/** The records of the result, and so of its gradient. */
+	readonly records: Records | undefined;
 	readonly inputs: readonly (TapeNode | undefined)[];
 	readonly backward: Backward;
 	/** Tensors that `backward` reads; they belong to the node until its gradient has passed. */
@@ -48,8 +49,8 @@ export class Tape {
 	}
 
 	/** A tensor to differentiate by; `source` is its node in an enclosing trace. */
-	leaf(shape: Shape, perSample: boolean, path: string, source?: TapeNode): TapeNode {
-		const node = { op: "leaf", path, shape, perSample, saved: [] };
+	leaf(shape: Shape, records: Records | undefined, path: string, source?: TapeNode): TapeNode {
+		const node = { op: "leaf", path, shape, records, saved: [] };
 		if (source === undefined) return this.record({ ...node, inputs: [], backward: () => [] });
 		return this.record({ ...node, inputs: [source], backward: (dy) => [dy] });
 	}

@@ -1,43 +1,57 @@
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
-import { contiguousStrides, isContiguous, type Shape, showShape, sizeOf } from "./shape.ts";
+import type { Records } from "./records.ts";
+import { contiguousStrides, type Shape, showShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
 
-export interface View {
-	readonly shape: Shape;
-	readonly strides?: Shape;
-	readonly offset?: number;
-	readonly perSample?: boolean;
+/** Where the elements lie, and what the tensor takes part in. For authors of ops: `insideOf`. */
+export interface Inside {
+	readonly storage: Storage;
+	readonly strides: Shape;
+	readonly offset: number;
+	/** The records of the program that the tensor belongs to, and the elements from one record to the next. */
+	readonly records: Records | undefined;
+	readonly recordStride: number;
+	/** Set while a gradient is being traced. */
+	readonly node: TapeNode | undefined;
 }
 
+/** What a new handle is made of; row-major, one for all records and untraced where left out. */
+export interface Making extends Partial<Inside> {
+	readonly storage: Storage;
+	readonly shape: Shape;
+}
+
+/** Reads what a tensor keeps to itself. @throws DisposedError after its release. */
+export let insideOf: (tensor: Tensor) => Inside;
+
+/** The tape node of a tensor, released or not. */
+export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
+
 /**
- * An immutable n-dimensional array on a device: a view (shape, strides and offset in elements) of shared storage.
- * `perSample` says that axis 0 is the sample axis: no operation may mix its entries. `node` is set while a gradient
- * is being traced.
+ * An immutable n-dimensional array on a device. Inside `vmap` it may stand for one array a record; then `shape` is that
+ * of one of them, and nothing that a program can say names another.
  */
 export class Tensor {
 	readonly device: Device;
 	readonly dtype: DType;
 	readonly shape: Shape;
-	readonly strides: Shape;
-	readonly offset: number;
-	readonly perSample: boolean;
-	readonly node: TapeNode | undefined;
-	readonly #storage: Storage;
+	readonly #inside: Inside;
 	#disposed = false;
 
-	/** Takes over one ownership of `storage`. Made by `Device` and by ops, not by users. */
-	constructor(device: Device, storage: Storage, dtype: DType, view: View, node?: TapeNode) {
+	static {
+		insideOf = (t) => t.#alive();
+		nodeOf = (t) => t.#inside.node;
+	}
+
+	/** Takes over one ownership of the storage. Made by the library, not by users. */
+	constructor(device: Device, dtype: DType, { storage, shape, strides, offset = 0, records, recordStride = 0, node }: Making) {
 		this.device = device;
-		this.#storage = storage;
 		this.dtype = dtype;
-		this.shape = view.shape;
-		this.strides = view.strides ?? contiguousStrides(view.shape);
-		this.offset = view.offset ?? 0;
-		this.perSample = view.perSample ?? false;
-		this.node = node;
+		this.shape = shape;
+		this.#inside = { storage, strides: strides ?? contiguousStrides(shape), offset, records, recordStride, node };
 	}
 
 	get rank(): number {
@@ -53,36 +67,15 @@ export class Tensor {
 		return this.size * bytesPerElement[this.dtype];
 	}
 
-	get isContiguous(): boolean {
-		return isContiguous(this.shape, this.strides);
-	}
-
 	get disposed(): boolean {
 		return this.#disposed;
-	}
-
-	get storage(): Storage {
-		if (this.#disposed) {
-			throw new DisposedError("tensor/disposed", `this tensor ${showShape(this.shape)} was released`, {
-				hint: "a scope ended; return the tensor from the scope, or pass it through device.keep",
-			});
-		}
-		return this.#storage;
-	}
-
-	/** A further handle on the same storage, owned by the current scope. */
-	alias(view: Partial<View> = {}, node?: TapeNode): Tensor {
-		const { shape = this.shape, perSample = this.perSample, offset = this.offset } = view;
-		const strides = view.strides ?? (view.shape === undefined ? this.strides : contiguousStrides(shape));
-		const storage = this.storage.retain();
-		return this.device.track(new Tensor(this.device, storage, this.dtype, { shape, strides, offset, perSample }, node));
 	}
 
 	/** Gives up this handle; the memory returns to the pool when no handle, view or tape needs it. */
 	dispose(): void {
 		if (this.#disposed) return;
 		this.#disposed = true;
-		this.#storage.release();
+		this.#inside.storage.release();
 	}
 
 	[Symbol.dispose](): void {
@@ -90,6 +83,14 @@ export class Tensor {
 	}
 
 	toString(): string {
-		return `Tensor(${this.dtype} ${showShape(this.shape)}${this.perSample ? ", per sample" : ""})`;
+		const { records } = this.#inside;
+		return `Tensor(${this.dtype} ${showShape(this.shape)}${records === undefined ? "" : `, one of ${records.count} records`})`;
+	}
+
+	#alive(): Inside {
+		if (!this.#disposed) return this.#inside;
+		throw new DisposedError("tensor/disposed", `this tensor ${showShape(this.shape)} was released`, {
+			hint: "a scope ended; return the tensor from the scope, or pass it through device.keep",
+		});
 	}
 }

@@ -37,36 +37,35 @@ export class VaultGemmaAttention extends Module {
 		this.#window = sliding ? (config.sliding_window ?? 0) : 0;
 	}
 
-	// B batch, T queries, S keys, D model width, G key heads, R query heads a key head, H = G R, K head size
-	forward(x_BTD: Tensor, pass: Pass): Tensor {
-		const [B, T] = x_BTD.shape;
+	// T queries, S keys, D model width, G key heads, R query heads a key head, H = G R, K head size
+	forward(x_TD: Tensor, pass: Pass): Tensor {
+		const [T] = x_TD.shape;
 		const { cos, sin } = pass.rotary;
-		const q_BHTK = rope(this.#split(this.q_proj.call(x_BTD, pass.dropout), this.#heads), cos, sin);
-		const k_BGTK = rope(this.#split(this.k_proj.call(x_BTD, pass.dropout), this.#groups), cos, sin);
-		const v_BGTK = this.#split(this.v_proj.call(x_BTD, pass.dropout), this.#groups);
-		const { k, v } = pass.cache?.append(this.#layer, k_BGTK, v_BGTK) ?? { k: k_BGTK, v: v_BGTK };
+		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, pass.dropout), this.#heads), cos, sin);
+		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, pass.dropout), this.#groups), cos, sin);
+		const v_GTK = this.#split(this.v_proj.call(x_TD, pass.dropout), this.#groups);
+		const { k, v } = pass.memory?.append(this.#layer, { k: k_GTK, v: v_GTK }) ?? { k: k_GTK, v: v_GTK };
 
 		const G = this.#groups;
 		const R = this.#heads / G;
-		const [S, K] = k.shape.slice(2);
-		const shared = (t: Tensor): Tensor => expand(unsqueeze(t, 2), [B, G, R, S, K]);
-		const q_BGRTK = reshape(q_BHTK, [B, G, R, T, K]);
-		const scores_BGRTS = matmul(q_BGRTK, transpose(shared(k)));
-		const p_BGRTS = attentionSoftmax(scores_BGRTS, {
+		const [S, K] = k.shape.slice(1);
+		const shared = (t: Tensor): Tensor => expand(unsqueeze(t, 1), [G, R, S, K]);
+		const q_GRTK = reshape(q_HTK, [G, R, T, K]);
+		const scores_GRTS = matmul(q_GRTK, transpose(shared(k)));
+		const p_GRTS = attentionSoftmax(scores_GRTS, {
 			scale: this.#scale,
 			softcap: this.#softcap,
 			causal: true,
 			window: this.#window,
 			offset: S - T,
 		});
-		const mixed_BGRTK = matmul(p_BGRTS, shared(v));
-		const out_BTC = reshape(permute(mixed_BGRTK, [0, 3, 1, 2, 4]), [B, T, this.#heads * K]);
-		return this.o_proj.call(out_BTC, pass.dropout);
+		const mixed_GRTK = matmul(p_GRTS, shared(v));
+		const out_TC = reshape(permute(mixed_GRTK, [2, 0, 1, 3]), [T, this.#heads * K]);
+		return this.o_proj.call(out_TC, pass.dropout);
 	}
 
-	/** [B, T, heads * K] as [B, heads, T, K], without copying. */
+	/** [T, heads * K] as [heads, T, K], without copying. */
 	#split(x: Tensor, heads: number): Tensor {
-		const [B, T] = x.shape;
-		return permute(reshape(x, [B, T, heads, this.#headDim]), [0, 2, 1, 3]);
+		return permute(reshape(x, [x.shape[0], heads, this.#headDim]), [1, 0, 2]);
 	}
 }

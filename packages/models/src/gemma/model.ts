@@ -1,11 +1,15 @@
 import { Embedding, Module, ModuleList, RMSNorm } from "@hushgrad/nn";
 import {
 	checkpoint,
-	type DropoutKeys,
+	type Device,
+	type DropoutKey,
 	linear,
 	linearCrossEntropy,
 	mul,
 	mulScalar,
+	reshape,
+	ShapeError,
+	slice,
 	softcap,
 	sum,
 	type Tensor,
@@ -13,71 +17,80 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { VaultGemmaDecoderLayer } from "./block.ts";
-import { KVCache } from "./cache.ts";
+import { cachedTokens, type KVCache, Memory } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
 
 export interface ForwardOptions {
-	readonly dropout?: DropoutKeys;
-	readonly cache?: KVCache;
+	readonly dropout?: DropoutKey;
 	/** Keep only the input of each layer, and run the layer again for its gradient: memory for time, the same bits. */
 	readonly gradientCheckpointing?: boolean;
 }
 
-/** What a batch is to learn. */
-export interface Targets {
-	/** The token after each position, or after each of `positions`; -100 where nothing is learned: i32 [B, P]. */
+/** What a model is to learn from one text. */
+export interface TrainingRecord {
+	/** The tokens: i32 [T]. */
+	readonly ids: Tensor;
+	/** The token after each position, or after each of `positions`; -100 where nothing is learned: i32 [P]. */
 	readonly targets: Tensor;
-	/** 1 / max(number of targets, 1), and 0 for padding rows: f32 [B]. */
-	readonly weights: Tensor;
-	/** The positions that have targets: i32 [B, P]. All T when left out; naming them saves the head's work on prompts. */
+	/** Factor of the summed loss, usually 1 / number of targets: f32 []. */
+	readonly weight: Tensor;
+	/** The positions that have targets: i32 [P]. All T when left out; naming them saves the head's work on prompts. */
 	readonly positions?: Tensor;
 }
 
-/** Embedding, decoder layers and final norm. */
+/** Logits of the next token, and the cache with the tokens read. */
+export interface Step {
+	/** [V] */
+	readonly logits: Tensor;
+	readonly cache: KVCache;
+}
+
+/** Embedding, decoder layers and final norm, of one text. */
 export class VaultGemmaModel extends Module {
 	readonly embed_tokens: Embedding;
 	readonly layers: ModuleList<VaultGemmaDecoderLayer>;
 	readonly norm: RMSNorm;
+	readonly rotary: RotaryTables;
 	readonly #config: VaultGemmaConfig;
-	#rotary: RotaryTables | undefined;
 
 	constructor(config: VaultGemmaConfig) {
 		super();
 		this.#config = config;
-		this.embed_tokens = new Embedding(config.vocab_size, config.hidden_size, { paddingIdx: config.pad_token_id ?? undefined });
-		this.layers = new ModuleList(Array.from({ length: config.num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(config, i)));
-		this.norm = new RMSNorm(config.hidden_size, config.rms_norm_eps);
+		const { vocab_size, hidden_size, pad_token_id, num_hidden_layers, rms_norm_eps, max_position_embeddings, head_dim, rope_theta } = config;
+		this.embed_tokens = new Embedding(vocab_size, hidden_size, { paddingIdx: pad_token_id ?? undefined });
+		this.layers = new ModuleList(Array.from({ length: num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(config, i)));
+		this.norm = new RMSNorm(hidden_size, rms_norm_eps);
+		this.rotary = new RotaryTables(max_position_embeddings, head_dim, rope_theta);
 	}
 
-	/** ids i32 [B, T] -> hidden states [B, T, D]. Positions count from the length of the cache. */
-	forward(ids: Tensor, { dropout, cache, gradientCheckpointing = false }: ForwardOptions = {}): Tensor {
-		const { hidden_size, head_dim, rope_theta, max_position_embeddings } = this.#config;
-		const start = cache?.length ?? 0;
-		const length = ids.shape[1];
+	/** ids i32 [T] -> hidden states [T, D]. Positions count from the length of the memory's cache. */
+	forward(ids: Tensor, { dropout, gradientCheckpointing = false }: ForwardOptions = {}, before?: KVCache, memory?: Memory): Tensor {
+		const { hidden_size, max_position_embeddings } = this.#config;
+		if (ids.rank !== 1) {
+			throw new ShapeError("model/rank", `VaultGemma takes the tokens of one text, [T], got [${ids.shape.join(", ")}]`, {
+				op: "VaultGemma",
+				hint: "for a batch [B, T] of texts write vmap((ids) => model.call(ids))(batch)",
+			});
+		}
+		const start = cachedTokens(before ?? []);
+		const [length] = ids.shape;
 		if (start + length > max_position_embeddings) {
 			throw new ValueError("model/positions", `${start + length} tokens exceed max_position_embeddings of ${max_position_embeddings}`, {
 				hint: "shorten the prompt or the number of new tokens",
 			});
 		}
-		this.#rotary ??= new RotaryTables(ids.device, max_position_embeddings, head_dim, rope_theta);
-		const rotary = this.#rotary.rows(start, length);
+		const rotary = this.rotary.rows(start, length);
 		let x = mulScalar(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
 		for (const layer of this.layers.items) {
-			const run = (h: Tensor, cos: Tensor, sin: Tensor): Tensor => layer.call(h, { rotary: { cos, sin }, dropout, cache });
-			x = gradientCheckpointing ? checkpoint(run, [x, rotary.cos, rotary.sin], { dropout }) : run(x, rotary.cos, rotary.sin);
+			const run = (h: Tensor, cos: Tensor, sin: Tensor): Tensor => layer.call(h, { rotary: { cos, sin }, dropout, memory });
+			x = gradientCheckpointing ? checkpoint(run, [x, rotary.cos, rotary.sin]) : run(x, rotary.cos, rotary.sin);
 		}
 		return this.norm.call(x);
 	}
-
-	override dispose(): void {
-		super.dispose();
-		this.#rotary?.dispose();
-		this.#rotary = undefined;
-	}
 }
 
-/** VaultGemma with its language-model head, which is the embedding (tied). */
+/** VaultGemma with its language-model head, which is the embedding (tied). Written for one text: batches go through `vmap`. */
 export class VaultGemmaForCausalLM extends Module {
 	readonly model: VaultGemmaModel;
 	readonly config: VaultGemmaConfig;
@@ -89,33 +102,41 @@ export class VaultGemmaForCausalLM extends Module {
 		this.namePaths();
 	}
 
-	/** ids [B, T] -> logits [B, T, V], soft-capped when the configuration says so. For inference. */
+	/** Makes the tables that belong to no checkpoint. */
+	init(device: Device): void {
+		this.model.rotary.init(device);
+	}
+
+	/** ids [T] -> logits [T, V], soft-capped when the configuration says so. For inference. */
 	forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-		return this.logits(this.model.call(ids, options));
+		return this.#logits(this.model.call(ids, options));
 	}
 
-	/** Hidden states [..., D] -> logits [..., V]. */
-	logits(hidden: Tensor): Tensor {
-		const z = linear(hidden, this.model.embed_tokens.weight.value);
-		const cap = this.config.final_logit_softcapping;
-		return cap === null ? z : softcap(z, cap);
+	/** Reads further tokens, i32 [T], after those in the cache: logits of the next token, and the longer cache. */
+	step(ids: Tensor, cache: KVCache = []): Step {
+		return ids.device.scope<Step>(() => {
+			const memory = new Memory(cache);
+			const hidden = this.model.call(ids, {}, cache, memory);
+			const [T] = ids.shape;
+			return { logits: reshape(this.#logits(slice(hidden, 0, T - 1, T)), [this.config.vocab_size]), cache: memory.cache };
+		});
 	}
 
-	/**
-	 * One loss for each sequence: the mean cross-entropy over its own targets. Logits are never held in full.
-	 * ids [B, T]. Result [B] in nats.
-	 */
-	losses(ids: Tensor, { targets, weights, positions }: Targets, options: ForwardOptions = {}): Tensor {
+	/** The loss of one text, in nats: the weighted sum of the cross-entropies of its targets. Logits are never held in full. */
+	loss({ ids, targets, weight, positions }: TrainingRecord, options: ForwardOptions = {}): Tensor {
 		return ids.device.scope<Tensor>(() => {
 			const hidden = this.model.call(ids, options);
 			const learned = positions === undefined ? hidden : takeRows(hidden, positions);
 			const cap = this.config.final_logit_softcapping ?? 0;
 			const each = linearCrossEntropy(learned, this.model.embed_tokens.weight.value, targets, { softcap: cap });
-			return mul(sum(each, [1]), weights);
+			return mul(sum(each), weight);
 		});
 	}
 
-	newCache(): KVCache {
-		return new KVCache(this.config.num_hidden_layers);
+	/** Hidden states [..., D] -> logits [..., V]. */
+	#logits(hidden: Tensor): Tensor {
+		const z = linear(hidden, this.model.embed_tokens.weight.value);
+		const cap = this.config.final_logit_softcapping;
+		return cap === null ? z : softcap(z, cap);
 	}
 }

@@ -50,49 +50,41 @@ export function encodeExample(
 }
 
 export interface PadOptions {
-	/** Rows of the batch; those beyond the examples are padding. */
-	readonly rows: number;
-	/** Columns of the batch. */
+	/** Tokens of every padded text. */
 	readonly length: number;
+	/** Learned tokens that a text has room for; `length` when left out. */
+	readonly learned?: number;
 	readonly padId: number;
 }
 
-/** Examples side by side, row-major, filled up on the right. P is the largest number of learned tokens of a row. */
-export interface PaddedBatch {
-	/** [rows, length] */
+/** One text at a fixed size, as `VaultGemmaForCausalLM.loss` reads it. */
+export type PaddedExample = {
+	/** [length], filled up on the right. */
 	readonly ids: Int32Array;
-	/** [rows, P]: the positions before each learned token, whose logits predict it; 0 for padding. */
+	/** [learned]: the positions before each learned token, whose logits predict it; 0 for padding. */
 	readonly positions: Int32Array;
-	/** [rows, P]: the learned tokens; -100 for padding. */
+	/** [learned]: the learned tokens; -100 for padding. */
 	readonly targets: Int32Array;
-	/** 1 / learned tokens of each row, 0 for padding rows: turns a row's sum into its mean. */
-	readonly weights: Float32Array;
-	/** P */
-	readonly learned: number;
-}
+	/** 1 / learned tokens: turns the sum of a text's losses into their mean. */
+	readonly weight: number;
+};
 
-/** @throws ValueError when the examples do not fit. */
-export function padBatch(examples: readonly Example[], { rows, length, padId }: PadOptions): PaddedBatch {
-	const longest = examples.reduce((n, e) => Math.max(n, e.ids.length), 0);
-	if (examples.length > rows || longest > length) {
-		throw new ValueError("sft/batch", `${examples.length} examples of up to ${longest} tokens do not fit [${rows}, ${length}]`);
+/**
+ * Fills a text up to fixed sizes, which must not depend on the private texts: with them every record looks the same from
+ * outside. @throws ValueError when it does not fit.
+ */
+export function padExample(example: Example, { length, learned = length, padId }: PadOptions): PaddedExample {
+	const answer = example.ids.subarray(example.start);
+	if (example.ids.length > length || answer.length > learned) {
+		throw new ValueError("sft/room", `${example.ids.length} tokens, ${answer.length} of them learned, do not fit ${length} and ${learned}`);
 	}
-	const learned = examples.reduce((n, e) => Math.max(n, learnedTokens(e)), 1);
-	const ids = new Int32Array(rows * length).fill(padId);
-	const positions = new Int32Array(rows * learned);
-	const targets = new Int32Array(rows * learned).fill(IGNORE_INDEX);
-	const weights = new Float32Array(rows);
-	examples.forEach((example, row) => {
-		ids.set(example.ids, row * length);
-		const answer = example.ids.subarray(example.start);
-		positions.set(
-			answer.map((_, i) => example.start - 1 + i),
-			row * learned,
-		);
-		targets.set(answer, row * learned);
-		weights[row] = 1 / answer.length;
-	});
-	return { ids, positions, targets, weights, learned };
+	const ids = new Int32Array(length).fill(padId);
+	const positions = new Int32Array(learned);
+	const targets = new Int32Array(learned).fill(IGNORE_INDEX);
+	ids.set(example.ids);
+	positions.set(answer.map((_, i) => example.start - 1 + i));
+	targets.set(answer);
+	return { ids, positions, targets, weight: 1 / answer.length };
 }
 
 const quote = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);

@@ -1,89 +1,48 @@
+import { ValueError } from "@hushgrad/tensor";
 import {
-	type Device,
+	defineKernel,
 	definePrimitive,
 	gemm,
 	type NdArray,
+	type Physical,
 	type Primitive,
-	reshape,
-	type Tensor,
-	transpose,
-	ValueError,
-} from "@hushgrad/tensor";
-import { Module } from "../module.ts";
+	reads,
+	reshaped,
+	wgsl,
+	writes,
+} from "@hushgrad/tensor/author";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
-import { NF4_BLOCK, NF4_CODE, type QuantState } from "./nf4.ts";
+import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
-/** A 4-bit weight [out, in] on the device, as bitsandbytes lays it out. */
-export interface NF4Weight {
-	/** Two codes a byte, high nibble first, four bytes a word: u32 [out * in / 8]. */
-	readonly codes: Tensor;
-	/** 8-bit codes of the block scales, four a word: u32 [ceil(blocks / 4)]. */
-	readonly scales: Tensor;
-	/** Scales of 256 block scales each: f32. */
-	readonly nested: Tensor;
-	/** The 256 values of the 8-bit codes: f32. */
-	readonly map: Tensor;
-}
+export type NF4Attrs = { n: number; k: number; offset: number };
 
-type NF4Attrs = { n: number; k: number; offset: number };
+/** The parts of a weight as kernels see them. */
+type Parts = Readonly<Record<string, Physical>>;
 
-/** Block scales: fl(fl(map[q] * nested) + offset). Two passes, because a compiler may fuse multiply and add. */
-function blockScales(device: Device, { scales, nested, map }: NF4Weight, blocks: number, offset: number): Tensor {
-	const product = device.empty([blocks]);
-	device.run(
-		"nf4/scales",
-		() => ({
-			params: { n: "u32" },
-			buffers: {
-				q: { dtype: "u32", access: "read" },
-				nested: { dtype: "f32", access: "read" },
-				map: { dtype: "f32", access: "read" },
-				y: { dtype: "f32", access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: `
+/** Block scales without their mean: map[q] nested. Apart from `nf4/offset`, because a compiler may fuse multiply and add. */
+export const nf4ScalesKernel = defineKernel("nf4/scales", {
+	params: { n: "u32" },
+	buffers: { q: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let code = (q_at(index >> 2u) >> (8u * (index & 3u))) & 255u;
 y_set(index, map_at(code) * nested_at(index / ${NESTED_BLOCK}u));`,
-		}),
-		[scales, nested, map, product],
-		[blocks],
-		blocks,
-	);
-	const absmax = device.empty([blocks]);
-	device.run(
-		"nf4/offset",
-		() => ({
-			params: { n: "u32", offset: "f32" },
-			buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
-			workgroup: [64, 1, 1],
-			body: "if (index < p.n) { y_set(index, x_at(index) + p.offset); }",
-		}),
-		[product, absmax],
-		[blocks, offset],
-		blocks,
-	);
-	return absmax;
-}
+});
 
-/** The weight in f32 [n, k]: code value times block scale, one rounding; equal to the host's bit for bit. */
-export function dequantize(weight: NF4Weight, { n, k, offset }: NF4Attrs): Tensor {
-	const { device } = weight.codes;
-	return device.scope(() => {
-		const absmax = blockScales(device, weight, Math.ceil((n * k) / NF4_BLOCK), offset);
-		const out = device.empty([n, k]);
-		device.run(
-			"nf4/dequantize",
-			() => ({
-				params: { words: "u32" },
-				buffers: {
-					q: { dtype: "u32", access: "read" },
-					absmax: { dtype: "f32", access: "read" },
-					y: { dtype: "f32", access: "write", lanes: 4 },
-				},
-				workgroup: [64, 1, 1],
-				helpers: `const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});`,
-				body: `
+export const nf4OffsetKernel = defineKernel("nf4/offset", {
+	params: { n: "u32", offset: "f32" },
+	buffers: { x: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`if (index < p.n) { y_set(index, x_at(index) + p.offset); }`,
+});
+
+export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
+	params: { words: "u32" },
+	buffers: { q: reads("u32"), absmax: reads("f32"), y: writes("f32", 4) },
+	workgroup: 64,
+	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});`,
+	body: wgsl`
 if (index >= p.words) { return; }
 let word = q_at(index);
 let scale = absmax_at(index / ${NF4_BLOCK / 8}u);
@@ -92,16 +51,38 @@ let lo = vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u);
 let hi = vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u);
 y_set4(2u * index, vec4f(code[lo.x], code[lo.y], code[lo.z], code[lo.w]) * scale);
 y_set4(2u * index + 1u, vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * scale);`,
-			}),
-			[weight.codes, absmax, out],
-			[(n * k) / 8],
-			(n * k) / 8,
-		);
-		return out;
-	});
+});
+
+/** The weight in f32 [1, n, k]: code value times block scale, one rounding; equal to the host's bit for bit. */
+function dequantize({ codes, scales, nested, map }: Parts, { n, k, offset }: NF4Attrs): Physical {
+	const { runtime } = codes;
+	const blocks = Math.ceil((n * k) / NF4_BLOCK);
+	const product = runtime.empty([blocks]);
+	nf4ScalesKernel.run({ q: scales, nested, map, y: product }, { n: blocks }, blocks);
+	const absmax = runtime.empty([blocks]);
+	nf4OffsetKernel.run({ x: product, y: absmax }, { n: blocks, offset }, blocks);
+	const y = runtime.empty([1, n, k]);
+	const words = (n * k) / 8;
+	nf4DequantizeKernel.run({ q: codes, absmax, y }, { words }, words);
+	return y;
 }
 
-const rowsOf = (x: Tensor): Tensor => reshape(x, [-1, x.shape[x.rank - 1]]);
+/** x [B, ..., K] times w [1, K, N]: all rows of all records in one product. */
+function rowsTimes(x: Physical, w: Physical): Physical {
+	const [B, ...shape] = x.shape;
+	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
+	const y = gemm(rows, w.broadcast([B, ...w.shape.slice(1)]));
+	return reshaped(y, [...shape.slice(0, -1), w.shape[2]]);
+}
+
+const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
+const TEST = {
+	bound: { abs: 2e-5, why: "sums of 16 products of size 4" },
+	sizes: { K: [16], N: [8], C: [16], S: [1], M: [1] },
+	domains: { codes: { bits: true }, scales: { bits: true }, nested: { range: [0.1, 2] }, map: { range: [-1, 1] } },
+} as const;
+const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
+const PARTS = "codes![C], scales![S], nested![M], map![256]";
 
 function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
 	const out = new Float64Array(n * k);
@@ -115,129 +96,67 @@ function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }:
 	return out;
 }
 
+/** rows[i, j] = sum over q of x[i, q] w(j, q). */
+function referenceRows(x: NdArray, columns: number, w: (column: number, q: number) => number): NdArray {
+	const width = x.shape[x.shape.length - 1];
+	const rows = x.data.length / width;
+	const data = new Float64Array(rows * columns);
+	for (let i = 0; i < rows; i++) {
+		for (let j = 0; j < columns; j++) for (let q = 0; q < width; q++) data[i * columns + j] += x.data[i * width + q] * w(j, q);
+	}
+	return { data, shape: [...x.shape.slice(0, -1), columns] };
+}
+
 export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
 	name: "nf4Linear",
-	signature: "x[..., K], codes[C], scales[S], nested[M], map[256] -> y[..., N]",
-	dtypes: { codes: ["u32"], scales: ["u32"] },
+	signature: `x[..., K], ${PARTS} -> y[..., N]`,
+	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5 },
-	forward: ({ inputs, attrs }) => {
-		const { x, codes, scales, nested, map } = inputs;
-		const w = dequantize({ codes, scales, nested, map }, attrs);
-		const rows = rowsOf(x.alias({ perSample: false }));
-		return [reshape(gemm(rows, transpose(w)), [...x.shape.slice(0, -1), attrs.n])];
+	check: (_, { k }, { K }) => {
+		if (K !== k) throw new ValueError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
 	},
+	forward: ({ inputs: { x, ...parts }, attrs }) => [rowsTimes(x, dequantize(parts, attrs).transpose())],
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
-			again: "none",
-			rule: ({ dy, codes, scales, nested, map }, attrs, { shape, perSample }) => {
-				const dx = dy.device.scope(() => {
-					const w = dequantize({ codes, scales, nested, map }, attrs);
-					return reshape(gemm(rowsOf(dy.alias({ perSample: false })), w), shape);
-				});
-				return dx.alias({ perSample });
-			},
+			rule: ({ dy, codes, scales, nested, map }, attrs) => nf4LinearGradPrimitive.apply([dy, codes, scales, nested, map], attrs)[0],
 		},
-		codes: "none",
-		scales: "none",
-		nested: "none",
-		map: "none",
+		...FROZEN,
 	},
-	reference: (v, attrs) => {
-		const { n, k } = attrs;
-		const w = referenceWeight(v, attrs);
-		const rows = v.x.data.length / k;
-		const data = new Float64Array(rows * n);
-		for (let i = 0; i < rows; i++) {
-			for (let j = 0; j < n; j++) {
-				for (let q = 0; q < k; q++) data[i * n + j] += v.x.data[i * k + q] * w[j * k + q];
-			}
-		}
-		return [{ data, shape: [...v.x.shape.slice(0, -1), n] }];
+	reference: ({ x, ...parts }, attrs) => {
+		const w = referenceWeight(parts, attrs);
+		return [referenceRows(x, attrs.n, (j, q) => w[j * attrs.k + q])];
 	},
-	test: {
-		bound: { abs: 2e-5, why: "sums of 16 products of size 4" },
-		sizes: { K: [16], C: [16], S: [1], M: [1] },
-		domains: { codes: { bits: true }, scales: { bits: true }, nested: { range: [0.1, 2] }, map: { range: [-1, 1] } },
-	},
+	test: TEST,
 });
 
-/**
- * A frozen linear layer whose weight [out, in] is stored in NF4 with double quantisation (4.13 bits a weight):
- * y = x dequantize(W)^T in f32. The gradient flows to x only. Source: Dettmers et al. 2023; bitsandbytes' layout.
- */
-export class NF4Linear extends Module {
-	readonly inFeatures: number;
-	readonly outFeatures: number;
-	#weight: NF4Weight | undefined;
-	#offset = 0;
+export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
+	name: "nf4Linear.dx",
+	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
+	dtypes: DTYPES,
+	attrs: { n: 8, k: 16, offset: 0.5 },
+	forward: ({ inputs: { dy, ...parts }, attrs }) => [rowsTimes(dy, dequantize(parts, attrs))],
+	grad: {
+		dy: {
+			saves: ["codes", "scales", "nested", "map"],
+			rule: ({ dy, codes, scales, nested, map }, attrs) => nf4LinearPrimitive.apply([dy, codes, scales, nested, map], attrs)[0],
+		},
+		...FROZEN,
+	},
+	reference: ({ dy, ...parts }, attrs) => {
+		const w = referenceWeight(parts, attrs);
+		return [referenceRows(dy, attrs.k, (j, q) => w[q * attrs.k + j])];
+	},
+	test: TEST,
+});
 
-	/** Without values; `load` sets them. */
-	constructor(inFeatures: number, outFeatures: number) {
-		super();
-		if ((inFeatures * outFeatures) % 8 !== 0) {
-			throw new ValueError("nf4/size", `NF4Linear: ${outFeatures} x ${inFeatures} weights do not fill whole words of 8 codes`);
-		}
-		this.inFeatures = inFeatures;
-		this.outFeatures = outFeatures;
-	}
-
-	/** Uploads a quantised weight. */
-	load(device: Device, state: QuantState): void {
-		if (state.blocksize !== NF4_BLOCK || state.shape[0] !== this.outFeatures || state.shape[1] !== this.inFeatures) {
-			throw new ValueError(
-				"nf4/state",
-				`NF4Linear: got weight [${state.shape.join(", ")}] in blocks of ${state.blocksize}, ` +
-					`expected [${this.outFeatures}, ${this.inFeatures}] in blocks of ${NF4_BLOCK}`,
-			);
-		}
-		this.dispose();
-		this.#offset = state.offset;
-		const upload = (t: Tensor): Tensor => device.keep(t);
-		this.#weight = {
-			codes: upload(device.fromHost(words(state.packed), [state.packed.length / 4])),
-			scales: upload(device.fromHost(words(state.absmax), [Math.ceil(state.absmax.length / 4)])),
-			nested: upload(device.fromHost(state.nestedAbsmax, [state.nestedAbsmax.length])),
-			map: upload(device.fromHost(state.nestedMap, [256])),
-		};
-	}
-
-	get weight(): NF4Weight {
-		if (this.#weight === undefined) throw new ValueError("nf4/empty", "NF4Linear: the weight has not been loaded", { path: this.path });
-		return this.#weight;
-	}
-
-	get #attrs(): NF4Attrs {
-		return { n: this.outFeatures, k: this.inFeatures, offset: this.#offset };
-	}
-
-	/** The weight in f32 [out, in]. */
-	dequantized(): Tensor {
-		return dequantize(this.weight, this.#attrs);
-	}
-
-	forward(x: Tensor): Tensor {
-		const { codes, scales, nested, map } = this.weight;
-		return nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0];
-	}
-
-	override dispose(): void {
-		if (this.#weight !== undefined) for (const part of Object.values(this.#weight)) part.dispose();
-		this.#weight = undefined;
-	}
-
-	override packedElements(): number {
-		return this.inFeatures * this.outFeatures;
-	}
-
-	override extraRepr(): string {
-		return `in_features=${this.inFeatures}, out_features=${this.outFeatures}, bias=False, quant_type=nf4, double_quant=True`;
-	}
-}
-
-/** Bytes as little-endian words, padded with zeros. */
-function words(bytes: Uint8Array): Uint32Array {
-	const out = new Uint32Array(Math.ceil(bytes.length / 4));
-	new Uint8Array(out.buffer).set(bytes);
-	return out;
-}
+export const nf4DequantizePrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
+	name: "nf4Dequantize",
+	signature: `${PARTS} -> w[N, K]`,
+	dtypes: DTYPES,
+	attrs: { n: 8, k: 16, offset: 0.5 },
+	forward: ({ inputs, attrs }) => [dequantize(inputs, attrs)],
+	grad: FROZEN,
+	reference: (parts, attrs) => [{ data: referenceWeight(parts, attrs), shape: [attrs.n, attrs.k] }],
+	test: TEST,
+});

@@ -1,4 +1,5 @@
-import { DTypeError, fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "@hushgrad/tensor";
+import { DTypeError } from "@hushgrad/tensor";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
 import { bytesPer, type SafetensorsDType } from "./dtype.ts";
 
 /** The types that `fromFloat32` writes. */

@@ -1,5 +1,5 @@
 import { BufferUsage } from "./flags.ts";
-import type { KernelSpec } from "./kernel.ts";
+import { reads, writes } from "./kernel.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { PooledBuffer } from "./pool.ts";
 import type { Recorder } from "./recorder.ts";
@@ -11,20 +11,25 @@ const POISON = 0x7fc0dead;
 const BAND = 256;
 const CHUNK = 2 ** 20;
 
-const BAND_KERNELS: Readonly<Record<"fill" | "check", KernelSpec>> = {
-	fill: {
+const FILL = {
+	key: "guard/fill",
+	spec: {
 		params: { n: "u32", first: "u32", mark: "u32" },
-		buffers: { x: { dtype: "u32", access: "write" } },
-		workgroup: [64, 1, 1],
+		buffers: { x: writes("u32") },
+		workgroup: 64,
 		body: "if (index < p.n) { x_set(p.first + index, p.mark); }",
 	},
-	check: {
+} as const;
+
+const CHECK = {
+	key: "guard/check",
+	spec: {
 		params: { n: "u32", first: "u32", mark: "u32", id: "u32" },
-		buffers: { x: { dtype: "u32", access: "read" }, status: { dtype: "u32", access: "write" } },
-		workgroup: [64, 1, 1],
+		buffers: { x: reads("u32"), status: writes("u32") },
+		workgroup: 64,
 		body: `if (index < p.n && x_at(p.first + index) != p.mark) { ${noteStrayWrite} }`,
 	},
-};
+} as const;
 
 /**
  * What stands behind a tensor: a finite number, another one in every buffer. With one for all, a thread that goes too far
@@ -54,23 +59,24 @@ export class MemoryGuard {
 	/** Fills a buffer that is about to hold `bytes` bytes: those with NaN, what lies behind with the buffer's mark. */
 	fill(buffer: PooledBuffer, bytes: number): void {
 		for (let at = 0; at < bytes; at += CHUNK) this.#recorder.fill(buffer, at, this.#pattern, Math.min(CHUNK, bytes - at));
-		this.#overBand("fill", buffer, bytes, []);
+		this.#overBand(FILL, buffer, bytes, []);
 	}
 
 	/** Compares what lies behind the first `bytes` bytes. */
 	check(buffer: PooledBuffer, bytes: number): void {
 		const name = `a tensor of ${bytes} bytes${buffer.label === "" ? "" : ` in ${buffer.label}`}`;
-		this.#overBand("check", buffer, bytes, [this.#status.idOf(name)]);
+		this.#overBand(CHECK, buffer, bytes, [this.#status.idOf(name)]);
 	}
 
-	#overBand(what: "fill" | "check", buffer: PooledBuffer, bytes: number, rest: readonly number[]): void {
+	#overBand(kernel: typeof FILL | typeof CHECK, buffer: PooledBuffer, bytes: number, rest: readonly number[]): void {
 		const offset = Math.floor(bytes / 256) * 256;
 		const first = Math.ceil((bytes - offset) / 4);
 		const n = (buffer.bytes - offset) / 4 - first;
-		const kernel = this.#pipelines.get(`guard/${what}`, () => BAND_KERNELS[what]);
+		const pipeline = this.#pipelines.get(kernel);
 		const tail = { buffer, offset, size: buffer.bytes - offset, base: 0 };
-		const bindings = what === "fill" ? [tail] : [tail, this.#status.binding()];
-		this.#recorder.dispatch({ kernel, bindings, params: [n, first, markOf(buffer), ...rest], grid: [Math.ceil(n / 64), 1, 1] });
+		const { buffer: status } = this.#status.storage;
+		const bindings = kernel === FILL ? [tail] : [tail, { buffer: status, offset: 0, size: status.bytes, base: 0 }];
+		this.#recorder.dispatch({ pipeline, bindings, params: [n, first, markOf(buffer), ...rest], grid: [Math.ceil(n / 64), 1, 1] });
 	}
 
 	destroy(): void {

@@ -11,17 +11,26 @@ export interface BufferSpec {
 }
 
 /**
- * A compute kernel. In `body`, `p.NAME` is a parameter, `index` the number of the invocation (1-D kernels) or `gid`
+ * What a kernel is made of. In `body`, `p.NAME` is a parameter, `index` the number of the invocation (1-D kernels) or `gid`
  * its 3-D position; for a buffer x: `x_at(i)` loads (f32 for f16 and bf16, u32 for u8), `x_at4(i)` the i-th vec4,
  * `x_set(i, v)` and `x_set4(i, v)` store; packed results (bf16, u8) are stored by whole words, `x_word(i, v)`. Offsets of views are added by these accessors.
  */
-export interface KernelSpec {
-	readonly params: Readonly<Record<string, ParamType>>;
-	readonly buffers: Readonly<Record<string, BufferSpec>>;
-	readonly workgroup: readonly [number, number, number];
+export interface KernelSpec<P extends string = string, B extends string = string> {
+	readonly params: Readonly<Record<P, ParamType>>;
+	readonly buffers: Readonly<Record<B, BufferSpec>>;
+	/** Invocations of a workgroup, in one row or on three axes. */
+	readonly workgroup: number | readonly [number, number, number];
 	readonly helpers?: string;
 	readonly body: string;
 }
+
+/** A buffer that a kernel reads, and one that it writes (and may read). */
+export const reads = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "read", lanes });
+export const writes = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "write", lanes });
+
+/** The workgroup on three axes. */
+export const workgroupOf = ({ workgroup }: KernelSpec): readonly [number, number, number] =>
+	typeof workgroup === "number" ? [workgroup, 1, 1] : workgroup;
 
 export const MAX_PARAM_BYTES = 256;
 
@@ -76,7 +85,7 @@ export function kernelSource(spec: KernelSpec): string {
 	});
 	if (calls !== "") lines.push(calls);
 	if (spec.helpers !== undefined) lines.push(spec.helpers);
-	const [x, y, z] = spec.workgroup;
+	const [x, y, z] = workgroupOf(spec);
 	lines.push(
 		`@compute @workgroup_size(${x}, ${y}, ${z})
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(workgroup_id) wid: vec3u,

@@ -1,14 +1,14 @@
 import { ValueError } from "../errors.ts";
 import { ShaderStage } from "./flags.ts";
-import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType } from "./kernel.ts";
+import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType, workgroupOf } from "./kernel.ts";
 
 /** A compiled kernel and the layout of its parameter block. */
-export interface Kernel {
+export interface Pipeline {
 	readonly key: string;
 	readonly code: string;
 	readonly layoutKey: string;
 	readonly layout: GPUBindGroupLayout;
-	readonly pipeline: GPUComputePipeline;
+	readonly gpu: GPUComputePipeline;
 	readonly params: readonly (readonly [string, ParamType])[];
 	readonly buffers: readonly string[];
 	readonly lanes: number;
@@ -17,7 +17,7 @@ export interface Kernel {
 /** Compiles each kernel once. Shapes are parameters, so that a program needs dozens of pipelines, not thousands. */
 export class PipelineCache {
 	readonly #device: GPUDevice;
-	readonly #kernels = new Map<string, Kernel>();
+	readonly #compiled = new Map<object, Pipeline>();
 	readonly #onCompile: (key: string, wgsl: string) => void;
 	readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
@@ -28,24 +28,24 @@ export class PipelineCache {
 	}
 
 	get size(): number {
-		return this.#kernels.size;
+		return this.#compiled.size;
 	}
 
-	/** Every kernel compiled so far. */
-	kernels(): readonly Kernel[] {
-		return [...this.#kernels.values()];
+	/** Everything compiled so far. */
+	all(): readonly Pipeline[] {
+		return [...this.#compiled.values()];
 	}
 
-	/** The kernel called `key`, built from `spec()` on first use. */
-	get(key: string, spec: () => KernelSpec): Kernel {
-		const known = this.#kernels.get(key);
+	/** The pipeline of a kernel, compiled on first use. It belongs to the object, so that two kernels of one name stay two. */
+	get(kernel: { readonly key: string; readonly spec: KernelSpec }): Pipeline {
+		const known = this.#compiled.get(kernel);
 		if (known !== undefined) return known;
-		const kernel = this.#compile(key, spec());
-		this.#kernels.set(key, kernel);
-		return kernel;
+		const pipeline = this.#compile(kernel.key, kernel.spec);
+		this.#compiled.set(kernel, pipeline);
+		return pipeline;
 	}
 
-	#compile(key: string, spec: KernelSpec): Kernel {
+	#compile(key: string, spec: KernelSpec): Pipeline {
 		const params = Object.entries(spec.params);
 		const buffers = Object.keys(spec.buffers);
 		if ((params.length + buffers.length) * 4 > MAX_PARAM_BYTES) {
@@ -56,13 +56,13 @@ export class PipelineCache {
 		const code = kernelSource(spec);
 		this.#onCompile(key, code);
 		const module = this.#device.createShaderModule({ label: key, code });
-		const pipeline = this.#device.createComputePipeline({
+		const gpu = this.#device.createComputePipeline({
 			label: key,
 			layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
 			compute: { module, entryPoint: "main" },
 		});
-		const [x, y, z] = spec.workgroup;
-		return { key, code, layoutKey, layout, pipeline, params, buffers, lanes: x * y * z };
+		const [x, y, z] = workgroupOf(spec);
+		return { key, code, layoutKey, layout, gpu, params, buffers, lanes: x * y * z };
 	}
 
 	#layout(key: string): GPUBindGroupLayout {

@@ -1,7 +1,7 @@
 import { DeviceError } from "../errors.ts";
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
-import type { Kernel } from "./pipelines.ts";
+import type { Pipeline } from "./pipelines.ts";
 import type { PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
 
@@ -17,7 +17,7 @@ export type Grid = readonly [x: number, y: number, z: number];
 
 /** One recorded kernel. */
 export interface Dispatch {
-	readonly kernel: Kernel;
+	readonly pipeline: Pipeline;
 	readonly bindings: readonly Binding[];
 	readonly params: readonly number[];
 	readonly grid: Grid;
@@ -27,10 +27,10 @@ const RING_SLOTS = 2048;
 const MAX_BIND_GROUPS = 16384;
 
 /** Writes the parameter block of a dispatch at byte `at`. */
-export function writeParams(words: DataView, at: number, { kernel, params, bindings }: Dispatch): void {
+export function writeParams(words: DataView, at: number, { pipeline, params, bindings }: Dispatch): void {
 	let next = at;
 	for (let i = 0; i < params.length; i++, next += 4) {
-		const type = kernel.params[i][1];
+		const type = pipeline.params[i][1];
 		if (type === "f32") words.setFloat32(next, params[i], true);
 		else if (type === "i32") words.setInt32(next, params[i], true);
 		else words.setUint32(next, params[i], true);
@@ -42,15 +42,15 @@ export function writeParams(words: DataView, at: number, { kernel, params, bindi
 }
 
 /** Which buffers a dispatch binds, as a key. */
-export function bindingKey({ kernel, bindings }: Dispatch): string {
-	let key = kernel.layoutKey;
+export function bindingKey({ pipeline, bindings }: Dispatch): string {
+	let key = pipeline.layoutKey;
 	for (const b of bindings) key += `|${b.buffer.id}:${b.offset}:${b.size}`;
 	return key;
 }
 
-export function createBindGroup(device: GPUDevice, { kernel, bindings }: Dispatch, params: GPUBuffer): GPUBindGroup {
+export function createBindGroup(device: GPUDevice, { pipeline, bindings }: Dispatch, params: GPUBuffer): GPUBindGroup {
 	return device.createBindGroup({
-		layout: kernel.layout,
+		layout: pipeline.layout,
 		entries: [
 			{ binding: 0, resource: { buffer: params, size: MAX_PARAM_BYTES } },
 			...bindings.map((b, i) => ({ binding: i + 1, resource: { buffer: b.buffer.gpu, offset: b.offset, size: b.size } })),
@@ -77,6 +77,7 @@ export class Recorder {
 	#epoch = 0;
 	#dispatches = 0;
 	#bindGroupsCreated = 0;
+	#submits = 0;
 
 	constructor(device: GPUDevice) {
 		this.#device = device;
@@ -97,15 +98,20 @@ export class Recorder {
 		return this.#bindGroupsCreated;
 	}
 
+	/** Submits since the device was made. */
+	get submits(): number {
+		return this.#submits;
+	}
+
 	dispatch(dispatch: Dispatch, work: Work = {}): void {
-		const { kernel, bindings, grid } = dispatch;
+		const { pipeline, bindings, grid } = dispatch;
 		if (this.#used === RING_SLOTS) this.flush();
 		const slot = this.#used++ * MAX_PARAM_BYTES;
 		writeParams(this.#words, slot, dispatch);
 		if (this.profiler !== undefined) this.#endPass();
-		const timestampWrites = this.profiler?.next(kernel.key, work);
+		const timestampWrites = this.profiler?.next(pipeline.key, work);
 		this.#pass ??= this.#begin().beginComputePass({ timestampWrites });
-		this.#pass.setPipeline(kernel.pipeline);
+		this.#pass.setPipeline(pipeline.gpu);
 		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
 		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 		for (const b of bindings) b.buffer.usedIn = this.#epoch;
@@ -147,6 +153,7 @@ export class Recorder {
 			this.#device.queue.writeBuffer(this.#ring, 0, this.#slots, 0, this.#used * MAX_PARAM_BYTES);
 		}
 		this.#device.queue.submit([this.#encoder.finish()]);
+		this.#submits++;
 		this.#encoder = undefined;
 		this.#used = 0;
 		this.#epoch++;

@@ -32,7 +32,7 @@ export class ReplayList {
 			return group;
 		});
 		device.queue.writeBuffer(this.#params, 0, block);
-		this.#pipelines = dispatches.map((d) => d.kernel.pipeline);
+		this.#pipelines = dispatches.map((d) => d.pipeline.gpu);
 		this.#offsets = Uint32Array.from(dispatches, (_, i) => i * MAX_PARAM_BYTES);
 		this.#grids = Uint32Array.from(dispatches.flatMap((d) => d.grid));
 	}

@@ -1,6 +1,6 @@
 import { BufferUsage, MapMode } from "./flags.ts";
-import type { PooledBuffer } from "./pool.ts";
-import type { Binding, Recorder } from "./recorder.ts";
+import { ALWAYS, Storage } from "../storage.ts";
+import type { Recorder } from "./recorder.ts";
 
 const WORDS = 4;
 const NOT_FINITE = 0;
@@ -18,7 +18,8 @@ export interface StatusReport {
  */
 export class Status {
 	readonly #device: GPUDevice;
-	readonly #buffer: PooledBuffer;
+	/** Where kernels note what they found. */
+	readonly storage: Storage;
 	readonly #staging: GPUBuffer;
 	readonly #names: string[] = [];
 	readonly #ids = new Map<string, number>();
@@ -29,13 +30,8 @@ export class Status {
 		const size = 4 * WORDS;
 		const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 		const gpu = device.createBuffer({ label: "status", size, usage });
-		this.#buffer = { id: -1, gpu, bytes: size, usedIn: -1, label: "status", arena: undefined };
+		this.storage = new Storage({ id: -1, gpu, bytes: size, usedIn: -1, label: "status", arena: undefined }, size, ALWAYS, () => {});
 		this.#staging = device.createBuffer({ label: "status", size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
-	}
-
-	/** Where kernels write: word `word` becomes the number that `name` has. */
-	binding(): Binding {
-		return { buffer: this.#buffer, offset: 0, size: this.#buffer.bytes, base: 0 };
 	}
 
 	/** The number that stands for a name; the same name has the same number. */
@@ -56,17 +52,18 @@ export class Status {
 	}
 
 	async #read(recorder: Recorder): Promise<StatusReport> {
-		recorder.copy(this.#buffer, 0, this.#staging, this.#buffer.bytes);
+		const { buffer } = this.storage;
+		recorder.copy(buffer, 0, this.#staging, buffer.bytes);
 		recorder.flush();
 		await this.#staging.mapAsync(MapMode.READ);
 		const words = new Uint32Array(this.#staging.getMappedRange()).slice();
 		this.#staging.unmap();
-		if (words.some((w) => w !== 0)) this.#device.queue.writeBuffer(this.#buffer.gpu, 0, new Uint32Array(WORDS));
+		if (words.some((w) => w !== 0)) this.#device.queue.writeBuffer(buffer.gpu, 0, new Uint32Array(WORDS));
 		return { notFinite: this.#names[words[NOT_FINITE] - 1], strayWrite: this.#names[words[STRAY_WRITE] - 1] };
 	}
 
 	destroy(): void {
-		this.#buffer.gpu.destroy();
+		this.storage.buffer.gpu.destroy();
 		this.#staging.destroy();
 	}
 }

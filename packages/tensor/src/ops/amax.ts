@@ -4,7 +4,7 @@ import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { div, eq, mul } from "./binary.ts";
-import { cast } from "./copy.ts";
+import { cast } from "./cast.ts";
 import { overAxes, type ReduceOptions, sum } from "./expand.ts";
 import { reduceInner } from "./reduceInner.ts";
 import { unsqueeze } from "./view.ts";

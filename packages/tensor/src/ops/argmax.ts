@@ -1,43 +1,43 @@
-import { FLOATS, INTEGERS } from "../dtype.ts";
+import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
-import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
 import { orderKey } from "./sort.ts";
+
+export const argmaxKernel = defineKernel("argmax", ({ dtype, least }: { dtype: DType; least: boolean }) => {
+	const { code, nanKey } = orderKey(dtype, "x_at(index * p.N + i)");
+	return {
+		params: { n: "u32", N: "u32" },
+		buffers: { x: reads(dtype), y: writes("i32") },
+		workgroup: 32,
+		body: wgsl`
+if (index >= p.n) { return; }
+var best = 0u;
+var at = 0u;
+for (var i = 0u; i < p.N; i++) {
+  var key = ${code};
+  ${least ? `key = select(~key, key, ${nanKey});` : ""}
+  if (i == 0u || key > best) { best = key; at = i; }
+}
+y_set(index, i32(at));`,
+	};
+});
 
 export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
 	name: "argmax",
 	signature: "x[..., N] -> y[...]",
 	dtypes: { x: [...FLOATS, ...INTEGERS] },
 	attrs: { least: false },
-	forward: ({ device, inputs, axes: { N }, attrs }) => {
+	forward: ({ runtime, inputs, axes: { N }, attrs: { least } }) => {
 		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape.slice(0, -1), "i32");
-		const { code, nanKey } = orderKey(x.dtype, "x_at(index * p.N + i)");
-		device.run(
-			`argmax/${x.dtype}/${attrs.least ? "least" : "most"}`,
-			() => ({
-				params: { n: "u32", N: "u32" },
-				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: "i32", access: "write" } },
-				workgroup: [32, 1, 1],
-				body: `
-if (index >= p.n) { return; }
-var best = 0u;
-var at = 0u;
-for (var i = 0u; i < p.N; i++) {
-  var key = ${code};
-  ${attrs.least ? `key = select(~key, key, ${nanKey});` : ""}
-  if (i == 0u || key > best) { best = key; at = i; }
-}
-y_set(index, i32(at));`,
-			}),
-			[x, y],
-			[y.size, N],
-			y.size,
-		);
+		const y = runtime.empty(x.shape.slice(0, -1), "i32");
+		argmaxKernel.of({ dtype: x.dtype, least }).run({ x, y }, { n: y.size, N }, y.size);
 		return [y];
 	},
 	grad: { x: "none" },
@@ -54,7 +54,7 @@ y_set(index, i32(at));`,
 function position(op: string, x: Tensor, axis: number | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
 	return overAxes(op, x, axis === undefined ? undefined : [axis], keepDim, (rows) => {
 		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
-		return sizeOf(rows.shape) === 0 ? rows.device.empty(rows.shape.slice(0, -1), "i32") : argmaxPrimitive.apply([rows], { least })[0];
+		return argmaxPrimitive.apply([rows], { least })[0];
 	});
 }
 

@@ -3,7 +3,7 @@ import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { attentionSoftmax } from "./attentionSoftmax.ts";
 import { mul, where } from "./binary.ts";
-import { cast } from "./copy.ts";
+import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { matmul } from "./matmul.ts";
 import { softcap as cap, mulScalar } from "./unary.ts";

@@ -1,8 +1,12 @@
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul, sub } from "./binary.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { sum } from "./expand.ts";
 import { addScalar, mulScalar, neg, square, tanh } from "./unary.ts";
 
@@ -18,74 +22,23 @@ const ROW_PARAMS = {
 } as const;
 
 /** Bounds lo..hi of the keys that query row `index` sees, and the score of key s. */
-const ROW_CODE = `
+const ROW_CODE = wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.S;
 let t = index % p.T + p.offset;
 let hi = select(p.S, min(p.S, t + 1u), p.causal == 1u);
 let lo = select(0u, t + 1u - min(p.window, t + 1u), p.window > 0u);`;
-const SCORE = `fn score(v: f32) -> f32 {
+const SCORE = wgsl`fn score(v: f32) -> f32 {
   let s = v * p.scale;
   return select(s, p.cap * safeTanh(s / max(p.cap, 1e-30)), p.cap > 0.0);
 }`;
 
-type MaskAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
-
-const rowParams = (x: Tensor, a: MaskAttrs): number[] => {
-	const [t, s] = x.shape.slice(-2);
-	return [x.size / Math.max(1, s), t, s, Number(a.causal), a.window, a.offset, a.scale, a.softcap];
-};
-
-function backward(x: Tensor | undefined, y: Tensor, dy: Tensor, attrs: MaskAttrs): Tensor {
-	const dx = y.device.empty(y.shape);
-	const capped = x !== undefined;
-	const factor = capped ? " * (1.0 - c * c)" : "";
-	y.device.run(
-		`attentionSoftmax/dx${capped ? "/cap" : ""}`,
-		() => ({
-			params: ROW_PARAMS,
-			buffers: {
-				...(capped ? { x: { dtype: "f32", access: "read" } as const } : {}),
-				y: { dtype: "f32", access: "read" },
-				dy: { dtype: "f32", access: "read" },
-				dx: { dtype: "f32", access: "write" },
-			},
-			workgroup: [16, 1, 1],
-			helpers: SCORE,
-			body: `${ROW_CODE}
-var dot = 0.0;
-for (var s = lo; s < hi; s++) { dot += y_at(at + s) * dy_at(at + s); }
-for (var s = 0u; s < p.S; s++) {
-  var g = 0.0;
-  if (s >= lo && s < hi) {
-    ${capped ? "let c = score(x_at(at + s)) / p.cap;" : ""}
-    g = y_at(at + s) * (dy_at(at + s) - dot) * p.scale${factor};
-  }
-  dx_set(at + s, g);
-}`,
-		}),
-		[...(capped ? [contiguous(x)] : []), contiguous(y), contiguous(dy), dx],
-		rowParams(y, attrs),
-		y.size / Math.max(1, y.shape[y.rank - 1]),
-	);
-	return dx;
-}
-
-export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
-	name: "attentionSoftmax",
-	signature: "x[..., T, S] -> y[..., T, S]",
-	attrs: { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 },
-	forward: ({ device, inputs, attrs }) => {
-		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape);
-		device.run(
-			"attentionSoftmax",
-			() => ({
-				params: ROW_PARAMS,
-				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
-				workgroup: [16, 1, 1],
-				helpers: SCORE,
-				body: `${ROW_CODE}
+export const attentionSoftmaxKernel = defineKernel("attentionSoftmax", {
+	params: ROW_PARAMS,
+	buffers: { x: reads("f32"), y: writes("f32") },
+	workgroup: 16,
+	helpers: SCORE,
+	body: wgsl`${ROW_CODE}
 var top = -3.4028234e38;
 for (var s = lo; s < hi; s++) { top = nanMax(top, score(x_at(at + s))); }
 var total = 0.0;
@@ -93,30 +46,124 @@ for (var s = lo; s < hi; s++) { let e = safeExp(score(x_at(at + s)) - top); tota
 for (var s = 0u; s < p.S; s++) {
   if (s >= lo && s < hi) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
 }`,
-			}),
-			[x, y],
-			rowParams(x, attrs),
-			x.size / Math.max(1, x.shape[x.rank - 1]),
-		);
+});
+
+/** WGSL of the gradient; `c` is tanh of the score where the scores are capped. */
+const gradientBody = (cap: string, factor: string): string => wgsl`${ROW_CODE}
+var dot = 0.0;
+for (var s = lo; s < hi; s++) { dot += y_at(at + s) * dy_at(at + s); }
+for (var s = 0u; s < p.S; s++) {
+  var g = 0.0;
+  if (s >= lo && s < hi) {
+    ${cap}
+    g = y_at(at + s) * (dy_at(at + s) - dot) * p.scale${factor};
+  }
+  dx_set(at + s, g);
+}`;
+
+export const attentionSoftmaxGradKernel = defineKernel("attentionSoftmax/dx", {
+	params: ROW_PARAMS,
+	buffers: { y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+	workgroup: 16,
+	helpers: SCORE,
+	body: gradientBody("", ""),
+});
+
+export const cappedSoftmaxGradKernel = defineKernel("attentionSoftmax/dx/cap", {
+	params: ROW_PARAMS,
+	buffers: { x: reads("f32"), y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+	workgroup: 16,
+	helpers: SCORE,
+	body: gradientBody("let c = score(x_at(at + s)) / p.cap;", " * (1.0 - c * c)"),
+});
+
+type MaskAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
+
+const NO_MASK: MaskAttrs = { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 };
+
+const rowsOf = (x: Physical): number => x.size / Math.max(1, x.shape[x.rank - 1]);
+
+const rowParams = (x: Physical, { causal, window, offset, scale, softcap }: MaskAttrs) => {
+	const [T, S] = x.shape.slice(-2);
+	return { rows: rowsOf(x), T, S, causal: Number(causal), window, offset, scale, cap: softcap };
+};
+
+/** Whether query number `row` of T sees key s. */
+const sees = (row: number, T: number, s: number, { causal, window, offset }: MaskAttrs): boolean => {
+	const q = (row % T) + offset;
+	return (!causal || s <= q) && (window === 0 || s > q - window);
+};
+
+const VARIANTS: readonly Partial<MaskAttrs>[] = [
+	{ causal: true, scale: 0.5 },
+	{ causal: true, window: 3, softcap: 2 },
+	{ causal: true, offset: 0, softcap: 1.5, scale: 0.7 },
+];
+const SIZES = { T: [1, 3, 7], S: [7, 8] };
+
+/** dx = y (dy - sum(y dy)) scale (1 - c^2), c = tanh(x scale / cap) where scores are capped, else 0; x is only read then. */
+export const attentionSoftmaxGradPrimitive = definePrimitive<MaskAttrs>({
+	name: "attentionSoftmax.dx",
+	signature: "x[..., T, S], y[..., T, S], dy[..., T, S] -> dx[..., T, S]",
+	attrs: NO_MASK,
+	forward: ({ runtime, inputs, attrs }) => {
+		const [y, dy] = [contiguous(inputs.y), contiguous(inputs.dy)];
+		const dx = runtime.empty(y.shape);
+		const params = rowParams(y, attrs);
+		if (attrs.softcap > 0) cappedSoftmaxGradKernel.run({ x: contiguous(inputs.x), y, dy, dx }, params, params.rows);
+		else attentionSoftmaxGradKernel.run({ y, dy, dx }, params, params.rows);
+		return [dx];
+	},
+	grad: { x: "missing", y: "missing", dy: "missing" },
+	composite: ({ x, y, dy }, { scale, softcap }) => {
+		const dot = sum(mul(y, dy), [-1], { keepDim: true });
+		const g = mulScalar(mul(y, sub(dy, dot)), scale);
+		return softcap > 0 ? mul(g, addScalar(neg(square(tanh(mulScalar(x, scale / softcap)))), 1)) : g;
+	},
+	reference: ({ x, y, dy }, attrs) => {
+		const [T, S] = x.shape.slice(-2);
+		const { scale, softcap } = attrs;
+		const dx = mapRows(y, (row, i) => {
+			const visible = row.map((_, s) => Number(sees(i, T, s, attrs)));
+			const dot = row.reduce((sum, v, s) => (visible[s] ? sum + v * dy.data[i * S + s] : sum), 0);
+			return row.map((v, s) => {
+				if (!visible[s]) return 0;
+				const c = softcap > 0 ? Math.tanh((x.data[i * S + s] * scale) / softcap) : 0;
+				return v * (dy.data[i * S + s] - dot) * scale * (1 - c * c);
+			});
+		});
+		return [dx];
+	},
+	test: {
+		domains: { y: { range: [0, 1] }, dy: { range: [-1, 1] } },
+		bound: { ulp: 4, abs: 2e-4, why: "a sum of 8 of size 1; the cap has tanh's 1e-5, twice, times dy - sum of size 9" },
+		sizes: SIZES,
+		variants: VARIANTS,
+	},
+});
+
+export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
+	name: "attentionSoftmax",
+	signature: "x[..., T, S] -> y[..., T, S]",
+	attrs: NO_MASK,
+	forward: ({ runtime, inputs, attrs }) => {
+		const x = contiguous(inputs.x);
+		const y = runtime.empty(x.shape);
+		attentionSoftmaxKernel.run({ x, y }, rowParams(x, attrs), rowsOf(x));
 		return [y];
 	},
 	grad: {
 		x: {
 			saves: ({ softcap }) => (softcap > 0 ? ["x", "y"] : ["y"]),
-			rule: ({ x, y, dy }, attrs) => dy.device.scope(() => backward(x, y, dy, attrs)).alias({ perSample: dy.perSample }),
-			again: ({ x, y, dy }, { scale, softcap }) => {
-				const dot = sum(mul(y, dy), [-1], { keepDim: true });
-				const g = mulScalar(mul(y, sub(dy, dot)), scale);
-				return softcap > 0 ? mul(g, addScalar(neg(square(tanh(mulScalar(x, scale / softcap)))), 1)) : g;
-			},
+			rule: ({ y, x = y, dy }, attrs) => attentionSoftmaxGradPrimitive.apply([x, y, dy], attrs)[0],
 		},
 	},
-	reference: ({ x }, { scale, softcap, causal, window, offset }) => {
-		const t = x.shape[x.shape.length - 2];
+	reference: ({ x }, attrs) => {
+		const T = x.shape[x.shape.length - 2];
+		const { scale, softcap } = attrs;
 		const y = mapRows(x, (row, i) => {
-			const q = (i % t) + offset;
 			const scores = row.map((v, s) => {
-				if ((causal && s > q) || (window > 0 && s <= q - window)) return Number.NEGATIVE_INFINITY;
+				if (!sees(i, T, s, attrs)) return Number.NEGATIVE_INFINITY;
 				return softcap > 0 ? softcap * Math.tanh((v * scale) / softcap) : v * scale;
 			});
 			const top = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -128,12 +175,8 @@ for (var s = 0u; s < p.S; s++) {
 	},
 	test: {
 		bound: { ulp: 30, abs: 5e-5, why: "exp within 3 + 2|x| ULP, |x| <= 4, over a sum of 8; the cap adds tanh's 1e-5 times cap" },
-		sizes: { T: [1, 3, 7], S: [7, 8] },
-		variants: [
-			{ causal: true, scale: 0.5 },
-			{ causal: true, window: 3, softcap: 2 },
-			{ causal: true, offset: 0, softcap: 1.5, scale: 0.7 },
-		],
+		sizes: SIZES,
+		variants: VARIANTS,
 	},
 });
 

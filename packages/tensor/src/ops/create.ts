@@ -1,34 +1,59 @@
-import type { Device } from "../device.ts";
+import { type Device, runtimeOf } from "../device.ts";
 import { type DType, wgslScalar } from "../dtype.ts";
 import { DTypeError, ValueError } from "../errors.ts";
-import type { Shape } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import type { Runtime } from "../runtime.ts";
+import { checkShape, type Shape } from "../shape.ts";
+import { Tensor } from "../tensor.ts";
 
-/** A tensor whose element number i is `value`, WGSL of `i` (u32) and the parameters a and b. */
-function generate(device: Device, op: string, shape: Shape, dtype: DType, value: string, a = 0, b = 0): Tensor {
+/** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
+const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
+	defineKernel(name, ({ dtype }: { dtype: DType }) => {
+		const scalar = wgslScalar[dtype];
+		return {
+			params: { n: "u32", a: scalar, b: scalar },
+			buffers: { y: writes(dtype) },
+			workgroup: 64,
+			body: wgsl`if (index >= p.n) { return; }\nlet i = ${scalar}(index);\ny_set(index, ${value(scalar, dtype)});`,
+		};
+	});
+
+export const fullKernel = generator("full", (_, dtype) => (dtype === "bool" ? "select(0u, 1u, p.a != 0u)" : "p.a"));
+export const rampKernel = generator("ramp", () => "p.a + i * p.b");
+export const eyeKernel = generator(
+	"eye",
+	(scalar) => `select(${scalar}(0), ${scalar}(1), index / u32(p.a) == index % u32(p.a))`,
+);
+
+/** A view filled with one value; `shape` starts with the record axis. */
+export const filled = (runtime: Runtime, shape: Shape, value: number, dtype: DType = "f32"): Physical =>
+	generate(runtime, "full", fullKernel, shape, dtype, value);
+
+export const zeroed = (runtime: Runtime, shape: Shape, dtype: DType = "f32"): Physical => filled(runtime, shape, 0, dtype);
+
+function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Physical {
 	if (dtype === "bf16" || dtype === "u8") {
 		throw new DTypeError("create/storage", `${op}: ${dtype} is storage only`, { op, hint: "make it in f32 or u32 and cast it" });
 	}
-	const scalar = wgslScalar[dtype];
-	const out = device.empty(shape, dtype);
-	device.run(
-		`${op}/${dtype}`,
-		() => ({
-			params: { n: "u32", a: scalar, b: scalar },
-			buffers: { y: { dtype, access: "write" } },
-			workgroup: [64, 1, 1],
-			body: `if (index >= p.n) { return; }\nlet i = ${scalar}(index);\ny_set(index, ${value});`,
-		}),
-		[out],
-		[out.size, a, b],
-		out.size,
-	);
-	return out;
+	const y = runtime.empty(shape, dtype);
+	kernel.of({ dtype }).run({ y }, { n: y.size, a, b }, y.size);
+	return y;
+}
+
+/** The same as a tensor, one for all records. */
+function create(device: Device, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Tensor {
+	const runtime = runtimeOf(device);
+	checkShape(op, shape);
+	const y = runtime.scope(() => generate(runtime, op, kernel, [1, ...shape], dtype, a, b));
+	return runtime.track(new Tensor(device, dtype, { storage: runtime.own(y), shape: [...shape] }));
 }
 
 /** A tensor filled with one value. */
 export const full = (device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor =>
-	generate(device, "full", shape, dtype, dtype === "bool" ? "select(0u, 1u, p.a != 0u)" : "p.a", value);
+	create(device, "full", fullKernel, shape, dtype, value);
 
 export const zeros = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype);
 export const ones = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype);
@@ -43,7 +68,7 @@ export function arange(device: Device, start: number, end: number, step = 1, dty
 	if (!Number.isFinite(count) || step === 0) {
 		throw new ValueError("arange/step", `arange: ${start} to ${end} in steps of ${step} does not end`, { op: "arange" });
 	}
-	return generate(device, "arange", [Math.max(0, count)], dtype, "p.a + i * p.b", start, step);
+	return create(device, "arange", rampKernel, [Math.max(0, count)], dtype, start, step);
 }
 
 /** `count` values from start to end, both included. */
@@ -51,11 +76,10 @@ export function linspace(device: Device, start: number, end: number, count: numb
 	if (!Number.isFinite(start) || !Number.isFinite(end)) {
 		throw new ValueError("linspace/range", `linspace: ${start} to ${end} is no range`, { op: "linspace" });
 	}
-	return generate(device, "linspace", [count], "f32", "p.a + i * p.b", start, count > 1 ? (end - start) / (count - 1) : 0);
+	return create(device, "linspace", rampKernel, [count], "f32", start, count > 1 ? (end - start) / (count - 1) : 0);
 }
 
 /** Ones on the diagonal of an [n, m] matrix. */
 export function eye(device: Device, n: number, m = n, dtype: DType = "f32"): Tensor {
-	const one = `${wgslScalar[dtype]}(1)`;
-	return generate(device, "eye", [n, m], dtype, `select(${one} - ${one}, ${one}, index / u32(p.a) == index % u32(p.a))`, m);
+	return create(device, "eye", eyeKernel, [n, m], dtype, m);
 }

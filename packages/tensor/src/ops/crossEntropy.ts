@@ -2,7 +2,7 @@ import { ShapeError, ValueError } from "../errors.ts";
 import { sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { div, eq, maskedFill } from "./binary.ts";
-import { cast } from "./copy.ts";
+import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { sum } from "./expand.ts";
 import { gatherPrimitive } from "./indexing.ts";

@@ -1,41 +1,42 @@
-import { INTEGERS, wgslScalar } from "../dtype.ts";
+import { type DType, INTEGERS, wgslScalar } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
+import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
 
 type CumsumAttrs = { reverse: boolean; exclusive: boolean };
 
-export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
-	name: "cumsum",
-	signature: "x[..., N] -> y[..., N]",
-	dtypes: { x: ["f32", ...INTEGERS] },
-	attrs: { reverse: false, exclusive: false },
-	forward: ({ device, inputs, axes: { N }, attrs: { reverse, exclusive } }) => {
-		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape, x.dtype);
-		const rows = x.shape.slice(0, -1).reduce((n, d) => n * d, 1);
-		device.run(
-			`cumsum/${x.dtype}`,
-			() => ({
-				params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
-				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
-				workgroup: [16, 1, 1],
-				body: `
+export const cumsumKernel = defineKernel("cumsum", ({ dtype }: { dtype: DType }) => ({
+	params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
+	buffers: { x: reads(dtype), y: writes(dtype) },
+	workgroup: 16,
+	body: wgsl`
 if (index >= p.rows) { return; }
-var acc = ${wgslScalar[x.dtype]}(0);
+var acc = ${wgslScalar[dtype]}(0);
 for (var i = 0u; i < p.N; i++) {
   let at = index * p.N + select(i, p.N - 1u - i, p.reverse == 1u);
   let before = acc;
   acc += x_at(at);
   y_set(at, select(acc, before, p.exclusive == 1u));
 }`,
-			}),
-			[x, y],
-			[rows, N, Number(reverse), Number(exclusive)],
-			rows,
-		);
+}));
+
+export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
+	name: "cumsum",
+	signature: "x[..., N] -> y[..., N]",
+	dtypes: { x: ["f32", ...INTEGERS] },
+	attrs: { reverse: false, exclusive: false },
+	forward: ({ runtime, inputs, axes: { N }, attrs: { reverse, exclusive } }) => {
+		const x = contiguous(inputs.x);
+		const y = runtime.empty(x.shape, x.dtype);
+		const rows = sizeOf(x.shape.slice(0, -1));
+		const params = { rows, N, reverse: Number(reverse), exclusive: Number(exclusive) };
+		cumsumKernel.of({ dtype: x.dtype }).run({ x, y }, params, rows);
 		return [y];
 	},
 	grad: {

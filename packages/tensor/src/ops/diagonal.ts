@@ -1,16 +1,60 @@
 import { ShapeError } from "../errors.ts";
-import { normalizeAxis, showShape } from "../shape.ts";
+import { defineLinear, type LinearOp } from "../linearOp.ts";
+import type { Physical } from "../physical.ts";
+import { moved } from "../reference.ts";
+import { normalizeAxis, type Shape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { copyInto } from "./copy.ts";
-import { zeros } from "./create.ts";
-import { linearOp } from "./traced.ts";
+import { copyInto } from "./contiguous.ts";
+import { zeroed } from "./create.ts";
 
-/** The view of x along which the indices of two axes are equal; the second axis disappears. */
-const along = (x: Tensor, first: number, second: number): Tensor =>
-	x.alias({
-		shape: x.shape.toSpliced(second, 1),
-		strides: x.strides.map((s, i) => (i === first ? s + x.strides[second] : s)).toSpliced(second, 1),
+/** Two axes, first < second. */
+interface Pair {
+	readonly first: number;
+	readonly second: number;
+}
+
+/** The view of x along which the indices of two axes are equal; the second axis disappears. The record axis is axis 0. */
+const along = (x: Physical, { first, second }: Pair): Physical =>
+	x.view({
+		shape: x.shape.toSpliced(second + 1, 1),
+		strides: x.strides.map((s, i) => (i === first + 1 ? s + x.strides[second + 1] : s)).toSpliced(second + 1, 1),
 	});
+
+export const diagonalPrimitive: LinearOp<Pair> = defineLinear({
+	name: "diagonal",
+	forward: ([x], pair) => along(x, pair),
+	adjoint: (dy, pair) => placeDiagonalPrimitive.apply([dy], pair),
+	reference: ([x], { first, second }) =>
+		moved(x, x.shape.toSpliced(second, 1), (index) => index.toSpliced(second, 0, index[first])),
+	test: {
+		draw: (shape: Shape, next) => {
+			const pairs = [...shape.keys()].flatMap((i) => [...shape.keys()].filter((j) => j > i && shape[i] === shape[j]).map((j) => [i, j]));
+			const [first, second] = pairs[Math.floor(next() * pairs.length)] ?? [];
+			return first === undefined ? undefined : { first, second };
+		},
+	},
+});
+
+export const placeDiagonalPrimitive: LinearOp<Pair> = defineLinear({
+	name: "placeDiagonal",
+	forward: ([x], pair) => {
+		const whole = zeroed(x.runtime, x.shape.toSpliced(pair.second + 1, 0, x.shape[pair.first + 1]), x.dtype);
+		copyInto(x, along(whole, pair));
+		return whole;
+	},
+	adjoint: (dy, pair) => diagonalPrimitive.apply([dy], pair),
+	reference: ([x], { first, second }) =>
+		moved(x, x.shape.toSpliced(second, 0, x.shape[first]), (index) =>
+			index[first] === index[second] ? index.toSpliced(second, 1) : undefined,
+		),
+	test: {
+		draw: (shape, next) => {
+			if (shape.length === 0) return undefined;
+			const first = Math.floor(next() * shape.length);
+			return { first, second: first + 1 + Math.floor(next() * (shape.length - first)) };
+		},
+	},
+});
 
 /** The elements whose indices on two axes (first < second) are equal, without copying; the second axis disappears. */
 export function diagonal(x: Tensor, first = 0, second = 1): Tensor {
@@ -24,26 +68,5 @@ export function diagonal(x: Tensor, first = 0, second = 1): Tensor {
 			},
 		);
 	}
-	return linearOp(
-		"diagonal",
-		x,
-		(v) => along(v, a, b),
-		(dy) => place(dy, a, b),
-		x.perSample && a !== 0,
-	);
-}
-
-/** Zeros with x on the diagonal. Adjoint of `diagonal`. */
-function place(x: Tensor, first: number, second: number): Tensor {
-	return linearOp(
-		"placeDiagonal",
-		x,
-		(v) => {
-			const out = zeros(v.device, v.shape.toSpliced(second, 0, v.shape[first]), v.dtype);
-			copyInto(v, along(out, first, second));
-			return out;
-		},
-		(dy) => diagonal(dy, first, second),
-		x.perSample && first !== 0,
-	);
+	return diagonalPrimitive.apply([x], { first: a, second: b });
 }

@@ -1,53 +1,46 @@
 import type { Device } from "../device.ts";
 import { ValueError } from "../errors.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { type Key, THREEFRY_WGSL, threefry } from "../random.ts";
-import { sampleOffset } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
-import { markSamples } from "./view.ts";
+import { contiguous, packed } from "./contiguous.ts";
 
 const threshold = (p: number): number => Math.floor(p * 2 ** 24);
 
 type DropoutAttrs = { p: number; stream: number };
 
-export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<DropoutAttrs>({
-	name: "dropout",
-	signature: "x[...], keys[B?, 2] -> y[...]",
-	dtypes: { keys: ["u32"] },
-	attrs: { p: 0.5, stream: 0 },
-	forward: ({ device, inputs, attrs }) => {
-		const x = contiguous(inputs.x);
-		const keys = contiguous(inputs.keys);
-		const y = device.empty(x.shape);
-		const share = keys.rank === 2 ? x.size / keys.shape[0] : x.size;
-		const quads = Math.ceil(share / 4);
-		const samples = keys.rank === 2 ? keys.shape[0] : 1;
-		device.run(
-			"dropout",
-			() => ({
-				params: { n: "u32", quads: "u32", share: "u32", stream: "u32", limit: "u32", scale: "f32" },
-				buffers: {
-					x: { dtype: "f32", access: "read" },
-					keys: { dtype: "u32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				helpers: THREEFRY_WGSL,
-				body: `
+export const dropoutKernel = defineKernel("dropout", {
+	params: { n: "u32", quads: "u32", share: "u32", ks: "u32", stream: "u32", limit: "u32", scale: "f32" },
+	buffers: { x: reads("f32"), keys: reads("u32"), y: writes("f32") },
+	workgroup: 64,
+	helpers: THREEFRY_WGSL,
+	body: wgsl`
 if (index >= p.n) { return; }
-let sample = index / p.quads;
+let record = index / p.quads;
 let first = 4u * (index % p.quads);
-let key = vec2u(keys_at(2u * sample), keys_at(2u * sample + 1u));
+let key = vec2u(keys_at(p.ks * record), keys_at(p.ks * record + 1u));
 let words = vec4u(threefry(key, vec2u(first >> 1u, p.stream)), threefry(key, vec2u((first >> 1u) + 1u, p.stream)));
 let factor = select(vec4f(0.0), vec4f(p.scale), (words >> vec4u(8u)) >= vec4u(p.limit));
-let at = sample * p.share + first;
+let at = record * p.share + first;
 for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i) * factor[i]); }`,
-			}),
-			[x, keys, y],
-			[samples * quads, quads, share, attrs.stream, threshold(attrs.p), 1 / (1 - attrs.p)],
-			x.size === 0 ? 0 : samples * quads,
-		);
+});
+
+export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<DropoutAttrs>({
+	name: "dropout",
+	signature: "x[...], keys[2] -> y[...]",
+	dtypes: { keys: ["u32"] },
+	attrs: { p: 0.5, stream: 0 },
+	forward: ({ runtime, inputs, B, attrs: { p, stream } }) => {
+		const x = contiguous(inputs.x);
+		const keys = packed(inputs.keys);
+		const y = runtime.empty(x.shape);
+		const share = x.size / Math.max(1, B);
+		const quads = Math.ceil(share / 4);
+		const n = B * quads;
+		dropoutKernel.run({ x, keys, y }, { n, quads, share, ks: keys.strides[0], stream, limit: threshold(p), scale: 1 / (1 - p) }, n);
 		return [y];
 	},
 	grad: {
@@ -55,12 +48,9 @@ for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i)
 		keys: "none",
 	},
 	reference: ({ x, keys }, { p, stream }) => {
-		const n = x.data.length;
 		const data = x.data.map((v, i) => {
-			const at = sampleOffset(keys, 1, i, n);
-			const local = keys.shape.length === 2 ? i % (n / keys.shape[0]) : i;
-			const words = threefry(keys.data[at], keys.data[at + 1], local >> 1, stream);
-			return words[local & 1] >>> 8 >= threshold(p) ? v / (1 - p) : v * 0;
+			const words = threefry(keys.data[0], keys.data[1], i >> 1, stream);
+			return words[i & 1] >>> 8 >= threshold(p) ? v / (1 - p) : v * 0;
 		});
 		return [{ data, shape: x.shape }];
 	},
@@ -72,49 +62,39 @@ for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i)
 });
 
 /**
- * Randomness of one forward pass: a key for each sample (or one for all), and a counter that gives every use of it a
- * stream of its own. Keyed by record and step, masks do not depend on how a batch is split.
+ * Randomness of one forward pass: a key, and a stream for every use of it. Streams come from names (the path of the
+ * module that drops), so that masks depend neither on the order of calls nor on how a batch is split. Inside `vmap` the
+ * key may differ between records.
  */
-export class DropoutKeys {
-	readonly keys: Tensor;
-	#stream = 0;
+export class DropoutKey {
+	readonly words: Tensor;
+	readonly stream: number;
 
-	private constructor(keys: Tensor) {
-		this.keys = keys;
+	/** `words` is u32 [2]. */
+	constructor(words: Tensor, stream = 0) {
+		this.words = words;
+		this.stream = stream;
 	}
 
-	/** One key for the whole batch. */
-	static shared(device: Device, { k0, k1 }: Key): DropoutKeys {
-		return new DropoutKeys(device.fromHost(Uint32Array.of(k0, k1), [2]));
+	/** The randomness of a key on a device. */
+	static of(device: Device, { k0, k1 }: Key): DropoutKey {
+		return new DropoutKey(device.fromHost(Uint32Array.of(k0, k1), [2]));
 	}
 
-	/** One key a sample, marked per sample. */
-	static perSample(device: Device, keys: readonly Key[]): DropoutKeys {
-		const words = Uint32Array.from(keys.flatMap(({ k0, k1 }) => [k0, k1]));
-		return new DropoutKeys(markSamples(device.fromHost(words, [keys.length, 2])));
-	}
-
-	/** Number of streams handed out. */
-	get position(): number {
-		return this.#stream;
-	}
-
-	/** Goes back (or on) to a position, to draw the same masks again. */
-	rewind(position: number): void {
-		this.#stream = position;
-	}
-
-	nextStream(): number {
-		return this.#stream++;
+	/** The same key with a stream of its own for `name`: FNV-1a of the name, started at this stream. */
+	fold(name: string | number): DropoutKey {
+		let hash = (0x811c9dc5 ^ this.stream) >>> 0;
+		for (const c of String(name)) hash = Math.imul(hash ^ (c.codePointAt(0) as number), 0x01000193) >>> 0;
+		return new DropoutKey(this.words, hash);
 	}
 }
 
 /**
- * Zeroes each element with probability p and scales the others by 1/(1-p). The mask is a function of the key, the
- * stream and the position within the sample; the gradient draws it again instead of storing it.
+ * Zeroes each element with probability p and scales the others by 1/(1-p). The mask is a function of the key, its
+ * stream and the position within the record; the gradient draws it again instead of storing it.
  * @throws ValueError unless 0 <= p < 1.
  */
-export function dropout(x: Tensor, p: number, randomness: DropoutKeys): Tensor {
+export function dropout(x: Tensor, p: number, { words, stream }: DropoutKey): Tensor {
 	if (!(p >= 0 && p < 1)) throw new ValueError("dropout/p", `dropout: p is ${p}, expected 0 <= p < 1`, { op: "dropout" });
-	return dropoutPrimitive.apply([x, randomness.keys], { p, stream: randomness.nextStream() })[0];
+	return dropoutPrimitive.apply([x, words], { p, stream })[0];
 }

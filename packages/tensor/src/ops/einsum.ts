@@ -4,7 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { diagonal as diagonalOf } from "./diagonal.ts";
 import { expand, sum } from "./expand.ts";
 import { matmul } from "./matmul.ts";
-import { markSamples, permute, reshape, unsqueeze } from "./view.ts";
+import { permute, reshape, unsqueeze } from "./view.ts";
 
 /** A tensor whose axes have names. */
 interface Labelled {
@@ -28,11 +28,10 @@ function parse(equation: string, operands: readonly Tensor[]): Equation {
 	if (rest.length > 0) fail("more than one ->");
 	const terms = left.split(",");
 	if (terms.length !== operands.length) fail(`${terms.length} terms for ${operands.length} operands`);
-	const lifted = operands.map((t, i) => t.perSample && !terms[i].includes("...") && t.rank === terms[i].length + 1);
 	const named = terms.map((term, i) => {
 		if (!/^[A-Za-z]*(\.\.\.)?[A-Za-z]*$/.test(term)) fail(`${term} is no list of letters`);
 		const letters = term.replace("...", "").length;
-		const dots = operands[i].rank - letters - Number(lifted[i]);
+		const dots = operands[i].rank - letters;
 		if (dots < 0 || (dots > 0 && !term.includes("..."))) {
 			throw new ShapeError("einsum/rank", `einsum: ${term} does not fit ${showShape(operands[i].shape)}`, { op: "einsum" });
 		}
@@ -45,35 +44,7 @@ function parse(equation: string, operands: readonly Tensor[]): Equation {
 	const unknown = result.find((a) => !all.includes(a));
 	if (unknown !== undefined) fail(`${unknown} of the result names no axis`);
 	if (new Set(result).size !== result.length) fail("the result names an axis twice");
-	return withSamples({ operands: named, result }, operands, lifted);
-}
-
-/**
- * The sample axis of operands that their term does not name: a parameter [O, I] seen once a sample, [B, O, I]. It is the
- * first axis of the other marked operands.
- */
-function withSamples({ operands: named, result }: Equation, operands: readonly Tensor[], lifted: readonly boolean[]): Equation {
-	if (!lifted.includes(true)) return { operands: named, result };
-	const own = named.find((_, i) => operands[i].perSample && !lifted[i])?.[0];
-	return {
-		operands: named.map((axes, i) => (lifted[i] ? [own ?? SAMPLES, ...axes] : axes)),
-		result: own === undefined ? [SAMPLES, ...result] : result,
-	};
-}
-
-/** Name of the sample axis where no term names it. */
-const SAMPLES = "#";
-
-/** Repeats unmarked parts along the sample axis of the marked ones, so that every product keeps it in front. */
-function alongSamples(parts: readonly Labelled[]): readonly Labelled[] {
-	const marked = parts.find(({ x }) => x.perSample);
-	if (marked === undefined) return parts;
-	const [label] = marked.axes;
-	const [samples] = marked.x.shape;
-	return parts.map(({ x, axes }) => {
-		if (x.perSample || axes.includes(label)) return { x, axes };
-		return { x: markSamples(expand(unsqueeze(x, 0), [samples, ...x.shape])), axes: [label, ...axes] };
-	});
+	return { operands: named, result };
 }
 
 function expandDots(term: string, rank: number): string[] {
@@ -161,7 +132,7 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 	if (operands.length === 0) throw new ValueError("einsum/operands", "einsum: needs at least one operand", { op: "einsum" });
 	const { operands: named, result } = parse(equation, operands);
 	return operands[0].device.scope<Tensor>(() => {
-		const parts = alongSamples(operands.map((x, i) => diagonal({ x, axes: named[i] })));
+		const parts = operands.map((x, i) => diagonal({ x, axes: named[i] }));
 		extents("einsum", parts);
 		let all = parts[0];
 		parts.slice(1).forEach((part, i) => {

@@ -1,20 +1,15 @@
-import { align, repeatedAxes } from "../align.ts";
 import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
-import {
-	type Attrs,
-	type Bound,
-	type Domain,
-	definePrimitive,
-	type GradRule,
-	type NdArray,
-	type OperandShape,
-	type Primitive,
-} from "../primitive.ts";
-import { broadcastShapes, showShape, sizeOf } from "../shape.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import { type Attrs, type Bound, type Domain, definePrimitive, type GradRule, type Primitive } from "../primitive.ts";
+import type { NdArray } from "../reference.ts";
+import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sum } from "./expand.ts";
-import { asParams, planWalk, walkCode, walkNames } from "./strided.ts";
+import { planWalk, walkCode, walkParams } from "./strided.ts";
 import { derivative } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
@@ -41,7 +36,7 @@ export interface Row {
 }
 
 /** The element type of a result: that of the operands, the wider of two floats. */
-function resultType(name: string, operands: readonly Tensor[]): DType {
+function resultType(name: string, operands: readonly { readonly dtype: DType; readonly shape: Shape }[]): DType {
 	const types = [...new Set(operands.map((t) => t.dtype))];
 	if (types.length === 1) return types[0];
 	if (types.every((d) => FLOATS.includes(d))) return "f32";
@@ -51,68 +46,20 @@ function resultType(name: string, operands: readonly Tensor[]): DType {
 	});
 }
 
-/** Records one kernel that evaluates `code` for every element of the common shape. */
-function map(key: string, code: string, operands: Readonly<Record<string, Tensor>>, attrs: Attrs, result: DType): Tensor {
-	const names = Object.keys(operands);
-	const { shape, views } = align(key, Object.values(operands));
-	const { device } = views[0];
-	const out = device.empty(shape, result);
-	const walk = planWalk(shape, views);
-	const attrNames = Object.keys(attrs);
-	const values = attrNames.map((a) => Number(attrs[a]));
-	const attrParams = Object.fromEntries(attrNames.map((a) => [a, "f32" as const]));
-	const inFours = result === "f32" && out.size % 4 === 0 && walk.rank === 1 && walk.params.every((s) => s === 1) && views.every(isAligned);
-	if (inFours) {
-		const four = (i: number): string => `f(${names.map((n) => `${n}[${i}]`).join(", ")})`;
-		device.run(
-			`map4/${key}`,
-			() => ({
-				params: { n: "u32", ...attrParams },
-				buffers: {
-					...Object.fromEntries(names.map((n) => [`${n}_buf`, { dtype: "f32" as const, access: "read" as const, lanes: 4 as const }])),
-					out_buf: { dtype: "f32", access: "write", lanes: 4 },
-				},
-				workgroup: [64, 1, 1],
-				helpers: `fn f(${names.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${code}; }`,
-				body: `if (index >= p.n) { return; }
-${names.map((n) => `let ${n} = ${n}_buf_at4(index);`).join("\n")}
-out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
-			}),
-			[...views, out],
-			[out.size / 4, ...values],
-			out.size / 4,
-		);
-		return out;
-	}
-	device.run(
-		`map/${key}/${views.map((v) => v.dtype).join("-")}/${result}/${walk.rank}`,
-		() => ({
-			params: { n: "u32", ...attrParams, ...asParams(walkNames(walk.rank, names.length)) },
-			buffers: {
-				...Object.fromEntries(names.map((n, i) => [`${n}_buf`, { dtype: views[i].dtype, access: "read" as const }])),
-				out_buf: { dtype: result, access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: `if (index >= p.n) { return; }
-${walkCode(walk.rank, names.length)}
-${names.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
-out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
-		}),
-		[...views, out],
-		[out.size, ...values, ...walk.params],
-		out.size,
-	);
-	return out;
+/** Views of one shape: visible axes align at the last, the record axes with each other. */
+function aligned(op: string, operands: readonly Physical[]): Physical[] {
+	const rank = Math.max(...operands.map((t) => t.rank));
+	const lifted = operands.map((t) => t.lift(rank));
+	const shape = broadcastShapes(op, ...lifted.map((t) => t.shape));
+	return lifted.map((t) => t.broadcast(shape));
 }
 
-/** Whether a contiguous tensor can be read four elements at a time. */
-const isAligned = (t: Tensor): boolean => t.dtype === "f32" && t.offset % 4 === 0;
-
 /** Sums a gradient over the axes along which its operand was repeated. */
-export function sumToOperand(g: Tensor, { shape, perSample }: OperandShape): Tensor {
-	const axes = repeatedAxes(shape, perSample, g.shape);
+export function sumToOperand(g: Tensor, { shape }: { readonly shape: Shape }): Tensor {
+	const lead = g.rank - shape.length;
+	const axes = [...g.shape.keys()].filter((i) => (i < lead || shape[i - lead] === 1) && g.shape[i] !== 1);
 	const reduced = axes.length === 0 ? g : sum(g, axes);
-	return reshape(reduced, shape);
+	return sameShape(reduced.shape, shape) ? reduced : reshape(reduced, shape);
 }
 
 /** Derivatives per operand as WGSL, derived where the row gives none. */
@@ -121,52 +68,107 @@ function derivatives(operands: readonly string[], { f, d }: Row): Readonly<Recor
 	return d ?? Object.fromEntries(operands.map((o) => [o, derivative(f, o)]));
 }
 
-/** The rule dx = dy * code; for gradients of the gradient that product is an element-wise primitive itself. */
-function rule(name: string, operand: string, code: string, operands: readonly string[]): GradRule<Attrs> | "none" {
+/** The kernels of a row: one element an invocation with any strides, or four at once where all operands lie in order. */
+function kernelsOf(name: string, operands: readonly string[], row: Row) {
+	const attrParams = Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, "f32" as const]));
+	const four = (i: number): string => `f(${operands.map((n) => `${n}[${i}]`).join(", ")})`;
+	const strided = defineKernel(`map/${name}`, ({ types, result, rank }: { types: string; result: DType; rank: number }) => {
+		const dtypes = types.split("-") as DType[];
+		const scalar = wgslScalar[dtypes[operands.findIndex((o) => !isCondition(row, o))]];
+		const code = scalar === "f32" ? row.f : integerCode(row.integer ?? row.f, scalar);
+		return {
+			params: { n: "u32", ...attrParams, ...walkParams(rank, operands.length) },
+			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
+			workgroup: 64,
+			body: wgsl`if (index >= p.n) { return; }
+${walkCode(rank, operands.length)}
+${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
+out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
+		};
+	});
+	const inFours = defineKernel(`map4/${name}`, () => ({
+		params: { n: "u32", ...attrParams },
+		buffers: { ...Object.fromEntries(operands.map((n) => [`${n}_buf`, reads("f32", 4)])), out_buf: writes("f32", 4) },
+		workgroup: 64,
+		helpers: `fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
+		body: wgsl`if (index >= p.n) { return; }
+${operands.map((n) => `let ${n} = ${n}_buf_at4(index);`).join("\n")}
+out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
+	}));
+	return { strided, inFours };
+}
+
+/** Whether an operand only selects: its type says nothing about the result. */
+const isCondition = ({ dtypes }: Row, operand: string): boolean =>
+	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
+
+/** The rule dx = dy * code, an element-wise primitive of its own that is derived when first needed. */
+function rule(name: string, operand: string, code: string, operands: readonly string[], row: Row): GradRule<Attrs> | "none" {
 	if (code === "0.0") return "none";
 	const saves = [...new Set([...operands, "y"])].filter((v) => new RegExp(`(?<![.\\w])${v}\\b`).test(code));
-	const key = `${name}.d${operand}`;
 	const g = ["g", "h", "k", "l"].find((v) => !operands.includes(v)) as string;
 	let derived: Primitive<Attrs> | undefined;
+	const product = () => {
+		const dtypes = Object.fromEntries([g, ...saves].map((o) => [o, o !== g && o !== "y" ? typesOf(row, o) : FLOATS]));
+		const ref = () => Number.NaN;
+		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f: `${g} * (${code})`, ref, dtypes, attrs: row.attrs, infinite: true });
+		return derived;
+	};
 	return {
 		saves,
-		rule: ({ dy, ...saved }, attrs, shape) => {
-			return sumToOperand(code === "1.0" ? dy : map(key, `dy * (${code})`, { dy, ...saved }, attrs, "f32"), shape);
-		},
-		again: ({ dy, ...saved }, attrs, shape) => {
-			derived ??= elementwise(key, [g, ...saves], { f: `${g} * (${code})`, ref: () => Number.NaN, attrs: numeric(attrs), infinite: true });
-			return sumToOperand(derived.apply([dy, ...saves.map((s) => saved[s])], attrs)[0], shape);
-		},
+		rule: ({ dy, ...saved }, attrs, shape) =>
+			sumToOperand(code === "1.0" ? dy : product().apply([dy, ...saves.map((s) => saved[s])], attrs)[0], shape),
 	};
 }
 
-const numeric = (attrs: Attrs): Record<string, number> => Object.fromEntries(Object.entries(attrs).map(([k, v]) => [k, Number(v)]));
+const typesOf = ({ dtypes = FLOATS }: Row, operand: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[operand]);
 
 /** The primitive of a row. */
 export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
-	const { attrs = {}, f, ref, result, domain = { range: [-3, 3] as const }, dtypes = FLOATS } = row;
-	const typesOf = (o: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[o]);
-	const isCondition = (o: string): boolean => !isList(dtypes) && dtypes[o].every((d) => d === "bool");
-	const values = operands.filter((o) => !isCondition(o));
+	const { attrs = {}, ref, result, domain = { range: [-3, 3] as const } } = row;
+	const values = operands.filter((o) => !isCondition(row, o));
+	const { strided, inFours } = kernelsOf(name, operands, row);
 	let d: Readonly<Record<string, string>> | undefined;
 	const ruleOf = (o: string): GradRule<Attrs> | "none" => {
-		if (!typesOf(o).includes("f32")) return "none";
+		if (!typesOf(row, o).includes("f32")) return "none";
 		d ??= derivatives(values, row);
-		return rule(name, o, d[o], operands);
+		return rule(name, o, d[o], operands, row);
 	};
 	return definePrimitive<Attrs>({
 		name,
 		signature: `${operands.map((o) => `~${o}[...]`).join(", ")} -> ${operands.includes("y") ? "result" : "y"}[...]`,
-		dtypes: Object.fromEntries(operands.map((o) => [o, typesOf(o)])),
+		dtypes: Object.fromEntries(operands.map((o) => [o, typesOf(row, o)])),
 		attrs,
 		infinite: row.infinite,
-		forward: ({ inputs, attrs: given }) => {
-			const type = resultType(
+		check: (inputs) => {
+			resultType(
 				name,
 				values.map((o) => inputs[o]),
 			);
-			const code = wgslScalar[type] === "f32" ? f : integerCode(row.integer ?? f, wgslScalar[type]);
-			return [map(name, code, inputs, given, result ?? type)];
+			broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
+		},
+		forward: ({ runtime, inputs, attrs: given }) => {
+			const views = aligned(
+				name,
+				operands.map((o) => inputs[o]),
+			);
+			const type =
+				result ??
+				resultType(
+					name,
+					values.map((o) => inputs[o]),
+				);
+			const out = runtime.empty(views[0].shape, type);
+			const walk = planWalk(out.shape, views);
+			const numbers = Object.fromEntries(Object.entries(given).map(([k, v]) => [k, Number(v)]));
+			const buffers = { ...Object.fromEntries(operands.map((o, i) => [`${o}_buf`, views[i]])), out_buf: out };
+			if (type === "f32" && out.size % 4 === 0 && walk.isFlat && walk.rank === 1 && views.every(isAligned)) {
+				inFours.of({}).run(buffers, { n: out.size / 4, ...numbers }, out.size / 4);
+			} else {
+				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.rank };
+				strided.of(variant).run(buffers, { n: out.size, ...numbers, ...walk.params }, out.size);
+			}
+			return [out];
 		},
 		grad: Object.fromEntries(operands.map((o) => [o, ruleOf(o)])),
 		reference: (inputs, given) => {
@@ -186,6 +188,9 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 		},
 	});
 }
+
+/** Whether a view can be read four elements at a time. */
+const isAligned = (t: Physical): boolean => t.dtype === "f32" && t.offset % 4 === 0;
 
 const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
 const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);

@@ -1,8 +1,13 @@
-import { bytesPerElement } from "../dtype.ts";
-import { definePrimitive, type NdArray, type Primitive } from "../primitive.ts";
-import { sampleOffset } from "../reference.ts";
+import { bytesPerElement, type DType } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import { definePrimitive, type Primitive } from "../primitive.ts";
+import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous, packed } from "./contiguous.ts";
+import { foldRecords } from "./foldRecords.ts";
 
 /** No id is negative. */
 export const NO_PADDING = -1;
@@ -12,76 +17,44 @@ export interface EmbeddingOptions {
 	readonly paddingIdx?: number;
 }
 
-/** Rows of a table that fit one storage binding. */
-function rowsPerBinding(table: Tensor): number {
-	const width = table.shape[table.rank - 1] * bytesPerElement[table.dtype];
-	return Math.max(1, Math.floor(table.device.gpu.limits.maxStorageBufferBindingSize / width) - 1);
-}
-
 export const QUIET_NAN = 0x7fc00000;
 
-/** One dispatch a run of rows: writes only the results whose id lies in it, so that any table size works. */
-function forward(table: Tensor, ids: Tensor, D: number, V: number): Tensor {
-	const { device } = table;
-	const y = device.empty([...ids.shape, D]);
-	const flat = contiguous(ids);
-	const samples = table.rank === 3 ? table.shape[0] : 1;
-	const step = table.rank === 3 ? V : Math.min(V, rowsPerBinding(table));
-	const sampleStride = table.rank === 3 ? table.strides[0] : 0;
-	const [sv, sd] = table.strides.slice(-2);
-	for (let first = 0; first < V; first += step) {
-		const count = Math.min(step, V - first);
-		const shard =
-			step === V ? table : table.alias({ shape: [count, D], strides: table.strides, offset: table.offset + first * sv, perSample: false });
-		device.run(
-			`embedding/${table.dtype}`,
-			() => ({
-				params: { n: "u32", D: "u32", share: "u32", sb: "u32", sv: "u32", sd: "u32", first: "i32", count: "i32", V: "i32", nan: "u32" },
-				buffers: {
-					table: { dtype: table.dtype, access: "read" },
-					ids: { dtype: "i32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: `
+/** Writes only the results whose id lies in this run of rows of the table; each record has `share` ids. */
+export const embeddingKernel = defineKernel("embedding", ({ dtype }: { dtype: DType }) => ({
+	params: {
+		n: "u32",
+		D: "u32",
+		share: "u32",
+		si: "u32",
+		sb: "u32",
+		sv: "u32",
+		sd: "u32",
+		first: "i32",
+		count: "i32",
+		V: "i32",
+		nan: "u32",
+	},
+	buffers: { table: reads(dtype), ids: reads("i32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let row = index / p.D;
-let known = ids_at(row);
+let record = row / p.share;
+let known = ids_at(record * p.si + row % p.share);
 let id = known - p.first;
 if (known < 0 || known >= p.V) {
   y_set(index, bitcast<f32>(p.nan));
 } else if (id >= 0 && id < p.count) {
-  y_set(index, table_at((row / p.share) * p.sb + u32(id) * p.sv + (index % p.D) * p.sd));
+  y_set(index, table_at(record * p.sb + u32(id) * p.sv + (index % p.D) * p.sd));
 }`,
-			}),
-			[shard, flat, y],
-			[y.size, D, Math.max(1, ids.size / samples), sampleStride, sv, sd, first, count, V, QUIET_NAN],
-			y.size,
-		);
-	}
-	return y;
-}
+}));
 
-/**
- * dTable[b, v] = sum of dy over the positions of sample b whose id is v, in order: one invocation a table row.
- * Nothing for v = paddingIdx.
- */
-export function scatterRows(dy: Tensor, ids: Tensor, shape: readonly number[], paddingIdx: number): Tensor {
-	const { device } = dy;
-	const [V, D] = shape.slice(-2);
-	const groups = shape.length === 3 ? shape[0] : 1;
-	const out = device.empty(shape);
-	device.run(
-		"embedding/scatter",
-		() => ({
-			params: { n: "u32", D: "u32", V: "u32", share: "u32", padding: "i32" },
-			buffers: {
-				dy: { dtype: "f32", access: "read" },
-				ids: { dtype: "i32", access: "read" },
-				out: { dtype: "f32", access: "write" },
-			},
-			workgroup: [32, 1, 1],
-			body: `
+/** One invocation a row of the result walks the ids of its group in order. */
+export const scatterRowsKernel = defineKernel("embedding/scatter", {
+	params: { n: "u32", D: "u32", V: "u32", share: "u32", padding: "i32" },
+	buffers: { dy: reads("f32"), ids: reads("i32"), out: writes("f32") },
+	workgroup: 32,
+	body: wgsl`
 if (index >= p.n) { return; }
 let v = i32(index % p.V);
 let start = (index / p.V) * p.share;
@@ -93,47 +66,104 @@ for (var t = start; t < start + p.share; t++) {
     for (var d = 0u; d < p.D; d++) { out_set(at + d, out_at(at + d) + dy_at(t * p.D + d)); }
   }
 }`,
-		}),
-		[contiguous(dy), contiguous(ids), out],
-		[groups * V, D, V, ids.size / groups, paddingIdx],
-		groups * V,
-	);
+});
+
+/** Rows of a table, one for all records, that fit one storage binding. */
+function rowsPerBinding({ runtime, shape, dtype }: Physical): number {
+	const width = shape[2] * bytesPerElement[dtype];
+	return Math.max(1, Math.floor(runtime.gpu.limits.maxStorageBufferBindingSize / width) - 1);
+}
+
+/** One dispatch a run of rows of the table, at least one, so that any table size works. */
+function forward(table: Physical, given: Physical): Physical {
+	const [B, V, D] = table.shape;
+	const [sb, sv, sd] = table.strides;
+	const ids = packed(given);
+	const y = table.runtime.empty([...ids.shape, D]);
+	const step = Math.max(1, B > 1 && sb !== 0 ? V : Math.min(V, rowsPerBinding(table)));
+	const share = Math.max(1, sizeOf(ids.shape.slice(1)));
+	const same = { n: y.size, D, share, si: ids.strides[0], sb, sv, sd, V, nan: QUIET_NAN };
+	let first = 0;
+	do {
+		const count = Math.min(step, V - first);
+		const run = table.view({ shape: [B, count, D], strides: table.strides, offset: table.offset + first * sv });
+		embeddingKernel.of({ dtype: table.dtype }).run({ table: run, ids, y }, { ...same, first, count }, y.size);
+		first += step;
+	} while (first < V);
+	return y;
+}
+
+/**
+ * out[g, v] = sum of dy[g, i] over the i with ids[g, i] = v, in order; 0 for v = padding. ids has `share` numbers in
+ * each group g, `shape` is that of all groups together and ends in [V, D].
+ */
+export function scatterRows(dy: Physical, ids: Physical, shape: readonly number[], share: number, padding: number): Physical {
+	const [V, D] = shape.slice(-2);
+	const out = dy.runtime.empty(shape);
+	const n = sizeOf(shape.slice(0, -1));
+	scatterRowsKernel.run({ dy: contiguous(dy), ids: contiguous(ids), out }, { n, D, V, share, padding }, n);
 	return out;
 }
+
+type TableAttrs = { V: number; paddingIdx: number };
+
+/** dTable[v] = sum of dy over the positions whose id is v, in order; 0 for v = paddingIdx. */
+export const embeddingGradPrimitive: Primitive<TableAttrs> = definePrimitive<TableAttrs>({
+	name: "embedding.dTable",
+	signature: "dy[..., D], ids[...] -> dTable[V, D]",
+	dtypes: { ids: ["i32"] },
+	attrs: { V: 7, paddingIdx: NO_PADDING },
+	forward: ({ inputs: { dy, ids }, B, axes: { D }, attrs: { V, paddingIdx } }) => [
+		scatterRows(dy, ids, [B, V, D], sizeOf(ids.shape.slice(1)), paddingIdx),
+	],
+	grad: { dy: "missing", ids: "none" },
+	reference: ({ dy, ids }, { V, paddingIdx }) => {
+		const d = dy.shape[dy.shape.length - 1];
+		const data = new Float64Array(V * d);
+		ids.data.forEach((v, i) => {
+			if (v < 0 || v >= V || v === paddingIdx) return;
+			for (let k = 0; k < d; k++) data[v * d + k] += dy.data[i * d + k];
+		});
+		return [{ data, shape: [V, d] }];
+	},
+	test: {
+		domains: { ids: { whole: [-1, 8] }, dy: { range: [-1, 1] } },
+		variants: [{ paddingIdx: 2 }],
+		bound: { abs: 1e-4, why: "sums of about 35 values of size 1, each rounded: 35^2 * 2^-24" },
+	},
+});
 
 type EmbeddingAttrs = { paddingIdx: number };
 
 export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<EmbeddingAttrs>({
 	name: "embedding",
-	signature: "table[B?, V, D], ids[...] -> y[..., D]",
+	signature: "table[V, D], ids[...] -> y[..., D]",
 	dtypes: { table: ["f32", "bf16"], ids: ["i32"] },
 	attrs: { paddingIdx: NO_PADDING },
-	forward: ({ inputs: { table, ids }, axes: { V, D } }) => [forward(table, ids, D, V)],
+	forward: ({ inputs: { table, ids } }) => [forward(table, ids)],
 	grad: {
 		table: {
 			saves: ["ids"],
-			again: "none",
-			rule: ({ dy, ids }, { paddingIdx }, { shape, perSample }) =>
-				dy.device.scope(() => scatterRows(dy, ids, shape, paddingIdx)).alias({ perSample }),
+			rule: ({ dy, ids }, { paddingIdx }, operand) =>
+				embeddingGradPrimitive.apply(foldRecords(operand, [dy, ids]), { V: operand.shape[0], paddingIdx })[0],
 		},
 		ids: "none",
 	},
 	reference: ({ table, ids }) => {
-		const d = table.shape[table.shape.length - 1];
+		const d = table.shape[1];
 		const data = new Float64Array(ids.data.length * d);
 		ids.data.forEach((id, i) => {
-			const from = sampleOffset(table, 2, i, ids.data.length) + id * d;
-			data.set(table.data.subarray(from, from + d), i * d);
+			data.set(table.data.subarray(id * d, (id + 1) * d), i * d);
 		});
-		return [{ data, shape: [...ids.shape, d] } satisfies NdArray];
+		return [{ data, shape: [...ids.shape, d] }];
 	},
 	test: { bound: { why: "copies values" }, domains: { ids: { belowAxis: "V" } } },
 });
 
 /**
- * Rows of a table: y[..., :] = table[ids[...], :]. table[V, D] (or [B, V, D], one table a sample; f32 or bf16),
- * ids i32; an id outside 0..V-1 gives NaN. The gradient adds rows up in a fixed order, and leaves row `paddingIdx` at 0.
- * Tables larger than one storage binding are read in several passes.
+ * Rows of a table: y[..., :] = table[ids[...], :]. table[V, D] (f32 or bf16), ids i32; an id outside 0..V-1 gives NaN.
+ * The gradient adds rows up in a fixed order, and leaves row `paddingIdx` at 0. Tables larger than one storage binding
+ * are read in several passes.
  */
 export function embedding(ids: Tensor, table: Tensor, { paddingIdx = NO_PADDING }: EmbeddingOptions = {}): Tensor {
 	return embeddingPrimitive.apply([table, ids], { paddingIdx })[0];

@@ -1,22 +1,18 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
-import { DTypeError, PrivacyError, ShapeError, ValueError } from "../errors.ts";
-import { broadcastStrides, checkShape, normalizeAxis, type Shape, showShape } from "../shape.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { defineLinear, type LinearOp } from "../linearOp.ts";
+import { moved } from "../reference.ts";
+import { checkShape, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { reshaped } from "./contiguous.ts";
 import { reduceInner } from "./reduceInner.ts";
-import { linearOp } from "./traced.ts";
 import { permute, reshape, transpose } from "./view.ts";
 
-/** Moves `axes` last, refusing to reduce the sample axis. */
+/** The axes to reduce, all when left out, and an order of the axes that brings them last. */
 export function reduceAxes(op: string, x: Tensor, axes: readonly number[] | undefined): { axes: number[]; order: number[] } {
 	const all = x.shape.map((_, i) => i);
 	const chosen = axes === undefined ? all : axes.map((a) => normalizeAxis(op, a, x.rank));
 	if (new Set(chosen).size !== chosen.length) throw new ValueError("axis/twice", `${op}: axes [${axes}] name one axis twice`, { op });
-	if (x.perSample && chosen.includes(0)) {
-		throw new PrivacyError("privacy/mixes-samples", `${op}: axis 0 of ${showShape(x.shape)} is the sample axis`, {
-			op,
-			hint: "reduce over the other axes; the privacy engine itself combines samples, after clipping",
-		});
-	}
 	return { axes: chosen, order: [...all.filter((a) => !chosen.includes(a)), ...chosen] };
 }
 
@@ -24,6 +20,37 @@ export interface ReduceOptions {
 	/** Keep the reduced axes with extent 1. */
 	readonly keepDim?: boolean;
 }
+
+/** The shape with the reduced axes taken out, or as 1. */
+const reducedShape = (shape: Shape, axes: readonly number[], keepDim: boolean): number[] =>
+	keepDim ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i));
+
+export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly keepDim: boolean }> = defineLinear({
+	name: "sum",
+	forward: ([x], { axes, keepDim }) => {
+		const shape = x.shape.slice(1);
+		const order = [...shape.keys()].filter((a) => !axes.includes(a)).concat(axes);
+		const total = reduceInner("sum", x.permute([0, ...order.map((a) => a + 1)]), axes.length);
+		return reshaped(total, reducedShape(shape, axes, keepDim));
+	},
+	adjoint: (dy, { axes }, [{ shape }]) => expand(reshape(dy, reducedShape(shape, axes, true)), shape),
+	reference: ([x], { axes, keepDim }) => {
+		const shape = reducedShape(x.shape, axes, keepDim);
+		const data = new Float64Array(sizeOf(shape));
+		const kept = x.shape.map((d, i) => (axes.includes(i) ? 0 : d));
+		moved(x, x.shape, (index) => {
+			const to = index.reduce((at, k, i) => (kept[i] === 0 ? at : at * kept[i] + k), 0);
+			const from = index.reduce((at, k, i) => at * x.shape[i] + k, 0);
+			data[to] += x.data[from];
+			return index;
+		});
+		return { data, shape };
+	},
+	test: {
+		abs: 2e-5,
+		draw: (shape, next) => ({ axes: [...shape.keys()].filter(() => next() < 0.5), keepDim: next() < 0.5 }),
+	},
+});
 
 /**
  * Sum over `axes` (all when left out), accumulated in f32 (integers in their own type) in a fixed order.
@@ -33,18 +60,21 @@ export function sum(x: Tensor, axes?: readonly number[], { keepDim = false }: Re
 	if (![...FLOATS, ...INTEGERS].includes(x.dtype)) {
 		throw new DTypeError("op/dtype", `sum: x is ${x.dtype}`, { op: "sum", hint: "convert it with cast()" });
 	}
-	const { axes: chosen, order } = reduceAxes("sum", x, axes);
-	const from = x.shape;
-	const ones = from.map((d, i) => (chosen.includes(i) ? 1 : d));
-	const shape = keepDim ? ones : from.filter((_, i) => !chosen.includes(i));
-	return linearOp(
-		"sum",
-		x,
-		(v) => reshape(reduceInner("sum", permute(v, order), chosen.length), shape),
-		(dy) => expand(reshape(dy, ones), from),
-		x.perSample,
-	);
+	return sumPrimitive.apply([x], { axes: reduceAxes("sum", x, axes).axes, keepDim });
 }
+
+export const expandPrimitive: LinearOp<Shape> = defineLinear({
+	name: "expand",
+	forward: ([x], shape) => x.lift(shape.length + 1).broadcast([x.shape[0], ...shape]),
+	adjoint: (dy, shape, [{ shape: from }]) => {
+		const lead = shape.length - from.length;
+		const axes = [...shape.keys()].filter((i) => i < lead || (from[i - lead] === 1 && shape[i] !== 1));
+		return axes.length === 0 ? dy : reshape(sum(dy, axes), from);
+	},
+	reference: ([x], shape) =>
+		moved(x, shape, (index) => index.slice(shape.length - x.shape.length).map((k, i) => (x.shape[i] === 1 ? 0 : k))),
+	test: { draw: (shape, next) => [...(next() < 0.5 ? [2] : []), ...shape.map((d) => (d === 1 ? 3 : d))] },
+});
 
 /** Repeats axes of size 1, and adds leading axes, without copying. Adjoint of `sum`. */
 export function expand(x: Tensor, shape: Shape): Tensor {
@@ -57,15 +87,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 			hint: "only axes of size 1 can be expanded; new axes come first",
 		});
 	}
-	const axes = shape.map((_, i) => i).filter((i) => i < lead || (x.shape[i - lead] === 1 && shape[i] !== 1));
-	const from = x.shape;
-	return linearOp(
-		"expand",
-		x,
-		(v) => v.alias({ shape: [...shape], strides: broadcastStrides(v.shape, v.strides, shape) }),
-		(dy) => (axes.length === 0 ? dy.alias() : reshape(sum(dy, axes), from)),
-		x.perSample && lead === 0,
-	);
+	return expandPrimitive.apply([x], [...shape]);
 }
 
 /**

@@ -1,10 +1,12 @@
-import type { KernelSpec } from "../gpu/kernel.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 
 /** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
 export type AMode = "k" | "m" | "s";
 export type BMode = "k" | "n" | "s";
 
-export interface GemmVariant {
+export type GemmVariant = {
 	readonly a: AMode;
 	readonly b: BMode;
 	readonly aDtype: "f32" | "f16";
@@ -12,7 +14,7 @@ export interface GemmVariant {
 	readonly accumulate: boolean;
 	/** Rows of the result can be stored as vec4. */
 	readonly wideStore: boolean;
-}
+};
 
 export const TILE_M = 4;
 export const TILE_N = 8;
@@ -80,13 +82,34 @@ function store({ accumulate, wideStore }: GemmVariant): string {
 	return lines.join("\n  ");
 }
 
+const PARAMS = {
+	tiles: "u32",
+	M: "u32",
+	N: "u32",
+	K: "u32",
+	z1: "u32",
+	z2: "u32",
+	a0: "u32",
+	a1: "u32",
+	a2: "u32",
+	am: "u32",
+	ak: "u32",
+	b0: "u32",
+	b1: "u32",
+	b2: "u32",
+	bk: "u32",
+	bn: "u32",
+	oz: "u32",
+	om: "u32",
+} as const;
+
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
  * Plan: one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
  * Invocations are numbered along n, then m, then z, so that thin matrices fill the lanes too. The order of the sum is
  * the same for every element, wherever its row stands.
  */
-export function gemmKernel(variant: GemmVariant): KernelSpec {
+export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
 	const { a, b, aDtype, bDtype, wideStore } = variant;
 	const whole = a === "k" || b === "k";
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -96,20 +119,14 @@ export function gemmKernel(variant: GemmVariant): KernelSpec {
     ${multiply(variant, [0])}
   }`;
 	return {
-		params: {
-			tiles: "u32",
-			...{ M: "u32", N: "u32", K: "u32", z1: "u32", z2: "u32" },
-			...{ a0: "u32", a1: "u32", a2: "u32", am: "u32", ak: "u32" },
-			...{ b0: "u32", b1: "u32", b2: "u32", bk: "u32", bn: "u32" },
-			...{ oz: "u32", om: "u32" },
-		},
+		params: PARAMS,
 		buffers: {
-			a: { dtype: aDtype, access: "read", lanes: a === "s" ? 1 : 4 },
-			b: { dtype: bDtype, access: "read", lanes: b === "s" ? 1 : 4 },
-			y: { dtype: "f32", access: "write", lanes: wideStore ? 4 : 1 },
+			a: reads(aDtype, a === "s" ? 1 : 4),
+			b: reads(bDtype, b === "s" ? 1 : 4),
+			y: writes("f32", wideStore ? 4 : 1),
 		},
-		workgroup: [32, 1, 1],
-		body: `
+		workgroup: 32,
+		body: wgsl`
   if (index >= p.tiles) { return; }
   let nt = (p.N + ${TILE_N - 1}u) / ${TILE_N}u;
   let mt = (p.M + ${TILE_M - 1}u) / ${TILE_M}u;
@@ -128,4 +145,4 @@ export function gemmKernel(variant: GemmVariant): KernelSpec {
   ${tail}
   ${store(variant)}`,
 	};
-}
+});

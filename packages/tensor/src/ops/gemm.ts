@@ -1,11 +1,12 @@
-import { collapse, type Shape, sizeOf } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import type { Physical } from "../physical.ts";
+import { collapse, sizeOf } from "../shape.ts";
+import { contiguous } from "./contiguous.ts";
 import { type AMode, type BMode, gemmKernel, TILE_M, TILE_N } from "./gemm.kernel.ts";
 
 /** The part of a result that a product is written to: a run of rows in each batch entry, or a run of columns. */
 export interface GemmTarget {
-	readonly tensor: Tensor;
+	/** Where the first batch entry is written. */
+	readonly view: Physical;
 	/** Elements from one batch entry to the next. */
 	readonly batchStride: number;
 	/** Elements from one row to the next; N when left out. */
@@ -22,13 +23,13 @@ interface Plan {
 	readonly am: number;
 }
 
-/** Merges batch axes; when b is the same for all of them, folds them into the rows of a. */
-function plan(a: Tensor, b: Tensor): Plan | undefined {
+/** Merges batch axes; when b is the same for all of them, folds them into the rows of a, if the result allows it. */
+function plan(a: Physical, b: Physical, canFold: boolean): Plan | undefined {
 	const cut = a.rank - 2;
 	const lead = a.shape.slice(0, cut);
 	const sb = b.strides.slice(0, cut);
 	const m = a.shape[cut];
-	if (lead.every((d, i) => d === 1 || sb[i] === 0)) {
+	if (lead.every((d, i) => d === 1 || (canFold && sb[i] === 0))) {
 		const rows = collapse(a.shape.slice(0, cut + 1), [a.strides.slice(0, cut + 1)]);
 		if (rows.shape.length <= 1) {
 			return { lead: [], m: sizeOf(rows.shape), a: [], b: [], am: rows.strides[0][0] ?? a.strides[cut] };
@@ -41,14 +42,14 @@ function plan(a: Tensor, b: Tensor): Plan | undefined {
 
 const fours = (...values: readonly number[]) => values.every((v) => v % 4 === 0);
 
-function modeOfA(a: Tensor, p: Plan, k: number): AMode {
+function modeOfA(a: Physical, p: Plan, k: number): AMode {
 	const ak = a.strides[a.rank - 1];
 	if (ak === 1 && fours(k, a.offset, ...p.a) && (p.m === 1 || p.am % 4 === 0)) return "k";
 	if (p.am === 1 && fours(p.m, a.offset, ...p.a) && (k === 1 || ak % 4 === 0)) return "m";
 	return "s";
 }
 
-function modeOfB(b: Tensor, p: Plan, k: number, n: number): BMode {
+function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 	const [bk, bn] = b.strides.slice(-2);
 	if (bk === 1 && fours(k, b.offset, ...p.b) && (n === 1 || bn % 4 === 0)) return "k";
 	if (bn === 1 && fours(n, b.offset, ...p.b) && (k === 1 || bk % 4 === 0)) return "n";
@@ -56,40 +57,36 @@ function modeOfB(b: Tensor, p: Plan, k: number, n: number): BMode {
 }
 
 /**
- * a[..., M, K] times b[..., K, N]; the leading axes of both must already be equal (repeat with stride 0). Any strides.
- * Without `target` the result is a fresh contiguous [..., M, N].
+ * a[..., M, K] times b[..., K, N]; the leading axes of both, the record axis first, must already be equal (repeat with
+ * stride 0). Any strides. Without `target` the result is a fresh contiguous [..., M, N].
  */
-export function gemm(a: Tensor, b: Tensor, target?: GemmTarget): Tensor {
-	const { device } = a;
-	const lead: Shape = a.shape.slice(0, -2);
+export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
+	const lead = a.shape.slice(0, -2);
 	const [m, k] = a.shape.slice(-2);
 	const n = b.shape[b.rank - 1];
-	const out = target?.tensor ?? device.empty([...lead, m, n]);
-	if (out.size === 0 || sizeOf(lead) * m * n === 0) return out;
-	const p = plan(a, b);
-	if (p === undefined) return gemm(contiguous(a), contiguous(b), target);
+	const om = target?.rowStride ?? n;
+	const p = plan(a, b, target === undefined || target.batchStride === m * om);
+	if (p === undefined) return a.isContiguous ? gemm(a, contiguous(b), target) : gemm(contiguous(a), b, target);
+	const y = target?.view ?? a.runtime.empty([...lead, m, n]);
+	if (sizeOf(lead) * m * n === 0) return y;
 	const z = sizeOf(p.lead);
 	const oz = target?.batchStride ?? p.m * n;
-	const om = target?.rowStride ?? n;
-	const variant = {
+	const kernel = gemmKernel.of({
 		a: modeOfA(a, p, k),
 		b: modeOfB(b, p, k, n),
-		aDtype: a.dtype === "f16" ? ("f16" as const) : ("f32" as const),
-		bDtype: b.dtype === "bf16" || b.dtype === "f16" ? b.dtype : ("f32" as const),
+		aDtype: a.dtype === "f16" ? "f16" : "f32",
+		bDtype: b.dtype === "bf16" || b.dtype === "f16" ? b.dtype : "f32",
 		accumulate: target?.accumulate ?? false,
-		wideStore: fours(n, oz, om, out.offset),
-	};
+		wideStore: fours(n, oz, om, y.offset),
+	});
 	const pad = (v: readonly number[], fill: number) => [...new Array<number>(3 - v.length).fill(fill), ...v];
 	const [, z1, z2] = pad(p.lead, 1);
-	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
+	const [a0, a1, a2] = pad(p.a, 0);
+	const [b0, b1, b2] = pad(p.b, 0);
 	const [bk, bn] = b.strides.slice(-2);
-	device.run(
-		`gemm/${variant.a}${variant.b}/${variant.aDtype === "f16" ? "f16-" : ""}${variant.bDtype}${variant.accumulate ? "/add" : ""}${variant.wideStore ? "/wide" : ""}`,
-		() => gemmKernel(variant),
-		[a, b, out],
-		[tiles, p.m, n, k, z1, z2, ...pad(p.a, 0), p.am, a.strides[a.rank - 1], ...pad(p.b, 0), bk, bn, oz, om],
-		tiles,
-		2 * z * p.m * n * k,
-	);
-	return out;
+	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
+	const size = { tiles, M: p.m, N: n, K: k, z1, z2 };
+	const steps = { a0, a1, a2, am: p.am, ak: a.strides[a.rank - 1], b0, b1, b2, bk, bn, oz, om };
+	kernel.run({ a, b, y }, { ...size, ...steps }, tiles, 2 * z * p.m * n * k);
+	return y;
 }

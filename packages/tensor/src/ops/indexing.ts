@@ -1,13 +1,18 @@
 import type { DType } from "../dtype.ts";
-import { PrivacyError, ShapeError } from "../errors.ts";
-import { definePrimitive, type NdArray, type Primitive } from "../primitive.ts";
-import { normalizeAxis, showShape } from "../shape.ts";
+import { ShapeError } from "../errors.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import { definePrimitive, type Primitive } from "../primitive.ts";
+import type { NdArray } from "../reference.ts";
+import { normalizeAxis, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { packed } from "./contiguous.ts";
 import { zeros } from "./create.ts";
 import { QUIET_NAN } from "./embedding.ts";
 import { expand } from "./expand.ts";
-import { markSamples, transpose } from "./view.ts";
+import { transpose } from "./view.ts";
 
 type NoAttrs = Record<string, never>;
 const VALUES: readonly DType[] = ["f32", "i32", "u32", "bool"];
@@ -20,41 +25,58 @@ function eachIndex(index: NdArray, f: (row: number, at: number, id: number) => v
 	});
 }
 
+export const gatherKernel = defineKernel("gather", ({ dtype }: { dtype: DType }) => {
+	const outside = dtype === "f32" ? "bitcast<f32>(p.nan)" : `${dtype === "i32" ? "i32" : "u32"}(0)`;
+	return {
+		params: { n: "u32", N: "u32", K: "u32", share: "u32", rx: "u32", ri: "u32", nan: "u32" },
+		buffers: { x: reads(dtype), ids: reads("i32"), y: writes(dtype) },
+		workgroup: 64,
+		body: wgsl`
+if (index >= p.n) { return; }
+let record = index / p.share;
+let at = index % p.share;
+let id = ids_at(record * p.ri + at);
+if (id < 0 || u32(id) >= p.N) { y_set(index, ${outside}); return; }
+y_set(index, x_at(record * p.rx + at / p.K * p.N + u32(id)));`,
+	};
+});
+
+export const scatterAddKernel = defineKernel("scatterAdd", {
+	params: { n: "u32", N: "u32", K: "u32", share: "u32", rx: "u32", ri: "u32", rs: "u32" },
+	buffers: { x: reads("f32"), ids: reads("i32"), src: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`
+if (index >= p.n) { return; }
+let record = index / p.share;
+let own = index % p.share;
+let at = own / p.N * p.K;
+let place = i32(own % p.N);
+var acc = x_at(record * p.rx + own);
+for (var k = 0u; k < p.K; k++) {
+  if (ids_at(record * p.ri + at + k) == place) { acc += src_at(record * p.rs + at + k); }
+}
+y_set(index, acc);`,
+});
+
+/** Number of elements of one record. */
+const recordSize = ({ shape }: Physical): number => Math.max(1, sizeOf(shape.slice(1)));
+
 export const gatherPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>({
 	name: "gather",
 	signature: "x[..., N], index[..., K] -> y[..., K]",
 	dtypes: { x: VALUES, index: ["i32"] },
 	attrs: {},
-	forward: ({ device, inputs, axes: { N, K } }) => {
-		const [x, index] = [contiguous(inputs.x), contiguous(inputs.index)];
-		const y = device.empty(index.shape, x.dtype);
-		device.run(
-			`gather/${x.dtype}`,
-			() => ({
-				params: { n: "u32", N: "u32", K: "u32", nan: "u32" },
-				buffers: {
-					x: { dtype: x.dtype, access: "read" },
-					ids: { dtype: "i32", access: "read" },
-					y: { dtype: x.dtype, access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: `
-if (index >= p.n) { return; }
-let id = ids_at(index);
-if (id < 0 || u32(id) >= p.N) { y_set(index, ${x.dtype === "f32" ? "bitcast<f32>(p.nan)" : `${x.dtype === "i32" ? "i32" : "u32"}(0)`}); return; }
-y_set(index, x_at(index / p.K * p.N + u32(id)));`,
-			}),
-			[x, index, y],
-			[y.size, N, Math.max(1, K), QUIET_NAN],
-			y.size,
-		);
+	forward: ({ runtime, inputs, axes: { N, K } }) => {
+		const [x, ids] = [packed(inputs.x), packed(inputs.index)];
+		const y = runtime.empty(ids.shape, x.dtype);
+		const params = { n: y.size, N, K: Math.max(1, K), share: recordSize(y), rx: x.strides[0], ri: ids.strides[0], nan: QUIET_NAN };
+		gatherKernel.of({ dtype: x.dtype }).run({ x, ids, y }, params, y.size);
 		return [y];
 	},
 	grad: {
 		x: {
 			saves: ["index"],
-			rule: ({ dy, index }, _, { shape, perSample }) =>
-				scatterAddPrimitive.apply([zeros(dy.device, shape).alias({ perSample }), index, dy])[0],
+			rule: ({ dy, index }, _, { shape }) => scatterAddPrimitive.apply([zeros(dy.device, shape), index, dy])[0],
 		},
 		index: "none",
 	},
@@ -74,32 +96,11 @@ export const scatterAddPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>(
 	signature: "x[..., N], index[..., K], src[..., K] -> y[..., N]",
 	dtypes: { index: ["i32"] },
 	attrs: {},
-	forward: ({ device, inputs, axes: { N, K } }) => {
-		const [x, index, src] = [contiguous(inputs.x), contiguous(inputs.index), contiguous(inputs.src)];
-		const y = device.empty(x.shape);
-		device.run(
-			"scatterAdd",
-			() => ({
-				params: { n: "u32", N: "u32", K: "u32" },
-				buffers: {
-					x: { dtype: "f32", access: "read" },
-					ids: { dtype: "i32", access: "read" },
-					src: { dtype: "f32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: `
-if (index >= p.n) { return; }
-let at = index / p.N * p.K;
-let own = i32(index % p.N);
-var acc = x_at(index);
-for (var k = 0u; k < p.K; k++) { if (ids_at(at + k) == own) { acc += src_at(at + k); } }
-y_set(index, acc);`,
-			}),
-			[x, index, src, y],
-			[y.size, N, K],
-			y.size,
-		);
+	forward: ({ runtime, inputs, axes: { N, K } }) => {
+		const [x, ids, src] = [packed(inputs.x), packed(inputs.index), packed(inputs.src)];
+		const y = runtime.empty(x.shape);
+		const strides = { rx: x.strides[0], ri: ids.strides[0], rs: src.strides[0] };
+		scatterAddKernel.run({ x, ids, src, y }, { n: y.size, N, K, share: recordSize(y), ...strides }, y.size);
 		return [y];
 	},
 	grad: {
@@ -148,13 +149,7 @@ export function indexSelect(x: Tensor, axis: number, ids: Tensor): Tensor {
 	if (ids.rank !== 1)
 		throw new ShapeError("shape/index", `indexSelect: ids ${showShape(ids.shape)} must have one axis`, { op: "indexSelect" });
 	const at = normalizeAxis("indexSelect", axis, x.rank);
-	if (x.perSample && at === 0) {
-		throw new PrivacyError("privacy/mixes-samples", `indexSelect: axis 0 of ${showShape(x.shape)} is the sample axis`, {
-			op: "indexSelect",
-		});
-	}
 	const moved = transpose(x, at, -1);
-	const repeated = expand(ids, [...moved.shape.slice(0, -1), ids.size]);
-	const index = x.perSample ? markSamples(repeated) : repeated;
+	const index = expand(ids, [...moved.shape.slice(0, -1), ids.size]);
 	return transpose(gatherPrimitive.apply([moved, index])[0], at, -1);
 }

@@ -1,11 +1,16 @@
+import type { DType } from "../dtype.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
-import { normalizeAxis, sameShape, showShape } from "../shape.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import { defineLinear, type LinearOp } from "../linearOp.ts";
+import { moved } from "../reference.ts";
+import { normalizeAxis, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add, maskedFill } from "./binary.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { full, ones } from "./create.ts";
-import { cat, place, slice } from "./slice.ts";
-import { linearOp } from "./traced.ts";
+import { cat, place, refuseStorage, slice } from "./slice.ts";
 import { reshape, unsqueeze } from "./view.ts";
 
 /** Joins tensors of one shape along a new axis. */
@@ -58,7 +63,10 @@ export function pad(x: Tensor, pairs: readonly (readonly [before: number, after:
 		);
 	}
 	const widen = (t: Tensor): Tensor =>
-		pairs.reduce((y, [before, after], axis) => (before + after === 0 ? y : place(y, axis, before, y.shape[axis] + before + after)), t);
+		pairs.reduce((y, [before, after], axis) => {
+			const count = y.shape[axis];
+			return before + after === 0 ? y : place(y, { axis, start: before, count, step: 1, extent: before + count + after });
+		}, t);
 	if (value === 0) return widen(x);
 	const { device } = x;
 	if (x.dtype !== "f32") throw new DTypeError("pad/dtype", `pad: value ${value} needs f32, x is ${x.dtype}`, { op: "pad" });
@@ -79,40 +87,35 @@ const inside = (x: Tensor, widen: (t: Tensor) => Tensor): Tensor => widen(ones(x
 
 /** Reverses the order along the axes. */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
-	return axes.reduce((t, axis) => flipAxis(t, normalizeAxis("flip", axis, x.rank)), x);
+	refuseStorage("flip", x);
+	return axes.reduce((t, axis) => flipPrimitive.apply([t], normalizeAxis("flip", axis, x.rank)), x);
 }
 
-function flipAxis(x: Tensor, axis: number): Tensor {
-	const inner = x.shape.slice(axis + 1).reduce((n, d) => n * d, 1);
-	return linearOp(
-		"flip",
-		x,
-		(v) => {
-			const flat = contiguous(v);
-			const out = v.device.empty(v.shape, v.dtype);
-			v.device.run(
-				`flip/${v.dtype}`,
-				() => ({
-					params: { n: "u32", extent: "u32", inner: "u32" },
-					buffers: { x: { dtype: v.dtype, access: "read" }, y: { dtype: v.dtype, access: "write" } },
-					workgroup: [64, 1, 1],
-					body: `
+export const flipKernel = defineKernel("flip", ({ dtype }: { dtype: DType }) => ({
+	params: { n: "u32", extent: "u32", inner: "u32" },
+	buffers: { x: reads(dtype), y: writes(dtype) },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let i = index % p.inner;
 let k = (index / p.inner) % p.extent;
 let z = index / (p.inner * p.extent);
 y_set(index, x_at((z * p.extent + p.extent - 1u - k) * p.inner + i));`,
-				}),
-				[flat, out],
-				[out.size, x.shape[axis], Math.max(1, inner)],
-				out.size,
-			);
-			return out;
-		},
-		(dy) => flipAxis(dy, axis),
-		x.perSample && axis !== 0,
-	);
-}
+}));
+
+export const flipPrimitive: LinearOp<number> = defineLinear({
+	name: "flip",
+	forward: ([view], axis) => {
+		const x = contiguous(view);
+		const y = x.runtime.empty(x.shape, x.dtype);
+		const inner = Math.max(1, sizeOf(x.shape.slice(axis + 2)));
+		flipKernel.of({ dtype: x.dtype }).run({ x, y }, { n: y.size, extent: x.shape[axis + 1], inner }, y.size);
+		return y;
+	},
+	adjoint: (dy, axis) => flipPrimitive.apply([dy], axis),
+	reference: ([x], axis) => moved(x, x.shape, (index) => index.with(axis, x.shape[axis] - 1 - index[axis])),
+	test: { draw: (shape, next) => (shape.length === 0 ? undefined : Math.floor(next() * shape.length)) },
+});
 
 /** Merges the axes from `start` to `end` (both included) into one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {

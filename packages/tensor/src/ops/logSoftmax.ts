@@ -10,9 +10,7 @@ export const logSoftmaxPrimitive = definePrimitive({
 	name: "logSoftmax",
 	signature: "x[..., N] -> y[..., N]",
 	attrs: {},
-	forward: ({ inputs: { x } }) => [
-		softmaxRows("logSoftmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, x_at(at + i) - shift - log(total)); }"),
-	],
+	forward: ({ inputs: { x } }) => [softmaxRows("logSoftmax", x, x.shape)],
 	grad: {
 		x: { saves: ["y"], rule: ({ y, dy }) => sub(dy, mul(exp(y), sum(dy, [-1], { keepDim: true }))) },
 	},

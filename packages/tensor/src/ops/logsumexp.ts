@@ -1,8 +1,8 @@
-import { definePrimitive, type NdArray } from "../primitive.ts";
+import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul, sub } from "./binary.ts";
-import { full } from "./create.ts";
+import { filled } from "./create.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
 import { exp } from "./unary.ts";
@@ -12,15 +12,14 @@ export const logsumexpPrimitive = definePrimitive({
 	name: "logsumexp",
 	signature: "x[..., N] -> y[...]",
 	attrs: {},
-	forward: ({ device, inputs: { x }, axes: { N } }) => {
+	forward: ({ runtime, inputs: { x }, axes: { N } }) => {
 		const shape = x.shape.slice(0, -1);
-		if (N === 0) return [full(device, shape, Number.NEGATIVE_INFINITY)];
-		return [softmaxRows("logsumexp", x, shape, "y_set(index, select(shift + log(total), top, isInf(top) || isNan(top)));")];
+		return [N === 0 ? filled(runtime, shape, Number.NEGATIVE_INFINITY, "f32") : softmaxRows("logsumexp", x, shape)];
 	},
 	grad: {
 		x: { saves: ["x", "y"], rule: ({ x, y, dy }) => mul(unsqueeze(dy, -1), exp(sub(x, unsqueeze(y, -1)))) },
 	},
-	reference: ({ x }): NdArray[] => [reduceRows(x, logTotal)],
+	reference: ({ x }) => [reduceRows(x, logTotal)],
 	test: { bound: EXP_SUM, nonEmpty: ["N"] },
 });
 

@@ -1,10 +1,12 @@
-import { align } from "../align.ts";
 import { FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { definePrimitive, type NdArray, type OperandShape } from "../primitive.ts";
-import { broadcastShapes, showShape, sizeOf } from "../shape.ts";
+import { definePrimitive } from "../primitive.ts";
+import type { OperandShape } from "../records.ts";
+import type { NdArray } from "../reference.ts";
+import { broadcastShapes, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sumToOperand } from "./elementwise.ts";
+import { foldRecords } from "./foldRecords.ts";
 import { gemm } from "./gemm.ts";
 import { reshape, squeeze, transpose, unsqueeze } from "./view.ts";
 
@@ -17,7 +19,7 @@ function productTo(a: Tensor, b: Tensor, operand: OperandShape): Tensor {
 export function referenceProduct(a: NdArray, b: NdArray): NdArray {
 	const [m, k] = a.shape.slice(-2);
 	const n = b.shape[b.shape.length - 1];
-	const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
+	const lead = commonLead(a, b);
 	const shape = [...lead, m, n];
 	const data = new Float64Array(sizeOf(shape));
 	for (let z = 0; z < sizeOf(lead); z++) {
@@ -47,24 +49,39 @@ function batchAt(own: readonly number[], lead: readonly number[], z: number): nu
 	return at;
 }
 
+/** The axes before the matrices, broadcast. */
+const commonLead = (...operands: readonly { readonly shape: Shape }[]): number[] =>
+	broadcastShapes("matmul", ...operands.map(({ shape }) => shape.slice(0, -2)));
+
+/** All rows of all matrices, as one matrix. */
+const rowsOf = (t: Tensor): Tensor => reshape(t, [sizeOf(t.shape.slice(0, -1)), t.shape[t.rank - 1]]);
+
+/** a^T b over all rows a[..., M] and b[..., N]: the gradient [M, N] of a matrix; of one for all records, over all of theirs. */
+export function rowProduct(a: Tensor, b: Tensor, operand: OperandShape): Tensor {
+	const [x, y] = foldRecords(operand, [a, b]).map(rowsOf);
+	return matmul(transpose(x), y);
+}
+
 export const matmulPrimitive = definePrimitive({
 	name: "matmul",
 	signature: "~a[..., M, K], ~b[..., K, N] -> y[..., M, N]",
 	dtypes: { a: FLOATS, b: FLOATS },
 	attrs: {},
-	forward: ({ inputs: { a, b } }) => {
-		const { views } = align("matmul", [a, b], 2);
-		return [gemm(views[0], views[1])];
+	check: ({ a, b }) => {
+		commonLead(a, b);
+	},
+	forward: ({ inputs }) => {
+		const rank = Math.max(inputs.a.rank, inputs.b.rank);
+		const operands = [inputs.a.lift(rank), inputs.b.lift(rank)];
+		const lead = commonLead(...operands);
+		const [a, b] = operands.map((t) => t.broadcast([...lead, ...t.shape.slice(-2)]));
+		return [gemm(a, b)];
 	},
 	grad: {
 		a: { saves: ["b"], rule: ({ dy, b }, _, operand) => productTo(dy, transpose(b), operand) },
 		b: {
 			saves: ["a"],
-			rule: ({ dy, a }, _, operand) => {
-				if (operand.shape.length > 2 || dy.perSample) return productTo(transpose(a), dy, operand);
-				const rows = (t: Tensor) => reshape(t, [sizeOf(t.shape.slice(0, -1)), t.shape[t.rank - 1]]);
-				return matmul(transpose(rows(a)), rows(dy));
-			},
+			rule: ({ dy, a }, _, operand) => (operand.shape.length > 2 ? productTo(transpose(a), dy, operand) : rowProduct(a, dy, operand)),
 		},
 	},
 	reference: ({ a, b }) => [referenceProduct(a, b)],

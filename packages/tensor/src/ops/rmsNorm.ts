@@ -1,78 +1,22 @@
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
-import { mapRows, sampleOffset } from "../reference.ts";
+import { mapRows } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul, sub } from "./binary.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
 import { addScalar, rsqrt, square } from "./unary.ts";
 
-/** How many consecutive rows of x share one entry of w[B?, D]. */
-function rowsPerScale(x: Tensor, w: Tensor): number {
-	const rows = x.size / Math.max(1, x.shape[x.rank - 1]);
-	return w.rank === 1 ? rows : rows / w.shape[0];
-}
-
-/** r = (mean(x^2) + eps)^(-1/2), of differentiable operations. */
-const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(addScalar(mean(square(x), [-1], { keepDim: true }), eps));
-
-/** dx = r * (g - x r^2 mean(g x)) with g = dy * (offset + w). */
-function backwardX(x: Tensor, w: Tensor, r: Tensor, dy: Tensor, offset: number): Tensor {
-	const width = x.shape[x.rank - 1];
-	const out = x.device.empty(x.shape);
-	const [cx, cw, cdy] = [contiguous(x), contiguous(w), contiguous(dy)];
-	const rows = x.size / Math.max(1, width);
-	x.device.run(
-		"rmsNorm/dx",
-		() => ({
-			params: { rows: "u32", D: "u32", share: "u32", ws: "u32", offset: "f32" },
-			buffers: {
-				x: { dtype: "f32", access: "read" },
-				w: { dtype: "f32", access: "read" },
-				r: { dtype: "f32", access: "read" },
-				dy: { dtype: "f32", access: "read" },
-				dx: { dtype: "f32", access: "write" },
-			},
-			workgroup: [16, 1, 1],
-			body: `
-if (index >= p.rows) { return; }
-let at = index * p.D;
-let wa = (index / p.share) * p.ws;
-let r = r_at(index);
-var dot = 0.0;
-for (var d = 0u; d < p.D; d++) { dot += dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d); }
-let c = r * r * dot / f32(p.D);
-for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
-		}),
-		[cx, cw, r, cdy, out],
-		[rows, width, rowsPerScale(x, w), w.rank === 1 ? 0 : width, offset],
-		rows,
-	);
-	return out;
-}
-
-export const rmsNormPrimitive = definePrimitive({
-	name: "rmsNorm",
-	signature: "x[..., D], w[B?, D] -> y[..., D], r[..., 1]",
-	attrs: { eps: 1e-6, offset: 0 },
-	forward: ({ device, inputs, attrs, axes: { D } }) => {
-		const x = contiguous(inputs.x);
-		const w = contiguous(inputs.w);
-		const y = device.empty(x.shape);
-		const r = device.empty([...x.shape.slice(0, -1), 1]);
-		device.run(
-			"rmsNorm",
-			() => ({
-				params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-				buffers: {
-					x: { dtype: "f32", access: "read" },
-					w: { dtype: "f32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-					r: { dtype: "f32", access: "write" },
-				},
-				workgroup: [16, 1, 1],
-				body: `
+export const rmsNormKernel = defineKernel("rmsNorm", {
+	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
+	buffers: { x: reads("f32"), w: reads("f32"), y: writes("f32"), r: writes("f32") },
+	workgroup: 16,
+	body: wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.D;
 let wa = (index / p.share) * p.ws;
@@ -81,37 +25,119 @@ for (var d = 0u; d < p.D; d++) { let v = x_at(at + d); sum += v * v; }
 let r = inverseSqrt(sum / f32(p.D) + p.eps);
 r_set(index, r);
 for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
-			}),
-			[x, w, y, r],
-			[r.size, D, rowsPerScale(x, w), w.rank === 1 ? 0 : D, attrs.eps, attrs.offset],
-			r.size,
-		);
+});
+
+export const rmsNormGradKernel = defineKernel("rmsNorm/dx", {
+	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", offset: "f32" },
+	buffers: { x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+	workgroup: 16,
+	body: wgsl`
+if (index >= p.rows) { return; }
+let at = index * p.D;
+let wa = (index / p.share) * p.ws;
+let r = r_at(index);
+var dot = 0.0;
+for (var d = 0u; d < p.D; d++) { dot += dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d); }
+let c = r * r * dot / f32(p.D);
+for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
+});
+
+export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
+	params: { n: "u32", D: "u32" },
+	buffers: { x: reads("f32"), r: reads("f32"), dy: reads("f32"), dw: writes("f32") },
+	workgroup: 64,
+	body: wgsl`if (index < p.n) { dw_set(index, dy_at(index) * (x_at(index) * r_at(index / p.D))); }`,
+});
+
+/** How rows of x find their w: rows of one record, and elements from one record's w to the next. */
+const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x.shape.slice(1, -1))), ws: w.strides[0] });
+
+/** r = (mean(x^2) + eps)^(-1/2), of differentiable operations. */
+const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(addScalar(mean(square(x), [-1], { keepDim: true }), eps));
+
+/** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w). */
+export const rmsNormGradPrimitive = definePrimitive({
+	name: "rmsNorm.dx",
+	signature: "x[..., D], w[D], r[..., 1], dy[..., D] -> dx[..., D]",
+	attrs: { eps: 1e-6, offset: 0 },
+	forward: ({ runtime, inputs, attrs: { offset }, axes: { D } }) => {
+		const [x, r, dy] = [contiguous(inputs.x), contiguous(inputs.r), contiguous(inputs.dy)];
+		const w = packed(inputs.w);
+		const dx = runtime.empty(x.shape);
+		rmsNormGradKernel.run({ x, w, r, dy, dx }, { rows: r.size, D, ...scaleParams(x, w), offset }, r.size);
+		return [dx];
+	},
+	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
+	composite: ({ x, w, dy }, { eps, offset }) => {
+		const r = scaleOf(x, eps);
+		const g = mul(dy, addScalar(w, offset));
+		return mul(r, sub(g, mul(mul(x, square(r)), mean(mul(g, x), [-1], { keepDim: true }))));
+	},
+	reference: ({ x, w, r, dy }, { offset }) => {
+		const d = x.shape[x.shape.length - 1];
+		const dx = mapRows(x, (row, i) => {
+			const g = row.map((_, k) => dy.data[i * d + k] * (offset + w.data[k]));
+			const c = (r.data[i] ** 2 * g.reduce((s, v, k) => s + v * row[k], 0)) / d;
+			return row.map((v, k) => r.data[i] * (g[k] - v * c));
+		});
+		return [dx];
+	},
+	test: {
+		bound: { ulp: 8, abs: 5e-5, why: "a sum of 16 products of size 12, over 16, times 2" },
+		domains: { r: { range: [0.3, 1] } },
+		variants: [{ offset: 1 }],
+		sizes: { D: [1, 2, 5, 16] },
+	},
+});
+
+/** The terms dy x r whose sum over the rows is the gradient of w. */
+export const rmsNormWeightGradPrimitive = definePrimitive({
+	name: "rmsNorm.dw",
+	signature: "x[..., D], r[..., 1], dy[..., D] -> dw[..., D]",
+	attrs: { eps: 1e-6 },
+	forward: ({ runtime, inputs, axes: { D } }) => {
+		const [x, r, dy] = [contiguous(inputs.x), contiguous(inputs.r), contiguous(inputs.dy)];
+		const dw = runtime.empty(x.shape);
+		rmsNormWeightGradKernel.run({ x, r, dy, dw }, { n: dw.size, D }, dw.size);
+		return [dw];
+	},
+	grad: { x: "missing", r: "missing", dy: "missing" },
+	composite: ({ x, dy }, { eps }) => mul(dy, mul(x, scaleOf(x, eps))),
+	reference: ({ x, r, dy }) => {
+		const d = x.shape[x.shape.length - 1];
+		return [mapRows(x, (row, i) => row.map((v, k) => dy.data[i * d + k] * v * r.data[i]))];
+	},
+	test: { bound: { why: "two products" }, domains: { r: { range: [0.3, 1] } } },
+});
+
+export const rmsNormPrimitive = definePrimitive({
+	name: "rmsNorm",
+	signature: "x[..., D], w[D] -> y[..., D], r[..., 1]",
+	attrs: { eps: 1e-6, offset: 0 },
+	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }) => {
+		const x = contiguous(inputs.x);
+		const w = packed(inputs.w);
+		const y = runtime.empty(x.shape);
+		const r = runtime.empty([...x.shape.slice(0, -1), 1]);
+		rmsNormKernel.run({ x, w, y, r }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
 		return [y, r];
 	},
 	grad: {
 		x: {
 			saves: ["x", "w", "r"],
-			rule: ({ x, w, r, dy }, { offset }) => dy.device.scope(() => backwardX(x, w, r, dy, offset)).alias({ perSample: dy.perSample }),
-			again: ({ x, w, dy }, { eps, offset }) => {
-				const r = scaleOf(x, eps);
-				const g = mul(dy, addScalar(w, offset));
-				return mul(r, sub(g, mul(mul(x, square(r)), mean(mul(g, x), [-1], { keepDim: true }))));
-			},
+			rule: ({ x, w, r, dy }, attrs) => rmsNormGradPrimitive.apply([x, w, r, dy], attrs)[0],
 		},
 		w: {
 			saves: ["x", "r"],
-			rule: ({ x, r, dy }, _, operand) => sumToOperand(mul(dy, mul(x, r)), operand),
-			again: ({ x, dy }, { eps }, operand) => sumToOperand(mul(dy, mul(x, scaleOf(x, eps))), operand),
+			rule: ({ x, r, dy }, { eps }, operand) => sumToOperand(rmsNormWeightGradPrimitive.apply([x, r, dy], { eps })[0], operand),
 		},
 	},
 	reference: ({ x, w }, { eps, offset }) => {
 		const d = x.shape[x.shape.length - 1];
-		const rows = sizeOf(x.shape) / d;
-		const scale = new Float64Array(rows);
+		const scale = new Float64Array(sizeOf(x.shape) / d);
 		const y = mapRows(x, (row, i) => {
 			scale[i] = 1 / Math.sqrt(row.reduce((s, v) => s + v * v, 0) / d + eps);
-			const wa = sampleOffset(w, 1, i, rows);
-			return row.map((v, k) => v * scale[i] * (offset + w.data[wa + k]));
+			return row.map((v, k) => v * scale[i] * (offset + w.data[k]));
 		});
 		return [y, { data: scale, shape: [...x.shape.slice(0, -1), 1] }];
 	},
@@ -124,7 +150,7 @@ for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_
 
 /**
  * Root-mean-square normalisation over the last axis: y = x r (offset + w), r = (mean(x^2) + eps)^(-1/2).
- * x[..., D], w[D] (or [B, D], one scale a sample). Gemma stores w - 1, hence offset 1. Accumulates in f32.
+ * x[..., D], w[D]. Gemma stores w - 1, hence offset 1. Accumulates in f32.
  * Source: Zhang and Sennrich 2019, eq. 4.
  */
 export function rmsNorm(x: Tensor, w: Tensor, { eps = 1e-6, offset = 0 } = {}): Tensor {

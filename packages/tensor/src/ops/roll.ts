@@ -1,32 +1,33 @@
+import type { DType } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
+
+export const rollKernel = defineKernel("roll", ({ dtype }: { dtype: DType }) => ({
+	params: { n: "u32", N: "u32", back: "u32" },
+	buffers: { x: reads(dtype), y: writes(dtype) },
+	workgroup: 64,
+	body: wgsl`
+if (index >= p.n) { return; }
+let k = index % p.N;
+y_set(index, x_at(index - k + (k + p.back) % p.N));`,
+}));
 
 export const rollPrimitive: Primitive<{ shift: number }> = definePrimitive<{ shift: number }>({
 	name: "roll",
 	signature: "x[..., N] -> y[..., N]",
 	dtypes: { x: ["f32", "i32", "u32", "bool"] },
 	attrs: { shift: 1 },
-	forward: ({ device, inputs, axes: { N }, attrs: { shift } }) => {
+	forward: ({ runtime, inputs, axes: { N }, attrs: { shift } }) => {
 		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape, x.dtype);
-		device.run(
-			`roll/${x.dtype}`,
-			() => ({
-				params: { n: "u32", N: "u32", back: "u32" },
-				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
-				workgroup: [64, 1, 1],
-				body: `
-if (index >= p.n) { return; }
-let k = index % p.N;
-y_set(index, x_at(index - k + (k + p.back) % p.N));`,
-			}),
-			[x, y],
-			[x.size, N, N === 0 ? 0 : (((N - shift) % N) + N) % N],
-			x.size,
-		);
+		const y = runtime.empty(x.shape, x.dtype);
+		const back = N === 0 ? 0 : (((N - shift) % N) + N) % N;
+		rollKernel.of({ dtype: x.dtype }).run({ x, y }, { n: x.size, N, back }, x.size);
 		return [y];
 	},
 	grad: { x: { saves: [], rule: ({ dy }, { shift }) => rollPrimitive.apply([dy], { shift: -shift })[0] } },

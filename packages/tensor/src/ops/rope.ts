@@ -1,42 +1,32 @@
 import { ShapeError } from "../errors.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
+import { collapse, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous, packed } from "./contiguous.ts";
 
-/** x as a view [Z0, Z1, T, K]; copies only when more than two leading axes do not merge. */
-function fourAxes(x: Tensor): Tensor {
-	const lead = x.rank - 2;
-	if (lead === 2) return x;
-	if (lead < 2) {
-		const ones = new Array<number>(2 - lead).fill(1);
-		return x.alias({ shape: [...ones, ...x.shape], strides: [...ones.map(() => 0), ...x.strides], perSample: false });
-	}
-	const flat = contiguous(x);
-	return flat.alias({ shape: [1, flat.size / (x.shape[lead] * x.shape[lead + 1]), ...x.shape.slice(lead)], perSample: false });
-}
-
-export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ inverse: boolean }>({
-	name: "rope",
-	signature: "x[..., T, K], cos[T, J], sin[T, J] -> y[..., T, K]",
-	attrs: { inverse: false },
-	forward: ({ device, inputs, attrs, axes: { T, K, J } }) => {
-		if (K !== 2 * J) throw new ShapeError("rope/half", `rope: the tables have ${J} columns, expected half of ${K}`, { op: "rope" });
-		const x = fourAxes(inputs.x);
-		const y = device.empty(inputs.x.shape);
-		const pairs = y.size / 2;
-		device.run(
-			"rope",
-			() => ({
-				params: { n: "u32", T: "u32", J: "u32", z1: "u32", s0: "u32", s1: "u32", st: "u32", sk: "u32", sign: "f32" },
-				buffers: {
-					x: { dtype: "f32", access: "read" },
-					c: { dtype: "f32", access: "read" },
-					s: { dtype: "f32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: `
+export const ropeKernel = defineKernel("rope", {
+	params: {
+		n: "u32",
+		T: "u32",
+		J: "u32",
+		z1: "u32",
+		s0: "u32",
+		s1: "u32",
+		st: "u32",
+		sk: "u32",
+		share: "u32",
+		rc: "u32",
+		rs: "u32",
+		sign: "f32",
+	},
+	buffers: { x: reads("f32"), c: reads("f32"), s: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let j = index % p.J;
 let row = index / p.J;
@@ -45,13 +35,42 @@ let z = row / p.T;
 let at = (z / p.z1) * p.s0 + (z % p.z1) * p.s1 + t * p.st;
 let lo = x_at(at + j * p.sk);
 let hi = x_at(at + (j + p.J) * p.sk);
-let c = c_at(t * p.J + j);
-let s = s_at(t * p.J + j) * p.sign;
+let record = z / p.share;
+let c = c_at(record * p.rc + t * p.J + j);
+let s = s_at(record * p.rs + t * p.J + j) * p.sign;
 y_set(row * 2u * p.J + j, lo * c - hi * s);
 y_set(row * 2u * p.J + j + p.J, hi * c + lo * s);`,
-			}),
-			[x, contiguous(inputs.cos), contiguous(inputs.sin), y],
-			[pairs, T, J, x.shape[1], ...x.strides, attrs.inverse ? -1 : 1],
+});
+
+/** x as a view [z0, z1, T, K], the record axis in z; copies only when more than two leading axes do not merge. */
+function fourAxes(x: Physical): Physical {
+	const cut = x.rank - 2;
+	const lead = collapse(x.shape.slice(0, cut), [x.strides.slice(0, cut)]);
+	const missing = 2 - lead.shape.length;
+	if (missing < 0) return fourAxes(contiguous(x));
+	return x.view({
+		shape: [...new Array<number>(missing).fill(1), ...lead.shape, ...x.shape.slice(cut)],
+		strides: [...new Array<number>(missing).fill(0), ...lead.strides[0], ...x.strides.slice(cut)],
+	});
+}
+
+export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ inverse: boolean }>({
+	name: "rope",
+	signature: "x[..., T, K], cos[T, J], sin[T, J] -> y[..., T, K]",
+	attrs: { inverse: false },
+	check: (_, __, { K, J }) => {
+		if (K !== 2 * J) throw new ShapeError("rope/half", `rope: the tables have ${J} columns, expected half of ${K}`, { op: "rope" });
+	},
+	forward: ({ runtime, inputs, attrs, axes: { T, J } }) => {
+		const x = fourAxes(inputs.x);
+		const [c, s] = [packed(inputs.cos), packed(inputs.sin)];
+		const y = runtime.empty(inputs.x.shape);
+		const [s0, s1, st, sk] = x.strides;
+		const share = Math.max(1, sizeOf(inputs.x.shape.slice(1, -2)));
+		const pairs = y.size / 2;
+		ropeKernel.run(
+			{ x, c, s, y },
+			{ n: pairs, T, J, z1: x.shape[1], s0, s1, st, sk, share, rc: c.strides[0], rs: s.strides[0], sign: attrs.inverse ? -1 : 1 },
 			pairs,
 		);
 		return [y];

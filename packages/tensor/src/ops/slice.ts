@@ -1,9 +1,75 @@
-import { ShapeError, ValueError } from "../errors.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { defineLinear, type LinearOp } from "../linearOp.ts";
+import type { Physical } from "../physical.ts";
+import { moved } from "../reference.ts";
 import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
-import { copyInto } from "./copy.ts";
-import { zeros } from "./create.ts";
-import { linearOp } from "./traced.ts";
+import { Tensor } from "../tensor.ts";
+import { copyInto } from "./contiguous.ts";
+import { zeroed } from "./create.ts";
+
+/** Elements start, start + step, … of an axis that has `extent` of them, `count` in all. */
+export interface Run {
+	readonly axis: number;
+	readonly start: number;
+	readonly count: number;
+	readonly step: number;
+	readonly extent: number;
+}
+
+/** The view of a whole along a run; the record axis comes first. */
+const along = (whole: Physical, { axis, start, count, step }: Run): Physical =>
+	whole.view({
+		shape: whole.shape.with(axis + 1, count),
+		strides: whole.strides.with(axis + 1, whole.strides[axis + 1] * step),
+		offset: whole.offset + start * whole.strides[axis + 1],
+	});
+
+/** Refuses element types of which a word holds several: kernels store them by whole words. */
+export function refuseStorage(op: string, x: Tensor): void {
+	if (x.dtype !== "bf16" && x.dtype !== "u8") return;
+	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, which is storage only`, { op, hint: "convert it with cast()" });
+}
+
+function drawRun(shape: Shape, next: () => number): Run | undefined {
+	if (shape.length === 0) return undefined;
+	const axis = Math.floor(next() * shape.length);
+	const extent = shape[axis];
+	const start = Math.floor(next() * (extent + 1));
+	const step = 1 + Math.floor(next() * 3);
+	return { axis, start, step, extent, count: Math.ceil((extent - start) / step) };
+}
+
+export const slicePrimitive: LinearOp<Run> = defineLinear({
+	name: "slice",
+	forward: ([x], run) => along(x, run),
+	adjoint: (dy, run) => place(dy, run),
+	reference: ([x], { axis, start, count, step }) =>
+		moved(x, x.shape.with(axis, count), (index) => index.with(axis, start + step * index[axis])),
+	test: { draw: drawRun },
+});
+
+export const placePrimitive: LinearOp<Run> = defineLinear({
+	name: "place",
+	forward: ([x], run) => {
+		const whole = zeroed(x.runtime, x.shape.with(run.axis + 1, run.extent), x.dtype);
+		copyInto(x, along(whole, run));
+		return whole;
+	},
+	adjoint: (dy, run) => slicePrimitive.apply([dy], run),
+	reference: ([x], { axis, start, step, extent }) =>
+		moved(x, x.shape.with(axis, extent), (index) => {
+			const k = (index[axis] - start) / step;
+			return Number.isInteger(k) && k >= 0 && k < x.shape[axis] ? index.with(axis, k) : undefined;
+		}),
+	test: {
+		draw: (shape, next) => {
+			if (shape.length === 0) return undefined;
+			const axis = Math.floor(next() * shape.length);
+			const [start, step, tail] = [Math.floor(next() * 3), 1 + Math.floor(next() * 3), Math.floor(next() * 3)];
+			return { axis, start, step, count: shape[axis], extent: start + Math.max(0, shape[axis] - 1) * step + 1 + tail };
+		},
+	},
+});
 
 /** Elements start, start + step, … below end along one axis, without copying. */
 export function slice(x: Tensor, axis: number, start: number, end: number, step = 1): Tensor {
@@ -14,40 +80,53 @@ export function slice(x: Tensor, axis: number, start: number, end: number, step 
 			op: "slice",
 		});
 	}
-	const shape = x.shape.map((d, i) => (i === at ? Math.ceil((end - start) / step) : d));
-	return linearOp(
-		"slice",
-		x,
-		(v) => v.alias({ shape, strides: v.strides.map((s, i) => (i === at ? s * step : s)), offset: v.offset + start * v.strides[at] }),
-		(dy) => place(dy, at, start, extent, step),
-		x.perSample && (at !== 0 || shape[0] === extent),
-	);
+	return slicePrimitive.apply([x], { axis: at, start, step, extent, count: Math.ceil((end - start) / step) });
 }
 
-/** Zeros of `extent` along `axis`, with x from `start` on. Adjoint of `slice`. */
-export function place(x: Tensor, axis: number, start: number, extent: number, step = 1): Tensor {
-	return linearOp(
-		"place",
-		x,
-		(v) => {
-			const out = zeros(
-				v.device,
-				v.shape.map((d, i) => (i === axis ? extent : d)),
-				v.dtype,
-			);
-			write(v, out, axis, start, step);
-			return out;
-		},
-		(dy) => slice(dy, axis, start, Math.min(extent, start + step * x.shape[axis]), step),
-		x.perSample && axis !== 0,
-	);
+/** Zeros of `run.extent` along an axis, with x at the elements of the run. Adjoint of `slice`. */
+export function place(x: Tensor, run: Run): Tensor {
+	refuseStorage("place", x);
+	return placePrimitive.apply([x], run);
 }
 
-/** Copies x into a fresh tensor `out` from `start` on along `axis`. */
-function write(x: Tensor, out: Tensor, axis: number, start: number, step = 1): void {
-	const strides = out.strides.map((s, i) => (i === axis ? s * step : s));
-	copyInto(x, out.alias({ shape: x.shape, strides, offset: start * out.strides[axis] }));
-}
+/** Where the parts begin along the axis. */
+const starts = (shapes: readonly Shape[], axis: number): number[] => shapes.map((_, i) => shapes.slice(0, i).reduce((n, s) => n + s[axis], 0));
+
+export const catPrimitive: LinearOp<number> = defineLinear({
+	name: "cat",
+	forward: (parts, axis) => {
+		const shapes = parts.map((p) => p.shape);
+		const extent = shapes.reduce((n, s) => n + s[axis + 1], 0);
+		const [first] = parts;
+		const whole = first.runtime.empty(first.shape.with(axis + 1, extent), first.dtype);
+		const from = starts(shapes, axis + 1);
+		parts.forEach((p, i) => {
+			copyInto(p, along(whole, { axis, start: from[i], count: p.shape[axis + 1], step: 1, extent }));
+		});
+		return whole;
+	},
+	adjoint: (dy, axis, operands, i) => {
+		const shapes = operands.map((o) => o.shape);
+		const start = starts(shapes, axis)[i];
+		return slice(dy, axis, start, start + shapes[i][axis]);
+	},
+	reference: (parts, axis) => {
+		const shapes = parts.map((p) => p.shape);
+		const from = starts(shapes, axis);
+		const extent = shapes.reduce((n, s) => n + s[axis], 0);
+		const pieces = parts.map((p, i) =>
+			moved(p, p.shape.with(axis, extent), (index) => {
+				const k = index[axis] - from[i];
+				return k >= 0 && k < p.shape[axis] ? index.with(axis, k) : undefined;
+			}),
+		);
+		return { data: pieces[0].data.map((_, i) => pieces.reduce((s, p) => s + p.data[i], 0)), shape: pieces[0].shape };
+	},
+	test: {
+		draw: (shape, next) => (shape.length === 0 ? undefined : Math.floor(next() * shape.length)),
+		operands: (shape, axis) => [shape, shape.with(axis, 2), shape],
+	},
+});
 
 /** Joins tensors along an axis; the other axes must agree. */
 export function cat(parts: readonly Tensor[], axis = 0): Tensor {
@@ -56,37 +135,12 @@ export function cat(parts: readonly Tensor[], axis = 0): Tensor {
 	const at = normalizeAxis("cat", axis, first.rank);
 	const without = (s: Shape) => s.filter((_, i) => i !== at);
 	for (const t of parts) {
-		if (t.rank !== first.rank || !sameShape(without(t.shape), without(first.shape)) || t.dtype !== first.dtype) {
-			throw new ShapeError("shape/cat", `cat: ${parts.map((q) => showShape(q.shape)).join(", ")} differ beside axis ${axis}`, {
+		if (!(t instanceof Tensor) || t.rank !== first.rank || !sameShape(without(t.shape), without(first.shape)) || t.dtype !== first.dtype) {
+			throw new ShapeError("shape/cat", `cat: ${parts.map((q) => `${q.dtype} ${showShape(q.shape)}`).join(", ")} differ beside axis ${axis}`, {
 				op: "cat",
 			});
 		}
 	}
-	const starts = parts.map((_, i) => parts.slice(0, i).reduce((n, q) => n + q.shape[at], 0));
-	const perSample = at !== 0 && parts.every((t) => t.perSample);
-	const tape = parts.map((t) => t.node?.tape).find((t) => t?.recording);
-	const extent = parts.reduce((n, t) => n + t.shape[at], 0);
-	const out = first.device.scope(() => {
-		const whole = first.device.empty(
-			first.shape.map((d, i) => (i === at ? extent : d)),
-			first.dtype,
-		);
-		parts.forEach((t, i) => {
-			write(t, whole, at, starts[i]);
-		});
-		return whole;
-	});
-	const node = tape?.record({
-		op: "cat",
-		path: first.device.path,
-		shape: out.shape,
-		perSample,
-		inputs: parts.map((t) => t.node),
-		saved: [],
-		backward: (dy) => parts.map((t, i) => (t.node ? slice(dy, at, starts[i], starts[i] + t.shape[at]) : undefined)),
-	});
-	if (!perSample && node === undefined) return out;
-	const result = out.alias({ perSample }, node);
-	out.dispose();
-	return result;
+	refuseStorage("cat", first);
+	return catPrimitive.apply(parts, at);
 }

@@ -9,9 +9,7 @@ export const softmaxPrimitive = definePrimitive({
 	name: "softmax",
 	signature: "x[..., N] -> y[..., N]",
 	attrs: {},
-	forward: ({ inputs: { x } }) => [
-		softmaxRows("softmax", x, x.shape, "for (var i = 0u; i < p.N; i++) { y_set(at + i, safeExp(x_at(at + i) - shift) / total); }"),
-	],
+	forward: ({ inputs: { x } }) => [softmaxRows("softmax", x, x.shape)],
 	grad: {
 		x: { saves: ["y"], rule: ({ y, dy }) => mul(y, sub(dy, sum(mul(y, dy), [-1], { keepDim: true }))) },
 	},

@@ -1,12 +1,16 @@
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 import type { Bound } from "../primitive.ts";
-import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { sizeOf } from "../shape.ts";
+import { contiguous } from "./contiguous.ts";
 
 /** What f32 may be off by. */
 export const EXP_SUM: Bound = { ulp: 24, abs: 2e-6, why: "exp within 3 + 2|x| ULP, |x| <= 4, log within 2^-21, sums of 9" };
 
 /** Largest value `top` (taken as 0 where it is infinite, so that x - top is no NaN) and `total` = sum exp(x - top). */
-const ROW = `
+const ROW = wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.N;
 var top = x_at(at);
@@ -15,24 +19,26 @@ let shift = select(top, 0.0, isInf(top));
 var total = 0.0;
 for (var i = 0u; i < p.N; i++) { total += safeExp(x_at(at + i) - shift); }`;
 
-/** Runs a kernel for each row; `result` is WGSL that stores to y. */
-export function softmaxRows(key: string, inputs: Tensor, shape: readonly number[], result: string): Tensor {
-	const x = contiguous(inputs);
-	const N = x.shape[x.rank - 1];
-	const y = x.device.empty(shape);
-	const count = x.shape.slice(0, -1).reduce((n, d) => n * d, 1);
-	x.device.run(
-		key,
-		() => ({
-			params: { rows: "u32", N: "u32" },
-			buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
-			workgroup: [16, 1, 1],
-			body: `${ROW}\n${result}`,
-		}),
-		[x, y],
-		[count, N],
-		count,
-	);
+/** WGSL that stores to y what each operation makes of a row. */
+const RESULTS = {
+	softmax: wgsl`for (var i = 0u; i < p.N; i++) { y_set(at + i, safeExp(x_at(at + i) - shift) / total); }`,
+	logSoftmax: wgsl`for (var i = 0u; i < p.N; i++) { y_set(at + i, x_at(at + i) - shift - log(total)); }`,
+	logsumexp: wgsl`y_set(index, select(shift + log(total), top, isInf(top) || isNan(top)));`,
+};
+
+export const softmaxRowsKernel = defineKernel("softmaxRows", ({ op }: { op: keyof typeof RESULTS }) => ({
+	params: { rows: "u32", N: "u32" },
+	buffers: { x: reads("f32"), y: writes("f32") },
+	workgroup: 16,
+	body: wgsl`${ROW}\n${RESULTS[op]}`,
+}));
+
+/** Runs one of the operations on each row; `shape` is that of the result. */
+export function softmaxRows(op: keyof typeof RESULTS, input: Physical, shape: readonly number[]): Physical {
+	const x = contiguous(input);
+	const y = x.runtime.empty(shape);
+	const rows = sizeOf(x.shape.slice(0, -1));
+	softmaxRowsKernel.of({ op }).run({ x, y }, { rows, N: x.shape[x.rank - 1] }, rows);
 	return y;
 }
 

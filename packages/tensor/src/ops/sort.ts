@@ -1,10 +1,14 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { normalizeAxis, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { zeros } from "./create.ts";
 import { scatterAddPrimitive } from "./indexing.ts";
 import { slice } from "./slice.ts";
@@ -16,52 +20,25 @@ export function orderKey(dtype: DType, value: string): { code: string; nanKey: s
 	return { code: dtype === "i32" ? `bitcast<u32>(${value}) ^ 0x80000000u` : value, nanKey: "false" };
 }
 
-/** Keys and positions of x, in the order to be sorted. */
-function keysOf(x: Tensor, N: number, descending: boolean): { keys: Tensor; places: Tensor } {
-	const { device } = x;
-	const keys = device.empty(x.shape, "u32");
-	const places = device.empty(x.shape, "i32");
-	device.run(
-		`sort/keys/${x.dtype}${descending ? "/down" : ""}`,
-		() => ({
-			params: { n: "u32", N: "u32" },
-			buffers: {
-				x: { dtype: x.dtype, access: "read" },
-				keys: { dtype: "u32", access: "write" },
-				places: { dtype: "i32", access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: `
+export const sortKeysKernel = defineKernel("sort/keys", ({ dtype, down }: { dtype: DType; down: boolean }) => ({
+	params: { n: "u32", N: "u32" },
+	buffers: { x: reads(dtype), keys: writes("u32"), places: writes("i32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
-keys_set(index, ${descending ? "~" : ""}(${orderKey(x.dtype, "x_at(index)").code}));
+keys_set(index, ${down ? "~" : ""}(${orderKey(dtype, "x_at(index)").code}));
 places_set(index, i32(index % p.N));`,
-		}),
-		[x, keys, places],
-		[x.size, N],
-		x.size,
-	);
-	return { keys, places };
-}
+}));
 
 /**
- * Merges pairs of sorted runs of `length`: every element finds its place by counting, with a binary search, the
+ * Merges pairs of sorted runs of length `run`: every element finds its place by counting, with a binary search, the
  * elements of the other run that come before it. Equal keys keep their order.
  */
-function merge(keys: Tensor, places: Tensor, N: number, length: number): { keys: Tensor; places: Tensor } {
-	const { device } = keys;
-	const out = { keys: device.empty(keys.shape, "u32"), places: device.empty(keys.shape, "i32") };
-	device.run(
-		"sort/merge",
-		() => ({
-			params: { n: "u32", N: "u32", run: "u32" },
-			buffers: {
-				keys: { dtype: "u32", access: "read" },
-				places: { dtype: "i32", access: "read" },
-				keys1: { dtype: "u32", access: "write" },
-				places1: { dtype: "i32", access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: `
+export const sortMergeKernel = defineKernel("sort/merge", {
+	params: { n: "u32", N: "u32", run: "u32" },
+	buffers: { keys: reads("u32"), places: reads("i32"), keys1: writes("u32"), places1: writes("i32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let row = index / p.N * p.N;
 let i = index - row;
@@ -81,33 +58,27 @@ let pair = (block & ~1u) * p.run;
 let to = row + pair + (i - block * p.run) + (lo - first);
 keys1_set(to, key);
 places1_set(to, places_at(index));`,
-		}),
-		[keys, places, out.keys, out.places],
-		[keys.size, N, length],
-		keys.size,
-	);
-	return out;
-}
+});
 
-function pick(x: Tensor, places: Tensor, N: number): Tensor {
-	const out = x.device.empty(x.shape, x.dtype);
-	x.device.run(
-		`sort/pick/${x.dtype}`,
-		() => ({
-			params: { n: "u32", N: "u32" },
-			buffers: {
-				x: { dtype: x.dtype, access: "read" },
-				places: { dtype: "i32", access: "read" },
-				y: { dtype: x.dtype, access: "write" },
-			},
-			workgroup: [64, 1, 1],
-			body: "if (index < p.n) { y_set(index, x_at(index / p.N * p.N + u32(places_at(index)))); }",
-		}),
-		[x, places, out],
-		[x.size, N],
-		x.size,
-	);
-	return out;
+export const sortPickKernel = defineKernel("sort/pick", ({ dtype }: { dtype: DType }) => ({
+	params: { n: "u32", N: "u32" },
+	buffers: { x: reads(dtype), places: reads("i32"), y: writes(dtype) },
+	workgroup: 64,
+	body: wgsl`if (index < p.n) { y_set(index, x_at(index / p.N * p.N + u32(places_at(index)))); }`,
+}));
+
+/** Where the elements of each row of x stand once they are sorted. */
+function sortedPlaces(x: Physical, N: number, down: boolean): Physical {
+	const { runtime, shape, size: n } = x;
+	const makeRuns = () => ({ keys: runtime.empty(shape, "u32"), places: runtime.empty(shape, "i32") });
+	let runs = makeRuns();
+	sortKeysKernel.of({ dtype: x.dtype, down }).run({ x, ...runs }, { n, N }, n);
+	for (let run = 1; run < N; run *= 2) {
+		const merged = makeRuns();
+		sortMergeKernel.run({ ...runs, keys1: merged.keys, places1: merged.places }, { n, N, run }, n);
+		runs = merged;
+	}
+	return runs.places;
 }
 
 export const sortPrimitive = definePrimitive<{ descending: boolean }>({
@@ -115,19 +86,17 @@ export const sortPrimitive = definePrimitive<{ descending: boolean }>({
 	signature: "x[..., N] -> values[..., N], indices[..., N]",
 	dtypes: { x: [...FLOATS, ...INTEGERS] },
 	attrs: { descending: false },
-	forward: ({ inputs, axes: { N }, attrs }) => {
+	forward: ({ runtime, inputs, axes: { N }, attrs: { descending } }) => {
 		const x = contiguous(inputs.x);
-		let sorted = keysOf(x, N, attrs.descending);
-		for (let length = 1; length < N; length *= 2) sorted = merge(sorted.keys, sorted.places, N, length);
-		return [pick(x, sorted.places, N), sorted.places];
+		const places = sortedPlaces(x, N, descending);
+		const y = runtime.empty(x.shape, x.dtype);
+		sortPickKernel.of({ dtype: x.dtype }).run({ x, places, y }, { n: x.size, N }, x.size);
+		return [y, places];
 	},
 	grad: {
 		x: {
 			saves: ["indices"],
-			rule: ({ dy, indices }, _, { shape, perSample }) => {
-				const base = zeros(dy.device, shape).alias({ perSample });
-				return scatterAddPrimitive.apply([base, indices, dy])[0];
-			},
+			rule: ({ dy, indices }, _, { shape }) => scatterAddPrimitive.apply([zeros(dy.device, shape), indices, dy])[0],
 		},
 	},
 	reference: ({ x }, { descending }) => {

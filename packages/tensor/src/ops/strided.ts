@@ -1,33 +1,40 @@
+import type { Physical } from "../physical.ts";
 import { collapse, type Shape } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
 
 /** How a kernel walks operands of one shape: merged extents, and each operand's strides along them. */
 export interface Walk {
 	readonly rank: number;
-	readonly params: readonly number[];
-	readonly names: readonly string[];
+	/** The parameters that `walkParams` declares, and their values. */
+	readonly params: Readonly<Record<string, number>>;
+	/** Whether every operand is walked in order, without gaps. */
+	readonly isFlat: boolean;
 }
 
-/** Parameters and names for `walkCode`: the extents after the first, then the strides of each operand. */
-export function planWalk(shape: Shape, operands: readonly Tensor[]): Walk {
+/** The extents after the first, then the strides of each operand, by the names that `walkCode` uses. */
+export function planWalk(shape: Shape, operands: readonly Physical[]): Walk {
 	const merged = collapse(
 		shape,
 		operands.map((t) => t.strides),
 	);
 	const rank = merged.shape.length;
+	const values = [...merged.shape.slice(1), ...merged.strides.flat()];
 	return {
 		rank,
-		params: [...merged.shape.slice(1), ...merged.strides.flat()],
-		names: walkNames(rank, operands.length),
+		params: Object.fromEntries(walkNames(rank, operands.length).map((name, i) => [name, values[i]])),
+		isFlat: rank === 0 || (rank === 1 && merged.strides.every(([s]) => s === 1)),
 	};
 }
 
-export function walkNames(rank: number, operands: number): string[] {
+function walkNames(rank: number, operands: number): string[] {
 	const names: string[] = [];
 	for (let i = 1; i < rank; i++) names.push(`d${i}`);
 	for (let o = 0; o < operands; o++) for (let i = 0; i < rank; i++) names.push(`s${o}_${i}`);
 	return names;
 }
+
+/** The walk as parameters of a kernel. */
+export const walkParams = (rank: number, operands: number): Record<string, "u32"> =>
+	Object.fromEntries(walkNames(rank, operands).map((n) => [n, "u32" as const]));
 
 /** WGSL that turns the flat number `index` into each operand's element number `i0`, `i1`, … */
 export function walkCode(rank: number, operands: number, index = "index"): string {
@@ -40,6 +47,3 @@ export function walkCode(rank: number, operands: number, index = "index"): strin
 	}
 	return lines.join("\n");
 }
-
-/** The names as parameters of a kernel. */
-export const asParams = (names: readonly string[]): Record<string, "u32"> => Object.fromEntries(names.map((n) => [n, "u32" as const]));

@@ -1,35 +1,33 @@
 import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 
 type TriangleAttrs = { diagonal: number; upper: boolean };
 const TYPES: readonly DType[] = [...FLOATS, "i32", "u32", "bool"];
+
+export const trilKernel = defineKernel("tril", ({ dtype }: { dtype: DType }) => ({
+	params: { n: "u32", M: "u32", N: "u32", diagonal: "i32", upper: "u32" },
+	buffers: { x: reads(dtype), y: writes(dtype) },
+	workgroup: 64,
+	body: wgsl`
+if (index >= p.n) { return; }
+let above = i32(index % p.N) - i32(index / p.N % p.M) - p.diagonal;
+y_set(index, select(${wgslScalar[dtype]}(0), x_at(index), select(above <= 0, above >= 0, p.upper == 1u)));`,
+}));
 
 export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleAttrs>({
 	name: "tril",
 	signature: "x[..., M, N] -> y[..., M, N]",
 	dtypes: { x: TYPES },
 	attrs: { diagonal: 0, upper: false },
-	forward: ({ device, inputs, axes: { M, N }, attrs: { diagonal, upper } }) => {
+	forward: ({ runtime, inputs, axes: { M, N }, attrs: { diagonal, upper } }) => {
 		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape, x.dtype);
-		const scalar = wgslScalar[x.dtype];
-		device.run(
-			`tril/${x.dtype}`,
-			() => ({
-				params: { n: "u32", M: "u32", N: "u32", diagonal: "i32", upper: "u32" },
-				buffers: { x: { dtype: x.dtype, access: "read" }, y: { dtype: x.dtype, access: "write" } },
-				workgroup: [64, 1, 1],
-				body: `
-if (index >= p.n) { return; }
-let above = i32(index % p.N) - i32(index / p.N % p.M) - p.diagonal;
-y_set(index, select(${scalar}(0), x_at(index), select(above <= 0, above >= 0, p.upper == 1u)));`,
-			}),
-			[x, y],
-			[y.size, M, N, diagonal, Number(upper)],
-			y.size,
-		);
+		const y = runtime.empty(x.shape, x.dtype);
+		trilKernel.of({ dtype: x.dtype }).run({ x, y }, { n: y.size, M, N, diagonal, upper: Number(upper) }, y.size);
 		return [y];
 	},
 	grad: { x: { saves: [], rule: ({ dy }, attrs) => trilPrimitive.apply([dy], attrs)[0] } },

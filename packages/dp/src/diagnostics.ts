@@ -1,0 +1,59 @@
+import { cat, data, type Tensor } from "@hushgrad/tensor";
+
+/** What one step did. `loss`, `records`, `meanNorm` and `clipped` are private diagnostics: epsilon does not cover them. */
+export interface StepReport extends Measures {
+	readonly step: number;
+	readonly epsilon: number;
+}
+
+export interface Measures {
+	/** Mean loss of the records in the batch; NaN for an empty batch. */
+	readonly loss: number;
+	readonly records: number;
+	/** Mean norm of the per-record gradients before clipping. */
+	readonly meanNorm: number;
+	/** Fraction of the records whose gradient was clipped. */
+	readonly clipped: number;
+}
+
+/** Losses and norms of the records of a step, collected on the device and read once. */
+export class Diagnostics {
+	readonly #clipNorm: number;
+	readonly #kept: { readonly losses: Tensor; readonly norms: Tensor; readonly isRecord: readonly boolean[] }[] = [];
+
+	constructor(clipNorm: number) {
+		this.#clipNorm = clipNorm;
+	}
+
+	/** Losses and norms [rows] of one physical batch; index -1 is padding. */
+	add(losses: Tensor, norms: Tensor, indices: Int32Array): void {
+		const { device } = losses;
+		this.#kept.push({ losses: device.keep(losses), norms: device.keep(norms), isRecord: Array.from(indices, (i) => i >= 0) });
+	}
+
+	async read(): Promise<Measures> {
+		if (this.#kept.length === 0) return { loss: Number.NaN, records: 0, meanNorm: Number.NaN, clipped: Number.NaN };
+		const isRecord = this.#kept.flatMap((k) => k.isRecord);
+		const all = cat([...this.#kept.map((k) => k.losses), ...this.#kept.map((k) => k.norms)]);
+		const values = [...(await data(all))];
+		all.dispose();
+		const rows = values.length / 2;
+		const losses = values.slice(0, rows).filter((_, i) => isRecord[i]);
+		const norms = values.slice(rows).filter((_, i) => isRecord[i]);
+		return {
+			loss: average(losses),
+			records: losses.length,
+			meanNorm: average(norms),
+			clipped: average(norms.map((n) => Number(n > this.#clipNorm))),
+		};
+	}
+
+	dispose(): void {
+		for (const { losses, norms } of this.#kept) {
+			losses.dispose();
+			norms.dispose();
+		}
+	}
+}
+
+const average = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

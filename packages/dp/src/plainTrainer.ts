@@ -1,0 +1,84 @@
+import {
+	add,
+	checkFinite,
+	DropoutKey,
+	data,
+	foldIn,
+	full,
+	gt,
+	type Key,
+	key as keyOf,
+	mulScalar,
+	permutation,
+	sum,
+	Tensor,
+	ValueError,
+	valueAndGrad,
+	vmap,
+	where,
+} from "@hushgrad/tensor";
+import type { Loss, Optimizer } from "./engine.ts";
+import { Batcher, type DeviceRecord, type Encode, type HostRecord } from "./records.ts";
+import { splitVirtual } from "./sampling.ts";
+
+/** An optimiser as plain training sees it: it joins the gradients of its parameters itself. */
+export interface PlainOptimizer extends Omit<Optimizer, "step"> {
+	readonly vector: Optimizer["vector"] & { join(grads: readonly Tensor[]): Tensor };
+	step(gradient: Tensor): void;
+}
+
+export interface PlainTrainerOptions {
+	readonly optimizer: PlainOptimizer;
+	readonly datasetSize: number;
+	readonly batchSize: number;
+	/** Rows of one physical batch; 8 when left out. */
+	readonly physicalBatchSize?: number;
+	/** Key of the shuffling and of the dropout masks. */
+	readonly key?: Key;
+}
+
+/** Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. */
+export class PlainTrainer {
+	readonly #options: PlainTrainerOptions;
+	readonly #batcher: Batcher<HostRecord>;
+	#steps = 0;
+
+	constructor(options: PlainTrainerOptions) {
+		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
+		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
+			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
+		}
+		this.#options = options;
+		this.#batcher = new Batcher(optimizer.vector.tensor.device, physicalBatchSize);
+	}
+
+	/** One step on the mean loss of a shuffled batch, its gradient accumulated over physical batches. */
+	async step<R extends HostRecord>(encode: Encode<R>, loss: Loss<R>): Promise<{ readonly step: number; readonly loss: number }> {
+		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
+		const { vector } = optimizer;
+		const { device } = vector.tensor;
+		const step = ++this.#steps;
+		const stepKey = foldIn(key, step);
+		const records = permutation(datasetSize, foldIn(stepKey, 0)).slice(0, batchSize);
+		const total = device.scope<Tensor>(() => {
+			const parts = splitVirtual(records, physicalBatchSize).map(({ indices }) =>
+				device.scope(() => {
+					const { record, keys, weights } = (this.#batcher as unknown as Batcher<R>).upload(indices, encode, stepKey);
+					const each = vmap((own: DeviceRecord<R>, words: Tensor) => loss(own, new DropoutKey(words)));
+					const isRecord = gt(weights, full(device, [], 0));
+					const meanLoss = (): Tensor => mulScalar(sum(where(isRecord, each(record, keys), full(device, [], 0))), 1 / records.length);
+					const { value, grads } = valueAndGrad(meanLoss, vector.parameters);
+					return { value, gradient: vector.join(grads) };
+				}),
+			);
+			optimizer.step(parts.map((p) => p.gradient).reduce(add));
+			const value = parts.map((p) => p.value).reduce(add);
+			checkFinite(value, "the loss");
+			return value;
+		});
+		await device.flush();
+		const [value] = await data(total);
+		total.dispose();
+		return { step, loss: value };
+	}
+}

@@ -1,0 +1,137 @@
+import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { Parameter } from "../parameter.ts";
+import type { Rule } from "./rule.ts";
+import { constant, type Schedule } from "./schedule.ts";
+import { ParameterVector, type Range } from "./vector.ts";
+
+export interface OptimizerOptions {
+	/** Base learning rate. */
+	readonly lr: number;
+	/** Factor of the rate in step 1, 2, …; 1 throughout when left out. */
+	readonly schedule?: Schedule;
+}
+
+/** Parameters with options of their own: a run of the vector. */
+export type ParameterGroup<O extends OptimizerOptions> = { readonly parameters: Iterable<Parameter> } & Partial<Omit<O, "schedule">>;
+
+/** What an optimiser trains: parameters, by name or not, or groups of them. */
+export type Trained<O extends OptimizerOptions> = Iterable<Parameter> | ReadonlyMap<string, Parameter> | readonly ParameterGroup<O>[];
+
+interface Group<O> {
+	readonly range: Range;
+	readonly options: O;
+}
+
+/**
+ * What optimisers have in common: one vector of parameters, state vectors beside it, and one kernel a group and step. A
+ * subclass is a formula (`Rule`) and the numbers that it takes in step t.
+ */
+export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
+	readonly vector: ParameterVector;
+	readonly #rule: Rule;
+	readonly #groups: readonly Group<O>[];
+	readonly #options: O;
+	#state: readonly Tensor[] = [];
+	#numbers: Tensor | undefined;
+	#steps = 0;
+
+	protected constructor(rule: Rule, trained: Trained<O>, options: O) {
+		const name = new.target.name;
+		const items: readonly (Parameter | ParameterGroup<O>)[] = trained instanceof Map ? [...trained.values()] : [...(trained as Iterable<Parameter>)];
+		const groups = items.map((item) => (item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] }));
+		this.vector = new ParameterVector(
+			groups.flatMap((g) => g.parameters),
+			name,
+		);
+		this.#rule = rule;
+		this.#options = options;
+		this.#groups = items.every((item) => item instanceof Parameter)
+			? [{ range: { start: 0, end: this.vector.length }, options }]
+			: groups.map(({ parameters, ...own }) => {
+					const ranges = parameters.map((p) => this.vector.rangeOf(p));
+					return { range: { start: ranges[0].start, end: ranges[ranges.length - 1].end }, options: { ...options, ...own } };
+				});
+		for (const { options: o } of this.#groups) {
+			if (!(o.lr >= 0)) throw new ValueError("optim/lr", `${name}: lr is ${o.lr}, expected 0 or more`);
+		}
+	}
+
+	/** The numbers of step t = 1, 2, … at rate `lr`, in the order of the rule. */
+	protected abstract numbersOf(t: number, lr: number, options: O): readonly number[];
+
+	get parameters(): readonly Parameter[] {
+		return this.vector.parameters;
+	}
+
+	/** Steps taken. */
+	get steps(): number {
+		return this.#steps;
+	}
+
+	/** Base rate of the next step: lr times the schedule's factor. */
+	get lr(): number {
+		return this.#rate(this.#options, this.#steps + 1);
+	}
+
+	/**
+	 * Applies a gradient: the vector [P], or one tensor a parameter, in order. Parameters and state change in place.
+	 * @throws ShapeError, ValueError when the gradients do not fit.
+	 */
+	step(gradient: Tensor | readonly Tensor[]): void {
+		this.prepare();
+		this.update(gradient);
+	}
+
+	/** Counts a step and hands its numbers to the device: the part of `step` that comes before each replay of a captured `update`. */
+	prepare(): void {
+		const t = this.#steps + 1;
+		const { device, length } = this.vector;
+		const { count, states } = this.#rule;
+		this.#numbers ??= device.keep(zeros(device, [this.#groups.length * count]));
+		if (this.#state.length === 0) this.#state = Array.from({ length: states }, () => device.keep(zeros(device, [length])));
+		write(
+			this.#numbers,
+			this.#groups.flatMap(({ options }) => this.numbersOf(t, this.#rate(options, t), options)),
+		);
+		this.#steps = t;
+	}
+
+	/** The kernels of a step, with the numbers of the last `prepare`. */
+	update(gradient: Tensor | readonly Tensor[]): void {
+		const { vector } = this;
+		const numbers = this.#numbers;
+		if (numbers === undefined) throw new ValueError("optim/prepare", "update() needs prepare() before it");
+		vector.device.scope<void>(() => {
+			const g = gradient instanceof Tensor && gradient.rank === 1 && gradient.size === vector.length ? gradient : vector.join(listOf(gradient));
+			const { count, primitive } = this.#rule;
+			this.#groups.forEach(({ range }, i) => {
+				const own = slice(numbers, 0, i * count, (i + 1) * count);
+				for (const { start, end } of pieces(range, vector.device.gpu.limits.maxStorageBufferBindingSize)) {
+					const part = (t: Tensor): Tensor => (start === 0 && end === t.size ? t : slice(t, 0, start, end));
+					primitive.apply([part(vector.tensor), ...this.#state.map(part), part(g), own]);
+				}
+			});
+		});
+	}
+
+	/** Releases the state and lets the parameters go; they keep their values. */
+	dispose(): void {
+		for (const t of this.#state) t.dispose();
+		this.#state = [];
+		this.#numbers?.dispose();
+		this.#numbers = undefined;
+		this.vector.dispose();
+	}
+
+	#rate({ lr }: O, t: number): number {
+		return lr * (this.#options.schedule ?? constant)(t);
+	}
+}
+
+const listOf = (gradient: Tensor | readonly Tensor[]): readonly Tensor[] => (gradient instanceof Tensor ? [gradient] : gradient);
+
+/** Parts of a range that each fit one storage binding: all of it for most. */
+function pieces({ start, end }: Range, limit: number): Range[] {
+	const most = Math.floor(limit / 4 / 256 - 1) * 256;
+	return Array.from({ length: Math.ceil((end - start) / most) }, (_, i) => ({ start: start + i * most, end: Math.min(end, start + (i + 1) * most) }));
+}

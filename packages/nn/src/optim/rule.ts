@@ -1,0 +1,67 @@
+import { type BufferSpec, defineKernel, definePrimitive, type Kernel, type NdArray, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+
+/** The update rule of an optimiser, as one formula for a coordinate. */
+export interface RuleSpec<S extends string, N extends string> {
+	readonly name: string;
+	/** Vectors beside the parameters that the rule carries on, such as moments. */
+	readonly state: readonly S[];
+	/** Numbers of a step, the same for all coordinates; read from the device, so that a captured step can take new ones. */
+	readonly numbers: readonly N[];
+	/** WGSL: `w`, `g`, the state and the numbers are f32 variables; it assigns w and the state. */
+	readonly update: string;
+	/** The same in float64: the new w, then the new state in order. */
+	readonly reference: (v: Readonly<Record<S | N | "w" | "g", number>>) => readonly number[];
+	/** How the tests draw the state (moments of second order are not negative) and the numbers. */
+	readonly draw: Readonly<Partial<Record<S, readonly [number, number]>>>;
+}
+
+export interface Rule {
+	readonly primitive: Primitive;
+	readonly kernel: Kernel;
+	/** How many vectors it carries on beside the parameters. */
+	readonly states: number;
+	/** How many numbers a step has. */
+	readonly count: number;
+}
+
+/** An update rule as an operation in place: w [P], the state, g [P], numbers [count] -> w and the state. */
+export function defineRule<S extends string, N extends string>(spec: RuleSpec<S, N>): Rule {
+	const { name, state, numbers, update } = spec;
+	const vectors = ["w", ...state];
+	const kernel = defineKernel(name, {
+		params: { n: "u32" },
+		buffers: { g: reads("f32"), numbers: reads("f32"), ...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32")])) },
+		workgroup: 64,
+		body: wgsl`
+if (index >= p.n) { return; }
+${numbers.map((n, i) => `let ${n} = numbers_at(${i}u);`).join(" ")}
+let g = g_at(index);
+${vectors.map((v) => `var ${v}_ = ${v}_at(index);`).join(" ")}
+${update.replace(new RegExp(`\\b(${vectors.join("|")})\\b`, "g"), "$1_")}
+${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
+	});
+	const primitive = definePrimitive({
+		name,
+		signature: `${vectors.map((v) => `${v}[P]`).join(", ")}, g[P], numbers[${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`,
+		attrs: {},
+		forward: ({ inputs, axes: { P } }) => {
+			kernel.run(inputs, { n: P }, P);
+			return [];
+		},
+		grad: Object.fromEntries([...vectors, "g", "numbers"].map((v) => [v, "none" as const])),
+		reference: (inputs) => {
+			const scalars = Object.fromEntries(numbers.map((n, i) => [n, inputs.numbers.data[i]]));
+			const at = (i: number) => Object.fromEntries([...vectors, "g"].map((v) => [v, inputs[v].data[i]]));
+			const rows = [...inputs.w.data.keys()].map((i) => spec.reference({ ...scalars, ...at(i) } as never));
+			return vectors.map((_, v): NdArray => ({ data: Float64Array.from(rows, (row) => row[v]), shape: inputs.w.shape }));
+		},
+		test: {
+			bound: { abs: 2e-5, ulp: 24, why: "a few products and a quotient of numbers of size 2" },
+			domains: {
+				numbers: { range: [0.1, 0.9] },
+				...Object.fromEntries(Object.entries(spec.draw).map(([s, range]) => [s, { range: range as [number, number] }])),
+			},
+		},
+	});
+	return { primitive, kernel, states: state.length, count: numbers.length };
+}

@@ -1,0 +1,36 @@
+import { Optimizer, type OptimizerOptions, type Trained } from "./optimizer.ts";
+import { defineRule } from "./rule.ts";
+
+const rule = defineRule({
+	name: "sgd",
+	state: ["b"],
+	numbers: ["lr", "momentum", "decay"],
+	update: `
+b = momentum * b + (g + decay * w);
+w = w - lr * b;`,
+	reference: ({ w, b, g, lr, momentum, decay }) => {
+		const b1 = momentum * b + (g + decay * w);
+		return [w - lr * b1, b1];
+	},
+	draw: {},
+});
+export const { primitive: sgdPrimitive, kernel: sgdKernel } = rule;
+
+export interface SGDOptions extends OptimizerOptions {
+	readonly momentum?: number;
+	readonly weightDecay?: number;
+}
+
+/**
+ * Stochastic gradient descent with momentum, torch's form (no dampening, no Nesterov): b <- momentum b + (g + wd w),
+ * w <- w - lr b. Source: Sutskever et al. 2013.
+ */
+export class SGD extends Optimizer<SGDOptions> {
+	constructor(parameters: Trained<SGDOptions>, options: SGDOptions) {
+		super(rule, parameters, options);
+	}
+
+	protected override numbersOf(_: number, lr: number, { momentum = 0, weightDecay = 0 }: SGDOptions) {
+		return [lr, momentum, weightDecay];
+	}
+}

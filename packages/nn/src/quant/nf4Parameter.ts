@@ -1,0 +1,116 @@
+import { type Device, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
+import { Parameter } from "../parameter.ts";
+import { NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
+import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive } from "./nf4Linear.ts";
+
+/** A 4-bit weight [out, in] on the device, as bitsandbytes lays it out. */
+export interface NF4Weight {
+	/** Two codes a byte, high nibble first, four bytes a word: u32 [out * in / 8]. */
+	readonly codes: Tensor;
+	/** 8-bit codes of the block scales, four a word: u32 [ceil(blocks / 4)]. */
+	readonly scales: Tensor;
+	/** Scales of 256 block scales each: f32. */
+	readonly nested: Tensor;
+	/** The 256 values of the 8-bit codes: f32. */
+	readonly map: Tensor;
+}
+
+/**
+ * A frozen weight [out, in] in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32.
+ * The gradient flows through it, not to it. Source: Dettmers et al. 2023; bitsandbytes' layout.
+ */
+export class NF4Parameter extends Parameter {
+	#weight: NF4Weight | undefined;
+	#offset = 0;
+
+	/** Without values; `load` and `loadQuantized` set them. */
+	constructor(shape: readonly number[]) {
+		super(shape, { trainable: false });
+		if (shape.length !== 2 || this.size % 8 !== 0) {
+			throw new ValueError("nf4/size", `NF4: weights [${shape.join(", ")}] do not fill whole words of 8 codes`);
+		}
+	}
+
+	override get format(): "nf4" {
+		return "nf4";
+	}
+
+	override get trainable(): boolean {
+		return false;
+	}
+
+	/** Quantised weights are frozen. @throws ValueError when asked to train. */
+	override set trainable(trainable: boolean) {
+		if (trainable) throw new ValueError("nf4/frozen", `${this.label}: a weight in NF4 cannot be trained`, { hint: "put LoRA on its layer" });
+	}
+
+	/** @throws ValueError: it is no single tensor. */
+	override get value(): Tensor {
+		throw new ValueError("nf4/value", `${this.label}: a weight in NF4 is not one tensor`, { hint: "dequantize() makes one" });
+	}
+
+	/** The parts, in bitsandbytes' layout. @throws ValueError before `load`. */
+	get weight(): NF4Weight {
+		if (this.#weight === undefined) throw this.emptyError();
+		return this.#weight;
+	}
+
+	override tensors(): readonly Tensor[] {
+		return this.#weight === undefined ? [] : Object.values(this.#weight);
+	}
+
+	override dequantize(): Tensor {
+		const { codes, scales, nested, map } = this.weight;
+		return nf4DequantizePrimitive.apply([codes, scales, nested, map], this.#attrs)[0];
+	}
+
+	override linear(x: Tensor): Tensor {
+		const { codes, scales, nested, map } = this.weight;
+		return nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0];
+	}
+
+	override assign(): never {
+		throw new ShapeError("nf4/assign", `${this.label}: a weight in NF4 takes its value from load()`);
+	}
+
+	/** Quantises the values of a checkpoint. */
+	override load(device: Device, values: Float32Array): void {
+		this.loadQuantized(device, quantizeNF4(values, this.shape));
+	}
+
+	/** Uploads a weight that is quantised already. @throws ValueError when it is another shape or block size. */
+	loadQuantized(device: Device, state: QuantState): void {
+		const [n, k] = this.shape;
+		if (state.blocksize !== NF4_BLOCK || state.shape[0] !== n || state.shape[1] !== k) {
+			throw new ValueError(
+				"nf4/state",
+				`NF4: got weight [${state.shape.join(", ")}] in blocks of ${state.blocksize}, expected [${n}, ${k}] in blocks of ${NF4_BLOCK}`,
+			);
+		}
+		this.dispose();
+		this.#offset = state.offset;
+		const keep = (t: Tensor): Tensor => device.keep(t);
+		this.#weight = {
+			codes: keep(device.fromHost(words(state.packed), [state.packed.length / 4])),
+			scales: keep(device.fromHost(words(state.absmax), [Math.ceil(state.absmax.length / 4)])),
+			nested: keep(device.fromHost(state.nestedAbsmax, [state.nestedAbsmax.length])),
+			map: keep(device.fromHost(state.nestedMap, [256])),
+		};
+	}
+
+	override dispose(): void {
+		for (const part of this.tensors()) part.dispose();
+		this.#weight = undefined;
+	}
+
+	get #attrs(): NF4Attrs {
+		return { n: this.shape[0], k: this.shape[1], offset: this.#offset };
+	}
+}
+
+/** Bytes as little-endian words, padded with zeros. */
+function words(bytes: Uint8Array): Uint32Array {
+	const out = new Uint32Array(Math.ceil(bytes.length / 4));
+	new Uint8Array(out.buffer).set(bytes);
+	return out;
+}

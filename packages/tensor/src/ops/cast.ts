@@ -1,0 +1,54 @@
+import { runtimeOf } from "../device.ts";
+import { type DType, FLOATS } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
+import { toBfloat16, toFloat16, fromBfloat16, fromFloat16 } from "../float16.ts";
+import { defineLinear, type LinearOp } from "../linearOp.ts";
+import { physicalOf } from "../physicalOf.ts";
+import { sameShape } from "../shape.ts";
+import { insideOf, nodeOf, type Tensor } from "../tensor.ts";
+import { copyInto, materialize } from "./contiguous.ts";
+
+const isFloat = (d: DType): boolean => FLOATS.includes(d) || d === "bf16";
+
+/** A float64 as `dtype` holds it. */
+function rounded(v: number, dtype: DType): number {
+	if (dtype === "f16") return fromFloat16(toFloat16(Float32Array.of(v)))[0];
+	if (dtype === "bf16") return fromBfloat16(toBfloat16(Float32Array.of(v)))[0];
+	if (dtype === "bool") return Number(v !== 0);
+	if (dtype === "f32") return Math.fround(v);
+	const [low, high] = dtype === "i32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, dtype === "u8" ? 255 : 2 ** 32 - 1];
+	return Math.min(Math.max(Math.trunc(v), low), high);
+}
+
+export const castPrimitive: LinearOp<DType> = defineLinear({
+	name: "cast",
+	forward: ([x], dtype) => materialize(x, dtype),
+	adjoint: (dy) => dy,
+	constant: ([x], dtype) => !isFloat(x.dtype) || !isFloat(dtype),
+	reference: ([x], dtype) => ({ data: x.data.map((v) => rounded(v, dtype)), shape: x.shape }),
+	test: { draw: (_, next) => (["bf16", "i32", "u32", "bool", "u8"] as const)[Math.floor(5 * next())] },
+});
+
+/**
+ * Converts the element type: floats to the nearest value, ties to even (too large for f16: infinity); floats to
+ * integers towards 0, limited to the range; to bool, 0 or not. Differentiable from float to float.
+ */
+export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castPrimitive.apply([x], dtype));
+
+/**
+ * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that
+ * views the target changes with it.
+ * @throws ShapeError when they differ in shape or dtype, or belong to a gradient or to a program for one record.
+ */
+export function assign(target: Tensor, source: Tensor): void {
+	const isPlain = (t: Tensor): boolean => insideOf(t).records === undefined;
+	const fits = sameShape(target.shape, source.shape) && target.dtype === source.dtype;
+	if (!fits || nodeOf(target) !== undefined || !isPlain(target) || !isPlain(source)) {
+		const traced = nodeOf(target) === undefined ? "" : " (traced)";
+		throw new ShapeError("assign/operands", `assign: target ${target}${traced}, source ${source}`, {
+			op: "assign",
+			hint: "both need one shape and dtype, and no gradient and no program for one record may be in progress",
+		});
+	}
+	runtimeOf(target.device).scope<void>(() => copyInto(physicalOf(source, 1), physicalOf(target, 1)));
+}

@@ -1,0 +1,82 @@
+import { bytesPerElement, type DType, wgslScalar } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import { isContiguous, type Shape, viewStrides } from "../shape.ts";
+import { planWalk, walkCode, walkParams } from "./strided.ts";
+
+/** WGSL that turns `v`, as a kernel sees dtype `from`, into a value (or the low bits of a word) of dtype `to`. */
+function conversion(from: DType, to: DType, v: string): string {
+	const seen = wgslScalar[from];
+	if (to === "bool") return `select(1u, 0u, ${v} == ${seen}(0))`;
+	if (to === "bf16") return `bf16Of(f32(${v}))`;
+	if (to === "u8") return seen === "u32" ? `min(${v}, 255u)` : `u32(clamp(${v}, ${seen}(0), ${seen}(255)))`;
+	return `${wgslScalar[to]}(${v})`;
+}
+
+const isPacked = (dtype: DType): boolean => dtype === "bf16" || dtype === "u8";
+const perWord = (dtype: DType): number => (isPacked(dtype) ? 4 / bytesPerElement[dtype] : 1);
+
+/** Row-major copy with conversion. Packed results are assembled word by word. */
+export const copyKernel = defineKernel("copy", ({ from, to, rank }: { from: DType; to: DType; rank: number }) => {
+	const value = from === to && to === "bf16" ? "bitcast<u32>(x_at(i0)) >> 16u" : conversion(from, to, "x_at(i0)");
+	const each = perWord(to);
+	return {
+		params: { n: "u32", ...walkParams(rank, 1) },
+		buffers: { x: reads(from), y: writes(to) },
+		workgroup: 64,
+		body: isPacked(to)
+			? wgsl`if (index * ${each}u >= p.n) { return; }
+var word = 0u;
+for (var k = 0u; k < ${each}u && index * ${each}u + k < p.n; k++) {
+${walkCode(rank, 1, `(index * ${each}u + k)`)}
+word |= (${value}) << (k * ${32 / each}u);
+}
+y_word(index, word);`
+			: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, 1)}\ny_set(index, ${value});`,
+	};
+});
+
+/** Copy into a view with any strides. */
+export const copyIntoKernel = defineKernel("copyInto", ({ dtype, rank }: { dtype: DType; rank: number }) => ({
+	params: { n: "u32", ...walkParams(rank, 2) },
+	buffers: { x: reads(dtype), y: writes(dtype) },
+	workgroup: 64,
+	body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, 2)}\ny_set(i1, x_at(i0));`,
+}));
+
+/** Copies x in row-major order into new memory, converting its elements. */
+export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
+	const y = x.runtime.empty(x.shape, dtype);
+	const { rank, params } = planWalk(x.shape, [x]);
+	copyKernel.of({ from: x.dtype, to: dtype, rank }).run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(dtype)));
+	return y;
+}
+
+/** The same values in row-major order, all records one after the other; the view itself when it is so already. */
+export const contiguous = (x: Physical): Physical => (x.isContiguous ? x : materialize(x));
+
+/** The same values, those of each record in row-major order. The record axis keeps any stride: what all share stays one copy. */
+export function packed(x: Physical): Physical {
+	const [, ...shape] = x.shape;
+	const [stride, ...strides] = x.strides;
+	if (isContiguous(shape, strides)) return x;
+	if (stride !== 0) return materialize(x);
+	const one = materialize(x.view({ shape: [1, ...shape], strides: [0, ...strides] }));
+	return one.view({ shape: x.shape, strides: [0, ...one.strides.slice(1)] });
+}
+
+/** Another shape for the elements of each record, in row-major order; `shape` is without the record axis. */
+export function reshaped(x: Physical, shape: Shape): Physical {
+	const [count, ...own] = x.shape;
+	const strides = viewStrides(own, x.strides.slice(1), shape);
+	if (strides !== undefined) return x.view({ shape: [count, ...shape], strides: [x.strides[0], ...strides] });
+	return reshaped(packed(x), shape);
+}
+
+/** Copies x into a view of the same shape with any strides. */
+export function copyInto(x: Physical, target: Physical): void {
+	const { rank, params } = planWalk(x.shape, [x, target]);
+	copyIntoKernel.of({ dtype: x.dtype, rank }).run({ x, y: target }, { n: x.size, ...params }, x.size);
+}
