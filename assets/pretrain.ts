@@ -1,14 +1,27 @@
 /**
  * Pre-trains assets/tiny-vaultgemma from random weights on assets/pretraining/*.txt, with this library.
- * `npm run pretrain` writes model.safetensors (bf16) beside config.json and tokenizer.model.
+ * `npm run pretrain` writes model.safetensors (bf16) beside config.json and tokenizer.model; `-- --help` lists the flags.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { readConfig, SentencePieceTokenizer, saveModel, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { AdamW, cosineWithWarmup, normalInit, zerosInit } from "@hushgrad/nn";
-import { type Device, foldIn, item, type Key, key, mean, permutation, requestDevice, uniformValues, valueAndGrad } from "@hushgrad/tensor";
+import { readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { AdamW, cosineWithWarmup, countParameters, normalInit, zerosInit } from "@hushgrad/nn";
+import {
+	type Device,
+	foldIn,
+	item,
+	type Key,
+	key,
+	mean,
+	permutation,
+	requestDevice,
+	type Tensor,
+	uniformValues,
+	valueAndGrad,
+	vmap,
+} from "@hushgrad/tensor";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "tiny-vaultgemma");
@@ -20,8 +33,20 @@ const { values: flags } = parseArgs({
 		length: { type: "string", default: "96" },
 		lr: { type: "string", default: "3e-3" },
 		seed: { type: "string", default: "1" },
+		output: { type: "string", default: target },
+		help: { type: "boolean", default: false },
 	},
 });
+if (flags.help) {
+	console.log(`npm run pretrain -- [options]
+  --steps 700     optimisation steps
+  --batch 16      windows of text in a step
+  --length 96     tokens of a window
+  --lr 3e-3       highest learning rate, of a cosine with a warm-up of 30 steps
+  --seed 1        of weights and batches
+  --output DIR    where model.safetensors is written; assets/tiny-vaultgemma when left out`);
+	process.exit();
+}
 const BATCH = Number(flags.batch);
 const LENGTH = Number(flags.length);
 /** Share of the paragraphs held out to watch over-fitting. */
@@ -66,13 +91,7 @@ function initialise(model: VaultGemmaForCausalLM, device: Device, k: Key): void 
 	for (const [path, p] of model.namedParameters()) {
 		const out = /(o_proj|down_proj)\.weight$/.test(path);
 		if (p.shape.length === 1) zerosInit(device, p);
-		else
-			normalInit(
-				device,
-				p,
-				foldIn(k, n),
-				(path.includes("embed") ? 1 / Math.sqrt(p.shape[1]) : 1 / Math.sqrt(p.shape[1])) / (out ? depth : 1),
-			);
+		else normalInit(device, p, foldIn(k, n), 1 / Math.sqrt(p.shape[1]) / (out ? depth : 1));
 		n++;
 	}
 }
@@ -84,39 +103,46 @@ const seed = key(Number(flags.seed));
 const { train, heldOut } = await readCorpus(tokenizer, foldIn(seed, 0));
 const model = new VaultGemmaForCausalLM(config);
 initialise(model, device, foldIn(seed, 1));
-const parameters = [...model.trainableParameters().values()];
-const count = parameters.reduce((n, p) => n + p.size, 0);
+model.init(device);
 console.log(
-	`${count.toLocaleString("en-US")} parameters, ${train.length.toLocaleString("en-US")} training tokens, ${heldOut.length} held out`,
+	`${countParameters(model).all.toLocaleString("en-US")} parameters, ${train.length.toLocaleString("en-US")} training tokens, ${heldOut.length} held out`,
 );
 
-const lossOf = (stream: Int32Array, starts: ArrayLike<number>) => {
+/** The mean loss of some windows, each a text of its own. */
+const lossOf = (stream: Int32Array, starts: ArrayLike<number>): Tensor => {
 	const { ids, targets } = windows(stream, starts, tokenizer.bosId);
 	const rows = starts.length;
-	const t = (v: Int32Array) => device.fromHost(v, [rows, LENGTH]);
-	const weights = device.fromHost(new Float32Array(rows).fill(1 / LENGTH), [rows]);
-	return mean(model.losses(t(ids), { targets: t(targets), weights }));
+	return mean(
+		vmap((window: TrainingRecord) => model.loss(window))({
+			ids: device.fromHost(ids, [rows, LENGTH]),
+			targets: device.fromHost(targets, [rows, LENGTH]),
+			weight: device.fromHost(new Float32Array(rows).fill(1 / LENGTH), [rows]),
+		}),
+	);
 };
 
 async function evaluate(): Promise<number> {
 	const starts = Array.from({ length: BATCH }, (_, i) => Math.floor((i * (heldOut.length - LENGTH - 1)) / BATCH));
-	const loss = device.scope(() => lossOf(heldOut, starts));
+	const loss = device.scope<Tensor>(() => lossOf(heldOut, starts));
 	const value = await item(loss);
 	loss.dispose();
 	return value;
 }
 
 const steps = Number(flags.steps);
-const schedule = cosineWithWarmup(30, steps);
-const optimizer = new AdamW(parameters, { lr: Number(flags.lr), betas: [0.9, 0.98], weightDecay: 0.3 });
+const optimizer = new AdamW(model.trainableParameters(), {
+	lr: Number(flags.lr),
+	schedule: cosineWithWarmup(30, steps),
+	betas: [0.9, 0.98],
+	weightDecay: 0.3,
+});
 const started = performance.now();
 const minutes = () => ((performance.now() - started) / 60_000).toFixed(1);
 let smooth = 0;
 for (let step = 0; step < steps; step++) {
-	optimizer.lr = Number(flags.lr) * schedule(step + 1);
 	const starts = uniformValues(foldIn(seed, 1000 + step), BATCH).map((u) => Math.floor(u * (train.length - LENGTH - 1)));
-	const loss = device.scope(() => {
-		const { value, grads } = valueAndGrad(() => lossOf(train, starts), parameters);
+	const loss = device.scope<Tensor>(() => {
+		const { value, grads } = valueAndGrad(() => lossOf(train, starts), optimizer.parameters);
 		optimizer.step(grads);
 		return value;
 	});
@@ -129,5 +155,6 @@ for (let step = 0; step < steps; step++) {
 	}
 }
 console.log(`final held-out loss ${(await evaluate()).toFixed(4)} after ${minutes()} min`);
-await saveModel(model, target, { dtype: "BF16" });
+await mkdir(flags.output, { recursive: true });
+await saveModel(model, flags.output, { dtype: "BF16" });
 device.destroy();

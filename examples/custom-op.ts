@@ -5,31 +5,28 @@
  * What is written here once serves as documentation, shape rule, kernel, gradient and test oracle. The frequency a is an
  * attribute: a number that goes to the kernel as a parameter.
  */
-import { addScalar, contiguous, data, definePrimitive, grad, mul, mulScalar, requestDevice, sin, sum, type Tensor } from "@hushgrad/tensor";
+import { addScalar, data, grad, mul, mulScalar, requestDevice, sin, sum, type Tensor } from "@hushgrad/tensor";
+import { contiguous, defineKernel, definePrimitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 
-export const snakePrimitive = definePrimitive<{ a: number }>({
-	name: "snake",
-	signature: "x[...] -> y[...]",
-	attrs: { a: 1 },
-	forward: ({ device, inputs, attrs }) => {
-		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape);
-		device.run(
-			"snake",
-			() => ({
-				params: { n: "u32", a: "f32" },
-				buffers: { x: { dtype: "f32", access: "read" }, y: { dtype: "f32", access: "write" } },
-				workgroup: [64, 1, 1],
-				body: `
+export const snakeKernel = defineKernel("snake", {
+	params: { n: "u32", a: "f32" },
+	buffers: { x: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl`
 if (index >= p.n) { return; }
 let v = x_at(index);
 let s = sin(p.a * v);
 y_set(index, v + s * s / p.a);`,
-			}),
-			[x, y],
-			[x.size, attrs.a],
-			x.size,
-		);
+});
+
+export const snakePrimitive = definePrimitive({
+	name: "snake",
+	signature: "x[...] -> y[...]",
+	attrs: { a: 1 },
+	forward: ({ runtime, inputs, attrs: { a } }) => {
+		const x = contiguous(inputs.x);
+		const y = runtime.empty(x.shape);
+		snakeKernel.run({ x, y }, { n: x.size, a }, x.size);
 		return [y];
 	},
 	// dy/dx = 1 + sin(2 a x): made of differentiable operations, so that it can be differentiated again.

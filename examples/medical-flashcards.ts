@@ -1,163 +1,120 @@
 /**
  * Fine-tunes a VaultGemma on medical flashcards without giving the cards away: a 4-bit base, LoRA, and differential
- * privacy to a target epsilon. `npm run demo` runs it on the small model of this repository; `--model DIR` on any
- * other VaultGemma, the released 1B included.
+ * privacy to a target epsilon. `npm run demo` runs it on the small model of this repository; `npm run demo -- --model DIR`
+ * on the released 1B. Read it from top to bottom: it has the eight sections of the usual notebook.
  */
-import { PrivacyEngine, planPrivacy } from "@hushgrad/dp";
-import {
-	fromPretrained,
-	loadAdapter,
-	readGenerationConfig,
-	SentencePieceTokenizer,
-	saveAdapter,
-	type VaultGemmaForCausalLM,
-} from "@hushgrad/models";
-import { AdamW, applyLora, cosineWithWarmup, type LoraConfig, loraConfig, loraLayers, trainableParametersLine } from "@hushgrad/nn";
-import { data, foldIn, HushgradError, key, requestDevice } from "@hushgrad/tensor";
-import { type Card, readCards, splitCards } from "./support/cards.ts";
-import { answer, encodeCard, evaluate, type Session, trainingLosses } from "./support/finetuning.ts";
-import { baseHash, logitsOf } from "./support/model.ts";
-import { helpText, type Options, readOptions } from "./support/options.ts";
-import { PlainTrainer } from "./support/plainTrainer.ts";
-import { field, heading, meanLoss, ProgressLine, perplexity } from "./support/report.ts";
+import { PlainTrainer, PrivacyEngine, recordLosses, type Trainer } from "@hushgrad/dp";
+import * as models from "@hushgrad/models";
+import { AdamW, applyLora, cosineWithWarmup, loraConfig, trainableParametersLine } from "@hushgrad/nn";
+import { type DropoutKey, foldIn, key, requestDevice } from "@hushgrad/tensor";
+import { type Card, questionOf, readCards, splitCards } from "./support/cards.ts";
+import { baseHash, checkReload } from "./support/checks.ts";
+import { field, heading, ProgressLine, perLoss, planLine, stepLine } from "./support/report.ts";
+import { run } from "./support/run.ts";
 
-const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-const QUESTIONS = 3;
-
-async function main(options: Options): Promise<void> {
-	heading("Cards");
-	const cards = splitCards(await readCards(options.data), options.seed);
-	const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
-	const { eosTokenIds } = await readGenerationConfig(options.model);
-	const endIds = [...eosTokenIds, tokenizer.idOf("<end_of_turn>")];
-	const train = cards.train.map((card) => encodeCard(card, { tokenizer, options }));
-	const heldOut = cards.heldOut.map((card) => encodeCard(card, { tokenizer, options }));
-	field("cards", `${train.length} to train on, ${heldOut.length} held out (${options.data})`);
-
-	const goal = {
-		datasetSize: train.length,
-		expectedBatchSize: options.batch,
-		targetEpsilon: options.epsilon,
-		steps: options.steps,
-		maxGradNorm: options["max-grad-norm"],
-	};
-	if (options.dp) {
-		const { sampleRate, noiseMultiplier, epsilon, delta } = planPrivacy({ ...goal, delta: options.delta });
-		field(
-			"privacy",
-			`ε = ${epsilon.toFixed(4)} at δ = ${delta.toExponential()} after ${options.steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`,
-		);
-	}
-
-	heading("Model");
-	const seed = key(options.seed);
+await run(async (options) => {
+	// A GPU is opened once and passed on; nothing here is global. Randomness that may be repeated comes from one seed, the
+	// privacy noise from the platform's cryptographic generator, which has none.
+	heading("1. Set-up");
 	const device = await requestDevice();
-	const load = () => fromPretrained(options.model, { device, quantization: "nf4" });
-	const model = await load();
-	const lora: LoraConfig = loraConfig({
+	const seed = key(options.seed);
+	field("device", device.info.description || device.info.vendor);
+
+	// Every card is a question and its answer. One in ten is held out, to see afterwards whether anything was learned that
+	// is not just the cards by heart.
+	heading("2. Cards");
+	const cards = splitCards(await readCards(options.data), options.seed);
+	field("cards", `${cards.train.length} to train on, ${cards.heldOut.length} held out (${options.data})`);
+
+	// The base stays as it is, so four bits a weight are enough (NF4, its scales in eight bits). `loadBase` is a function,
+	// because in the end the base is loaded once more, to prove what was saved.
+	heading("3. Base model in 4 bits");
+	const tokenizer = await models.SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
+	const { eosTokenIds } = await models.readGenerationConfig(options.model);
+	const loadBase = () => models.fromPretrained(options.model, { device, quantization: "nf4" });
+	const model = await loadBase();
+	field("base", `${options.model}, linear layers in NF4 with double quantisation`);
+
+	// Only two thin matrices beside every linear layer are trained (LoRA). Fewer trained numbers also mean less noise: some is
+	// added to each of them.
+	heading("4. LoRA");
+	const lora = loraConfig({
 		r: options.rank,
 		lora_alpha: options.alpha,
 		lora_dropout: options.dropout,
-		target_modules: PROJECTIONS,
+		target_modules: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
 		base_model_name_or_path: options.model,
 	});
 	applyLora(model, lora, { device, key: foldIn(seed, 0) });
-	const session: Session = { device, model, tokenizer, options, endIds };
 	const baseBefore = await baseHash(model);
-	field("device", device.info.description || device.info.vendor);
-	field("base", `${options.model}, linear layers in NF4 with double quantisation`);
 	field("LoRA", trainableParametersLine(model));
 
-	const asked = cards.heldOut.slice(0, QUESTIONS);
-	const ask = (who: VaultGemmaForCausalLM, card: Card, i: number) => answer({ ...session, model: who }, card, foldIn(foldIn(seed, 3), i));
-	const answersBefore: string[] = [];
-	for (const [i, card] of asked.entries()) answersBefore.push(await ask(model, card, i));
-	const lossBefore = await evaluate(session, heldOut);
+	// The model learns the answer and where it ends, not the question: only those tokens have targets. All records are padded
+	// to one size, because a shape that followed the text would tell something about it.
+	heading("5. Tokens and targets");
+	const size = { length: options["max-length"], learned: options["max-answer"], padId: tokenizer.padId };
+	const tokenize = (card: Card) =>
+		models.encodeExample(tokenizer, { prompt: questionOf(card), response: card.output }, { maxLength: size.length });
+	const [train, heldOut] = [cards.train.map(tokenize), cards.heldOut.map(tokenize)];
+	field("tokens", `${size.length} a card, at most ${size.learned} of them learned`);
 
-	heading(options.dp ? "Private training" : "Training without privacy");
-	const parameters = model.trainableParameters();
-	const optimizer = new AdamW(parameters.values(), { lr: options.lr, weightDecay: options["weight-decay"] });
-	// One step more than there are, so that none is spent at rate 0.
-	const schedule = cosineWithWarmup(options["warmup-steps"], options.steps + 1);
+	// One loss, of one record: it serves training with and without privacy. The engine calls `encode` for each card that a step
+	// draws, clips each card's gradient, adds noise to the sum of them, and keeps count of epsilon.
+	heading("6. Optimiser and privacy");
+	const { steps, gradientCheckpointing } = options;
+	const loss = (record: models.TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout, gradientCheckpointing });
+	const encode = (i: number) => models.padExample(train[i], size);
+	const schedule = cosineWithWarmup(options["warmup-steps"], steps + 1);
+	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], schedule });
+	const common = { optimizer, datasetSize: train.length, physicalBatchSize: options["physical-batch"], key: foldIn(seed, 1) };
+	const budget = { targetEpsilon: options.epsilon, targetDelta: options.delta, maxGradNorm: options["max-grad-norm"] };
 	const engine = options.dp
-		? PrivacyEngine.makePrivateWithEpsilon({
-				...goal,
-				parameters,
-				optimizer,
-				physicalBatchSize: options["physical-batch"],
-				targetDelta: options.delta,
-			})
+		? PrivacyEngine.makePrivateWithEpsilon({ ...common, ...budget, model, expectedBatchSize: options.batch, steps })
 		: undefined;
-	const trainer =
-		engine ??
-		new PlainTrainer({
-			device,
-			parameters: [...parameters.values()],
-			optimizer,
-			datasetSize: train.length,
-			batchSize: Math.min(options.batch, train.length),
-			physicalBatchSize: options["physical-batch"],
-			key: foldIn(seed, 2),
+	const trainer: Trainer = engine ?? new PlainTrainer({ ...common, batchSize: Math.min(options.batch, train.length) });
+	field("privacy", planLine(engine?.plan));
+
+	// Before and after, the held-out cards are asked for their loss a token. The loss that a private step prints is one of
+	// private cards: it is for your eyes, epsilon does not cover it.
+	heading("7. Training");
+	const evaluate = async () => {
+		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => models.padExample(heldOut[i], size), loss);
+		return perLoss(each, heldOut.map(models.learnedTokens));
+	};
+	const ask = (who: models.VaultGemmaForCausalLM, card: Card, n: number) =>
+		models.generateText(who, tokenizer, questionOf(card), {
+			...{ maxNewTokens: options["max-new-tokens"], minNewTokens: options["min-new-tokens"], eosTokenIds },
+			repetitionPenalty: options["repetition-penalty"],
+			sample:
+				options.temperature === 0 ? undefined : { key: foldIn(seed, 2 + n), temperature: options.temperature, topP: options["top-p"] },
 		});
-	const progress = new ProgressLine(options.steps);
-	for (let step = 1; step <= options.steps; step++) {
-		optimizer.lr = options.lr * schedule(step);
-		const { loss } = await trainer.step((batch) => trainingLosses(session, train, batch, foldIn(foldIn(seed, 1), step)));
-		const spent = engine === undefined ? "" : `  ε ${engine.getEpsilon().toFixed(3)} of ${options.epsilon}`;
-		progress.update(step, meanLoss(loss) + spent);
+	const asked = cards.heldOut.slice(0, 3);
+	const answers: string[] = [];
+	for (const [n, card] of asked.entries()) answers.push(await ask(model, card, n));
+	const before = await evaluate();
+	const progress = new ProgressLine(steps);
+	for (let step = 1; step <= steps; step++) {
+		const report = await trainer.step(encode, loss);
+		progress.update(step, stepLine(report.loss, engine));
 	}
+	const after = await evaluate();
+	field("before", before.text);
+	field("after", `${after.text}, ${(after.loss - before.loss).toFixed(4)}`);
 
-	heading("Evaluation");
-	const lossAfter = await evaluate(session, heldOut);
-	field("before", `${lossBefore.toFixed(4)} nats per response token (${perplexity(lossBefore)})`);
-	field("after", `${lossAfter.toFixed(4)} nats per response token (${perplexity(lossAfter)}), ${(lossAfter - lossBefore).toFixed(4)}`);
-
-	heading("Adapter");
-	await saveAdapter(model, options.output, lora);
-	const reloaded = await load();
-	await loadAdapter(reloaded, options.output, device);
-	const probe = heldOut[0].ids;
-	const [ours, theirs] = [await logitsOf(model, probe), await logitsOf(reloaded, probe)];
-	const moved = await Promise.all(
-		[...loraLayers(model).values()].map(async (l) => (await data(l.lora_B.weight.value)).some((v) => v !== 0)),
-	);
+	// The adapter is a small file in peft's format. On a fresh base it must give the same numbers, bit for bit; then it answers
+	// the held-out questions, drawing each token from the likeliest ones.
+	heading("8. Save, reload, ask");
+	await models.saveAdapter(model, options.output, lora);
 	field("saved", options.output);
-	field(
-		"reloaded",
-		`base and adapter: logits ${same(
-			ours.every((v, i) => v === theirs[i]),
-			"bit-identical",
-			"DIFFERENT",
-		)}`,
-	);
-	field("LoRA B moved", `${moved.filter(Boolean).length} of ${moved.length}`);
-	field("base weights", same((await baseHash(model)) === baseBefore, `unchanged (sha256 ${baseBefore.slice(0, 16)}…)`, "CHANGED"));
-
-	heading("Held-out questions");
-	for (const [i, card] of asked.entries()) {
-		console.log(`  ${card.input}`);
-		field("  before", answersBefore[i]);
-		field("  after", await ask(reloaded, card, i));
-		field("  card", `${card.output}\n`);
+	const reloaded = await loadBase();
+	await models.loadAdapter(reloaded, options.output, device);
+	await checkReload(model, reloaded, { probe: heldOut[0].ids, baseBefore });
+	for (const [n, card] of asked.entries()) {
+		console.log(`\n  ${card.input}`);
+		field("  before", answers[n]);
+		field("  after", await ask(reloaded, card, n));
+		field("  card", card.output);
 	}
-
-	heading("Privacy");
-	console.log(engine?.statement() ?? "None: this run was made with --no-dp. Its adapter may give its cards away.");
+	console.log(`\n${engine?.statement() ?? "None: this run was made with --no-dp. Its adapter may give its cards away."}`);
 	device.destroy();
-}
-
-/** Words for a check; a failed one fails the run. */
-function same(holds: boolean, yes: string, no: string): string {
-	if (!holds) process.exitCode = 1;
-	return holds ? yes : no;
-}
-
-try {
-	const options = readOptions(process.argv.slice(2));
-	if (options === undefined) console.log(helpText());
-	else await main(options);
-} catch (error) {
-	if (!(error instanceof HushgradError)) throw error;
-	console.error(`${error.name} [${error.code}]: ${error.message}`);
-	process.exit(1);
-}
+});

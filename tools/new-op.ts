@@ -1,4 +1,4 @@
-/** `npm run new-op NAME`: writes packages/tensor/src/ops/NAME.ts, a primitive that works, and its one export line. */
+/** `npm run new-op NAME`: writes packages/tensor/src/ops/NAME.ts, a primitive that works, and its two export lines. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,40 +6,37 @@ import { fileURLToPath } from "node:url";
 const SOURCE = "packages/tensor/src";
 
 /** A complete primitive, y = x^2, to be changed facet by facet. */
-const template = (name: string): string => `import { definePrimitive } from "../primitive.ts";
+const template = (name: string): string => `import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./binary.ts";
-import { contiguous } from "./copy.ts";
+import { contiguous } from "./contiguous.ts";
 import { mulScalar } from "./unary.ts";
 
-export const ${name}Primitive = definePrimitive({
-	name: "${name}",
-	// Replace the shapes: named axes, \`...\` for leading batch axes, \`B?\` for an optional sample axis, \`~\` to broadcast freely.
-	signature: "x[..., D] -> y[..., D]",
-	attrs: {},
-	// Replace the kernel: here one invocation an element; every store is guarded.
-	forward: ({ device, inputs }) => {
-		const x = contiguous(inputs.x);
-		const y = device.empty(x.shape);
-		device.run(
-			"${name}",
-			() => ({
-				params: { n: "u32" },
-				buffers: {
-					x: { dtype: "f32", access: "read" },
-					y: { dtype: "f32", access: "write" },
-				},
-				workgroup: [64, 1, 1],
-				body: \`
+// Replace the kernel: here one invocation an element; every store is guarded.
+export const ${name}Kernel = defineKernel("${name}", {
+	params: { n: "u32" },
+	buffers: { x: reads("f32"), y: writes("f32") },
+	workgroup: 64,
+	body: wgsl\`
 if (index >= p.n) { return; }
 let v = x_at(index);
 y_set(index, v * v);\`,
-			}),
-			[x, y],
-			[x.size],
-			x.size,
-		);
+});
+
+export const ${name}Primitive = definePrimitive({
+	name: "${name}",
+	// Replace the shapes, those of one record: named axes, \`...\` for leading axes, \`~\` to broadcast freely.
+	signature: "x[..., D] -> y[..., D]",
+	attrs: {},
+	// Replace the call: a kernel sees the record axis in front of the others, here as further elements.
+	forward: ({ runtime, inputs }) => {
+		const x = contiguous(inputs.x);
+		const y = runtime.empty(x.shape);
+		${name}Kernel.run({ x, y }, { n: x.size }, x.size);
 		return [y];
 	},
 	// Replace the gradient: what it reads and the rule, made of operations so that it has a gradient itself.
@@ -75,7 +72,7 @@ function objection(source: string, name: string): string | undefined {
 	// Some file systems do not tell upper case from lower case.
 	const same = files.find((f) => f.toLowerCase() === `ops/${name}.ts`.toLowerCase());
 	if (same !== undefined) return `${same} exists`;
-	const exported = new RegExp(`export (?:const|class|(?:async )?function\\*?) (?:${name}|${name}Primitive)\\b`);
+	const exported = new RegExp(`export (?:const|class|(?:async )?function\\*?) (?:${name}|${name}Primitive|${name}Kernel)\\b`);
 	const taken = files.find((f) => f.endsWith(".ts") && exported.test(readFileSync(join(source, f), "utf8")));
 	return taken === undefined ? undefined : `${name} is exported by ${taken} already`;
 }
@@ -83,28 +80,41 @@ function objection(source: string, name: string): string | undefined {
 /** Order of names as the formatter wants it: numbers by value, upper case before lower case. */
 const sortKey = (name: string): string => name.replace(/\d+/g, (digits) => digits.padStart(20, "0"));
 
-/** The index with one export line more, before the first operation that comes after it in the alphabet. */
-function withExport(index: string, name: string): string {
-	const line = `export * from "./ops/${name}.ts";`;
-	const lines = index.split("\n");
-	const keys = lines.map((l) => sortKey(/from "\.\/ops\/(\w+)\.ts"/.exec(l)?.[1] ?? ""));
-	const after = keys.findIndex((key) => key > sortKey(name));
-	const last = keys.findLastIndex((key) => key !== "");
-	return lines.toSpliced(after >= 0 ? after : last + 1, 0, line).join("\n");
+/** Where a statement begins, and the operation's file that it exports; "" for others. */
+function exportsOf(text: string, folder: string): { readonly at: number; readonly end: number; readonly key: string }[] {
+	return [...text.matchAll(/^export\b[^;]*;/gm)].map(({ index, 0: statement }) => {
+		const [, module = ""] = new RegExp(`from "${folder}(\\w+)\\.ts";$`).exec(statement) ?? [];
+		return { at: index, end: index + statement.length, key: sortKey(module) };
+	});
+}
+
+/** A list of exports with one line more, before the first operation that comes after it in the alphabet. */
+function withExport(text: string, name: string, folder: "./" | "./ops/"): string {
+	const line = `export ${folder === "./" ? "*" : `{ ${name} }`} from "${folder}${name}.ts";`;
+	const operations = exportsOf(text, folder).filter(({ key }) => key !== "");
+	const next = operations.find(({ key }) => key > sortKey(name));
+	if (next !== undefined) return `${text.slice(0, next.at)}${line}\n${text.slice(next.at)}`;
+	const { end } = operations[operations.length - 1];
+	return `${text.slice(0, end)}\n${line}${text.slice(end)}`;
 }
 
 /**
- * Writes the two files below `root`, the repository, and returns their paths relative to it.
+ * Writes the operation, its line in the registry's list and its public name below `root`, the repository, and returns
+ * the paths of the three files relative to it.
  * @throws Error with one line when the name cannot be taken; nothing is written then.
  */
 export function scaffold(root: string, name: string): string[] {
 	const problem = objection(join(root, SOURCE), name);
 	if (problem !== undefined) throw new Error(problem);
-	const [op, index] = [`${SOURCE}/ops/${name}.ts`, `${SOURCE}/index.ts`];
-	const exports = withExport(readFileSync(join(root, index), "utf8"), name);
+	const [op, all, index] = [`${SOURCE}/ops/${name}.ts`, `${SOURCE}/ops/all.ts`, `${SOURCE}/index.ts`];
+	const [inRegistry, exported] = [
+		withExport(readFileSync(join(root, all), "utf8"), name, "./"),
+		withExport(readFileSync(join(root, index), "utf8"), name, "./ops/"),
+	];
 	writeFileSync(join(root, op), template(name), { flag: "wx" });
-	writeFileSync(join(root, index), exports);
-	return [op, index];
+	writeFileSync(join(root, all), inRegistry);
+	writeFileSync(join(root, index), exported);
+	return [op, all, index];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -46,6 +46,9 @@ export async function readCards(path: string): Promise<Card[]> {
 	return cards;
 }
 
+/** What the model is asked. */
+export const questionOf = ({ instruction, input }: Card): string => (instruction === "" ? input : `${instruction}\n\n${input}`);
+
 export interface Split {
 	readonly train: readonly Card[];
 	readonly heldOut: readonly Card[];

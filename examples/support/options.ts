@@ -19,6 +19,7 @@ const FLAGS = {
 	alpha: { default: "16", kind: "positive", help: "LoRA's alpha; the update is scaled by alpha / r" },
 	dropout: { default: "0.05", kind: "fraction", help: "dropout before LoRA" },
 	"max-length": { default: "80", kind: "count", help: "tokens a card may have, question and answer together" },
+	"max-answer": { default: "64", kind: "count", help: "tokens that the answer may have of them" },
 	"max-new-tokens": { default: "32", kind: "count", help: "length of a generated answer" },
 	"min-new-tokens": { default: "4", kind: "whole", help: "tokens of an answer before it may end" },
 	temperature: { default: "0.7", kind: "notNegative", help: "of sampling; 0 always takes the likeliest token" },

@@ -1,3 +1,5 @@
+import type { PrivacyEngine, PrivacyPlan } from "@hushgrad/dp";
+
 /** One line that is written over on a terminal; a line for every update in a log. */
 export class ProgressLine {
 	readonly #out: NodeJS.WriteStream;
@@ -36,11 +38,21 @@ export function field(name: string, value: string): void {
 	console.log(`  ${name.padEnd(14)}${value}`);
 }
 
-/** An empty batch has no loss. */
-export function meanLoss(loss: number): string {
-	return `loss ${Number.isNaN(loss) ? "  —   " : loss.toFixed(4)}`;
+/** What was planned, or that nothing was. */
+export function planLine(plan: PrivacyPlan | undefined): string {
+	if (plan === undefined) return "none (--no-dp)";
+	const { epsilon, delta, steps, sampleRate, noiseMultiplier } = plan;
+	return `ε = ${epsilon.toFixed(4)} at δ = ${delta.toExponential()} after ${steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`;
 }
 
-export function perplexity(loss: number): string {
-	return `perplexity ${Math.exp(loss).toFixed(1)}`;
+/** A step's loss (an empty batch has none) and what it has cost so far. */
+export function stepLine(loss: number, engine: PrivacyEngine | undefined): string {
+	const text = `loss ${Number.isNaN(loss) ? "  —   " : loss.toFixed(4)}`;
+	return engine === undefined ? text : `${text}  ε ${engine.getEpsilon().toFixed(3)} of ${engine.plan.targetEpsilon}`;
+}
+
+/** Mean loss a token of texts, from the mean loss of each and its number of tokens. */
+export function perLoss(each: Float32Array, tokens: readonly number[]): { readonly loss: number; readonly text: string } {
+	const loss = tokens.reduce((sum, n, i) => sum + n * each[i], 0) / tokens.reduce((a, b) => a + b, 0);
+	return { loss, text: `${loss.toFixed(4)} nats per response token (perplexity ${Math.exp(loss).toFixed(1)})` };
 }

@@ -1,90 +1,35 @@
-import { BoundedSum, fixedPointGrid, insecureNoiseForTests, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
-import { type Device, data, linear, markSamples, mul, mulScalar, type Slot, square, sub, sum, type Tensor } from "@hushgrad/tensor";
+import { BoundedSum, fixedPointGrid } from "@hushgrad/dp";
+import { SGD } from "@hushgrad/nn";
+import { type Device, data, key, uniformValues } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { numbers } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
+import { smallDevice } from "../support/smallDevice.ts";
+import { IN, leftBehind, lossBy, N, NOTHING, OUT, problem, record, weight } from "./problem.ts";
 
 const device = useDevice();
 
-const values = (seed: number, count: number, scale = 1) => {
-	const next = numbers(seed, 5);
-	return Float32Array.from({ length: count }, () => scale * (2 * next() - 1));
-};
-
-/** Plain gradient descent over slots, as the engine sees an optimiser. */
-class Descent {
-	readonly slots: readonly Slot[];
-	lr: number;
-	constructor(slots: readonly Slot[], lr: number) {
-		this.slots = slots;
-		this.lr = lr;
-	}
-	step(grads: readonly Tensor[]): void {
-		this.slots.forEach((s, i) => {
-			const old = s.value;
-			s.value = old.device.keep(sub(old, mulScalar(grads[i], this.lr)));
-			old.dispose();
-		});
-	}
-}
-
-const N = 40;
-const IN = 5;
-const OUT = 3;
-
-/** Least squares on fixed data: loss_i = |x_i W^T - y_i|^2. */
-function problem(d: Device, options: Partial<PrivacyEngineOptions> = {}) {
-	const w: Slot = { value: d.keep(d.fromHost(values(1, OUT * IN), [OUT, IN])) };
-	const x = values(2, N * IN);
-	const y = values(3, N * OUT);
-	const rows = (source: Float32Array, width: number, indices: Int32Array) => {
-		const out = new Float32Array(indices.length * width);
-		indices.forEach((r, i) => {
-			if (r >= 0) out.set(source.subarray(r * width, (r + 1) * width), i * width);
-		});
-		return markSamples(d.fromHost(out, [indices.length, width]));
-	};
-	const lossOf = ({ indices, weights }: { indices: Int32Array; weights: Float32Array }) => {
-		const error = sub(linear(rows(x, IN, indices), w.value), rows(y, OUT, indices));
-		return mul(sum(square(error), [1]), markSamples(d.fromHost(weights, [weights.length])));
-	};
-	const optimizer = new Descent([w], 0.1);
-	const engine = PrivacyEngine.makePrivateWithEpsilon({
-		parameters: new Map([["w", w]]),
-		optimizer,
-		datasetSize: N,
-		expectedBatchSize: 10,
-		physicalBatchSize: 4,
-		targetEpsilon: 8,
-		targetDelta: 1e-4,
-		steps: 5,
-		maxGradNorm: 1,
-		noise: insecureNoiseForTests(11),
-		...options,
-	});
-	return { w, lossOf, engine, optimizer, x, y };
-}
+const values = (seed: number, count: number, scale = 1): Float32Array => uniformValues(key(seed), count).map((v) => scale * (2 * v - 1));
 
 describe("BoundedSum", () => {
-	it("equals clipping and rounding in float64, and ignores padding and non-finite samples", async () => {
+	it("equals clipping and rounding in float64, and ignores padding and non-finite records", async () => {
 		await fc.assert(
-			fc.asyncProperty(fc.nat(1e6), fc.integer({ min: 1, max: 700 }), fc.integer({ min: 1, max: 6 }), async (seed, size, samples) => {
+			fc.asyncProperty(fc.nat(1e6), fc.integer({ min: 1, max: 700 }), fc.integer({ min: 1, max: 6 }), async (seed, size, records) => {
 				const grid = fixedPointGrid(1, size + 3);
-				const a = values(seed, samples * size, 3 / Math.sqrt(size));
-				const b = values(seed + 1, samples * 3, 0.5);
-				const weights = Float32Array.from({ length: samples }, (_, i) => Number((seed >> i) % 3 !== 0));
-				if (samples > 2) a[size] = Number.NaN;
-				if (samples > 3) a[2 * size] = Number.POSITIVE_INFINITY;
-				const acc = new BoundedSum(device(), [size, 3], grid);
+				const a = values(seed, records * size, 3 / Math.sqrt(size));
+				const b = values(seed + 1, records * 3, 0.5);
+				const weights = Float32Array.from({ length: records }, (_, i) => Number((seed >> i) % 3 !== 0));
+				if (records > 2) a[size] = Number.NaN;
+				if (records > 3) a[2 * size] = Number.POSITIVE_INFINITY;
+				const acc = new BoundedSum(device(), size + 3, grid);
 				device().scope<void>(() => {
-					acc.add([device().fromHost(a, [samples, size]), device().fromHost(b, [samples, 3])], device().fromHost(weights, [samples]));
+					acc.add([device().fromHost(a, [records, size]), device().fromHost(b, [records, 3])], device().fromHost(weights, [records]));
 				});
 				const got = await acc.read();
 				acc.dispose();
 				const expected = new Float64Array(size + 3);
 				let norm2 = 0;
-				for (let s = 0; s < samples; s++) {
+				for (let s = 0; s < records; s++) {
 					const g = [...a.subarray(s * size, (s + 1) * size), ...b.subarray(s * 3, s * 3 + 3)];
 					const norm = Math.hypot(...g);
 					if (weights[s] === 0 || !Number.isFinite(norm)) continue;
@@ -93,10 +38,10 @@ describe("BoundedSum", () => {
 						expected[i] += Math.round(v * factor);
 					});
 				}
-				// One f32 product of up to 2^20 steps is off by at most a sixteenth of a step times the samples; rounding may then
-				// differ by one step a sample, plus the f32 error of the norm (relative 1e-6 of 2^20 steps).
+				// One f32 product of up to 2^20 steps is off by at most a sixteenth of a step times the records; rounding may then
+				// differ by one step a record, plus the f32 error of the norm (relative 1e-6 of 2^20 steps).
 				got.forEach((v, i) => {
-					expect(Math.abs(v - expected[i])).toBeLessThanOrEqual(3 * samples);
+					expect(Math.abs(v - expected[i])).toBeLessThanOrEqual(3 * records);
 				});
 				for (const v of got) norm2 += (v * grid.grid) ** 2;
 				const counted = weights.filter((w) => w > 0).length;
@@ -105,82 +50,199 @@ describe("BoundedSum", () => {
 			{ numRuns: 40 },
 		);
 	});
+
+	it("lets no weight count a record more than once", async () => {
+		const grid = fixedPointGrid(1, 4);
+		const norms: number[] = [];
+		for (const weight of [50, 1, 0.5, 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+			const acc = new BoundedSum(device(), 4, grid);
+			device().scope<void>(() => {
+				acc.add([device().fromHost(new Float32Array(4).fill(100), [1, 4])], device().fromHost([weight], [1]));
+			});
+			norms.push(Math.hypot(...(await acc.read())) * grid.grid);
+			acc.dispose();
+		}
+		for (const norm of norms) expect(norm).toBeLessThanOrEqual(1);
+		expect(norms[0]).toBe(norms[1]);
+		expect(norms.slice(3, 6)).toEqual([0, 0, 0]);
+	});
+
+	it("sums in pieces where the columns of a batch do not fit one binding", async () => {
+		const SIZES = [1000, 3000, 5, 4000, 2000];
+		const B = 4;
+		const total = SIZES.reduce((a, b) => a + b);
+		const run = async (d: Device) => {
+			const acc = new BoundedSum(d, total, fixedPointGrid(1, total));
+			let blocks = 0;
+			for (let batch = 0; batch < 2; batch++) {
+				d.scope<void>(() => {
+					const grads = SIZES.map((n, i) => d.fromHost(values(10 * batch + i, B * n, 0.03), [B, n]));
+					blocks = acc.add(grads, d.fromHost([1, 1, 0, 1], [B])).blocks.length;
+				});
+			}
+			const sum = await acc.read();
+			acc.dispose();
+			return { blocks, sum };
+		};
+		const small = await smallDevice(65_536);
+		const [pieces, whole] = [await run(small), await run(device())];
+		expect(whole.blocks).toBe(1);
+		expect(pieces.blocks).toBeGreaterThan(2);
+		// The norm is a sum of as many parts as there are blocks: in another order, so rounded otherwise.
+		pieces.sum.forEach((v, i) => expect(Math.abs(v - whole.sum[i])).toBeLessThanOrEqual(2 * B));
+		small.destroy();
+	});
 });
 
 describe("PrivacyEngine", () => {
 	it("gives the same sum and the same step for every physical batch size, bit for bit", async () => {
 		const after: number[][] = [];
+		const reports: number[][] = [];
 		for (const physicalBatchSize of [1, 2, 3, 7, 40]) {
-			const { w, engine, lossOf } = problem(device(), { physicalBatchSize });
-			await engine.step(lossOf);
-			await engine.step(lossOf);
+			const { w, engine, encode, loss } = problem(device(), { physicalBatchSize });
+			for (let step = 0; step < 2; step++) {
+				const { records, clipped } = await engine.step(encode, loss);
+				reports.push([step, records, clipped]);
+			}
 			after.push([...(await data(w.value))]);
 		}
 		for (const other of after) expect(other).toEqual(after[0]);
+		for (const [i, report] of reports.entries()) expect(report).toEqual(reports[i % 2]);
+		expect(reports[0][1]).toBeGreaterThan(7);
 	});
 
 	it("ends within the target, refuses a step beyond the plan, and counts empty batches", async () => {
-		const { engine, lossOf } = problem(device(), { expectedBatchSize: 0.5, steps: 8 });
+		const { engine, encode, loss } = problem(device(), { expectedBatchSize: 0.5, steps: 8 });
 		const sizes: number[] = [];
-		for (let i = 0; i < 8; i++) sizes.push((await engine.step(lossOf)).records);
+		for (let i = 0; i < 8; i++) sizes.push((await engine.step(encode, loss)).records);
 		expect(sizes).toContain(0);
 		expect(engine.steps).toBe(8);
 		expect(engine.getEpsilon()).toBeLessThanOrEqual(8);
 		expect(engine.getEpsilon()).toBe(engine.plan.epsilon);
-		await expect(engine.step(lossOf)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/plan-spent" });
+		await expect(engine.step(encode, loss)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/plan-spent" });
 	});
 
-	it("moves the parameters on an empty batch (noise only)", async () => {
-		const { w, engine, lossOf } = problem(device(), { expectedBatchSize: 1e-9 });
+	it("moves the parameters on an empty batch (noise only), without asking for a record", async () => {
+		const { w, engine, loss } = problem(device(), { expectedBatchSize: 1e-9 });
 		const before = await data(w.value);
-		const { records } = await engine.step(lossOf);
+		const { records } = await engine.step(() => expect.unreachable(), loss);
 		expect(records).toBe(0);
 		const now = await data(w.value);
 		expect(now.every((v, i) => v !== before[i])).toBe(true);
 	});
 
-	it("notices an optimiser that trains other tensors", async () => {
-		const stranger: Slot = { value: device().keep(device().fromHost(values(9, OUT * IN), [OUT, IN])) };
-		const { engine, lossOf } = problem(device(), { optimizer: new Descent([stranger], 0.1) });
-		await expect(engine.step(lossOf)).rejects.toMatchObject({ code: "privacy/not-training" });
+	it("encodes the records that it drew, one at a time, and no others", async () => {
+		const { engine, loss } = problem(device(), { selfCheckEvery: undefined });
+		const first = await asked();
+		const second = await asked();
+		for (const indices of [first.indices, second.indices]) {
+			expect(indices.every((i) => Number.isInteger(i) && i >= 0 && i < N)).toBe(true);
+		}
+		// In the first step a batch is run again, without its first and without its last record.
+		expect(new Set(first.indices).size).toBe(first.records);
+		expect(first.indices.length).toBe(first.records + 2 * 3);
+		expect(second.indices).toEqual([...new Set(second.indices)]);
+		expect(second.indices.length).toBe(second.records);
+
+		async function asked() {
+			const indices: number[] = [];
+			const encode = (i: number) => {
+				indices.push(i);
+				return record(i);
+			};
+			return { indices, records: (await engine.step(encode, loss)).records };
+		}
 	});
 
-	it("refuses delta >= 1/N and losses that mix samples", async () => {
+	it("notices an optimiser that trains other numbers than those it shows", async () => {
+		const strange = new SGD([weight(device(), "stranger")], { lr: 0.1 });
+		const own = new SGD([weight(device())], { lr: 0.1 });
+		const optimizer = { lr: 0.1, vector: own.vector, step: (g: Parameters<SGD["step"]>[0]) => strange.step(g) };
+		device().scope<void>(() => strange.step(device().fromHost(new Float32Array(IN * OUT), [IN * OUT])));
+		const { engine, encode } = problem(device(), { optimizer });
+		const [w] = own.vector.parameters;
+		const left = await leftBehind(device(), () =>
+			expect(engine.step(encode, lossBy(w))).rejects.toMatchObject({
+				code: "privacy/not-training",
+				message: expect.stringContaining("w did not"),
+			}),
+		);
+		expect(left).toEqual(NOTHING);
+	});
+
+	it("takes the rate of its optimiser's schedule: 0 in the first step moves nothing, and is no fault", async () => {
+		const w = weight(device());
+		const optimizer = new SGD([w], { lr: 0.1, schedule: (t) => t - 1 });
+		const { engine, encode } = problem(device(), { optimizer });
+		const before = await data(w.value);
+		await engine.step(encode, lossBy(w));
+		expect(await data(w.value)).toEqual(before);
+		await engine.step(encode, lossBy(w));
+		expect(await data(w.value)).not.toEqual(before);
+	});
+
+	it("refuses delta >= 1/N, and numbers out of range", () => {
 		expect(() => problem(device(), { targetDelta: 1 / N })).toThrow(/1\/N/);
-		const { engine, lossOf } = problem(device());
-		await expect(engine.step((b) => sum(lossOf(b)))).rejects.toMatchObject({ name: "PrivacyError" });
+		for (const options of [
+			{ physicalBatchSize: 0 },
+			{ physicalBatchSize: 1.5 },
+			{ selfCheckEvery: 0 },
+			{ selfCheckEvery: Number.NaN },
+			{ steps: 0 },
+			{ maxGradNorm: 0 },
+			{ expectedBatchSize: N + 1 },
+			{ targetEpsilon: 0 },
+		]) {
+			expect(() => problem(device(), options)).toThrow(
+				expect.objectContaining({ name: "ValueError", code: expect.stringMatching(/^dp\//) }),
+			);
+		}
 	});
 
 	it("keeps GPU memory exactly flat over 200 steps", async () => {
-		const { engine, lossOf } = problem(device(), { steps: 220 });
-		for (let i = 0; i < 20; i++) await engine.step(lossOf);
+		const { engine, encode, loss } = problem(device(), { steps: 220, selfCheckEvery: 7 });
+		for (let i = 0; i < 20; i++) await engine.step(encode, loss);
 		const start = device().memory();
-		for (let i = 0; i < 200; i++) await engine.step(lossOf);
-		expect(device().memory()).toMatchObject({ liveBytes: start.liveBytes, liveBuffers: start.liveBuffers });
+		for (let i = 0; i < 200; i++) {
+			await engine.step(encode, loss);
+			expect(device().memory()).toMatchObject({ liveBytes: start.liveBytes, liveBuffers: start.liveBuffers });
+		}
 	});
 
 	it("with almost no noise and no clipping takes the step of plain gradient descent", async () => {
-		const { w, engine, lossOf, x, y, optimizer } = problem(device(), {
+		const { w, engine, encode, loss, optimizer } = problem(device(), {
 			expectedBatchSize: N,
 			targetEpsilon: 1e7,
 			maxGradNorm: 1000,
 			steps: 1,
 		});
 		const before = await data(w.value);
-		await engine.step(lossOf);
+		await engine.step(encode, loss);
 		const now = await data(w.value);
 		for (let o = 0; o < OUT; o++) {
 			for (let i = 0; i < IN; i++) {
 				let gradient = 0;
 				for (let r = 0; r < N; r++) {
+					const { x, y } = record(r);
 					let prediction = 0;
-					for (let k = 0; k < IN; k++) prediction += x[r * IN + k] * before[o * IN + k];
-					gradient += (2 * (prediction - y[r * OUT + o]) * x[r * IN + i]) / N;
+					for (let k = 0; k < IN; k++) prediction += x[k] * before[o * IN + k];
+					gradient += (2 * (prediction - y[o]) * x[i]) / N;
 				}
 				// Noise of deviation sigma C / N and rounding to C 2^-20 steps.
 				const noise = (6 * engine.plan.noiseMultiplier * 1000) / N + 1000 / 2 ** 20;
 				expect(Math.abs(now[o * IN + i] - (before[o * IN + i] - optimizer.lr * gradient))).toBeLessThan(0.1 * noise + 1e-5);
 			}
 		}
+	});
+
+	it("may run beside another engine on the same device, each with its own batches", async () => {
+		const run = async (isTogether: boolean) => {
+			const [a, b] = [problem(device(), { physicalBatchSize: 3 }), problem(device(), { physicalBatchSize: 5 })];
+			const steps = [() => a.engine.step(a.encode, a.loss), () => b.engine.step(b.encode, b.loss)];
+			if (isTogether) await Promise.all(steps.map((s) => s()));
+			else for (const s of steps) await s();
+			return Promise.all([a, b].map(({ w }) => data(w.value)));
+		};
+		expect(await run(true)).toEqual(await run(false));
 	});
 });

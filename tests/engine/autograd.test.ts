@@ -2,7 +2,7 @@ import {
 	add,
 	checkpoint,
 	customVjp,
-	DropoutKeys,
+	DropoutKey,
 	data,
 	div,
 	dropout,
@@ -13,12 +13,10 @@ import {
 	key,
 	layerNorm,
 	linear,
-	markSamples,
 	matmul,
 	mul,
 	mulScalar,
 	normalValues,
-	perSampleValueAndGrad,
 	powScalar,
 	relu,
 	rmsNorm,
@@ -32,7 +30,9 @@ import {
 	transpose,
 	valueAndGrad,
 	vjp,
+	vmap,
 } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 
@@ -117,23 +117,22 @@ describe("vjp", () => {
 });
 
 describe("checkpoint", () => {
-	const keys = () => DropoutKeys.shared(device(), key(5));
 	const layers = () => Array.from({ length: 4 }, (_, i): Slot => ({ value: mulScalar(random(i, 8, 8), 0.3) }));
-	const block = (w: Slot, d: DropoutKeys) => (x: Tensor) => add(x, dropout(gelu(linear(layerNorm(x), w.value)), 0.2, d));
+	const block = (w: Slot, d: DropoutKey) => (x: Tensor) => add(x, dropout(gelu(linear(layerNorm(x), w.value)), 0.2, d));
 
 	it("gives the same gradients, bit for bit, dropout included, with less memory", async () => {
 		const slots = layers();
 		const x = random(9, 16, 8);
 		const run = (isSaving: boolean) => {
-			const d = keys();
+			const d = DropoutKey.of(device(), key(5));
 			const { liveBytes } = device().memory();
 			let most = 0;
 			const result = device().scope(() => {
 				const { value, grads } = valueAndGrad(() => {
-					const h = slots.reduce(
-						(t, w) => (isSaving ? checkpoint(block(w, d), [t], { dropout: d }) : device().scope<Tensor>(() => block(w, d)(t))),
-						x,
-					);
+					const h = slots.reduce((t, w, i) => {
+						const step = block(w, d.fold(`block ${i}`));
+						return isSaving ? checkpoint(step, [t]) : device().scope<Tensor>(() => step(t));
+					}, x);
 					most = device().memory().liveBytes - liveBytes;
 					return sum(square(h));
 				}, slots);
@@ -147,26 +146,24 @@ describe("checkpoint", () => {
 		expect(saving.most).toBeLessThan(plain.most / 2);
 	});
 
-	it("works for per-sample gradients, inside checkpoints, and for second derivatives", async () => {
+	it("works for gradients of single records, inside checkpoints, and for second derivatives", async () => {
 		const slots = layers();
-		const x = markSamples(random(9, 3, 5, 8));
-		const d = DropoutKeys.perSample(device(), [key(1), key(2), key(3)]);
-		const loss = (wrap: (f: (t: Tensor) => Tensor, t: Tensor) => Tensor) => () => {
-			d.rewind(0);
-			const half = (part: Slot[]) => (t: Tensor) => part.reduce((h, w) => wrap(block(w, d), h), t);
-			return sum(square(wrap(half(slots.slice(2)), wrap(half(slots.slice(0, 2)), x))), [1, 2]);
-		};
-		const plain = perSampleValueAndGrad(
-			loss((f, t) => f(t)),
-			slots,
-			3,
-		);
-		const saved = perSampleValueAndGrad(
-			loss((f, t) => checkpoint(f, [t], { dropout: d })),
-			slots,
-			3,
-		);
-		for (const [i, g] of plain.grads.entries()) expect(await data(saved.grads[i])).toEqual(await data(g));
+		const xs = random(9, 3, 5, 8);
+		const words = device().fromHost(Uint32Array.from([1, 2, 3].flatMap((seed) => Object.values(key(seed)))), [3, 2]);
+		type Wrap = (f: (t: Tensor) => Tensor, t: Tensor) => Tensor;
+		const gradients = (wrap: Wrap): readonly Tensor[] =>
+			vmap((x: Tensor, own: Tensor) => {
+				const d = new DropoutKey(own);
+				const half = (part: Slot[], name: string) => (t: Tensor) => part.reduce((h, w, i) => wrap(block(w, d.fold(`${name} ${i}`)), h), t);
+				const loss = () => sum(square(wrap(half(slots.slice(2), "second"), wrap(half(slots.slice(0, 2), "first"), x))));
+				return valueAndGrad(loss, slots).grads;
+			})(xs, words);
+		const plain = gradients((f, t) => f(t));
+		const saved = gradients((f, t) => checkpoint(f, [t]));
+		for (const [i, g] of plain.entries()) {
+			expect(g.shape).toEqual([3, 8, 8]);
+			expect(await data(saved[i])).toEqual(await data(g));
+		}
 
 		const f = (t: Tensor) => sum(exp(sin(t)));
 		const [a, b] = [
@@ -189,7 +186,7 @@ describe("checkpoint", () => {
 		const { liveBuffers } = device().memory();
 		expect(() => valueAndGrad(() => sum(square(checkpoint(f, [x]))), [w])).toThrow("second time");
 		expect(device().memory().liveBuffers).toBe(liveBuffers);
-		expect(device().tape).toBeUndefined();
+		expect(runtimeOf(device()).tape).toBeUndefined();
 	});
 });
 
@@ -231,11 +228,18 @@ describe("customVjp", () => {
 		expect([await item(value), await item(grads[0])]).toEqual([6, 2]);
 	});
 
-	it("keeps the sample axis", async () => {
+	it("gives one gradient a record inside vmap", async () => {
 		const w: Slot = { value: device().fromHost([2, 3], [2]) };
-		const x = markSamples(random(1, 3, 2));
-		const { grads } = perSampleValueAndGrad(() => sum(limited(mul(x, w.value)), [1]), [w], 3);
-		expect(grads[0].shape).toEqual([3, 2]);
+		const gradient = (x: Tensor): Tensor => valueAndGrad(() => sum(limited(mulScalar(mul(x, w.value), 100))), [w]).grads[0];
+		const x = random(1, 3, 2);
+		const all = vmap(gradient)(x);
+		expect(all.shape).toEqual([3, 2]);
+		const values = await data(all);
+		for (let i = 0; i < 3; i++) {
+			const alone = await data(gradient(slice(x, 0, i, i + 1)));
+			expect(values.slice(2 * i, 2 * i + 2)).toEqual(alone);
+			expect(Math.max(...alone.map(Math.abs))).toBeGreaterThan(0);
+		}
 	});
 
 	it("refuses a forward that reads a traced tensor past its arguments, and a gradient of the wrong shape", () => {
@@ -253,9 +257,9 @@ describe("valueAndGrad", () => {
 		const trained: Slot = { value: random(2, 64, 64) };
 		const x = random(3, 4, 64);
 		const count = (fn: () => void) => {
-			const before = device().recorder.dispatches;
+			const before = device().counters().dispatches;
 			device().scope<void>(() => fn());
-			return device().recorder.dispatches - before;
+			return device().counters().dispatches - before;
 		};
 		const loss = () => sum(linear(square(linear(square(linear(x, frozen)), frozen)), trained.value));
 		const forward = count(loss);
@@ -263,13 +267,28 @@ describe("valueAndGrad", () => {
 		expect(count(() => valueAndGrad(loss, [trained])) - forward).toBeLessThanOrEqual(3);
 	});
 
-	it("refuses integers, nothing, and nested per-sample gradients", () => {
+	it("refuses integers and nothing", () => {
 		const ids: Slot = { value: device().fromHost(Int32Array.of(1), [1]) };
 		const w: Slot = { value: random(1, 2) };
 		expect(() => valueAndGrad(() => sum(w.value), [ids])).toThrow(expect.objectContaining({ code: "grad/dtype" }));
 		expect(() => valueAndGrad(() => sum(w.value), [])).toThrow(expect.objectContaining({ code: "grad/slots" }));
-		const nested = () => sum(perSampleValueAndGrad(() => sum(mul(markSamples(random(1, 3, 2)), w.value), [1]), [w], 3).grads[0], [1, 2]);
-		expect(() => valueAndGrad(nested, [w])).toThrow(expect.objectContaining({ code: "grad/nested" }));
-		expect(() => perSampleValueAndGrad(() => w.value, [w], 0)).toThrow(expect.objectContaining({ code: "grad/samples" }));
+	});
+
+	it("differentiates gradients of single records: d/dw of the sum of d/dw (w x)^2 is the sum of 2 x^2", async () => {
+		const w: Slot = { value: random(1, 2) };
+		const xs = random(2, 3, 2);
+		const inner = (x: Tensor): Tensor => valueAndGrad(() => sum(square(mul(x, w.value))), [w]).grads[0];
+		const [g] = valueAndGrad(() => sum(vmap(inner)(xs)), [w]).grads;
+		const x = await data(xs);
+		const expected = [0, 1].map((k) => [0, 1, 2].reduce((s, i) => s + 2 * x[2 * i + k] ** 2, 0));
+		(await data(g)).forEach((v, k) => expect(v).toBeCloseTo(expected[k], 4));
+	});
+
+	it("gives no gradients for no records", async () => {
+		const w: Slot = { value: random(1, 2) };
+		const none = device().fromHost(new Float32Array(0), [0, 2]);
+		const grads = vmap((x: Tensor) => valueAndGrad(() => sum(mul(x, w.value)), [w]).grads[0])(none);
+		expect(grads.shape).toEqual([0, 2]);
+		expect(await data(grads)).toEqual(new Float32Array(0));
 	});
 });

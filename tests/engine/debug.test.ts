@@ -1,3 +1,5 @@
+import { AdamW, Parameter } from "@hushgrad/nn";
+import * as t from "@hushgrad/tensor";
 import {
 	type DebugOptions,
 	data,
@@ -10,7 +12,9 @@ import {
 	type Tensor,
 	valueAndGrad,
 } from "@hushgrad/tensor";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { RUNS } from "../support/environment.ts";
 
 /** A device that collects what it tells. */
 async function talkative(debug: DebugOptions) {
@@ -18,6 +22,35 @@ async function talkative(debug: DebugOptions) {
 	const device = await requestDevice({ debug: { ...debug, log: (text) => lines.push(text) } });
 	return { device, lines };
 }
+
+/** Functions of a matrix that give a matrix, with the operations that they run. */
+const STEPS: readonly (readonly [(x: Tensor) => Tensor, readonly string[]])[] = [
+	[(x) => t.sum(x, [0], { keepDim: true }), ["sum"]],
+	[(x) => t.cat([x, x], 0), ["cat"]],
+	[(x) => t.flip(x, [0, 1]), ["flip", "flip"]],
+	[(x) => t.cast(t.cast(x, "i32"), "f32"), ["cast", "cast"]],
+	[
+		(x) =>
+			t.pad(x, [
+				[1, 0],
+				[0, 2],
+			]),
+		["place", "place"],
+	],
+	[(x) => t.reshape(x, [x.shape[1], x.shape[0]]), ["reshape"]],
+	[(x) => t.slice(x, 1, 0, 1), ["slice"]],
+	[(x) => t.sum(t.expand(x, [2, ...x.shape]), [0]), ["expand", "sum"]],
+	[(x) => t.permute(x, [1, 0]), ["permute"]],
+	[(x) => t.tanh(x), ["tanh"]],
+	[(x) => t.mul(x, x), ["mul"]],
+	[(x) => t.softmax(x), ["softmax"]],
+	[(x) => t.cumsum(x, 1), ["cumsum"]],
+	[(x) => t.tril(x), ["tril"]],
+	[(x) => t.roll(x, 1, 1), ["roll"]],
+	[(x) => t.unsqueeze(t.diagonal(t.matmul(x, t.transpose(x))), 0), ["permute", "matmul", "diagonal", "reshape"]],
+];
+
+const nameOf = (line: string): string => line.split(":")[0];
 
 describe("debug levels", () => {
 	it("0 says nothing", async () => {
@@ -72,6 +105,61 @@ describe("debug levels", () => {
 		device.destroy();
 	});
 
+	it("3 shows every operation of a program, views and copies too, and for how many records", async () => {
+		const { device, lines } = await talkative({ level: 3 });
+		await fc.assert(
+			fc.asyncProperty(fc.array(fc.nat({ max: STEPS.length - 1 }), { minLength: 1, maxLength: 8 }), async (picks) => {
+				const program = (x: Tensor): Tensor => picks.reduce((y, i) => STEPS[i][0](y), x);
+				const expected = picks.flatMap((i) => STEPS[i][1]);
+				const x = device.fromHost(new Float32Array(24).fill(0.1), [3, 2, 4]);
+				lines.length = 0;
+				device.scope<void>(() => {
+					program(t.reshape(x, [6, 4]));
+				});
+				expect(lines.map(nameOf)).toEqual(["reshape", ...expected]);
+				for (const line of lines) expect(line).toMatch(/^\w+: \w+\[[\d, ]*\](, \w+\[[\d, ]*\])* -> \w+\[[\d, ]*\]; live \d+ bytes$/);
+				lines.length = 0;
+				device.scope<void>(() => {
+					t.vmap(program)(x);
+				});
+				expect(lines.map(nameOf)).toEqual(["hide", ...expected, "reveal"]);
+				for (const line of lines) expect(line).toMatch(/^\w+: \w+\[[\d, ]*\].* -> \w+\[[\d, ]*\] of each of 3 records; live \d+ bytes$/);
+				x.dispose();
+			}),
+			{ numRuns: Math.max(20, RUNS / 2), examples: [[[...STEPS.keys()].slice(0, 8)], [[...STEPS.keys()].slice(8)]] },
+		);
+		device.destroy();
+	});
+
+	it("3 shows the operations of a gradient, what overwrites, and what makes numbers out of nothing", async () => {
+		const { device, lines } = await talkative({ level: 3 });
+		const p = new Parameter([2]);
+		p.assign(device.fromHost([1, 2], [2]));
+		const optimizer = new AdamW([p], { lr: 0.1 });
+		const xs = device.fromHost([1, 2, 3, 4], [2, 2]);
+		device.scope<void>(() => {
+			lines.length = 0;
+			t.vmap((x: Tensor) => valueAndGrad(() => sum(t.flip(t.mul(x, p.value), [0])), [p]).grads)(xs);
+			// The value; the seed; the adjoints of sum and flip, and the rule of mul; the end of the program.
+			expect(lines.map(nameOf)).toEqual(["hide", "mul", "flip", "sum", "full", "reshape", "expand", "flip", "mul.db", "reveal"]);
+			// What does not depend on a record is computed once for all.
+			const isForEach = lines.map((l) => l.includes(" of each of 2 records"));
+			expect(isForEach).toEqual([true, true, true, true, false, false, false, false, true, true]);
+			optimizer.prepare();
+			lines.length = 0;
+			optimizer.update([t.ones(device, [2])]);
+			expect(lines.at(-1)).toMatch(/^adamw: f32\[2\], .* -> f32\[2\], f32\[2\], f32\[2\]; live \d+ bytes$/);
+			lines.length = 0;
+			t.assign(t.eye(device, 2), t.zeros(device, [2, 2]));
+			expect(lines).toEqual([
+				expect.stringMatching(/^eye: {2}-> f32\[2, 2\]; live/),
+				expect.stringMatching(/^full: {2}-> f32\[2, 2\]; live/),
+				expect.stringMatching(/^assign: f32\[2, 2\] -> f32\[2, 2\]; live/),
+			]);
+		});
+		device.destroy();
+	});
+
 	it("refuses settings it does not know", async () => {
 		process.env.HUSHGRAD_DEBUG = "loud";
 		try {
@@ -92,6 +180,12 @@ describe("memory by label", () => {
 		expect(device.memory().byLabel).toEqual({ "model.embed": 256, "model.head": 512 });
 		a.dispose();
 		c.dispose();
+		expect(device.memory().byLabel).toEqual({});
+		// Outside of every scope each tensor is its own, made by an upload, from nothing, or by an operation.
+		const [d, e] = device.within("model.tail", () => [t.zeros(device, [64]), t.ones(device, [64])]);
+		const made = device.within("model.sum", () => [t.add(d, e), t.sum(e), t.slice(d, 0, 1, 3)]);
+		expect(device.memory().byLabel).toEqual({ "model.tail": 512, "model.sum": 512 });
+		for (const x of [d, e, ...made]) x.dispose();
 		expect(device.memory().byLabel).toEqual({});
 		device.destroy();
 	});

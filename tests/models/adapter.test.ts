@@ -1,9 +1,9 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromPretrained, loadAdapter, saveAdapter } from "@hushgrad/models";
+import { fromPretrained, loadAdapter, saveAdapter, type TrainingRecord } from "@hushgrad/models";
 import { adapterKey, applyLora, loraConfig, trainableParametersLine } from "@hushgrad/nn";
-import { data, key, markSamples, normal, perSampleValueAndGrad, type Tensor } from "@hushgrad/tensor";
+import { data, key, normal, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenJson, goldenPath, goldenTensors, relativeError } from "../support/goldens.ts";
@@ -37,25 +37,21 @@ describe("adapters of peft", () => {
 	])("load, and give peft's logits: %s", async (directory, name) => {
 		const tensors = await goldenTensors("lora/expected.safetensors");
 		const { model } = await load(goldenPath(`lora/${directory}`));
-		const logits = device().scope<Tensor>(() => model.call(upload(expected.ids)));
+		const logits = device().scope<Tensor>(() => vmap((ids: Tensor) => model.call(ids))(upload(expected.ids)));
 		expect(relativeError(await data(logits), tensors.get(name) as Float32Array)).toBeLessThan(TOLERANCE);
 	});
 
-	it("train with peft's gradients, one sample at a time", async () => {
+	it("train with peft's gradients, one record at a time", async () => {
 		const tensors = await goldenTensors("lora/expected.safetensors");
 		const { model } = await load(goldenPath("lora/adapter"));
 		const rows = expected.ids.length;
 		const weights = Float32Array.from(expected.targets, (row) => 1 / row.filter((t) => t !== -100).length);
 		const trainable = model.trainableParameters();
-		const { value, grads } = perSampleValueAndGrad(
-			() =>
-				model.losses(markSamples(upload(expected.ids)), {
-					targets: markSamples(upload(expected.targets)),
-					weights: markSamples(device().fromHost(weights, [rows])),
-				}),
-			[...trainable.values()],
-			rows,
-		);
+		const { value, grads } = vmap((record: TrainingRecord) => valueAndGrad(() => model.loss(record), [...trainable.values()]))({
+			ids: upload(expected.ids),
+			targets: upload(expected.targets),
+			weight: device().fromHost(weights, [rows]),
+		});
 		expect(relativeError(await data(value), tensors.get("losses") as Float32Array)).toBeLessThan(TOLERANCE);
 		for (const [i, path] of [...trainable.keys()].entries()) {
 			const golden = tensors.get(`persample/base_model.model.${path}`) as Float32Array;
@@ -80,7 +76,7 @@ describe("adapters of peft", () => {
 
 		const again = await fromPretrained(goldenPath("vaultgemma/capped"), { device: device(), quantization: "nf4" });
 		expect(await loadAdapter(again, saved, device())).toEqual(config);
-		const [a, b] = [base, again].map((m) => device().scope<Tensor>(() => m.call(upload(expected.ids))));
+		const [a, b] = [base, again].map((m) => device().scope<Tensor>(() => vmap((ids: Tensor) => m.call(ids))(upload(expected.ids))));
 		expect(await data(a)).toEqual(await data(b));
 	});
 

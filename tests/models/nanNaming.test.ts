@@ -1,6 +1,6 @@
-import { fromPretrained, type VaultGemmaForCausalLM } from "@hushgrad/models";
+import { fromPretrained, type TrainingRecord, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, loraConfig, type Module } from "@hushgrad/nn";
-import { customVjp, key, markSamples, perSampleValueAndGrad, sqrt, sub, type Tensor } from "@hushgrad/tensor";
+import { addScalar, customVjp, key, sqrt, sub, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenPath } from "../support/goldens.ts";
@@ -18,10 +18,11 @@ beforeAll(async () => {
 
 function step(): void {
 	device().scope<void>(() => {
-		const ids = markSamples(device().fromHost(Int32Array.of(3, 5, 7, 11, 13, 17), [2, 3]));
-		const targets = markSamples(device().fromHost(Int32Array.of(5, 7, 2, 13, 17, 2), [2, 3]));
-		const weights = markSamples(device().fromHost([1, 1], [2]));
-		perSampleValueAndGrad(() => model.losses(ids, { targets, weights }), [...model.trainableParameters().values()], 2);
+		const ids = device().fromHost(Int32Array.of(3, 5, 7, 11, 13, 17), [2, 3]);
+		const targets = device().fromHost(Int32Array.of(5, 7, 2, 13, 17, 2), [2, 3]);
+		const weight = device().fromHost([1, 1], [2]);
+		const parameters = [...model.trainableParameters().values()];
+		vmap((record: TrainingRecord) => valueAndGrad(() => model.loss(record), parameters))({ ids, targets, weight });
 	});
 }
 
@@ -48,7 +49,7 @@ const notANumber = (x: Tensor): Tensor => sqrt(sub(sub(x, x), device().fromHost(
 
 const spoiledGradient = customVjp({
 	name: "spoiled",
-	forward: (x) => ({ value: x.alias() }),
+	forward: (x) => ({ value: addScalar(x, 0) }),
 	backward: (dy) => [notANumber(dy)],
 });
 

@@ -1,5 +1,5 @@
 import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { applyLora, countParameters, loraConfig, NF4Linear, replaceLinears, trainableParametersLine } from "@hushgrad/nn";
+import { applyLora, countParameters, loraConfig, quantizeLinears, trainableParametersLine } from "@hushgrad/nn";
 import { describe, expect, it } from "vitest";
 
 /** The released google/vaultgemma-1b; its config.json differs from the class defaults. */
@@ -33,7 +33,7 @@ describe("VaultGemma 1B, built without its weights", () => {
 
 	it("prints peft's line for LoRA r = 8 over NF4", () => {
 		const model = new VaultGemmaForCausalLM(parseConfig(VAULTGEMMA_1B));
-		replaceLinears(model, (_, l) => new NF4Linear(l.inFeatures, l.outFeatures));
+		quantizeLinears(model);
 		const layers = applyLora(model, loraConfig({ r: 8, lora_alpha: 16, lora_dropout: 0.05, target_modules: PROJECTIONS }));
 		expect(trainableParametersLine(model)).toBe("trainable params: 6,842,368 || all params: 1,045,583,488 || trainable%: 0.6544");
 		expect(layers.size).toBe(182);

@@ -1,18 +1,6 @@
-import { fromPretrained, type VaultGemmaForCausalLM } from "@hushgrad/models";
+import { fromPretrained, type TrainingRecord, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, loraConfig, type Parameter } from "@hushgrad/nn";
-import {
-	type Device,
-	DropoutKeys,
-	data,
-	foldIn,
-	key,
-	markSamples,
-	normal,
-	perSampleValueAndGrad,
-	sum,
-	type Tensor,
-	valueAndGrad,
-} from "@hushgrad/tensor";
+import { type Device, DropoutKey, data, foldIn, key, normal, reshape, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -23,13 +11,18 @@ const ROWS = 5;
 const VOCAB = 101;
 const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-/** Ids of one record, its own length long, and how many of them are prompt. */
-interface Record {
+/** Ids of one text, its own length long, and how many of them are prompt. */
+interface Text {
 	readonly ids: readonly number[];
 	readonly prompt: number;
 	/** Keys its dropout mask. */
 	readonly id: number;
 }
+
+/** A text, or what fills a row without one: a text that learns nothing, or the engine's zeros. */
+type Row = Text | "unlearned" | "zeros";
+
+const isText = (row: Row): row is Text => typeof row !== "string";
 
 /** Soft-caps, sliding windows and grouped heads; linear layers in NF4; LoRA with B away from zero. */
 async function adaptedModel(device: Device): Promise<{ model: VaultGemmaForCausalLM; parameters: Parameter[]; names: string[] }> {
@@ -40,42 +33,37 @@ async function adaptedModel(device: Device): Promise<{ model: VaultGemmaForCausa
 	return { model, parameters: [...trainable.values()], names: [...trainable.keys()] };
 }
 
-const maskKey = (r: Record | undefined) => foldIn(key(7), r?.id ?? 0);
+const maskKey = (row: Row) => foldIn(key(7), isText(row) ? row.id : 0);
 
-/** Losses [rows]; `mark` is markSamples, or the identity for a gradient that is not per sample. */
-function lossesOf(
-	device: Device,
-	model: VaultGemmaForCausalLM,
-	rows: readonly (Record | undefined)[],
-	dropout: DropoutKeys,
-	mark: (t: Tensor) => Tensor,
-): Tensor {
-	const learned = Math.max(1, ...rows.map((r) => (r === undefined ? 0 : r.ids.length - r.prompt)));
+/** Rows of texts with room for the longest answer, on the device. */
+function batchOf(device: Device, rows: readonly Row[]): TrainingRecord {
+	const learned = Math.max(1, ...rows.filter(isText).map(({ ids, prompt }) => ids.length - prompt));
 	const ids = new Int32Array(rows.length * LENGTH);
 	const positions = new Int32Array(rows.length * learned);
 	const targets = new Int32Array(rows.length * learned).fill(-100);
-	const weights = new Float32Array(rows.length);
-	rows.forEach((record, b) => {
-		if (record === undefined) return;
-		const answer = record.ids.slice(record.prompt);
-		ids.set(record.ids, b * LENGTH);
+	const weight = new Float32Array(rows.length);
+	rows.forEach((row, b) => {
+		if (row === "zeros") targets.fill(0, b * learned, (b + 1) * learned);
+		if (!isText(row)) return;
+		const answer = row.ids.slice(row.prompt);
+		ids.set(row.ids, b * LENGTH);
 		positions.set(
-			answer.map((_, i) => record.prompt - 1 + i),
+			answer.map((_, i) => row.prompt - 1 + i),
 			b * learned,
 		);
 		targets.set(answer, b * learned);
-		weights[b] = 1 / answer.length;
+		weight[b] = 1 / answer.length;
 	});
-	const upload = (v: Int32Array | Float32Array, shape: readonly number[]) => mark(device.fromHost(v, shape));
 	const B = rows.length;
-	return model.losses(
-		upload(ids, [B, LENGTH]),
-		{ targets: upload(targets, [B, learned]), positions: upload(positions, [B, learned]), weights: upload(weights, [B]) },
-		{ dropout },
-	);
+	return {
+		ids: device.fromHost(ids, [B, LENGTH]),
+		targets: device.fromHost(targets, [B, learned]),
+		positions: device.fromHost(positions, [B, learned]),
+		weight: device.fromHost(weight, [B]),
+	};
 }
 
-describe("per-sample gradients of LoRA over an NF4 base", () => {
+describe("gradients of single records, of LoRA over an NF4 base", () => {
 	const device = useDevice();
 	let model: VaultGemmaForCausalLM;
 	let parameters: Parameter[];
@@ -84,33 +72,46 @@ describe("per-sample gradients of LoRA over an NF4 base", () => {
 		({ model, parameters, names } = await adaptedModel(device()));
 	});
 
-	/** Gradients [rows, ...] of a batch, every parameter's. */
-	async function batchGradients(rows: readonly (Record | undefined)[]): Promise<Float32Array[]> {
-		const dropout = DropoutKeys.perSample(device(), rows.map(maskKey));
-		const { value, grads } = perSampleValueAndGrad(() => lossesOf(device(), model, rows, dropout, markSamples), parameters, rows.length);
-		dropout.keys.dispose();
+	/** Loss and gradients, every parameter's, of what `compute` makes. */
+	async function read(compute: () => { value: Tensor; grads: readonly Tensor[] }): Promise<Float32Array[]> {
+		const { value, grads } = device().scope(compute);
 		const all = await Promise.all(grads.map((g) => data(g)));
 		for (const t of [value, ...grads]) t.dispose();
 		return all as Float32Array[];
 	}
 
+	/** Gradients [rows, ...] of a batch. */
+	const batchGradients = (rows: readonly Row[]): Promise<Float32Array[]> =>
+		read(() => {
+			const words = Uint32Array.from(rows.map(maskKey).flatMap(({ k0, k1 }) => [k0, k1]));
+			return vmap((record: TrainingRecord, own: Tensor) =>
+				valueAndGrad(() => model.loss(record, { dropout: new DropoutKey(own) }), parameters),
+			)(batchOf(device(), rows), device().fromHost(words, [rows.length, 2]));
+		});
+
+	/** Gradients of one text, without `vmap`. */
+	const gradientsOf = (text: Text): Promise<Float32Array[]> =>
+		read(() => {
+			const batch = Object.entries(batchOf(device(), [text])).map(([name, t]): [string, Tensor] => [name, reshape(t, t.shape.slice(1))]);
+			const record = Object.fromEntries(batch) as unknown as TrainingRecord;
+			return valueAndGrad(() => model.loss(record, { dropout: DropoutKey.of(device(), maskKey(text)) }), parameters);
+		});
+
 	const row = (grads: Float32Array, b: number, rows: number) => grads.subarray((b * grads.length) / rows, ((b + 1) * grads.length) / rows);
 
 	const token = fc.integer({ min: 0, max: VOCAB - 1 });
-	const record = fc
+	const text = fc
 		.tuple(fc.array(token, { minLength: 3, maxLength: LENGTH }), fc.nat(1000))
-		.chain(([ids, id]) => fc.integer({ min: 1, max: ids.length - 1 }).map((prompt): Record => ({ ids, prompt, id })));
+		.chain(([ids, id]) => fc.integer({ min: 1, max: ids.length - 1 }).map((prompt): Text => ({ ids, prompt, id })));
+	const filling = fc.constantFrom<Row>("unlearned", "zeros");
 
-	it("equal a loop over single samples", async () => {
+	it("equal a loop over single records", async () => {
 		await fc.assert(
-			fc.asyncProperty(fc.array(record, { minLength: 2, maxLength: ROWS }), async (records) => {
-				const together = await batchGradients(records);
-				for (const [b, r] of records.entries()) {
-					const dropout = DropoutKeys.shared(device(), maskKey(r));
-					const { value, grads } = valueAndGrad(() => sum(lossesOf(device(), model, [r], dropout, (t) => t)), parameters);
-					const alone = await Promise.all(grads.map((g) => data(g)));
-					for (const t of [value, ...grads]) t.dispose();
-					names.forEach((name, i) => expect(relativeError(row(together[i], b, records.length), alone[i]), name).toBeLessThan(1e-5));
+			fc.asyncProperty(fc.array(text, { minLength: 2, maxLength: ROWS }), async (texts) => {
+				const together = await batchGradients(texts);
+				for (const [b, t] of texts.entries()) {
+					const alone = await gradientsOf(t);
+					names.forEach((name, i) => expect(relativeError(row(together[i], b, texts.length), alone[i]), name).toBeLessThan(1e-5));
 				}
 			}),
 			{ numRuns: 8 },
@@ -119,14 +120,15 @@ describe("per-sample gradients of LoRA over an NF4 base", () => {
 
 	it("are bit-identical in any slot, with any companions and padding: 120 random cases", async () => {
 		const batch = fc.record({
-			record,
+			record: text,
 			slot: fc.nat(ROWS - 1),
-			companions: fc.array(fc.option(record, { nil: undefined }), { minLength: ROWS - 1, maxLength: ROWS - 1 }),
+			companions: fc.array(fc.oneof(text, filling), { minLength: ROWS - 1, maxLength: ROWS - 1 }),
+			fill: filling,
 		});
 		let compared = 0;
 		await fc.assert(
-			fc.asyncProperty(batch, async ({ record, slot, companions }) => {
-				const alone = await batchGradients([record, undefined, undefined, undefined, undefined]);
+			fc.asyncProperty(batch, async ({ record, slot, companions, fill }) => {
+				const alone = await batchGradients([record, fill, fill, fill, fill]);
 				const rows = [...companions.slice(0, slot), record, ...companions.slice(slot)];
 				const among = await batchGradients(rows);
 				names.forEach((name, i) => {
@@ -138,7 +140,7 @@ describe("per-sample gradients of LoRA over an NF4 base", () => {
 					).toBe(true);
 				});
 				rows.forEach((r, b) => {
-					if (r === undefined) among.forEach((g) => expect(row(g, b, ROWS).every((v) => v === 0)).toBe(true));
+					if (!isText(r)) among.forEach((g) => expect(row(g, b, ROWS).every((v) => v === 0)).toBe(true));
 				});
 				compared++;
 			}),

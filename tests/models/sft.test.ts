@@ -1,4 +1,4 @@
-import { encodeExample, encodePrompt, learnedTokens, padBatch, SentencePieceTokenizer } from "@hushgrad/models";
+import { encodeExample, encodePrompt, learnedTokens, padExample, SentencePieceTokenizer } from "@hushgrad/models";
 import { IGNORE_INDEX } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -41,19 +41,35 @@ describe("training examples", () => {
 		const example = encodeExample(tokenizer, { prompt: "A", response: "B" }, { maxLength: 40 });
 		const longer = encodeExample(tokenizer, { prompt: "A", response: "B C D E F" }, { maxLength: 40 });
 		const [n, m, p, q] = [example.ids.length, longer.ids.length, learnedTokens(example), learnedTokens(longer)];
-		const { ids, positions, targets, weights, learned } = padBatch([example, longer], { rows: 3, length: m, padId: tokenizer.padId });
-		const zeros = (count: number, value = 0) => new Array<number>(count).fill(value);
-		expect(learned).toBe(q);
-		expect([...ids]).toEqual([...example.ids, ...zeros(m - n), ...longer.ids, ...zeros(m)]);
-		expect([...targets]).toEqual([...example.ids.slice(-p), ...zeros(q - p, -100), ...longer.ids.slice(-q), ...zeros(q, -100)]);
+		const room = { length: m, learned: q, padId: tokenizer.padId };
+		const [short, full] = [padExample(example, room), padExample(longer, room)];
+		const filled = (count: number, value = tokenizer.padId) => new Array<number>(count).fill(value);
+		expect([...short.ids]).toEqual([...example.ids, ...filled(m - n)]);
+		expect([...full.ids]).toEqual([...longer.ids]);
+		expect([...short.targets]).toEqual([...example.ids.slice(-p), ...filled(q - p, -100)]);
+		expect([...full.targets]).toEqual([...longer.ids.slice(-q)]);
 		// A learned token stands right after the position that predicts it.
-		for (const row of [0, 1]) {
-			for (let i = row * q; i < (row + 1) * q; i++)
-				if (targets[i] !== IGNORE_INDEX) expect(ids[row * m + positions[i] + 1]).toBe(targets[i]);
+		for (const { ids, positions, targets } of [short, full]) {
+			targets.forEach((target, i) => {
+				if (target !== IGNORE_INDEX) expect(ids[positions[i] + 1]).toBe(target);
+			});
 		}
-		expect([...weights]).toEqual([Math.fround(1 / p), Math.fround(1 / q), 0]);
-		expect(() => padBatch([example, example], { rows: 1, length: n, padId: 0 })).toThrow(expect.objectContaining({ code: "sft/batch" }));
-		expect(() => padBatch([example], { rows: 1, length: n - 1, padId: 0 })).toThrow(expect.objectContaining({ code: "sft/batch" }));
+		expect([short.weight, full.weight]).toEqual([1 / p, 1 / q]);
+	});
+
+	it("look alike from outside once they are padded, and are refused where they do not fit", () => {
+		const examples = ["B", "B C D", "B C D E F"].map((response) => encodeExample(tokenizer, { prompt: "A", response }, { maxLength: 40 }));
+		const { ids } = examples[2];
+		const learned = learnedTokens(examples[2]);
+		const sizes = examples.map((e) => {
+			const { ids, positions, targets } = padExample(e, { length: 40, learned, padId: 0 });
+			return [ids, positions, targets].map((v) => v.length);
+		});
+		expect(sizes).toEqual(examples.map(() => [40, learned, learned]));
+		expect(padExample(examples[2], { length: ids.length, padId: 0 }).targets.length).toBe(ids.length);
+		const refused = expect.objectContaining({ name: "ValueError", code: "sft/room", hint: expect.stringContaining("maxLength") });
+		expect(() => padExample(examples[2], { length: ids.length - 1, padId: 0 })).toThrow(refused);
+		expect(() => padExample(examples[2], { length: 40, learned: learned - 1, padId: 0 })).toThrow(refused);
 	});
 
 	it("are laid out piece by piece as Gemma's turns", () => {
@@ -83,14 +99,19 @@ describe("training examples", () => {
 		);
 	});
 
-	it("are batched as reckoned by hand", () => {
-		const a = { ids: Int32Array.of(2, 10, 11, 12, 1), start: 3 };
-		const b = { ids: Int32Array.of(2, 20, 21, 1), start: 1 };
-		const batch = padBatch([a, b], { rows: 3, length: 6, padId: 0 });
-		expect([...batch.ids]).toEqual([2, 10, 11, 12, 1, 0, 2, 20, 21, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-		expect(batch.learned).toBe(3);
-		expect([...batch.positions]).toEqual([2, 3, 0, 0, 1, 2, 0, 0, 0]);
-		expect([...batch.targets]).toEqual([12, 1, -100, 20, 21, 1, -100, -100, -100]);
-		expect([...batch.weights]).toEqual([0.5, Math.fround(1 / 3), 0]);
+	it("are padded as reckoned by hand", () => {
+		const room = { length: 6, learned: 3, padId: 9 };
+		expect(padExample({ ids: Int32Array.of(2, 10, 11, 12, 1), start: 3 }, room)).toEqual({
+			ids: Int32Array.of(2, 10, 11, 12, 1, 9),
+			positions: Int32Array.of(2, 3, 0),
+			targets: Int32Array.of(12, 1, -100),
+			weight: 1 / 2,
+		});
+		expect(padExample({ ids: Int32Array.of(2, 20, 21, 1), start: 1 }, room)).toEqual({
+			ids: Int32Array.of(2, 20, 21, 1, 9, 9),
+			positions: Int32Array.of(0, 1, 2),
+			targets: Int32Array.of(20, 21, 1),
+			weight: 1 / 3,
+		});
 	});
 });

@@ -1,5 +1,5 @@
-import { fromPretrained, generate, parseConfig, type VaultGemmaForCausalLM } from "@hushgrad/models";
-import { data, mean, type Tensor, valueAndGrad } from "@hushgrad/tensor";
+import { fromPretrained, generate, parseConfig, type TrainingRecord, type VaultGemmaForCausalLM } from "@hushgrad/models";
+import { data, mean, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenJson, goldenPath, goldenTensors, relativeError } from "../support/goldens.ts";
@@ -24,7 +24,7 @@ describe.each(["plain", "capped", "bf16"])("VaultGemma against transformers: %s"
 	it("logits", async () => {
 		const tensors = await goldenTensors(`vaultgemma/${name}/expected.safetensors`);
 		const model = await load();
-		const logits = device().scope<Tensor>(() => model.call(upload(expected.ids)));
+		const logits = device().scope<Tensor>(() => vmap((ids: Tensor) => model.call(ids))(upload(expected.ids)));
 		expect(relativeError(await data(logits), tensors.get("logits") as Float32Array)).toBeLessThan(TOLERANCE);
 	});
 
@@ -33,9 +33,10 @@ describe.each(["plain", "capped", "bf16"])("VaultGemma against transformers: %s"
 		const model = await load();
 		const weights = expected.targets.map((row) => 1 / row.filter((t) => t !== -100).length);
 		const losses = () =>
-			model.losses(upload(expected.ids), {
+			vmap((record: TrainingRecord) => model.loss(record))({
+				ids: upload(expected.ids),
 				targets: upload(expected.targets),
-				weights: device().fromHost(Float32Array.from(weights), [3]),
+				weight: device().fromHost(Float32Array.from(weights), [3]),
 			});
 		const each = device().scope<Tensor>(losses);
 		expect(relativeError(await data(each), tensors.get("losses") as Float32Array)).toBeLessThan(TOLERANCE);
@@ -69,7 +70,7 @@ describe.each(["plain", "capped", "bf16"])("VaultGemma against transformers: %s"
 	async function withoutCache(model: VaultGemmaForCausalLM, prompt: readonly number[], count: number): Promise<number[]> {
 		const ids = [...prompt];
 		for (let n = 0; n < count; n++) {
-			const logits = device().scope<Tensor>(() => model.call(upload([ids])));
+			const logits = device().scope<Tensor>(() => model.call(device().fromHost(Int32Array.from(ids), [ids.length])));
 			const last = (await data(logits)).slice(-model.config.vocab_size) as Float32Array;
 			logits.dispose();
 			ids.push(last.indexOf(last.reduce((a, b) => Math.max(a, b))));

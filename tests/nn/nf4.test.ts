@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { dequantizeNF4, NF4_CODE, NF4Linear, quantizeNF4 } from "@hushgrad/nn";
-import { data, key, normalValues } from "@hushgrad/tensor";
+import { dequantizeNF4, Linear, NF4_CODE, NF4Parameter, quantizeLinears, quantizeNF4 } from "@hushgrad/nn";
+import { data, key, linear, normalValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { signedDynamicMap } from "../../packages/nn/src/quant/doubleQuant.ts";
 import { quantizeBlocks } from "../../packages/nn/src/quant/nf4.ts";
@@ -47,15 +47,13 @@ describe("NF4", () => {
 		expect(state.offset).toBe(c.offset);
 	});
 
-	it("dequantises as torch does, up to the dynamic map's 2 ulp", () => {
+	it("dequantises as torch does, bit for bit", () => {
 		for (const c of golden.cases.filter((c) => c.dequantized !== undefined)) {
-			const got = dequantizeNF4(quantizeNF4(weightsOf(c), c.shape));
-			const scale = Math.max(...c.absmax);
-			(c.dequantized as number[]).forEach((v, i) => expect(Math.abs(got[i] - v)).toBeLessThanOrEqual(3 * 2 ** -24 * scale));
+			expect([...dequantizeNF4(quantizeNF4(weightsOf(c), c.shape))]).toEqual(c.dequantized);
 		}
 	});
 
-	it("has the specification's entries of the signed dynamic map, and torch's within 2 ulp", () => {
+	it("has torch's signed dynamic map, and so the specification's entries", () => {
 		const map = signedDynamicMap();
 		const entries: [number, number][] = [
 			[0, -0.992968738079071],
@@ -71,7 +69,7 @@ describe("NF4", () => {
 			[255, 1],
 		];
 		for (const [i, v] of entries) expect(map[i]).toBe(v);
-		golden.map.forEach((v, i) => expect(Math.abs(map[i] - v)).toBeLessThanOrEqual(2 * 2 ** -23 * Math.abs(v)));
+		expect([...map]).toEqual(golden.map);
 	});
 
 	it("loses as much on normal weights as bitsandbytes' table says for blocks of 64", () => {
@@ -100,7 +98,7 @@ describe("NF4", () => {
 	});
 });
 
-describe("NF4Linear", () => {
+describe("NF4Parameter", () => {
 	const device = useDevice();
 
 	it.each([
@@ -110,18 +108,53 @@ describe("NF4Linear", () => {
 		[300, 64],
 	])("dequantises on the GPU bit-equal to the host: [%i, %i]", async (n, k) => {
 		const state = quantizeNF4(normalValues(key(n), n * k), [n, k]);
-		const layer = new NF4Linear(k, n);
-		layer.load(device(), state);
-		const w = layer.dequantized();
+		const weight = new NF4Parameter([n, k]);
+		weight.loadQuantized(device(), state);
+		const w = weight.dequantize();
 		expect(await data(w)).toEqual(dequantizeNF4(state));
 		w.dispose();
+		weight.dispose();
 	});
 
-	it("refuses a weight of another shape", () => {
-		const layer = new NF4Linear(64, 8);
-		expect(() => layer.load(device(), quantizeNF4(new Float32Array(64 * 8), [64, 8]))).toThrow(
-			expect.objectContaining({ code: "nf4/state" }),
-		);
-		expect(() => layer.weight).toThrow(expect.objectContaining({ code: "nf4/empty" }));
+	it("quantises what it loads, and multiplies as its dequantised weight does, bit for bit", async () => {
+		const values = normalValues(key(3), 24 * 64);
+		const layer = new Linear(64, 24);
+		quantizeLinears(layer);
+		layer.weight.load(device(), values, "F32");
+		const x = device().fromHost(normalValues(key(4), 5 * 64), [5, 64]);
+		const w = layer.weight.dequantize();
+		expect(await data(w)).toEqual(dequantizeNF4(quantizeNF4(values, [24, 64])));
+		expect(await data(layer.call(x))).toEqual(await data(linear(x, w)));
+		layer.dispose();
+	});
+
+	it("refuses a weight of another shape, one that fills no words, training, and reading before it has a value", () => {
+		const weight = new NF4Parameter([8, 64]);
+		weight.name = "q_proj.weight";
+		const other = quantizeNF4(new Float32Array(64 * 8), [64, 8]);
+		expect(() => weight.loadQuantized(device(), other)).toThrow(expect.objectContaining({ code: "nf4/state" }));
+		expect(() => new NF4Parameter([3, 3])).toThrow(expect.objectContaining({ code: "nf4/size" }));
+		expect(() => new NF4Parameter([64])).toThrow(expect.objectContaining({ code: "nf4/size" }));
+		for (const read of [() => weight.weight, () => weight.dequantize()]) {
+			expect(read).toThrow(expect.objectContaining({ code: "parameter/empty", message: expect.stringContaining("q_proj.weight") }));
+		}
+		expect(() => {
+			weight.trainable = true;
+		}).toThrow(expect.objectContaining({ code: "nf4/frozen", message: expect.stringContaining("q_proj.weight") }));
+		expect(() => weight.value).toThrow(expect.objectContaining({ code: "nf4/value" }));
+		expect(() => weight.assign()).toThrow(expect.objectContaining({ code: "nf4/assign" }));
+	});
+
+	it("loads again without keeping the weight before", () => {
+		const weight = new NF4Parameter([8, 64]);
+		const before = device().memory();
+		const values = normalValues(key(7), 8 * 64);
+		weight.load(device(), values);
+		const once = device().memory();
+		weight.load(device(), values);
+		expect(device().memory()).toMatchObject({ liveBytes: once.liveBytes, liveBuffers: once.liveBuffers });
+		weight.dispose();
+		expect(weight.hasValue).toBe(false);
+		expect(device().memory()).toMatchObject({ liveBytes: before.liveBytes, liveBuffers: before.liveBuffers });
 	});
 });

@@ -1,12 +1,19 @@
-import { type Device, type DType, markSamples, type NdArray, type Primitive, permute, type Tensor, threefry } from "@hushgrad/tensor";
+import { type Device, type DType, permute, slice, type Tensor } from "@hushgrad/tensor";
+import { fromBfloat16, fromFloat16, type NdArray, type Primitive, threefry, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
 import fc from "fast-check";
+
+/**
+ * How an operand lies in memory: in row-major order; with the order of its axes reversed; or with gaps, behind others.
+ * The device sees a view in all but the first.
+ */
+export type Layout = "plain" | "reversed" | "strided";
+export const layouts: fc.Arbitrary<Layout> = fc.constantFrom("plain", "plain", "reversed", "strided");
 
 /** One random call of a primitive: operand values on the host, as f32 or integers. */
 export interface Case {
 	readonly attrs: Record<string, number | boolean>;
 	readonly inputs: Readonly<Record<string, NdArray>>;
-	/** Operands to lay out with reversed axes, so that the device sees a non-contiguous view. */
-	readonly reversed: boolean;
+	readonly layout: Layout;
 	readonly seed: number;
 }
 
@@ -18,35 +25,34 @@ export function numbers(seed: number, stream: number): () => number {
 	return () => threefry(seed, stream, i++, 0)[0] / 2 ** 32;
 }
 
-interface Draw {
+export interface Draw {
 	readonly seed: number;
 	readonly pick: number;
 	readonly lead: readonly number[];
 	readonly axes: Readonly<Record<string, number>>;
-	readonly reversed: boolean;
+	readonly layout: Layout;
 	readonly variant: number;
 }
 
 /** Mostly 1 to `max`, now and then 0. */
-const extents = (max: number): fc.Arbitrary<number> =>
+export const extents = (max: number): fc.Arbitrary<number> =>
 	fc.oneof({ weight: 24, arbitrary: fc.integer({ min: 1, max }) }, { weight: 1, arbitrary: fc.constant(0) });
 
-/** Shapes for a signature: `samples` makes the first leading axis that long and gives `B?` operands no sample axis. */
-export function arbitraryDraw(primitive: Primitive, { samples }: { samples?: number } = {}): fc.Arbitrary<Draw> {
+/** Shapes for a signature, with at most `leading` batch axes. */
+export function arbitraryDraw(primitive: Primitive, { leading = 6 }: { readonly leading?: number } = {}): fc.Arbitrary<Draw> {
 	const names = new Set(primitive.signature.inputs.flatMap((o) => o.axes));
 	return fc.record({
 		seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
 		pick: fc.nat({ max: 11 }),
-		lead: fc
-			.array(extents(3), { minLength: 0, maxLength: 6 - Math.min(2, names.size) })
-			.map((l) => (samples === undefined ? l : [samples, ...l.slice(0, 2)])),
+		lead: fc.array(extents(3), { minLength: 0, maxLength: Math.min(leading, 6 - Math.min(2, names.size)) }),
 		axes: fc.record(Object.fromEntries([...names].map((n) => [n, extents(9)]))),
-		reversed: fc.boolean(),
+		layout: layouts,
 		variant: fc.nat({ max: 20 }),
 	});
 }
 
-export function caseOf(primitive: Primitive, draw: Draw, { broadcast = true, samples = 0 } = {}): Case {
+/** The call that a draw stands for; `values` is the seed of the operands' values, which leaves shapes as they are. */
+export function caseOf(primitive: Primitive, draw: Draw, { values = draw.seed }: { readonly values?: number } = {}): Case {
 	const { spec, signature } = primitive;
 	const { domains = {}, sizes = {}, variants = [] } = spec.test ?? {};
 	const filled = new Set(Object.values(domains).map((d) => ("belowAxis" in d ? d.belowAxis : "")));
@@ -60,15 +66,15 @@ export function caseOf(primitive: Primitive, draw: Draw, { broadcast = true, sam
 	const attrs = { ...spec.attrs, ...choices[draw.variant % choices.length] } as Record<string, number | boolean>;
 	const inputs: Record<string, NdArray> = {};
 	signature.inputs.forEach((operand, o) => {
-		const next = numbers(draw.seed, o);
+		const chance = numbers(draw.seed, 1000 + o);
+		const next = numbers(values, o);
 		let lead = operand.leading ? [...draw.lead] : [];
-		if (operand.shared && broadcast && o > 0) {
-			lead = lead.map((d) => (next() < 0.3 ? 1 : d)).slice(next() < 0.3 ? Math.min(1, lead.length) : 0);
+		if (operand.broadcast && o > 0) {
+			lead = lead.map((d) => (chance() < 0.3 ? 1 : d)).slice(chance() < 0.3 ? Math.min(1, lead.length) : 0);
 		}
-		if (samples > 0 && isBatchData(primitive, operand)) lead = operand.leading ? lead : [samples];
 		const shape = [...lead, ...operand.axes.map(extent)];
 		const domain = domains[operand.name] ?? { range: [-2, 2] as const };
-		const draws = Float64Array.from({ length: size(shape) }, () => {
+		const data = Float64Array.from({ length: size(shape) }, () => {
 			if ("bits" in domain) return Math.floor(next() * 2 ** 32);
 			if ("belowAxis" in domain) {
 				if (domain.orIgnore !== undefined && next() < 0.25) return domain.orIgnore;
@@ -78,44 +84,80 @@ export function caseOf(primitive: Primitive, draw: Draw, { broadcast = true, sam
 			const [low, high] = domain.range;
 			return Math.fround(low + (high - low) * next());
 		});
-		inputs[operand.name] = { data: draws, shape };
+		inputs[operand.name] = { data, shape };
 	});
-	return { attrs, inputs, reversed: draw.reversed, seed: draw.seed };
+	return { attrs, inputs, layout: draw.layout, seed: values };
 }
 
-export function dtypeOf(primitive: Primitive, operand: string): DType {
-	return primitive.spec.dtypes?.[operand]?.[0] ?? "f32";
+const typesOf = (p: Primitive, operand: string): readonly DType[] => p.spec.dtypes?.[operand] ?? ["f32"];
+
+export const dtypeOf = (p: Primitive, operand: string): DType => typesOf(p, operand)[0];
+
+/** The type of an operand where the case is drawn in `dtype`: operands that are f32 by default take it if they can. */
+export function typeIn(p: Primitive, operand: string, dtype: DType): DType {
+	const types = typesOf(p, operand);
+	return types[0] === "f32" && types.includes(dtype) ? dtype : types[0];
 }
 
-/** An operand on the device; with reversed strides when asked. */
-export function upload(device: Device, x: NdArray, dtype: DType, reversed = false): Tensor {
+/** Types that some operand takes instead of f32. */
+export const otherTypes = (p: Primitive): DType[] => [
+	...new Set(p.signature.inputs.flatMap((o) => (dtypeOf(p, o.name) === "f32" ? typesOf(p, o.name).slice(1) : []))),
+];
+
+/** The same case with values that `dtype` holds; whole numbers other than 0, which nothing divides by. */
+export function asDtype(p: Primitive, c: Case, dtype: DType): Case {
+	const next = numbers(c.seed, 42);
+	const value = (v: number): number => {
+		if (dtype === "f32") return v;
+		if (dtype === "f16") return fromFloat16(toFloat16(Float32Array.of(v)))[0];
+		if (dtype === "bf16") return fromBfloat16(toBfloat16(Float32Array.of(v)))[0];
+		if (dtype === "bool") return Number(v > 0);
+		const size = 1 + Math.floor(6 * next());
+		return dtype === "i32" && next() < 0.5 ? -size : size;
+	};
+	const inputs = Object.fromEntries(
+		Object.entries(c.inputs).map(([name, x]) => [
+			name,
+			dtypeOf(p, name) === "f32" && typeIn(p, name, dtype) === dtype ? { ...x, data: x.data.map(value) } : x,
+		]),
+	);
+	return { ...c, inputs };
+}
+
+/** Arrays of one shape along a new first axis. */
+export function stacked(parts: readonly NdArray[]): NdArray {
+	const [{ data, shape }] = parts;
+	const all = new Float64Array(parts.length * data.length);
+	parts.forEach((part, i) => {
+		all.set(part.data, i * data.length);
+	});
+	return { data: all, shape: [parts.length, ...shape] };
+}
+
+/** An operand on the device. */
+export function upload(device: Device, x: NdArray, dtype: DType, layout: Layout = "plain"): Tensor {
+	const { shape } = x;
 	const values = [...x.data];
-	if (!reversed || x.shape.length < 2) return device.fromHost(values, x.shape, dtype);
-	const order = x.shape.map((_, i) => x.shape.length - 1 - i);
-	const shape = order.map((a) => x.shape[a]);
+	if (layout === "strided" && shape.length > 0) {
+		const width = shape[shape.length - 1];
+		const rows = size(shape.slice(0, -1));
+		const apart = new Array<number>(rows * (2 * width + 1)).fill(1);
+		for (let r = 0; r < rows; r++) for (let k = 0; k < width; k++) apart[r * (2 * width + 1) + 2 * k + 1] = values[r * width + k];
+		return slice(device.fromHost(apart, [...shape.slice(0, -1), 2 * width + 1], dtype), -1, 1, 2 * width + 1, 2);
+	}
+	if (layout !== "reversed" || shape.length < 2) return device.fromHost(values, shape, dtype);
+	const order = shape.map((_, i) => shape.length - 1 - i);
+	const inMemory = order.map((a) => shape[a]);
 	const out = new Array<number>(values.length);
-	const strides = x.shape.map((_, i) => size(x.shape.slice(i + 1)));
+	const strides = shape.map((_, i) => size(shape.slice(i + 1)));
 	for (let i = 0; i < out.length; i++) {
 		let rest = i;
 		let at = 0;
-		for (let k = shape.length - 1; k >= 0; k--) {
-			at += (rest % shape[k]) * strides[order[k]];
-			rest = Math.floor(rest / shape[k]);
+		for (let k = inMemory.length - 1; k >= 0; k--) {
+			at += (rest % inMemory[k]) * strides[order[k]];
+			rest = Math.floor(rest / inMemory[k]);
 		}
 		out[i] = values[at];
 	}
-	return permute(device.fromHost(out, shape, dtype), order);
-}
-
-/** Entry b of the first axis, kept as an axis of 1. */
-export function sampleOf(x: NdArray, b: number): NdArray {
-	const width = size(x.shape.slice(1));
-	return { data: x.data.slice(b * width, (b + 1) * width), shape: [1, ...x.shape.slice(1)] };
-}
-
-export const marked = (x: Tensor): Tensor => markSamples(x);
-
-/** Operands that carry a record's own data: those with batch axes, and per-sample ones that are no parameters. */
-export function isBatchData({ spec }: Primitive, operand: Primitive["signature"]["inputs"][number]): boolean {
-	return operand.leading || (operand.sample && spec.grad[operand.name] === "none");
+	return permute(device.fromHost(out, inMemory, dtype), order);
 }

@@ -6,3 +6,11 @@ export function setting(name: string): string | undefined {
 
 /** Random cases for each primitive's forward pass; other properties take a part of it. */
 export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 200);
+
+const SEED = setting("HUSHGRAD_PROPERTY_SEED");
+
+/** The settings of a property that takes a part of the cases. */
+export const part = (fraction: number) => ({
+	numRuns: Math.max(2, Math.ceil(RUNS * fraction)),
+	...(SEED === undefined ? {} : { seed: Number(SEED) }),
+});

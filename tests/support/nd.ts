@@ -1,4 +1,4 @@
-import type { NdArray } from "@hushgrad/tensor";
+import type { NdArray } from "@hushgrad/tensor/author";
 
 /* Arrays in float64, written for plainness: the oracle of functions that are composed of primitives. */
 

@@ -1,12 +1,13 @@
-import * as nn from "@hushgrad/nn";
-import * as tensor from "@hushgrad/tensor";
-import { Primitive } from "@hushgrad/tensor";
+import { registry as dp } from "@hushgrad/dp/registry";
+import { registry as nn } from "@hushgrad/nn/registry";
+import type { LinearOp, Primitive } from "@hushgrad/tensor/author";
+import { type Registry, registry as tensor } from "@hushgrad/tensor/registry";
 
-/** Every primitive the packages export, by itself or on its function; a new one is tested without being named here. */
-export function primitives(): Primitive[] {
-	const exported = [...Object.values(tensor), ...Object.values(nn)].map((v) => (v as { primitive?: unknown }).primitive ?? v);
-	return [...new Set(exported.filter((v): v is Primitive => v instanceof Primitive))];
-}
+/** What the packages define; a new definition is tested without being named here. */
+export const registries: Readonly<Record<string, Registry>> = { tensor, nn, dp };
+
+export const primitives = (): Primitive[] => Object.values(registries).flatMap((r) => r.primitives);
+export const linearOps = (): LinearOp[] => Object.values(registries).flatMap((r) => r.linear);
 
 /** Whether all operands broadcast freely: a row of the element-wise tables. */
-export const isElementwise = (p: Primitive): boolean => p.signature.inputs.every((o) => o.shared && o.axes.length === 0);
+export const isElementwise = (p: Primitive): boolean => p.signature.inputs.every((o) => o.broadcast && o.axes.length === 0);

@@ -1,5 +1,6 @@
 import * as t from "@hushgrad/tensor";
 import { data, type Tensor } from "@hushgrad/tensor";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { build } from "../support/nd.ts";
@@ -12,9 +13,9 @@ describe("casts", () => {
 	it("to bf16 and back round to the nearest, ties to even, bit for bit like the host", async () => {
 		const x = Float32Array.from([...interesting, ...t.normalValues(t.key(1), 301).map((v, i) => v * 2 ** ((i % 80) - 40))]);
 		const back = await data(device().scope<Tensor>(() => t.cast(t.cast(device().fromHost(x, [x.length]), "bf16"), "f32")));
-		expect(back).toEqual(t.fromBfloat16(t.toBfloat16(x)));
-		const strided = device().scope<Tensor>(() => t.contiguous(t.transpose(t.cast(device().fromHost(x.slice(0, 315), [5, 63]), "bf16"))));
-		const host = t.fromBfloat16(t.toBfloat16(x));
+		expect(back).toEqual(fromBfloat16(toBfloat16(x)));
+		const strided = device().scope<Tensor>(() => t.transpose(t.cast(device().fromHost(x.slice(0, 315), [5, 63]), "bf16")));
+		const host = fromBfloat16(toBfloat16(x));
 		expect([...(await data(strided))]).toEqual([...build([63, 5], ([i, j]) => host[j * 63 + i]).data]);
 		strided.dispose();
 	});
@@ -27,7 +28,7 @@ describe("casts", () => {
 			return;
 		}
 		const out = run();
-		const expected = t.fromFloat16(t.toFloat16(x));
+		const expected = fromFloat16(toFloat16(x));
 		(await data(out)).forEach((v, i) => {
 			// WGSL lets a driver flush subnormal halves to zero.
 			if (v !== 0 || Math.abs(expected[i]) >= 2 ** -14) expect(v, `of ${x[i]}`).toBe(expected[i]);
@@ -48,6 +49,8 @@ describe("casts", () => {
 		expect(await cast([0, -2, 0.5], "f32", "bool")).toEqual([0, 1, 1]);
 		expect(await cast([1, 0, 1], "bool", "f32")).toEqual([1, 0, 1]);
 		expect(await cast([-7, 8], "i32", "f32")).toEqual([-7, 8]);
+		expect(await cast([-7, 8], "i32", "u32")).toEqual([0, 8]);
+		expect(await cast([3e9, 8], "u32", "i32")).toEqual([2147483647, 8]);
 	});
 });
 

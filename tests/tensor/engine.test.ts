@@ -1,16 +1,13 @@
 import {
 	add,
-	contiguous,
 	data,
 	div,
 	exp,
 	item,
-	markSamples,
 	matmul,
 	mean,
 	mul,
 	permute,
-	perSampleValueAndGrad,
 	reshape,
 	type Slot,
 	slice,
@@ -19,7 +16,9 @@ import {
 	type Tensor,
 	transpose,
 	valueAndGrad,
+	vmap,
 } from "@hushgrad/tensor";
+import { insideOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 
@@ -48,7 +47,7 @@ describe("views", () => {
 		const row = slice(x, 0, 1, 2);
 		x.dispose();
 		expect([...(await data(row))]).toEqual([2, 3]);
-		expect(() => x.storage).toThrow(expect.objectContaining({ name: "DisposedError" }));
+		expect(() => insideOf(x)).toThrow(expect.objectContaining({ name: "DisposedError" }));
 	});
 });
 
@@ -136,31 +135,49 @@ describe("valueAndGrad", () => {
 	});
 });
 
-describe("the sample axis", () => {
-	const rows = () => markSamples(grid(3, 2, 1));
-
-	it("gives one gradient a sample", async () => {
+describe("the record axis", () => {
+	const rows = () => grid(3, 2, 1);
+	const gradients = (loss: (row: Tensor, w: Slot) => Tensor): Tensor => {
 		const w: Slot = { value: vector(1, 1) };
-		const { grads } = perSampleValueAndGrad(() => sum(mul(rows(), w.value), [1]), [w], 3);
-		expect(grads[0].shape).toEqual([3, 2]);
-		expect([...(await data(grads[0]))]).toEqual([1, 2, 3, 4, 5, 6]);
+		return vmap((row: Tensor) => valueAndGrad(() => loss(row, w), [w]).grads[0])(rows());
+	};
+
+	it("gives one gradient a record", async () => {
+		const g = gradients((row, w) => sum(mul(row, w.value)));
+		expect(g.shape).toEqual([3, 2]);
+		expect([...(await data(g))]).toEqual([1, 2, 3, 4, 5, 6]);
 	});
 
-	it.each<[string, (w: Slot) => Tensor]>([
-		["a mean over the batch", (w) => mean(mul(rows(), w.value))],
-		["a sum over the sample axis", (w) => sum(mul(rows(), w.value), [0])],
-		["reshaping the sample axis away", (w) => sum(reshape(mul(rows(), w.value), [6]), [0])],
-		["moving the sample axis", (w) => sum(permute(mul(rows(), w.value), [1, 0]), [0])],
-		["slicing samples off", (w) => sum(slice(mul(rows(), w.value), 0, 0, 2), [1])],
-		["multiplying samples by one another", (w) => sum(matmul(mul(rows(), w.value), transpose(rows())), [1])],
-		["a loss without samples", (w) => sum(w.value)],
-	])("refuses %s", (_, loss) => {
-		const w: Slot = { value: vector(1, 1) };
-		expect(() => perSampleValueAndGrad(() => loss(w), [w], 3)).toThrow(expect.objectContaining({ name: "PrivacyError" }));
+	it.each<[string, (row: Tensor, w: Slot) => Tensor, number[]]>([
+		["a mean", (row, w) => mean(mul(row, w.value)), [0.5, 1, 1.5, 2, 2.5, 3]],
+		["a sum over axis 0", (row, w) => sum(mul(row, w.value), [0]), [1, 2, 3, 4, 5, 6]],
+		["reshaping everything into one axis", (row, w) => sum(reshape(mul(row, w.value), [-1])), [1, 2, 3, 4, 5, 6]],
+		["slicing axis 0", (row, w) => sum(slice(mul(row, w.value), 0, 0, 1)), [1, 0, 3, 0, 5, 0]],
+		["a product with itself", (row, w) => matmul(mul(row, w.value), row), [1, 4, 9, 16, 25, 36]],
+		["a loss without the record", (_, w) => sum(w.value), [1, 1, 1, 1, 1, 1]],
+	])("is out of reach of %s", async (_, loss, expected) => {
+		expect([...(await data(gradients(loss)))]).toEqual(expected);
 	});
 
-	it("refuses a shared gradient of marked data", () => {
+	it.each<[string, (row: Tensor) => Tensor]>([
+		["moving it", (row) => permute(row, [1, 0])],
+		["transposing the batch", (row) => transpose(row)],
+		["summing over it", (row) => sum(row, [-2])],
+		["slicing records off", (row) => slice(row, 1, 0, 2)],
+		["reshaping it away", (row) => reshape(row, [6])],
+	])("has no number: %s is an error", (_, f) => {
+		const { liveBuffers } = device().memory();
+		const batch = rows();
+		expect(() => vmap(f)(batch)).toThrow(
+			expect.objectContaining({ code: expect.stringMatching(/^(permute\/order|axis\/range|shape\/reshape)$/) }),
+		);
+		batch.dispose();
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+	});
+
+	it("sums the gradient of what is one for all records", async () => {
 		const w: Slot = { value: vector(1, 1) };
-		expect(() => valueAndGrad(() => sum(contiguous(mul(rows(), w.value))), [w])).toThrow(expect.objectContaining({ name: "PrivacyError" }));
+		const { grads } = valueAndGrad(() => sum(vmap((row: Tensor) => sum(mul(row, w.value)))(rows())), [w]);
+		expect([...(await data(grads[0]))]).toEqual([9, 12]);
 	});
 });

@@ -1,12 +1,13 @@
 import * as t from "@hushgrad/tensor";
-import { data, type NdArray, type Tensor } from "@hushgrad/tensor";
+import { data, type Tensor } from "@hushgrad/tensor";
+import type { NdArray } from "@hushgrad/tensor/author";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { numbers, upload } from "../support/cases.ts";
+import { expectWithin } from "../support/bounds.ts";
+import { layouts, numbers, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { RUNS } from "../support/environment.ts";
 import { alongAxis, at, build, reduce } from "../support/nd.ts";
-import { expectWithin } from "../support/primitiveSuite.ts";
 
 /* Axes long enough for the kernels that work in runs, tiles and passes: 256 values a partial sum, 4 x 8 a tile. */
 
@@ -91,11 +92,11 @@ describe.each(Object.entries(REDUCTIONS))("%s", (_, { run, expected, abs }) => {
 				fc.nat(2 ** 31 - 1),
 				fc.integer({ min: 1, max: 3000 }),
 				fc.integer({ min: 1, max: 3 }),
-				fc.boolean(),
-				async (seed, n, m, reversed) => {
+				layouts,
+				async (seed, n, m, layout) => {
 					const next = numbers(seed, 0);
 					const x = build([m, n], () => Math.fround(2 * next() - 1));
-					const y = device().scope<Tensor>(() => run(upload(device(), x, "f32", reversed)));
+					const y = device().scope<Tensor>(() => run(upload(device(), x, "f32", layout)));
 					const wanted = expected(x);
 					expect(y.shape).toEqual(wanted.shape);
 					expectWithin(await data(y), wanted.data, { abs: abs(n), ulp: 8, why: "length of the sum" });
@@ -112,37 +113,26 @@ describe("products", () => {
 	it("of matrices of many tiles equal their float64 reference, and so do their gradients", async () => {
 		const sizes = fc.integer({ min: 1, max: 70 });
 		await fc.assert(
-			fc.asyncProperty(
-				fc.nat(2 ** 31 - 1),
-				sizes,
-				sizes,
-				fc.integer({ min: 1, max: 300 }),
-				fc.boolean(),
-				async (seed, m, n, k, reversed) => {
-					const next = numbers(seed, 0);
-					const value = () => Math.fround(2 * next() - 1);
-					const [x, w, v] = [build([2, m, k], value), build([n, k], value), build([2, m, n], value)];
-					const { value: y, grads } = device().scope(() => {
-						const [a, b, c] = [x, w, v].map((q) => upload(device(), q, "f32", reversed));
-						const r = t.vjp(t.linear, [a, b], c);
-						return { value: r.value, grads: [...r.grads] };
-					});
-					const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-					const dot = (length: number, f: (i: number) => number): number => range(length).reduce((s, i) => s + f(i), 0);
-					const bound = (length: number) => ({ abs: length * length * 2 ** -25, why: "length of the sum" });
-					expectWithin(await data(y), build([2, m, n], ([z, i, j]) => dot(k, (q) => at(x, [z, i, q]) * at(w, [j, q]))).data, bound(k));
-					expectWithin(
-						await data(grads[0]),
-						build([2, m, k], ([z, i, q]) => dot(n, (j) => at(v, [z, i, j]) * at(w, [j, q]))).data,
-						bound(n),
-					);
-					const dw = build([n, k], ([j, q]) =>
-						dot(2 * m, (zi) => at(v, [Math.floor(zi / m), zi % m, j]) * at(x, [Math.floor(zi / m), zi % m, q])),
-					);
-					expectWithin(await data(grads[1]), dw.data, bound(2 * m));
-					for (const g of [y, ...grads]) g.dispose();
-				},
-			),
+			fc.asyncProperty(fc.nat(2 ** 31 - 1), sizes, sizes, fc.integer({ min: 1, max: 300 }), layouts, async (seed, m, n, k, layout) => {
+				const next = numbers(seed, 0);
+				const value = () => Math.fround(2 * next() - 1);
+				const [x, w, v] = [build([2, m, k], value), build([n, k], value), build([2, m, n], value)];
+				const { value: y, grads } = device().scope(() => {
+					const [a, b, c] = [x, w, v].map((q) => upload(device(), q, "f32", layout));
+					const r = t.vjp(t.linear, [a, b], c);
+					return { value: r.value, grads: [...r.grads] };
+				});
+				const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+				const dot = (length: number, f: (i: number) => number): number => range(length).reduce((s, i) => s + f(i), 0);
+				const bound = (length: number) => ({ abs: length * length * 2 ** -25, why: "length of the sum" });
+				expectWithin(await data(y), build([2, m, n], ([z, i, j]) => dot(k, (q) => at(x, [z, i, q]) * at(w, [j, q]))).data, bound(k));
+				expectWithin(await data(grads[0]), build([2, m, k], ([z, i, q]) => dot(n, (j) => at(v, [z, i, j]) * at(w, [j, q]))).data, bound(n));
+				const dw = build([n, k], ([j, q]) =>
+					dot(2 * m, (zi) => at(v, [Math.floor(zi / m), zi % m, j]) * at(x, [Math.floor(zi / m), zi % m, q])),
+				);
+				expectWithin(await data(grads[1]), dw.data, bound(2 * m));
+				for (const g of [y, ...grads]) g.dispose();
+			}),
 			{ numRuns: CALLS },
 		);
 		await device().flush();

@@ -5,7 +5,6 @@ import {
 	cumsum,
 	data,
 	exp,
-	fromFloat16,
 	gather,
 	layerNorm,
 	logsumexp,
@@ -17,9 +16,9 @@ import {
 	sort,
 	sum,
 	type Tensor,
-	toFloat16,
 	transpose,
 } from "@hushgrad/tensor";
+import { fromFloat16, toFloat16 } from "@hushgrad/tensor/author";
 import { expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 

@@ -1,4 +1,5 @@
-import { foldIn, key, normalValues, permutation, splitKey, threefry, uniformValues } from "@hushgrad/tensor";
+import { foldIn, key, normalValues, permutation, splitKey, uniformValues } from "@hushgrad/tensor";
+import { threefry } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 
 const hex = (words: ArrayLike<number>): string[] => Array.from(words, (w) => (w >>> 0).toString(16).padStart(8, "0"));

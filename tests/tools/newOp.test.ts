@@ -3,6 +3,8 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type * as tensor from "@hushgrad/tensor";
+import type { Primitive } from "@hushgrad/tensor/author";
+import type { Registry } from "@hushgrad/tensor/registry";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { scaffold } from "../../tools/new-op.ts";
 
@@ -10,6 +12,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Inside the repository, so that its settings and its packages are found; git ignores it. */
 const shelf = join(root, "out");
 const SOURCE = "packages/tensor/src";
+const ALL = `${SOURCE}/ops/all.ts`;
 const INDEX = `${SOURCE}/index.ts`;
 const opFile = (name: string) => `${SOURCE}/ops/${name}.ts`;
 
@@ -45,31 +48,44 @@ const check = (tool: string, ...args: string[]) => {
 };
 
 describe("scaffold", () => {
-	it("writes one file and one line", () => {
+	it("writes one file and two lines", () => {
 		const before = state();
-		expect(scaffold(copy, "frobnicate")).toEqual([opFile("frobnicate"), INDEX]);
+		expect(scaffold(copy, "frobnicate")).toEqual([opFile("frobnicate"), ALL, INDEX]);
 		const changed = [...state()].filter(([path, text]) => before.get(path) !== text).map(([path]) => path);
-		expect(changed.sort()).toEqual([INDEX, opFile("frobnicate")]);
+		expect(changed.sort()).toEqual([INDEX, ALL, opFile("frobnicate")].sort());
 
 		const op = read(opFile("frobnicate"));
+		expect(op).toContain('export const frobnicateKernel = defineKernel("frobnicate", {\n');
 		expect(op).toContain('export const frobnicatePrimitive = definePrimitive({\n\tname: "frobnicate",\n');
 		expect(op).toContain("export function frobnicate(x: Tensor): Tensor {\n");
-		for (const facet of ["shapes", "kernel", "gradient", "reference", "tests' domains and bound"])
+		for (const facet of ["kernel", "shapes", "call", "gradient", "reference", "tests' domains and bound"])
 			expect(op).toContain(`// Replace the ${facet}`);
 
-		const lines = read(INDEX).split("\n");
-		const at = lines.indexOf('export * from "./ops/frobnicate.ts";');
-		expect(lines.toSpliced(at, 1).join("\n")).toBe(before.get(INDEX));
+		for (const [file, line] of [
+			[ALL, 'export * from "./frobnicate.ts";'],
+			[INDEX, 'export { frobnicate } from "./ops/frobnicate.ts";'],
+		]) {
+			const lines = read(file).split("\n");
+			const at = lines.indexOf(line);
+			expect(at).toBeGreaterThanOrEqual(0);
+			expect(lines.toSpliced(at, 1).join("\n")).toBe(before.get(file));
+		}
 	});
 
 	it("is clean for the formatter, the linter and the compiler, wherever the name falls in the alphabet", () => {
 		const names = ["aaa", "dropout2d", "gemm10", "gemm2", "gemmFast", "logStuff", "logsigma", "zzz"];
 		const files = new Set(names.flatMap((name) => scaffold(copy, name)));
-		const exported = read(INDEX)
-			.split("\n")
-			.flatMap((line) => /"\.\/ops\/(\w+)\.ts"/.exec(line)?.[1] ?? []);
-		expect(exported[0]).toBe("aaa");
-		expect(exported.at(-1)).toBe("zzz");
+		for (const [file, module] of [
+			[ALL, /from "\.\/(\w+)\.ts"/],
+			[INDEX, /from "\.\/ops\/(\w+)\.ts"/],
+		] as const) {
+			const exported = read(file)
+				.split("\n")
+				.flatMap((line) => module.exec(line)?.[1] ?? []);
+			expect(exported[0]).toBe("aaa");
+			expect(exported.at(-1)).toBe("zzz");
+			expect(exported).toEqual(expect.arrayContaining(names));
+		}
 		check("biome", "check", "--vcs-enabled=false", ...[...files].map((file) => join(copy, file)));
 		writeFileSync(join(copy, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", include: [SOURCE] }));
 		check("tsc", "--noEmit", "-p", copy);
@@ -91,6 +107,7 @@ describe("scaffold", () => {
 		["data", "data is exported by host.ts already"],
 		["key", "key is exported by random.ts already"],
 		["ropePrimitive", "ropePrimitive is exported by ops/rope.ts already"],
+		["scatterRows", "scatterRows is exported by ops/embedding.ts already"],
 	])("refuses %j and writes nothing", (name, why) => {
 		const before = state();
 		expect(() => scaffold(copy, name)).toThrow(expect.objectContaining({ message: why }));
@@ -107,17 +124,18 @@ describe("scaffold", () => {
 
 	it("makes a primitive whose result and gradients are those of its reference", async () => {
 		scaffold(copy, "frobnicate");
-		// The copy is a library of its own; its index knows the new operation.
-		const lib = (await import(join(copy, INDEX))) as typeof tensor & {
-			frobnicate: (x: tensor.Tensor) => tensor.Tensor;
-			frobnicatePrimitive: tensor.Primitive;
-		};
+		// The copy is a library of its own; its index and its registry know the new operation.
+		const lib = (await import(join(copy, INDEX))) as typeof tensor & { frobnicate: (x: tensor.Tensor) => tensor.Tensor };
+		const { registry } = (await import(join(copy, SOURCE, "registry.ts"))) as { registry: Registry };
+		const primitive = registry.primitives.find((p) => p.spec.name === "frobnicate") as Primitive;
+		expect(registry.kernels.some((k) => "key" in k && k.key === "frobnicate")).toBe(true);
+		expect(Object.keys(lib).filter((name) => /frobnicate/i.test(name))).toEqual(["frobnicate"]);
 		const device = await lib.requestDevice();
 		try {
 			const values = [1, -2, 3, 0.5, 0, -0.25];
 			const slot = { value: device.fromHost(values, [2, 3]) };
 			const y = lib.frobnicate(slot.value);
-			const [expected] = lib.frobnicatePrimitive.spec.reference({ x: { data: Float64Array.from(values), shape: [2, 3] } }, {});
+			const [expected] = primitive.spec.reference({ x: { data: Float64Array.from(values), shape: [2, 3] } }, {});
 			expect(y.shape).toEqual(expected.shape);
 			expect([...(await lib.data(y))]).toEqual([...expected.data]);
 			const slope = () => lib.sum(lib.valueAndGrad(() => lib.sum(lib.frobnicate(slot.value)), [slot]).grads[0]);
@@ -125,6 +143,9 @@ describe("scaffold", () => {
 			const [twice] = lib.valueAndGrad(slope, [slot]).grads;
 			expect([...(await lib.data(once))]).toEqual(values.map((v) => 2 * v));
 			expect([...(await lib.data(twice))]).toEqual(values.map(() => 2));
+			const rows = lib.vmap(lib.frobnicate)(slot.value);
+			expect(rows.shape).toEqual([2, 3]);
+			expect([...(await lib.data(rows))]).toEqual([...expected.data]);
 			expect(() => lib.frobnicate(device.fromHost([1], []))).toThrow(lib.ShapeError);
 			expect(() => lib.frobnicate(device.fromHost([1], [1], "i32"))).toThrow(lib.DTypeError);
 		} finally {
@@ -136,8 +157,9 @@ describe("scaffold", () => {
 describe("npm run new-op", () => {
 	it("prints the files and the next command", () => {
 		const next = "It is tested already: npx vitest run tests/tensor -t frobnicate";
-		expect(run("frobnicate")).toMatchObject({ status: 0, stderr: "", stdout: `${opFile("frobnicate")}\n${INDEX}\n${next}\n` });
-		expect(read(INDEX)).toContain('export * from "./ops/frobnicate.ts";\n');
+		expect(run("frobnicate")).toMatchObject({ status: 0, stderr: "", stdout: `${opFile("frobnicate")}\n${ALL}\n${INDEX}\n${next}\n` });
+		expect(read(INDEX)).toContain('export { frobnicate } from "./ops/frobnicate.ts";\n');
+		expect(read(ALL)).toContain('export * from "./frobnicate.ts";\n');
 	});
 
 	it.each([

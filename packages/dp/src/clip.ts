@@ -1,5 +1,5 @@
 import { add, cat, type Device, data, reshape, slice, sum, type Tensor, zeros } from "@hushgrad/tensor";
-import { defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import type { FixedPointGrid } from "./noise.ts";
 
 /** Coordinates one invocation squares; the parts are then added in a fixed order. */
@@ -21,12 +21,12 @@ parts_set(index, sum);`,
 /** Sums of squares of each record's gradient, in parts of 256 coordinates. */
 export const squarePartsPrimitive = definePrimitive({
 	name: "dp.squareParts",
-	signature: "g[B, P] -> parts[B, C]",
+	signature: "g![B, P] -> parts[B, C]",
 	attrs: {},
 	forward: ({ runtime, inputs: { g }, axes: { B, P } }) => {
 		const C = Math.ceil(P / CHUNK);
 		const parts = runtime.empty([1, B, C]);
-		squarePartsKernel.run({ g, parts }, { n: B * C, P, C }, B * C);
+		squarePartsKernel.run({ g: contiguous(g), parts }, { n: B * C, P, C }, B * C);
 		return [parts];
 	},
 	grad: { g: "none" },
@@ -49,19 +49,21 @@ if (index >= p.n) { return; }
 let sum = squares_at(index);
 let norm = sqrt(sum);
 let factor = min(1.0, p.clip / max(norm, 1e-30)) * p.perGrid;
-factors_set(index, select(0.0, weights_at(index) * factor, isFinite(sum) && weights_at(index) > 0.0));
+factors_set(index, select(0.0, factor, isFinite(sum) && weights_at(index) > 0.0));
 norms_set(index, norm);`,
 });
 
 /**
- * Factor of each record, in grid steps: weight min(1, clip / norm) perGrid, and its norm. A norm that is not finite gives
- * 0; it is recognised by its bits, since WGSL may assume that NaN and infinity do not occur.
+ * Factor of each record, in grid steps: min(1, clip / norm) perGrid where its weight is above 0 (no weight counts for
+ * more than one record), else 0; and its norm. A norm that is not finite gives 0; it is recognised by its bits, since WGSL
+ * may assume that NaN and infinity do not occur.
  */
 export const clipFactorsPrimitive: Primitive<{ clip: number; perGrid: number }> = definePrimitive({
 	name: "dp.clipFactors",
-	signature: "squares[B], weights[B] -> factors[B], norms[B]",
+	signature: "squares![B], weights![B] -> factors[B], norms[B]",
 	attrs: { clip: 1, perGrid: 8 },
-	forward: ({ runtime, inputs: { squares, weights }, axes: { B }, attrs }) => {
+	forward: ({ runtime, inputs, axes: { B }, attrs }) => {
+		const [squares, weights] = [contiguous(inputs.squares), contiguous(inputs.weights)];
 		const [factors, norms] = [runtime.empty([1, B]), runtime.empty([1, B])];
 		clipFactorsKernel.run({ squares, weights, factors, norms }, { n: B, ...attrs }, B);
 		return [factors, norms];
@@ -69,9 +71,7 @@ export const clipFactorsPrimitive: Primitive<{ clip: number; perGrid: number }> 
 	grad: { squares: "none", weights: "none" },
 	reference: ({ squares, weights }, { clip, perGrid }) => {
 		const norms = squares.data.map(Math.sqrt);
-		const factors = norms.map((n, i) =>
-			weights.data[i] > 0 && Number.isFinite(n) ? weights.data[i] * Math.min(1, clip / Math.max(n, 1e-30)) * perGrid : 0,
-		);
+		const factors = norms.map((n, i) => (weights.data[i] > 0 && Number.isFinite(n) ? Math.min(1, clip / Math.max(n, 1e-30)) * perGrid : 0));
 		return [
 			{ data: factors, shape: squares.shape },
 			{ data: norms, shape: squares.shape },
@@ -79,7 +79,7 @@ export const clipFactorsPrimitive: Primitive<{ clip: number; perGrid: number }> 
 	},
 	test: {
 		bound: { ulp: 12, why: "a root and a quotient" },
-		domains: { squares: { range: [0, 4] }, weights: { whole: [0, 1] } },
+		domains: { squares: { range: [0, 4] }, weights: { whole: [0, 3] } },
 	},
 });
 
@@ -104,17 +104,18 @@ const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.rou
 /** sum[p] += sum over records of round(factor g[b, p]), in integers, in place. Records of factor 0 are not read. */
 export const addClippedPrimitive = definePrimitive({
 	name: "dp.addClipped",
-	signature: "sum[P], g[B, P], factors[B] -> sum[P]",
+	signature: "sum![P], g![B, P], factors![B] -> sum[P]",
 	dtypes: { sum: ["i32"] },
 	attrs: {},
 	forward: ({ inputs, axes: { B, P } }) => {
-		addClippedKernel.run(inputs, { B, P }, P);
+		addClippedKernel.run({ sum: inputs.sum, g: contiguous(inputs.g), factors: contiguous(inputs.factors) }, { B, P }, P);
 		return [];
 	},
 	grad: { sum: "none", g: "none", factors: "none" },
 	reference: ({ sum: total, g, factors }) => {
 		const P = total.shape[0];
-		const steps = (b: number, p: number): number => (factors.data[b] === 0 ? 0 : roundEven(Math.fround(factors.data[b] * g.data[b * P + p])));
+		const steps = (b: number, p: number): number =>
+			factors.data[b] === 0 ? 0 : roundEven(Math.fround(factors.data[b] * g.data[b * P + p]));
 		return [{ data: total.data.map((v, p) => factors.data.reduce((s, _, b) => s + steps(b, p), v)), shape: total.shape }];
 	},
 	test: { bound: { why: "whole numbers" }, domains: { sum: { whole: [-9, 9] }, factors: { range: [0, 100] } } },
@@ -138,11 +139,12 @@ differs_set(index, found);`,
 /** Whether any record but number `except` contributes other integers to a coordinate in two runs. */
 export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
 	name: "dp.differs",
-	signature: "g[B, P], factors[B], g2[B, P], factors2[B] -> differs[P]",
+	signature: "g![B, P], factors![B], g2![B, P], factors2![B] -> differs[P]",
 	attrs: { except: 0 },
 	forward: ({ runtime, inputs, axes: { B, P }, attrs }) => {
 		const differs = runtime.empty([1, P], "u32");
-		differsKernel.run({ ...(inputs as Record<"g" | "factors" | "g2" | "factors2", (typeof inputs)[string]>), differs }, { P, B, ...attrs }, P);
+		const [g, factors, g2, factors2] = [inputs.g, inputs.factors, inputs.g2, inputs.factors2].map(contiguous);
+		differsKernel.run({ g, factors, g2, factors2, differs }, { P, B, ...attrs }, P);
 		return [differs];
 	},
 	grad: { g: "none", factors: "none", g2: "none", factors2: "none" },
@@ -155,8 +157,15 @@ export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
 		});
 		return [{ data, shape: [P] }];
 	},
-	test: { bound: { why: "whole numbers" }, domains: { factors: { whole: [0, 1] }, factors2: { whole: [0, 1] } }, variants: [{ except: 2 }] },
+	test: {
+		bound: { why: "whole numbers" },
+		domains: { factors: { whole: [0, 1] }, factors2: { whole: [0, 1] } },
+		variants: [{ except: 2 }],
+	},
 });
+
+/** Rows that blocks of columns are made for, so that how a norm is summed does not hang on the physical batch, up to these. */
+const ROWS = 64;
 
 /** Gradients of the records of one physical batch, clipped and ready to be added: blocks [B, P_k] of columns side by side. */
 export interface Clipped {
@@ -174,7 +183,7 @@ export interface Clipped {
 export function clip(grads: readonly Tensor[], weights: Tensor, { clipNorm, grid }: FixedPointGrid): Clipped {
 	const { device } = weights;
 	const B = weights.size;
-	const most = device.gpu.limits.maxStorageBufferBindingSize / (4 * B);
+	const most = device.gpu.limits.maxStorageBufferBindingSize / (4 * Math.max(B, ROWS));
 	const groups: Tensor[][] = [];
 	let width = Number.POSITIVE_INFINITY;
 	for (const g of grads) {

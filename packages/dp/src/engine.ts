@@ -16,15 +16,17 @@ import {
 } from "@hushgrad/tensor";
 import { privateProgram, tapeOf, tensorsIn } from "@hushgrad/tensor/author";
 import { RdpAccountant } from "./accountant/rdp.ts";
+import { checkInteger } from "./check.ts";
 import { BoundedSum, clip } from "./clip.ts";
 import { Diagnostics, type StepReport } from "./diagnostics.ts";
 import { addNoise, drawNoise, type FixedPointGrid, fixedPointGrid } from "./noise.ts";
 import { type PrivacyPlan, planPrivacy } from "./plan.ts";
-import { type Batch, Batcher, type DeviceRecord, type Encode, type HostRecord } from "./records.ts";
+import { type Batch, Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { privacyStatement } from "./report.ts";
 import { poissonBatch, splitVirtual } from "./sampling.ts";
 import { type NoiseSource, secureNoise } from "./secureRandom.ts";
-import { checkRecordsApart } from "./selfCheck.ts";
+import { checkRecordsApart, type Difference } from "./selfCheck.ts";
+import type { Loss, Trainer } from "./trainer.ts";
 
 /** The trainable state: one vector in R^P, of which the parameters are views. */
 export interface TrainableVector {
@@ -47,12 +49,6 @@ export interface Optimizer {
 export interface PublicState {
 	stateTensors(): Iterable<Tensor>;
 }
-
-/**
- * The loss of one record, a scalar: what the records of a batch have in common is the program, nothing else. Without
- * dropout keys nothing is dropped.
- */
-export type Loss<R> = (record: DeviceRecord<R>, dropout?: DropoutKey) => Tensor;
 
 export interface PrivacyEngineOptions {
 	readonly optimizer: Optimizer;
@@ -85,18 +81,25 @@ export interface PrivacyEngineOptions {
  * what it makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine
  * looks for: it runs a batch again with one record exchanged for padding, and compares the others bit for bit.
  */
-export class PrivacyEngine {
+export class PrivacyEngine implements Trainer {
 	readonly #plan: PrivacyPlan;
 	readonly #options: PrivacyEngineOptions;
 	readonly #noise: NoiseSource;
 	readonly #grid: FixedPointGrid;
 	readonly #accountant = new RdpAccountant();
+	readonly #vector: TrainableVector;
 	readonly #device: Device;
 	readonly #rows: number;
-	#batcher: Batcher<HostRecord> | undefined;
+	readonly #batcher: Batcher;
+	/** Programs that were found to keep records apart, by their text. */
+	readonly #apart = new Set<string>();
 	#steps = 0;
 	#checked = 0;
 	#moved = false;
+
+	static {
+		Object.freeze(PrivacyEngine.prototype);
+	}
 
 	private constructor(plan: PrivacyPlan, options: PrivacyEngineOptions, rows: number) {
 		const { vector } = options.optimizer;
@@ -104,8 +107,11 @@ export class PrivacyEngine {
 		this.#options = options;
 		this.#rows = rows;
 		this.#noise = options.noise ?? secureNoise();
+		this.#vector = vector;
 		this.#grid = fixedPointGrid(plan.maxGradNorm, vector.length);
 		this.#device = vector.tensor.device;
+		this.#batcher = new Batcher(this.#device);
+		Object.freeze(this);
 	}
 
 	/**
@@ -118,6 +124,7 @@ export class PrivacyEngine {
 		if (!Number.isInteger(physicalBatchSize) || physicalBatchSize < 1) {
 			throw new ValueError("dp/physical", `PrivacyEngine: physicalBatchSize is ${physicalBatchSize}, expected 1 or more`);
 		}
+		if (options.selfCheckEvery !== undefined) checkInteger("selfCheckEvery", options.selfCheckEvery);
 		const plan = planPrivacy({ ...options, delta });
 		const engine = new PrivacyEngine(plan, { ...options }, physicalBatchSize);
 		const largest = Math.min(options.datasetSize, Math.ceil(expectedBatchSize + 8 * Math.sqrt(expectedBatchSize) + 8));
@@ -162,7 +169,9 @@ export class PrivacyEngine {
 	 * parameter that is no longer finite; DeviceError when the device was lost. A step that throws has been counted: its
 	 * noise may have been seen.
 	 */
-	async step<R extends HostRecord>(encode: Encode<R>, loss: Loss<R>): Promise<StepReport> {
+	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
+	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
+	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		const plan = this.#plan;
 		if (this.#steps >= plan.steps) {
 			throw new PrivacyError("privacy/plan-spent", `all ${plan.steps} planned steps were taken (epsilon ${this.getEpsilon().toFixed(4)})`, {
@@ -171,7 +180,7 @@ export class PrivacyEngine {
 		}
 		const { expectedBatchSize, maxGradNorm, noiseMultiplier } = plan;
 		const { grid } = this.#grid;
-		const draw = drawNoise(this.#options.optimizer.vector.length, { grid, maxGradNorm, noiseMultiplier }, this.#noise);
+		const draw = drawNoise(this.#vector.length, { grid, maxGradNorm, noiseMultiplier }, this.#noise);
 		const records = poissonBatch(plan, this.#noise);
 		this.#accountant.step({ sampleRate: plan.sampleRate, noiseMultiplier, steps: 1 });
 		const step = ++this.#steps;
@@ -180,25 +189,25 @@ export class PrivacyEngine {
 		return { step, epsilon: this.getEpsilon(), ...diagnostics };
 	}
 
-	async #sum<R extends HostRecord>(records: Int32Array, step: number, encode: Encode<R>, loss: Loss<R>) {
+	async #sum<D>(records: Int32Array, step: number, encode: Encode<HostRecord>, loss: Loss<D>) {
 		const device = this.#device;
-		const sum = new BoundedSum(device, this.#options.optimizer.vector.length, this.#grid);
+		const sum = new BoundedSum(device, this.#vector.length, this.#grid);
 		const diagnostics = new Diagnostics(this.#grid.clipNorm);
-		this.#batcher ??= new Batcher(device, this.#rows);
-		const batcher = this.#batcher as unknown as Batcher<R>;
+		const batcher = this.#batcher;
 		const stepKey = foldIn(this.#options.key ?? keyOf(0), step);
-		const differences: { readonly tensor: Tensor; readonly record: number }[] = [];
+		const differences: Difference[] = [];
+		const program = `${encode}\n${loss}`;
 		try {
-			for (const { indices } of splitVirtual(records, this.#rows)) {
-				device.scope<void>(() => {
+			for (const [part, { indices }] of splitVirtual(records, this.#rows).entries()) {
+				device.scope(() => {
 					const batch = batcher.upload(indices, encode, stepKey);
 					const { losses, grads } = this.#gradients(batch, loss);
 					const clipped = sum.add(grads, batch.weights);
 					diagnostics.add(losses, clipped.norms, indices);
-					if (!this.#isCheckDue(step, indices)) return;
-					this.#checked = step;
+					if (differences.length > 0 || !this.#isCheckDue(step, program, part, indices)) return;
+					if (batch.isOneRecord) raiseOneRecord(indices);
 					differences.push(
-						checkRecordsApart(indices, clipped, (others) => {
+						...checkRecordsApart(indices, clipped, (others) => {
 							const again = batcher.upload(others, encode, stepKey);
 							return clip(this.#gradients(again, loss).grads, again.weights, this.#grid);
 						}),
@@ -206,7 +215,11 @@ export class PrivacyEngine {
 				});
 			}
 			const [all, report] = await Promise.all([sum.read(), diagnostics.read()]);
-			for (const { tensor, record } of differences) this.#raiseDifference((await data(tensor)) as Uint32Array, record);
+			for (const difference of differences) await this.#raiseDifference(difference);
+			if (differences.length > 0) {
+				this.#checked = step;
+				this.#apart.add(program);
+			}
 			return { sum: all, diagnostics: report };
 		} finally {
 			sum.dispose();
@@ -215,42 +228,51 @@ export class PrivacyEngine {
 		}
 	}
 
-	/** Whether this batch is to be run again: the first in which two records meet, and one in every k-th step. */
-	#isCheckDue(step: number, indices: Int32Array): boolean {
+	/**
+	 * Whether this batch is to be run again: the first of a program in which two records meet (in one batch, or where a
+	 * batch is one record, one after the other), and one in every k-th step.
+	 */
+	#isCheckDue(step: number, program: string, part: number, indices: Int32Array): boolean {
 		const { selfCheckEvery = Number.POSITIVE_INFINITY } = this.#options;
-		if (indices.filter((i) => i >= 0).length < 2 || this.#checked === step) return false;
-		return this.#checked === 0 || step - this.#checked >= selfCheckEvery;
+		const meets = indices.length === 1 ? part > 0 : indices.filter((i) => i >= 0).length >= 2;
+		return meets && (!this.#apart.has(program) || step - this.#checked >= selfCheckEvery);
 	}
 
-	#raiseDifference(differs: Uint32Array, record: number): void {
-		const at = differs.indexOf(1);
+	async #raiseDifference({ tensor, record, isAlone }: Difference): Promise<void> {
+		const at = ((await data(tensor)) as Uint32Array).indexOf(1);
 		if (at < 0) return;
-		const name = this.#options.optimizer.vector.nameAt(at);
-		throw new PrivacyError("privacy/records-mix", `without one record of the batch (number ${record}) another one's gradient by ${name} changes`, {
-			path: name,
-			hint: "encode() or the loss carries something from record to record: a number computed from the batch, or state on the host",
-		});
+		const name = this.#vector.nameAt(at);
+		throw new PrivacyError(
+			"privacy/records-mix",
+			isAlone
+				? `record number ${record} has another gradient by ${name} when it is run once more`
+				: `without one record of the batch (number ${record}) another one's gradient by ${name} changes`,
+			{
+				path: name,
+				hint: "encode() or the loss carries something from record to record: a number computed from the batch, or state on the host; what it draws at random must follow from the record and the step",
+			},
+		);
 	}
 
 	/** Losses [rows] and gradients [rows, ...], one a parameter, of the records of a physical batch. */
-	#gradients<R extends HostRecord>({ record, keys }: Batch<R>, loss: Loss<R>): { losses: Tensor; grads: readonly Tensor[] } {
-		const { optimizer, model } = this.#options;
-		const { vector } = optimizer;
+	#gradients<D>({ record, keys }: Batch, loss: Loss<D>): { losses: Tensor; grads: readonly Tensor[] } {
+		const { model } = this.#options;
+		const vector = this.#vector;
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(model?.stateTensors() ?? [])];
 		return privateProgram(this.#device, open, () =>
-			vmap((own: DeviceRecord<R>, words: Tensor) => {
+			vmap((own: D, words: Tensor) => {
 				const { value, grads } = valueAndGrad(() => checkLoss(loss(own, new DropoutKey(words))), vector.parameters);
 				return { losses: value, grads };
-			})(record, keys),
+			})(record as D, keys),
 		);
 	}
 
 	async #update(mean: Float32Array): Promise<void> {
 		const { optimizer } = this.#options;
-		const { vector } = optimizer;
+		const vector = this.#vector;
 		const isFirst = !this.#moved && optimizer.lr > 0;
 		const before = isFirst ? await data(vector.tensor) : undefined;
-		this.#device.scope<void>(() => {
+		this.#device.scope(() => {
 			optimizer.step(this.#device.fromHost(mean, [vector.length]));
 			checkFinite(vector.tensor, "the parameters");
 		});
@@ -275,7 +297,7 @@ export class PrivacyEngine {
 	}
 
 	async #nameNotFinite(cause: NumericError): Promise<NumericError> {
-		const { vector } = this.#options.optimizer;
+		const vector = this.#vector;
 		const at = (await data(vector.tensor)).findIndex((v) => !Number.isFinite(v));
 		if (at < 0) return cause;
 		const name = vector.nameAt(at);
@@ -283,14 +305,24 @@ export class PrivacyEngine {
 	}
 }
 
+function raiseOneRecord(indices: Int32Array): never {
+	const numbers = indices.filter((i) => i >= 0).join(", ");
+	throw new PrivacyError("privacy/records-mix", `encode() gives one and the same record for the numbers ${numbers}`, {
+		op: "encode",
+		hint: "does it keep the first one? every number stands for a record of its own",
+	});
+}
+
 /** @throws PrivacyError unless a loss function gave one number for its record, computed from trained parameters. */
-function checkLoss(value: Tensor): Tensor {
+export function checkLoss(value: Tensor): Tensor {
 	const fail = (what: string, hint: string): never => {
 		throw new PrivacyError("privacy/loss", `the loss of a record is ${what}`, { hint });
 	};
-	if (typeof (value as { then?: unknown } | undefined)?.then === "function") fail("a promise", "a loss computes and returns; encode() is where records are prepared");
+	if (typeof (value as { then?: unknown } | undefined)?.then === "function")
+		fail("a promise", "a loss computes and returns; encode() is where records are prepared");
 	if (!(value instanceof Tensor)) fail(value === undefined ? "undefined" : `a ${typeof value}`, "return the loss");
 	if (value.rank !== 0 || value.dtype !== "f32") fail(String(value), "reduce it to one f32 number a record, with sum() or mean()");
-	if (tapeOf(value) === undefined) fail("a constant", "it depends on no parameter that the optimiser trains: does the model hold other ones?");
+	if (tapeOf(value) === undefined)
+		fail("a constant", "it depends on no parameter that the optimiser trains: does the model hold other ones?");
 	return value;
 }

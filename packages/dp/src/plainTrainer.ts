@@ -4,22 +4,20 @@ import {
 	DropoutKey,
 	data,
 	foldIn,
-	full,
-	gt,
 	type Key,
 	key as keyOf,
 	mulScalar,
 	permutation,
 	sum,
-	Tensor,
+	type Tensor,
 	ValueError,
 	valueAndGrad,
 	vmap,
-	where,
 } from "@hushgrad/tensor";
-import type { Loss, Optimizer } from "./engine.ts";
-import { Batcher, type DeviceRecord, type Encode, type HostRecord } from "./records.ts";
+import { checkLoss, type Optimizer } from "./engine.ts";
+import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
+import type { Loss, Trainer, TrainingReport } from "./trainer.ts";
 
 /** An optimiser as plain training sees it: it joins the gradients of its parameters itself. */
 export interface PlainOptimizer extends Omit<Optimizer, "step"> {
@@ -38,9 +36,9 @@ export interface PlainTrainerOptions {
 }
 
 /** Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. */
-export class PlainTrainer {
+export class PlainTrainer implements Trainer {
 	readonly #options: PlainTrainerOptions;
-	readonly #batcher: Batcher<HostRecord>;
+	readonly #batcher: Batcher;
 	#steps = 0;
 
 	constructor(options: PlainTrainerOptions) {
@@ -49,24 +47,29 @@ export class PlainTrainer {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
 		}
 		this.#options = options;
-		this.#batcher = new Batcher(optimizer.vector.tensor.device, physicalBatchSize);
+		this.#batcher = new Batcher(optimizer.vector.tensor.device);
 	}
 
 	/** One step on the mean loss of a shuffled batch, its gradient accumulated over physical batches. */
-	async step<R extends HostRecord>(encode: Encode<R>, loss: Loss<R>): Promise<{ readonly step: number; readonly loss: number }> {
+	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
+	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
+	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<TrainingReport> {
 		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
 		const { vector } = optimizer;
 		const { device } = vector.tensor;
 		const step = ++this.#steps;
 		const stepKey = foldIn(key, step);
 		const records = permutation(datasetSize, foldIn(stepKey, 0)).slice(0, batchSize);
-		const total = device.scope<Tensor>(() => {
+		const total = device.scope(() => {
 			const parts = splitVirtual(records, physicalBatchSize).map(({ indices }) =>
 				device.scope(() => {
-					const { record, keys, weights } = (this.#batcher as unknown as Batcher<R>).upload(indices, encode, stepKey);
-					const each = vmap((own: DeviceRecord<R>, words: Tensor) => loss(own, new DropoutKey(words)));
-					const isRecord = gt(weights, full(device, [], 0));
-					const meanLoss = (): Tensor => mulScalar(sum(where(isRecord, each(record, keys), full(device, [], 0))), 1 / records.length);
+					const { record, keys } = this.#batcher.upload(
+						indices.filter((i) => i >= 0),
+						encode,
+						stepKey,
+					);
+					const each = vmap((own: D, words: Tensor) => checkLoss(loss(own, new DropoutKey(words))));
+					const meanLoss = (): Tensor => mulScalar(sum(each(record as D, keys)), 1 / records.length);
 					const { value, grads } = valueAndGrad(meanLoss, vector.parameters);
 					return { value, gradient: vector.join(grads) };
 				}),

@@ -1,123 +1,190 @@
 import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
-import { sizeOf } from "@hushgrad/tensor/author";
+import { privateProgram, showShape, sizeOf } from "@hushgrad/tensor/author";
 
 /** Host values of one tensor of a record: a number, a typed array, or values with a shape. */
-export type HostValue = number | Float32Array | Int32Array | Uint32Array | Uint8Array | { readonly values: ArrayLike<number>; readonly shape: Shape; readonly dtype: DType };
+export type HostValue =
+	| number
+	| Float32Array
+	| Int32Array
+	| Uint32Array
+	| Uint8Array
+	| { readonly values: ArrayLike<number>; readonly shape: Shape; readonly dtype: DType };
 
 /** One record on the host: what its loss reads, by name. */
 export type HostRecord = { readonly [name: string]: HostValue | HostRecord };
 
 /** The same record on the device, as its loss sees it: a tensor for every value. */
-export type DeviceRecord<R> = { readonly [K in keyof R]: R[K] extends HostValue ? Tensor : R[K] extends HostRecord ? DeviceRecord<R[K]> : never };
+export type DeviceRecord<R> = {
+	readonly [K in keyof R]: R[K] extends HostValue ? Tensor : R[K] extends HostRecord ? DeviceRecord<R[K]> : never;
+};
+
+/** The record on the host for one that a loss reads: the same names, values for tensors. */
+export type HostFor<D> = { readonly [K in keyof D]: NonNullable<D[K]> extends Tensor ? HostValue : HostFor<NonNullable<D[K]>> };
 
 /** Gives record number i, by itself. Called by the engine for each record that a step draws. */
 export type Encode<R> = (index: number) => R;
 
+/** One tensor of a record: where it stands in the record, and its values. */
 interface Leaf {
-	readonly path: string;
+	readonly path: readonly string[];
 	readonly dtype: DType;
 	readonly shape: Shape;
 	readonly values: ArrayLike<number>;
 }
 
-/** The tensors of a record in the order of its fields. */
-function leavesOf(value: unknown, path: string, index: number): Leaf[] {
+const TYPES: readonly (readonly [abstract new (...args: never[]) => ArrayLike<number>, DType])[] = [
+	[Float32Array, "f32"],
+	[Int32Array, "i32"],
+	[Uint32Array, "u32"],
+	[Uint8Array, "u8"],
+];
+
+/** The tensors of a record in the order of its fields. Everything is read once. */
+function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[] {
 	if (typeof value === "number") return [{ path, dtype: "f32", shape: [], values: [value] }];
-	if (value instanceof Float32Array) return [{ path, dtype: "f32", shape: [value.length], values: value }];
-	if (value instanceof Int32Array) return [{ path, dtype: "i32", shape: [value.length], values: value }];
-	if (value instanceof Uint32Array) return [{ path, dtype: "u32", shape: [value.length], values: value }];
-	if (value instanceof Uint8Array) return [{ path, dtype: "u8", shape: [value.length], values: value }];
-	const isObject = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-	if (!isObject) {
-		throw new ValueError("record/value", `record ${index}: ${path || "encode"} gives ${describe(value)}`, {
+	const typed = TYPES.find(([type]) => value instanceof type);
+	if (typed !== undefined) {
+		const values = value as ArrayLike<number>;
+		return [{ path, dtype: typed[1], shape: [values.length], values }];
+	}
+	const name = path.join(".") || "encode";
+	if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
+		throw new ValueError("record/value", `record ${index}: ${name} gives ${describe(value)}`, {
 			op: "encode",
 			hint: "give numbers, typed arrays, { values, shape, dtype }, or plain objects of them",
 		});
 	}
 	const { values, shape, dtype } = value as { values?: ArrayLike<number>; shape?: Shape; dtype?: DType };
-	if (values !== undefined && Array.isArray(shape) && typeof dtype === "string") {
-		if (values.length === sizeOf(shape)) return [{ path, dtype, shape, values }];
-		throw new ValueError("record/size", `record ${index}: ${path} has ${values.length} values for the shape [${shape.join(", ")}]`, { op: "encode" });
+	if (values !== undefined && values !== null && Array.isArray(shape) && typeof dtype === "string") {
+		const leaf = { path, dtype, shape: [...shape], values: Array.from(values) };
+		const fault = faultOf(leaf);
+		if (fault === undefined) return [leaf];
+		throw new ValueError("record/tensor", `record ${index}: ${name} ${fault}`, { op: "encode" });
 	}
-	return Object.entries(value).flatMap(([name, v]) => leavesOf(v, path === "" ? name : `${path}.${name}`, index));
+	return Object.entries(value).flatMap(([key, v]) => leavesOf(v, [...path, key], index));
 }
 
-const describe = (value: unknown): string =>
-	typeof (value as { then?: unknown } | null)?.then === "function" ? "a promise" : value === null ? "null" : typeof value === "object" ? (value as object).constructor.name : typeof value;
-
-/** The value with other leaves, taken in order. */
-function rebuild(value: unknown, next: () => Tensor): unknown {
-	const isRecord = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype && !("values" in value && "dtype" in value);
-	if (!isRecord) return next();
-	return Object.fromEntries(Object.entries(value as object).map(([k, v]) => [k, rebuild(v, next)]));
+/** What is wrong with the values of a tensor. */
+function faultOf({ dtype, shape, values }: Leaf): string | undefined {
+	if (!Object.hasOwn(WHOLE, dtype)) return `is of ${dtype}; there are ${Object.keys(WHOLE).join(", ")}`;
+	if (values.length !== sizeOf(shape)) return `has ${values.length} values for the shape ${showShape(shape)}`;
+	const range = WHOLE[dtype];
+	const fits = (v: number): boolean =>
+		range === undefined ? typeof v === "number" : Number.isInteger(v) && v >= range[0] && v <= range[1];
+	const at = Array.prototype.findIndex.call(values, (v: number) => !fits(v));
+	return at < 0 ? undefined : `holds ${values[at]} at element ${at}, which is no ${dtype}`;
 }
 
-const ARRAYS = { f32: Float32Array, f16: Float32Array, bf16: Float32Array, i32: Int32Array, u32: Uint32Array, bool: Uint32Array, u8: Uint8Array } as const;
+/** The whole numbers that a type holds; undefined for floats. */
+const WHOLE: Readonly<Record<DType, readonly [number, number] | undefined>> = {
+	f32: undefined,
+	f16: undefined,
+	bf16: undefined,
+	i32: [-(2 ** 31), 2 ** 31 - 1],
+	u32: [0, 2 ** 32 - 1],
+	bool: [0, 1],
+	u8: [0, 255],
+};
+
+function describe(value: unknown): string {
+	if (typeof (value as { then?: unknown } | null | undefined)?.then === "function") return "a promise: encode() must not be async";
+	return typeof value === "object" && value !== null ? `a ${value.constructor?.name}` : String(value);
+}
+
+/** The record that has these tensors at these places. */
+function recordOf(leaves: readonly { readonly path: readonly string[]; readonly tensor: Tensor }[], depth = 0): unknown {
+	if (leaves.length === 1 && leaves[0].path.length === depth) return leaves[0].tensor;
+	const names = [...new Set(leaves.map(({ path }) => path[depth]))];
+	return Object.fromEntries(
+		names.map((name) => [
+			name,
+			recordOf(
+				leaves.filter(({ path }) => path[depth] === name),
+				depth + 1,
+			),
+		]),
+	);
+}
 
 /** A physical batch on the device: every tensor [rows, ...], rows beyond the records filled with zeros. */
-export interface Batch<R> {
-	readonly record: DeviceRecord<R>;
+export interface Batch {
+	/** What `vmap` hands to a loss record by record. */
+	readonly record: unknown;
 	/** Words of each record's dropout key, u32 [rows, 2]. */
 	readonly keys: Tensor;
 	/** 1 for a record, 0 for padding: f32 [rows]. */
 	readonly weights: Tensor;
+	/** Whether encode() gave one and the same object, with the same numbers, for several records. */
+	readonly isOneRecord: boolean;
 }
 
 /**
- * Encodes records one at a time, copies what comes out, and uploads it padded to a fixed number of rows. All records must
- * have the form of the first one, so that neither shapes nor kernels tell who else is in a batch.
+ * Encodes records one at a time, each in a closed world (nothing on the device can carry one to another), copies what comes
+ * out, and uploads it, a row for every number that it is asked for. All records must have the form of the first one, so that neither
+ * shapes nor kernels tell who else is in a batch.
  */
-export class Batcher<R extends HostRecord> {
+export class Batcher {
 	readonly #device: Device;
-	readonly #rows: number;
-	#form: readonly Leaf[] | undefined;
+	#form: string | undefined;
 
-	constructor(device: Device, rows: number) {
+	constructor(device: Device) {
 		this.#device = device;
-		this.#rows = rows;
 	}
 
 	/**
-	 * The batch of these records; -1 stands for padding. `key` is that of the step.
+	 * The batch of these records, in order; -1 stands for padding. `key` is that of the step.
 	 * @throws PrivacyError for a record of another form, ValueError for one that is no record.
 	 */
-	upload(indices: Int32Array, encode: Encode<R>, key: Key): Batch<R> {
-		const rows = this.#rows;
-		let example: unknown;
-		let arrays: { readonly leaf: Leaf; readonly data: InstanceType<(typeof ARRAYS)[DType]> }[] = [];
+	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
+		const rows = indices.length;
+		let staged: { readonly leaf: Leaf; readonly values: number[] }[] = [];
+		const given = new Set<unknown>();
 		const words = new Uint32Array(2 * rows);
 		const weights = new Float32Array(rows);
 		indices.forEach((index, row) => {
 			if (index < 0) return;
-			const record = encode(index);
-			const leaves = leavesOf(record, "", index);
+			const record = this.#encode(encode, index);
+			const leaves = leavesOf(record, [], index);
+			given.add(record);
 			this.#checkForm(leaves, index);
-			if (example === undefined) {
-				example = record;
-				arrays = leaves.map((leaf) => ({ leaf, data: new ARRAYS[leaf.dtype](rows * sizeOf(leaf.shape)) }));
-			}
-			leaves.forEach(({ values, shape }, i) => arrays[i].data.set(values, row * sizeOf(shape)));
+			if (staged.length === 0) staged = leaves.map((leaf) => ({ leaf, values: new Array(rows * sizeOf(leaf.shape)).fill(0) }));
+			leaves.forEach(({ values, shape }, i) => {
+				const start = row * sizeOf(shape);
+				for (let k = 0; k < sizeOf(shape); k++) staged[i].values[start + k] = values[k];
+			});
 			const { k0, k1 } = foldIn(key, index + 1);
 			words.set([k0, k1], 2 * row);
 			weights[row] = 1;
 		});
-		const tensors = arrays.map(({ leaf, data }) =>
-			this.#device.fromHost(leaf.dtype === "f16" || leaf.dtype === "bf16" ? Array.from(data) : data, [rows, ...leaf.shape], leaf.dtype),
-		);
-		let at = 0;
+		const tensors = staged.map(({ leaf: { path, dtype, shape }, values }) => ({
+			path,
+			tensor: this.#device.fromHost(values, [rows, ...shape], dtype),
+		}));
+		const count = weights.filter((w) => w === 1).length;
+		const isRepeated = ({ leaf: { shape }, values }: (typeof staged)[number]): boolean =>
+			values.slice(0, count * sizeOf(shape)).every((v, i) => Object.is(v, values[i % sizeOf(shape)]));
 		return {
-			record: rebuild(example, () => tensors[at++]) as DeviceRecord<R>,
+			isOneRecord: count > 1 && given.size === 1 && staged.every(isRepeated),
+			record: recordOf(tensors),
 			keys: this.#device.fromHost(words, [rows, 2]),
 			weights: this.#device.fromHost(weights, [rows]),
 		};
 	}
 
+	#encode(encode: Encode<HostRecord>, index: number): HostRecord {
+		const give = privateProgram(this.#device, [], () => {
+			const record = encode(index);
+			return () => record;
+		});
+		return give();
+	}
+
 	#checkForm(leaves: readonly Leaf[], index: number): void {
-		const show = (list: readonly Leaf[]): string => list.map(({ path, dtype, shape }) => `${path} ${dtype}[${shape.join(", ")}]`).join(", ");
-		this.#form ??= leaves.map((leaf) => ({ ...leaf, values: [] }));
 		if (leaves.length === 0) throw new ValueError("record/empty", `record ${index} holds nothing`, { op: "encode" });
-		if (show(leaves) === show(this.#form)) return;
-		throw new PrivacyError("record/form", `record ${index} is ${show(leaves)}, the first was ${show(this.#form)}`, {
+		const form = leaves.map(({ path, dtype, shape }) => `${path.join(".")} ${dtype}${showShape(shape)}`).join(", ");
+		this.#form ??= form;
+		if (form === this.#form) return;
+		throw new PrivacyError("record/form", `record ${index} is ${form}, the first was ${this.#form}`, {
 			op: "encode",
 			hint: "pad all records to one fixed size: shapes that follow the data would tell records apart",
 		});

@@ -14,7 +14,7 @@ import {
 	type TensorData,
 	toFloat32,
 } from "@hushgrad/nn";
-import { type Device, data, FormatError } from "@hushgrad/tensor";
+import { type Device, data, FormatError, ValueError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
 
@@ -22,16 +22,25 @@ const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
 const PARTS = ["A", "B"] as const;
 
-/** Writes the LoRA weights and their configuration as peft does, so that peft can read them. */
+/**
+ * Writes the LoRA weights and their configuration as peft does, so that peft can read them.
+ * @throws ValueError for a model without LoRA.
+ */
 export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
-	await mkdir(directory, { recursive: true });
+	const layers = loraLayers(model);
+	if (layers.size === 0) {
+		throw new ValueError("adapter/none", "saveAdapter: the model has no LoRA", {
+			hint: "put it on with applyLora; saveModel writes a whole model",
+		});
+	}
 	const tensors = new Map<string, TensorData>();
-	for (const [path, layer] of loraLayers(model)) {
+	for (const [path, layer] of layers) {
 		for (const part of PARTS) {
 			const { weight } = part === "A" ? layer.lora_A : layer.lora_B;
 			tensors.set(adapterKey(path, part), { dtype: "F32", shape: weight.shape, data: (await data(weight.value)) as Float32Array });
 		}
 	}
+	await mkdir(directory, { recursive: true });
 	await writeFileAtomic(join(directory, WEIGHTS), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
 	await writeFileAtomic(join(directory, CONFIG), serializeLoraConfig(config));
 }

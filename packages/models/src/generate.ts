@@ -1,6 +1,8 @@
-import { type Device, data, type Tensor, ValueError } from "@hushgrad/tensor";
-import type { KVCache } from "./gemma/cache.ts";
+import { type Device, data, type Key, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
+import { disposeCache, type KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
+import { encodePrompt } from "./text/sft.ts";
+import type { SentencePieceTokenizer } from "./text/tokenizer.ts";
 
 /** Names and neutral values as in transformers' GenerationConfig. */
 export interface GenerateOptions {
@@ -62,9 +64,6 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 	const device = deviceOf(model);
 	const seen = [...prompt];
 	let cache: KVCache = [];
-	const release = (): void => {
-		for (const { k, v } of cache) for (const t of [k, v]) t.dispose();
-	};
 	try {
 		let input = [...prompt];
 		for (let n = 0; n < options.maxNewTokens; n++) {
@@ -73,7 +72,7 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 				for (const { k, v } of longer) for (const t of [k, v]) device.keep(t);
 				return { logits: device.keep(logits), cache: longer };
 			});
-			release();
+			disposeCache(cache);
 			cache = step.cache;
 			const logits = (await data(step.logits)) as Float32Array;
 			step.logits.dispose();
@@ -84,6 +83,30 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 			input = [token];
 		}
 	} finally {
-		release();
+		disposeCache(cache);
 	}
+}
+
+export interface TextOptions extends Omit<GenerateOptions, "sample"> {
+	/** Draw each token at random, by this key; the likeliest one otherwise. */
+	readonly sample?: Omit<SamplingOptions, "uniform"> & { readonly key: Key };
+}
+
+/** What a model answers to one user turn: text in, text out. Ends with the model's turn. */
+export async function generateText(
+	model: CausalLM,
+	tokenizer: SentencePieceTokenizer,
+	prompt: string,
+	options: TextOptions,
+): Promise<string> {
+	const { sample, eosTokenIds = [tokenizer.eosId] } = options;
+	const draws = sample && uniformValues(sample.key, options.maxNewTokens).values();
+	const ids: number[] = [];
+	const how: GenerateOptions = {
+		...options,
+		eosTokenIds: [...eosTokenIds, tokenizer.idOf("<end_of_turn>")],
+		sample: sample && { ...sample, uniform: () => draws?.next().value as number },
+	};
+	for await (const id of generate(model, encodePrompt(tokenizer, prompt), how)) ids.push(id);
+	return tokenizer.decode(ids).trim();
 }

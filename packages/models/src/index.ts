@@ -1,8 +1,18 @@
 export { loadAdapter, saveAdapter } from "./adapter.ts";
-export { cachedTokens, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
+export { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
+export { cachedTokens, disposeCache, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
 export { endIds, type LayerType, parseConfig, readConfig, type VaultGemmaConfig } from "./gemma/config.ts";
 export { type ForwardOptions, type Step, type TrainingRecord, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
-export { type CausalLM, deviceOf, type GenerateOptions, generate, nextToken, type SamplingOptions } from "./generate.ts";
+export {
+	type CausalLM,
+	deviceOf,
+	type GenerateOptions,
+	generate,
+	generateText,
+	nextToken,
+	type SamplingOptions,
+	type TextOptions,
+} from "./generate.ts";
 export { type GenerationConfig, readGenerationConfig } from "./generationConfig.ts";
 export { fromPretrained, type LoadOptions, loadWeights, saveModel, weightsOf } from "./load.ts";
 export * from "./text/chat.ts";

@@ -1,10 +1,19 @@
 import { join } from "node:path";
-import { encodeSafetensors, type Module, quantizeLinears, type SafetensorsDType, type TensorData, toFloat32 } from "@hushgrad/nn";
+import {
+	baseParameters,
+	encodeSafetensors,
+	type Module,
+	quantizeLinears,
+	type SafetensorsDType,
+	type TensorData,
+	toFloat32,
+} from "@hushgrad/nn";
 import { type Device, data, FormatError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
 import { readConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
+import { deviceOf } from "./generate.ts";
 
 export interface LoadOptions {
 	readonly device: Device;
@@ -54,7 +63,10 @@ export async function loadWeights(model: Module, checkpoint: Checkpoint, device:
 
 function finite(path: string, name: string, values: Float32Array): Float32Array {
 	if (values.every(Number.isFinite)) return values;
-	throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, { path, hint: "the checkpoint is damaged: download it again" });
+	throw new FormatError("checkpoint/not-finite", `${name} holds NaN or infinity`, {
+		path,
+		hint: "the checkpoint is damaged: download it again",
+	});
 }
 
 function checkNames(directory: string, expected: ReadonlyMap<string, unknown>, checkpoint: Checkpoint): void {
@@ -92,18 +104,24 @@ function checkTensor(directory: string, name: string, shape: readonly number[], 
 	}
 }
 
-/** The weights of a model, by name, in `dtype`; quantised ones as the numbers that they stand for. */
+/**
+ * The weights of a model, by name, in `dtype`; quantised ones as the numbers that they stand for. Of a model with LoRA
+ * those of the model below it, under the names that it has without.
+ */
 export async function weightsOf(model: Module, dtype: SafetensorsDType): Promise<Map<string, TensorData>> {
+	const device = deviceOf(model);
 	const tensors = new Map<string, TensorData>();
-	for (const [path, p] of model.namedParameters()) {
-		const { device } = p.tensors()[0];
-		const read = device.scope<{ values: Promise<unknown> }>(() => ({ values: data(p.dequantize()) }));
+	for (const [path, p] of baseParameters(model)) {
+		const read = device.scope(() => ({ values: data(p.dequantize()) }));
 		tensors.set(path, { dtype, shape: p.shape, data: (await read.values) as Float32Array });
 	}
 	return tensors;
 }
 
-/** Writes model.safetensors beside the directory's config.json. The write is atomic. */
+/**
+ * Writes model.safetensors beside the directory's config.json, as `fromPretrained` reads it. What LoRA has learned is not
+ * in it: `saveAdapter` writes that. The write is atomic.
+ */
 export async function saveModel(model: Module, directory: string, { dtype }: { readonly dtype: "F32" | "BF16" }): Promise<void> {
 	const tensors = await weightsOf(model, dtype);
 	await writeFileAtomic(join(directory, "model.safetensors"), encodeSafetensors(tensors, { metadata: { format: "pt" } }));

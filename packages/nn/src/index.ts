@@ -2,7 +2,16 @@ export { Dropout } from "./dropout.ts";
 export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export { kaimingUniform, normalInit, zerosInit } from "./init.ts";
 export { Linear } from "./linear.ts";
-export { applyLora, type LinearLayer, LoRALinear, linearLayers, loraLayers, quantizeLinears, replaceLinears } from "./lora.ts";
+export {
+	applyLora,
+	baseParameters,
+	type LinearLayer,
+	LoRALinear,
+	linearLayers,
+	loraLayers,
+	quantizeLinears,
+	replaceLinears,
+} from "./lora.ts";
 export {
 	countParameters,
 	Module,

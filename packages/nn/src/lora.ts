@@ -64,10 +64,9 @@ export function quantizeLinears(model: Module): void {
 /** Replaces linear layers by what `make` returns for them, anywhere below `model`. */
 export function replaceLinears(model: Module, make: (path: string, layer: LinearLayer) => Module): void {
 	const visit = (module: Module, prefix: string): void => {
-		const fields = module as unknown as Record<string, unknown>;
 		for (const [name, child] of module.children()) {
 			const path = prefix === "" ? name : `${prefix}.${name}`;
-			if (isLinear(child)) fields[name] = make(path, child);
+			if (isLinear(child)) module.replaceChild(name, make(path, child));
 			else if (!(child instanceof LoRALinear)) visit(child, path);
 		}
 	};
@@ -106,4 +105,15 @@ export function applyLora(
 /** Every LoRA layer below a model, by path. */
 export function loraLayers(model: Module): Map<string, LoRALinear> {
 	return new Map([...model.namedModules()].filter((e): e is [string, LoRALinear] => e[1] instanceof LoRALinear));
+}
+
+/** The parameters of the model below its adapters, by the names that they have without LoRA. */
+export function baseParameters(model: Module): Map<string, Parameter> {
+	const layers = [...loraLayers(model)];
+	const added = new Set(
+		layers.flatMap(([, { lora_A, lora_B }]) => [...lora_A.namedParameters(), ...lora_B.namedParameters()].map(([, p]) => p)),
+	);
+	const own = new Map(layers.flatMap(([path, { base_layer }]) => [...base_layer.namedParameters(path)].map(([name, p]) => [p, name])));
+	const below = [...model.namedParameters()].filter(([, p]) => !added.has(p));
+	return new Map(below.map(([path, p]) => [own.get(p) ?? path, p]));
 }

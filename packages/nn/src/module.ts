@@ -23,7 +23,7 @@ export abstract class Module {
 		const root = this.#findRoot(runtime.owner);
 		const name = this.path || this.constructor.name;
 		try {
-			return runtime.within(name, () => runtime.scope<R>((() => this.forward(...args)) as never), root);
+			return runtime.within(name, () => runtime.scope(() => this.forward(...args)), root);
 		} catch (error) {
 			if (error instanceof HushgradError) error.locate(name);
 			throw error;
@@ -44,31 +44,61 @@ export abstract class Module {
 		});
 	}
 
-	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps. */
+	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps and plain objects. */
 	children(): [string, Module][] {
-		return parts(this, (v) => v instanceof Module);
+		return this.#parts((v) => v instanceof Module);
 	}
 
 	/** Parameters held directly, by name. */
 	parametersHere(): [string, Parameter][] {
-		return parts(this, (v) => v instanceof Parameter);
+		return this.#parts((v) => v instanceof Parameter);
 	}
 
 	/** Buffers held directly, by name. */
 	buffersHere(): [string, ModuleBuffer][] {
-		return parts(this, (v) => v instanceof ModuleBuffer);
+		return this.#parts((v) => v instanceof ModuleBuffer);
 	}
 
-	/** This module and all below it, with their paths. */
+	/** Puts another module in the place of a direct child. */
+	replaceChild(name: string, module: Module): void {
+		for (const { name: here, part, container, key } of placesIn(this.holder)) {
+			if (here !== name || !(part instanceof Module)) continue;
+			if (container instanceof Map) container.set(key, module);
+			else (container as Record<string, Module>)[String(key)] = module;
+			return;
+		}
+		throw new ValueError("module/child", `${this.constructor.name} has no module ${name}`, { path: this.path });
+	}
+
+	/** What holds the parts: the fields. */
+	protected get holder(): object {
+		return this;
+	}
+
+	/**
+	 * This module and all below it, with their paths.
+	 * @throws ValueError for a module that stands in two places.
+	 */
 	*namedModules(prefix = ""): Generator<[string, Module]> {
-		yield [prefix, this];
-		for (const [name, child] of this.children()) yield* child.namedModules(join(prefix, name));
+		yield* this.#walk(prefix, new Map());
+	}
+
+	*#walk(path: string, seen: Map<Module, string>): Generator<[string, Module]> {
+		const other = seen.get(this);
+		if (other !== undefined) {
+			throw new ValueError("module/twice", `one ${this.constructor.name} stands at "${other}" and at "${path}"`, {
+				hint: "make two modules; to share a weight, let both hold the same Parameter",
+			});
+		}
+		seen.set(this, path);
+		yield [path, this];
+		for (const [name, child] of this.children()) yield* child.#walk(join(path, name), seen);
 	}
 
 	/** Every parameter by path, each once; a tied one under its first. */
-	*namedParameters(): Generator<[string, Parameter]> {
+	*namedParameters(prefix = ""): Generator<[string, Parameter]> {
 		const seen = new Set<Parameter>();
-		for (const [path, module] of this.namedModules()) {
+		for (const [path, module] of this.namedModules(prefix)) {
 			for (const [name, parameter] of module.parametersHere()) {
 				if (seen.has(parameter)) continue;
 				seen.add(parameter);
@@ -93,15 +123,7 @@ export abstract class Module {
 	 * @throws ValueError for a module that stands in two places.
 	 */
 	namePaths(): void {
-		const seen = new Map<Module, string>();
 		for (const [path, module] of this.namedModules()) {
-			const other = seen.get(module);
-			if (other !== undefined) {
-				throw new ValueError("module/twice", `one ${module.constructor.name} stands at ${other} and at ${path}`, {
-					hint: "make two modules; to share a weight, let both hold the same Parameter",
-				});
-			}
-			seen.set(module, path);
 			module.path = path;
 			module.#root = this;
 		}
@@ -121,6 +143,10 @@ export abstract class Module {
 	/** What stands between the parentheses when the module is printed. */
 	extraRepr(): string {
 		return "";
+	}
+
+	#parts<T extends Part>(is: (part: Part) => part is T): [string, T][] {
+		return [...placesIn(this.holder)].flatMap(({ name, part }): [string, T][] => (is(part) ? [[name, part]] : []));
 	}
 
 	/** The module tree, as PyTorch prints it. */
@@ -155,24 +181,38 @@ export class ModuleList<M extends Module = Module> extends Module {
 		this.items = items;
 	}
 
-	override children(): [string, Module][] {
-		return this.items.map((m, i) => [String(i), m]);
+	protected override get holder(): object {
+		return this.items;
 	}
 }
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);
 
-/** The parts of one kind that a module's fields hold, by name. */
-function parts<T>(module: Module, is: (value: unknown) => value is T): [string, T][] {
-	const found: [string, T][] = [];
-	const visit = (name: string, value: unknown): void => {
-		if (is(value)) found.push([name, value]);
-		else if (Array.isArray(value)) value.forEach((v, i) => visit(join(name, String(i)), v));
-		else if (value instanceof Map) for (const [key, v] of value) visit(join(name, String(key)), v);
-	};
-	for (const [name, value] of Object.entries(module)) visit(name, value);
-	return found;
+/** What a module is made of. */
+type Part = Module | Parameter | ModuleBuffer;
+
+/** A part, and where it stands. */
+interface Place {
+	readonly name: string;
+	readonly part: Part;
+	readonly container: object;
+	readonly key: unknown;
 }
+
+/** The parts in a container, those in arrays, maps and plain objects below it included. */
+function* placesIn(container: object, prefix = "", seen = new Set<unknown>()): Generator<Place> {
+	const isList = Array.isArray(container) || container instanceof Map;
+	for (const [key, value] of isList ? container.entries() : Object.entries(container)) {
+		const name = join(prefix, String(key));
+		if (value instanceof Module || value instanceof Parameter || value instanceof ModuleBuffer) yield { name, part: value, container, key };
+		else if (isContainer(value) && !seen.has(value)) yield* placesIn(value, name, seen.add(value));
+	}
+}
+
+const isContainer = (value: unknown): value is object =>
+	Array.isArray(value) ||
+	value instanceof Map ||
+	(typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype);
 
 /** The device of the first tensor among the arguments, or in arrays and plain objects of them. */
 function deviceOf(args: readonly unknown[]): Device | undefined {

@@ -77,13 +77,18 @@ export class Parameter implements Slot {
 		return linear(x, this.value);
 	}
 
-	/** Replaces the value for good: takes the new tensor out of every scope and releases the old one. */
+	/**
+	 * Replaces the value for good and takes the new tensor over: out of every scope, and the old one is released. While an
+	 * optimiser holds the parameter, the numbers go into its vector and the new tensor is released.
+	 */
 	assign(tensor: Tensor): void {
 		if (!sameShape(tensor.shape, this.shape)) {
 			throw new ShapeError("parameter/shape", `${this.label} of shape ${showShape(this.shape)} cannot hold ${tensor}`);
 		}
 		if (this.#owner !== undefined) {
+			if (tensor === this.#value) return;
 			assign(this.value, tensor);
+			tensor.dispose();
 			return;
 		}
 		const old = this.#value;
@@ -102,13 +107,17 @@ export class Parameter implements Slot {
 	 * @throws ValueError when another optimiser holds it.
 	 */
 	bind(view: Tensor, owner: string): void {
-		if (this.#owner !== undefined) {
-			throw new ValueError("parameter/bound", `${this.label} is trained by ${this.#owner} already`, {
-				hint: "dispose that optimiser first; two of them would overwrite each other",
-			});
-		}
+		this.checkFree();
 		this.assign(view);
 		this.#owner = owner;
+	}
+
+	/** @throws ValueError when an optimiser holds it. */
+	checkFree(): void {
+		if (this.#owner === undefined) return;
+		throw new ValueError("parameter/bound", `${this.label} is trained by ${this.#owner} already`, {
+			hint: "dispose that optimiser first; two of them would overwrite each other",
+		});
 	}
 
 	/** Ends what `bind` began; the value stays. */
@@ -143,7 +152,8 @@ export class ModuleBuffer {
 	}
 
 	get value(): Tensor {
-		if (this.#value === undefined) throw new ValueError("buffer/empty", "a buffer of a module has no value yet", { hint: "load the model first" });
+		if (this.#value === undefined)
+			throw new ValueError("buffer/empty", "a buffer of a module has no value yet", { hint: "load the model, or call its init(device)" });
 		return this.#value;
 	}
 

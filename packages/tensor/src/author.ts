@@ -1,5 +1,5 @@
 /* For authors of operations, optimisers and engines: what programs on tensors have no use for. */
-export { alias, record, tapeOf } from "./record.ts";
+
 export { runtimeOf } from "./device.ts";
 export { bytesPerElement, FLOATS, INTEGERS, wgslScalar } from "./dtype.ts";
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
@@ -10,7 +10,7 @@ export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./line
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { filled, zeroed } from "./ops/create.ts";
 export { binary, elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
-export { gemm, type GemmTarget } from "./ops/gemm.ts";
+export { type GemmTarget, gemm } from "./ops/gemm.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
 export {
@@ -25,10 +25,11 @@ export {
 	type PrimitiveSpec,
 } from "./primitive.ts";
 export { privateProgram } from "./privateProgram.ts";
+export { THREEFRY_WGSL, threefry } from "./random.ts";
+export { alias, record, tapeOf } from "./record.ts";
 export type { OperandShape, Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";
 export { tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
 export { insideOf } from "./tensor.ts";
-export { threefry, THREEFRY_WGSL } from "./random.ts";

@@ -45,7 +45,7 @@ export function valueAndGrad(fn: () => Tensor, slots: readonly Slot[]): ValueAnd
 export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	return (x, ...rest) => {
 		const slot: Slot = { value: x };
-		return x.device.scope<Tensor>(() => valueAndGrad(() => fn(slot.value, ...rest), [slot]).grads[0]);
+		return x.device.scope(() => valueAndGrad(() => fn(slot.value, ...rest), [slot]).grads[0]);
 	};
 }
 
@@ -104,7 +104,7 @@ function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (valu
 			if (debug.level >= 5) debug.log(`tape of ${op}\n${tape}`);
 			const node = nodeOf(value);
 			if (node?.tape === tape) {
-				runtime.scope<void>(() => gradients.add(node, first));
+				runtime.scope(() => gradients.add(node, first));
 				tape.during(outer !== undefined, () => walk(tape, start, gradients));
 			}
 			const grads = leaves.map((t, i) => gradients.take(nodes[i]) ?? full(t.device, t.shape, 0));
@@ -158,7 +158,7 @@ export class Gradients {
 		};
 		const runtime = this.#runtime;
 		runtime.within(node.path, () =>
-			runtime.scope<void>(() => {
+			runtime.scope(() => {
 				const dy = this.take(node) as Tensor;
 				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted));
 				grads.forEach((g, i) => {

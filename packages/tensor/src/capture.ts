@@ -2,7 +2,17 @@ import { type Device, runtimeOf } from "./device.ts";
 import { DeviceError, DisposedError } from "./errors.ts";
 import type { Arena } from "./gpu/pool.ts";
 import { ReplayList } from "./gpu/replay.ts";
+import type { Runtime } from "./runtime.ts";
 import { type NotPromise, tensorsIn } from "./scopes.ts";
+import type { Storage } from "./storage.ts";
+
+/** What a captured step runs on. */
+interface Recording {
+	readonly list: ReplayList;
+	readonly arena: Arena;
+	/** Memory made before the step that it reads and writes, held as long as it may run again. */
+	readonly inputs: readonly Storage[];
+}
 
 /** A step that was run once and can be run again without recording it again. */
 export class CapturedStep<T> {
@@ -11,13 +21,15 @@ export class CapturedStep<T> {
 	readonly #device: Device;
 	readonly #list: ReplayList;
 	readonly #arena: Arena;
+	readonly #inputs: readonly Storage[];
 	#disposed = false;
 
-	constructor(device: Device, outputs: T, list: ReplayList, arena: Arena) {
+	constructor(device: Device, outputs: T, { list, arena, inputs }: Recording) {
 		this.#device = device;
 		this.outputs = outputs;
 		this.#list = list;
 		this.#arena = arena;
+		this.#inputs = inputs;
 	}
 
 	/** Kernels of one step. */
@@ -29,16 +41,18 @@ export class CapturedStep<T> {
 	replay(): void {
 		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
 		const runtime = runtimeOf(this.#device);
+		checkOutside(runtime, "replay");
 		runtime.raise();
 		runtime.recorder.flush();
 		this.#list.run();
 	}
 
-	/** Releases the outputs and the memory of the step. */
+	/** Releases the outputs and the memory of the step, and lets its inputs go. */
 	dispose(): void {
 		if (this.#disposed) return;
 		this.#disposed = true;
 		for (const t of tensorsIn(this.outputs)) t.dispose();
+		for (const s of this.#inputs) s.release();
 		runtimeOf(this.#device).pool.dissolve(this.#arena);
 		this.#list.destroy();
 	}
@@ -50,12 +64,22 @@ export class CapturedStep<T> {
  * with `assign`. Numbers that went into kernels as attributes stay what they were.
  * @throws DeviceError when the step uploads host data or releases a tensor made before it.
  */
-export function capture<T>(device: Device, step: () => NotPromise<T>): CapturedStep<T> {
+export function capture<T>(device: Device, step: () => T & NotPromise<T>): CapturedStep<T> {
 	const runtime = runtimeOf(device);
 	const { pool, recorder, tape, gpu } = runtime;
+	checkOutside(runtime, "capture");
 	if (tape !== undefined) throw new DeviceError("capture/traced", "capture: a gradient is being computed; capture the whole step");
 	recorder.flush();
-	const { result, arena } = pool.inArena(() => recorder.listen(() => runtime.scope(step)));
-	for (const t of tensorsIn(result.result)) runtime.keep(t);
-	return new CapturedStep(device, result.result, new ReplayList(gpu, result.dispatches), arena);
+	const start = runtime.nextBirth;
+	const { result, arena } = pool.inArena(() => runtime.watching(() => recorder.listen(() => runtime.scope(step))));
+	const { result: outputs, dispatches } = result.result;
+	for (const t of tensorsIn(outputs)) runtime.keep(t);
+	const inputs = [...result.touched].filter((s) => s.birth < start).map((s) => s.retain());
+	return new CapturedStep(device, outputs, { list: new ReplayList(gpu, dispatches), arena, inputs });
+}
+
+/** Kernels that are captured or replayed are launched for nobody in particular: not inside a program for one record. */
+function checkOutside({ records, world }: Runtime, op: string): void {
+	if (records === undefined && world === undefined) return;
+	throw new DeviceError("capture/inside", `${op}: a program for one record runs`, { op, hint: "capture the whole step, vmap included" });
 }

@@ -14,9 +14,9 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 	if (inputs.length === 0) throw new ValueError("checkpoint/inputs", "checkpoint: needs at least one input", { op: "checkpoint" });
 	const runtime = runtimeOf(inputs[0].device);
 	const { tape } = runtime;
-	if (!tape?.recording) return runtime.scope<Tensor>(() => fn(...inputs));
+	if (!tape?.recording) return runtime.scope(() => fn(...inputs));
 	const start = tape.length;
-	const y = runtime.scope<Tensor>(() => fn(...inputs));
+	const y = runtime.scope(() => fn(...inputs));
 	const sources = tape.sourcesSince(start);
 	tape.release(start);
 	const end = nodeOf(y);

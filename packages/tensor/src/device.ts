@@ -21,7 +21,7 @@ export interface Counters {
 /** The working parts of a device: for ops and for the library itself. */
 export let runtimeOf: (device: Device) => Runtime;
 
-/** A GPU with its memory, pending commands and scopes. */
+/** A GPU with its memory, pending commands and scopes. Frozen: nobody listens in on what others upload through it. */
 export class Device {
 	readonly gpu: GPUDevice;
 	readonly info: GPUAdapterInfo;
@@ -32,6 +32,7 @@ export class Device {
 
 	static {
 		runtimeOf = (device) => device.#runtime;
+		Object.freeze(Device.prototype);
 	}
 
 	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}) {
@@ -40,6 +41,7 @@ export class Device {
 		this.info = info;
 		this.debug = { level: 0, nan: false, memory: false, log: (text) => console.error(text), ...debug };
 		this.#runtime = new Runtime(this, gpu, memoryBudget, this.debug);
+		Object.freeze(this);
 		if (this.debug.level >= 1) {
 			const names = [info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ");
 			this.debug.log(`device: ${names}; budget ${Math.floor(memoryBudget)} bytes`);
@@ -59,7 +61,12 @@ export class Device {
 	/** Kernels, submits, bind groups and pipelines so far: what a step costs is their difference. */
 	counters(): Counters {
 		const { recorder, pipelines } = this.#runtime;
-		return { dispatches: recorder.dispatches, submits: recorder.submits, bindGroups: recorder.bindGroupsCreated, pipelines: pipelines.size };
+		return {
+			dispatches: recorder.dispatches,
+			submits: recorder.submits,
+			bindGroups: recorder.bindGroupsCreated,
+			pipelines: pipelines.size,
+		};
 	}
 
 	/** Tensors that are alive, by the place of the program that made them. Needs debug level 1. */
@@ -75,8 +82,10 @@ export class Device {
 	 */
 	fromHost(values: HostValues, shape: Shape, dtype: DType = dtypeOf(values)): Tensor {
 		const runtime = this.#runtime;
-		const uploaded = runtime.upload("tensor", values, shape, dtype);
-		return runtime.track(new Tensor(this, dtype, { storage: runtime.own(uploaded), shape: [...shape] }));
+		return runtime.scope(() => {
+			const uploaded = runtime.upload("tensor", values, shape, dtype);
+			return runtime.track(new Tensor(this, dtype, { storage: runtime.own(uploaded), shape: [...shape] }));
+		});
 	}
 
 	/** Path of the module that runs now; names it in errors and reports. */
@@ -98,7 +107,7 @@ export class Device {
 	 * Runs `fn` and releases every tensor made inside, except those it returns (directly, or in arrays, maps and
 	 * plain objects), which pass to the enclosing scope.
 	 */
-	scope<T>(fn: () => NotPromise<T>): T {
+	scope<T>(fn: () => T & NotPromise<T>): T {
 		return this.#runtime.scope(fn);
 	}
 

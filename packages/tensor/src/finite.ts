@@ -30,10 +30,13 @@ export function checkFinite(x: Tensor, what: string, { allowInfinity = false } =
 	const { records } = insideOf(x);
 	if (!FLOATS.includes(x.dtype) || x.size === 0 || records?.count === 0) return;
 	const runtime = runtimeOf(x.device);
-	runtime.scope<void>(() => {
+	runtime.scope(() => {
 		const flat = contiguous(physicalOf(x, records?.count ?? 1));
 		const status = new Physical(runtime, runtime.status.storage, "u32", { shape: [runtime.status.storage.bytes / 4] });
 		const limit = allowInfinity ? INFINITY + 1 : INFINITY;
-		checkFiniteKernel.of({ dtype: x.dtype }).run({ x: flat, status }, { n: flat.size, limit, id: runtime.status.idOf(what) }, Math.ceil(flat.size / 4));
+		const id = runtime.status.idOf(what);
+		for (const part of flat.pieces) {
+			checkFiniteKernel.of({ dtype: x.dtype }).run({ x: part, status }, { n: part.size, limit, id }, Math.ceil(part.size / 4));
+		}
 	});
 }

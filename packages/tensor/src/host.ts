@@ -39,17 +39,19 @@ export function data(x: Tensor): Promise<HostArray> {
 			hint: "return it from the function that vmap runs, and read the result",
 		});
 	}
-	return runtime.scope<{ read: () => Promise<HostArray> }>(() => {
-		const flat = contiguous(physicalOf(x, 1));
-		const done = runtime.read(flat);
-		return { read: () => done };
-	}).read();
+	return runtime
+		.scope(() => {
+			const flat = contiguous(physicalOf(x, 1));
+			const done = runtime.read(flat);
+			return { read: () => done };
+		})
+		.read();
 }
 
-/** Reads the only element of a tensor back. */
-export async function item(x: Tensor): Promise<number> {
+/** Reads the only element of a tensor back. Errors as of `data`, at once. */
+export function item(x: Tensor): Promise<number> {
 	if (x.size !== 1) {
 		throw new ShapeError("tensor/item", `item: ${showShape(x.shape)} has ${x.size} elements, expected one`, { op: "item" });
 	}
-	return (await data(x))[0];
+	return data(x).then(([value]) => value);
 }

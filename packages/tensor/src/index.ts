@@ -76,7 +76,52 @@ export { softmax } from "./ops/softmax.ts";
 export { type Sorted, sort, topk } from "./ops/sort.ts";
 export { takeRows } from "./ops/takeRows.ts";
 export { tril, triu } from "./ops/tril.ts";
-export { abs,acos,addScalar,asin,atan,ceil,clamp,cos,cosh,elu,erf,exp,exp2,expm1,floor,gelu,geluTanh,isfinite,isinf,isnan,leakyRelu,log,log1p,log2,logicalNot,logsigmoid,mulScalar,neg,powScalar,reciprocal,relu,round,rsqrt,sigmoid,sign,silu,sin,sinh,softcap,softplus,sqrt,square,tan,tanh,trunc } from "./ops/unary.ts";
+export {
+	abs,
+	acos,
+	addScalar,
+	asin,
+	atan,
+	ceil,
+	clamp,
+	cos,
+	cosh,
+	elu,
+	erf,
+	exp,
+	exp2,
+	expm1,
+	floor,
+	gelu,
+	isfinite,
+	isinf,
+	isnan,
+	leakyRelu,
+	log,
+	log1p,
+	log2,
+	logicalNot,
+	logsigmoid,
+	mulScalar,
+	neg,
+	powScalar,
+	reciprocal,
+	relu,
+	round,
+	rsqrt,
+	sigmoid,
+	sign,
+	silu,
+	sin,
+	sinh,
+	softcap,
+	softplus,
+	sqrt,
+	square,
+	tan,
+	tanh,
+	trunc,
+} from "./ops/unary.ts";
 export { movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
 export { type KernelEvent, type KernelTotal, Profile } from "./profile.ts";
 export {

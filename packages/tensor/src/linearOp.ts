@@ -1,7 +1,7 @@
-import { record } from "./record.ts";
-import type { NdArray } from "./reference.ts";
-import type { OperandShape, Records } from "./records.ts";
 import type { Physical } from "./physical.ts";
+import { record } from "./record.ts";
+import type { OperandShape, Records } from "./records.ts";
+import type { NdArray } from "./reference.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** How the property tests call a linear operation. */

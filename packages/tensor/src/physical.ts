@@ -55,6 +55,16 @@ export class Physical {
 		return new Physical(this.runtime, this.storage, this.dtype, { shape, strides, offset });
 	}
 
+	/** The elements of a contiguous view in order, in parts that each fit one storage binding: one for most. */
+	get pieces(): Physical[] {
+		const { maxStorageBufferBindingSize } = this.runtime.gpu.limits;
+		if (this.bytes <= maxStorageBufferBindingSize) return [this];
+		const most = Math.floor(maxStorageBufferBindingSize / bytesPerElement[this.dtype] / 256 - 1) * 256;
+		return Array.from({ length: Math.ceil(this.size / most) }, (_, i) =>
+			this.view({ shape: [Math.min(most, this.size - i * most)], offset: this.offset + i * most }),
+		);
+	}
+
 	/** The axes in another order; record axis included. */
 	permute(order: readonly number[]): Physical {
 		return this.view({ shape: order.map((a) => this.shape[a]), strides: order.map((a) => this.strides[a]) });

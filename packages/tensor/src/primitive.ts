@@ -1,14 +1,15 @@
-import type { DType } from "./dtype.ts";
 import { runtimeOf } from "./device.ts";
+import type { DType } from "./dtype.ts";
 import { DTypeError, ValueError } from "./errors.ts";
+import type { Kernel, KernelFamily } from "./gpu/defineKernel.ts";
 import type { Physical } from "./physical.ts";
 import { type Given, type OperandGradient, record, tapeOf } from "./record.ts";
 import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
 import type { Runtime } from "./runtime.ts";
-import { showShape } from "./shape.ts";
+import { isContiguous, showShape } from "./shape.ts";
 import { type Axes, bindAxes, parseSignature, type Signature } from "./signature.ts";
-import { insideOf, nodeOf, Tensor } from "./tensor.ts";
+import { insideOf, Tensor } from "./tensor.ts";
 
 export type Attrs = Readonly<Record<string, number | boolean>>;
 export type Named = Readonly<Record<string, Tensor>>;
@@ -30,9 +31,12 @@ export interface ForwardContext<A> {
  * records, the rule may already sum over them (`reveal`), else the sum follows.
  */
 export interface GradRule<A> {
-	readonly saves: readonly string[] | ((attrs: A) => readonly string[]);
-	readonly rule: (given: Given, attrs: A, operand: OperandShape) => Tensor;
+	readonly saves: readonly string[] | OfAttrs<A, readonly string[]>;
+	rule(given: Given, attrs: A, operand: OperandShape): Tensor;
 }
+
+/** A function of the attributes, compared as methods are: primitives of all attributes fit in one list. */
+type OfAttrs<A, R> = { of(attrs: A): R }["of"];
 
 /** How the property tests draw the values of an operand. */
 export type Domain =
@@ -71,11 +75,13 @@ export interface PrimitiveSpec<A extends Attrs> {
 	readonly attrs: A;
 	/** Attributes may be infinite. */
 	readonly infinite?: boolean;
-	readonly check?: (inputs: Named, attrs: A, axes: Axes) => void;
-	readonly forward: (context: ForwardContext<A>) => readonly Physical[];
+	check?(inputs: Named, attrs: A, axes: Axes): void;
+	forward(context: ForwardContext<A>): readonly Physical[];
 	readonly grad: Readonly<Record<string, GradRule<A> | "none" | "missing">>;
-	readonly composite?: (inputs: Named, attrs: A) => Tensor;
-	readonly reference: (inputs: Readonly<Record<string, NdArray>>, attrs: A) => readonly NdArray[];
+	composite?(inputs: Named, attrs: A): Tensor;
+	reference(inputs: Readonly<Record<string, NdArray>>, attrs: A): readonly NdArray[];
+	/** Kernels of its own that no module exports: those of a table's row. */
+	readonly kernels?: readonly (Kernel | KernelFamily)[];
 	/** For the tests: how values are drawn, further attribute sets, and the error bound with its reason. */
 	readonly test?: {
 		readonly domains?: Readonly<Record<string, Domain>>;
@@ -117,7 +123,7 @@ export class Primitive<A extends Attrs = Attrs> {
 		const named = Object.fromEntries(names.inputs.map((n, i) => [n, inputs[i]]));
 		check?.(named, all, axes);
 		const runtime = runtimeOf(inputs[0].device);
-		if (composite !== undefined && inputs.some((t) => tapeOf(t) !== undefined)) return [runtime.scope<Tensor>(() => composite(named, all))];
+		if (composite !== undefined && inputs.some((t) => tapeOf(t) !== undefined)) return [runtime.scope(() => composite(named, all))];
 		if (this.inPlace) this.#checkWritable(named);
 		const results = record({
 			name,
@@ -129,6 +135,7 @@ export class Primitive<A extends Attrs = Attrs> {
 			gradients: this.#gradients(all),
 			names,
 			infinite,
+			overwrites: this.inPlace ? names.outputs.map((n) => named[n]) : undefined,
 		});
 		return this.inPlace ? names.outputs.map((n) => named[n]) : results;
 	}
@@ -174,14 +181,19 @@ export class Primitive<A extends Attrs = Attrs> {
 		});
 	}
 
-	/** What is overwritten must lie in one piece, be nobody's input to a gradient, and be one for all records. */
+	/** What is overwritten must lie in one piece and be nobody's input to a gradient, and no operand one of single records. */
 	#checkWritable(inputs: Named): void {
-		for (const { name } of this.signature.outputs) {
-			const t = inputs[name];
-			if (nodeOf(t) === undefined && insideOf(t).records === undefined) continue;
-			throw new ValueError("op/in-place", `${this.spec.name}: ${name}${showShape(t.shape)} is traced or of one record, and would be overwritten`, {
-				op: this.spec.name,
-			});
+		const { name } = this.spec;
+		for (const [operand, t] of Object.entries(inputs)) {
+			const isOutput = this.signature.outputs.some((o) => o.name === operand);
+			const { records, node, strides } = insideOf(t);
+			const isFit = records === undefined && !(isOutput && (node !== undefined || !isContiguous(t.shape, strides)));
+			if (isFit) continue;
+			throw new ValueError(
+				"op/in-place",
+				`${name}: it overwrites its operands, and ${operand}${showShape(t.shape)} is traced, of one record, or a view with gaps`,
+				{ op: name },
+			);
 		}
 	}
 }

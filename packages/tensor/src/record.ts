@@ -4,12 +4,16 @@ import { checkFinite } from "./finite.ts";
 import type { Physical } from "./physical.ts";
 import { physicalOf } from "./physicalOf.ts";
 import type { OperandShape, Records } from "./records.ts";
+import type { Runtime } from "./runtime.ts";
 import { sameShape, showShape } from "./shape.ts";
 import type { TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 
 /** How the gradient of one operand comes about. "missing": it exists, but asking for it throws. "none": it is zero. */
-export type OperandGradient = { readonly saves: readonly string[]; readonly rule: (given: Given, operand: OperandShape) => Tensor } | "missing" | "none";
+export type OperandGradient =
+	| { readonly saves: readonly string[]; readonly rule: (given: Given, operand: OperandShape) => Tensor }
+	| "missing"
+	| "none";
 
 /** What a rule reads: the gradient of the first result, and what it saved by name. */
 export type Given = Readonly<Record<string, Tensor>> & { readonly dy: Tensor };
@@ -26,6 +30,8 @@ export interface Operation {
 	readonly names?: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 	/** Results may be infinite. */
 	readonly infinite?: boolean;
+	/** The operands that it overwrites, where it makes no results. */
+	readonly overwrites?: readonly Tensor[];
 	/** The records of the results, where they are not those of the operands: the two ends of `vmap`. */
 	readonly resultRecords?: { readonly records: Records | undefined };
 }
@@ -78,18 +84,21 @@ export function record(operation: Operation): Tensor[] {
 	const runtime = runtimeOf(device);
 	const own = commonRecords(name, inputs);
 	const count = own?.count ?? 1;
-	const made = runtime.scope<readonly Physical[]>(() => [...forward(inputs.map((t) => physicalOf(t, count)))]);
 	const records = resultRecords === undefined ? own : resultRecords.records;
-	const results = made.map((p) => {
-		const [extent, ...shape] = p.shape;
-		const [stride, ...strides] = p.strides;
-		const recordStride = records === undefined || extent === 1 ? 0 : stride;
-		return { dtype: p.dtype, making: { storage: runtime.own(p), shape, strides, offset: p.offset, records, recordStride } };
-	});
+	const results = runtime.scope(() =>
+		forward(inputs.map((t) => physicalOf(t, count))).map((p) => {
+			const [extent, ...shape] = p.shape;
+			const [stride, ...strides] = p.strides;
+			const recordStride = records === undefined || extent === 1 ? 0 : stride;
+			return { dtype: p.dtype, making: { storage: runtime.own(p), shape, strides, offset: p.offset, records, recordStride } };
+		}),
+	);
 	const { node, save } = trace(operation, results[0]?.making.shape, records);
-	const outputs = results.map(({ dtype, making }, i) => runtime.track(new Tensor(device, dtype, { ...making, node: i === 0 ? node : undefined })));
+	const outputs = results.map(({ dtype, making }, i) =>
+		runtime.track(new Tensor(device, dtype, { ...making, node: i === 0 ? node : undefined })),
+	);
 	save(outputs);
-	report(operation, outputs);
+	report(runtime, operation, operation.overwrites ?? outputs);
 	return outputs;
 }
 
@@ -146,8 +155,13 @@ function checked(op: string, operand: string, g: Tensor, { shape }: OperandShape
 	throw new ShapeError("grad/shape", `${op}: gradient of ${operand} is ${showShape(g.shape)}, expected ${showShape(shape)}`, { op });
 }
 
-function report({ name, inputs, infinite }: Operation, outputs: readonly Tensor[]): void {
-	const { debug, where, pool } = runtimeOf(inputs[0].device);
+/** What debugging asks of an operation that was run: a check of its results, and a line about it. */
+export function report(
+	runtime: Runtime,
+	{ name, inputs, infinite }: Pick<Operation, "name" | "inputs" | "infinite">,
+	outputs: readonly Tensor[],
+): void {
+	const { debug, where, pool } = runtime;
 	if (debug.nan) for (const out of outputs) checkFinite(out, `the result of ${name}${where}`, { allowInfinity: infinite });
 	if (debug.level < 3) return;
 	const show = (list: readonly Tensor[]): string => list.map((t) => `${t.dtype}${showShape(t.shape)}`).join(", ");

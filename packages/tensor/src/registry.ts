@@ -14,7 +14,9 @@ export interface Registry {
 export function collect(module: object): Registry {
 	const values = new Set(Object.values(module).flatMap((v) => [v, (v as { primitive?: unknown } | undefined)?.primitive]));
 	const all = <T>(type: abstract new (...args: never[]) => T): T[] => [...values].filter((v): v is T => v instanceof type);
-	return { primitives: all(Primitive), linear: all(LinearOp), kernels: [...all(Kernel), ...all(KernelFamily)] };
+	const primitives = all(Primitive);
+	const kernels = [...all(Kernel), ...all(KernelFamily), ...primitives.flatMap((p) => p.spec.kernels ?? [])];
+	return { primitives, linear: all(LinearOp), kernels };
 }
 
 /** What this package defines. */

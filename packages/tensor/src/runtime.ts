@@ -12,7 +12,7 @@ import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
 import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
-import { type NotPromise, ScopeStack } from "./scopes.ts";
+import { ScopeStack } from "./scopes.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import type { Tape } from "./tape.ts";
@@ -36,6 +36,7 @@ export class Runtime {
 	tape: Tape | undefined;
 	#records: Records | undefined;
 	#world: World | undefined;
+	#touched: Set<Storage> | undefined;
 	#path = "";
 	#owner: object | undefined;
 	#births = 0;
@@ -139,6 +140,17 @@ export class Runtime {
 		}
 	}
 
+	/** Runs `fn` and returns the memory that its kernels read and write. */
+	watching<T>(fn: () => T): { readonly result: T; readonly touched: ReadonlySet<Storage> } {
+		const touched = new Set<Storage>();
+		this.#touched = touched;
+		try {
+			return { result: fn(), touched };
+		} finally {
+			this.#touched = undefined;
+		}
+	}
+
 	/** Registers a handle with the innermost scope. */
 	track<T extends Tensor>(tensor: T): T {
 		this.#scopes.add(tensor);
@@ -158,7 +170,7 @@ export class Runtime {
 	}
 
 	/** Runs `fn` and releases what was made inside, except what it returns. */
-	scope<T>(fn: () => NotPromise<T>): T {
+	scope<T>(fn: () => T): T {
 		return this.#scopes.run(fn);
 	}
 
@@ -203,7 +215,6 @@ export class Runtime {
 	): void {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
-		checkNames(kernel, buffers, params);
 		const bindings = pipeline.buffers.map((name) => this.#bind(kernel, name as B, buffers[name as B]));
 		checkApart(kernel, pipeline.layoutKey, pipeline.buffers, bindings);
 		if (grid === 0) return;
@@ -271,6 +282,7 @@ export class Runtime {
 			throw new DTypeError("kernel/dtype", `kernel ${key}: ${name} is ${view.dtype}, expected ${dtype}`, { op: key });
 		}
 		this.#world?.check(key, name, view.storage, access);
+		this.#touched?.add(view.storage);
 		const { buffer } = view.storage;
 		const limit = this.gpu.limits.maxStorageBufferBindingSize;
 		if (buffer.bytes <= limit) return { buffer, offset: 0, size: buffer.bytes, base: view.offset };
@@ -287,36 +299,20 @@ export class Runtime {
 	}
 }
 
-function checkNames<P extends string, B extends string>(
-	{ key, spec }: Kernel<P, B>,
-	buffers: Readonly<Record<B, Physical>>,
-	params: Readonly<Record<P, number>>,
-): void {
-	const fail = (what: string): never => {
-		const list = (names: object): string => Object.keys(names).join(", ");
-		throw new ValueError("kernel/names", `kernel ${key}: ${what}; it has buffers ${list(spec.buffers)} and numbers ${list(spec.params)}`, {
-			op: key,
-		});
-	};
-	for (const name in spec.buffers) if (!(buffers[name] instanceof Physical)) fail(`buffer ${name} is ${buffers[name] ?? "missing"}`);
-	for (const name in spec.params) {
-		const isWrong = typeof params[name] !== "number" || (spec.params[name] !== "f32" && !Number.isInteger(params[name]));
-		if (isWrong) fail(`number ${name} is ${params[name] ?? "missing"}`);
-	}
-	for (const name in buffers) if (!(name in spec.buffers)) fail(`it has no buffer ${name}`);
-	for (const name in params) if (!(name in spec.params)) fail(`it has no number ${name}`);
-}
-
 /** A kernel may not write what it reads under another name. */
 function checkApart({ key }: Kernel, layout: string, names: readonly string[], bindings: readonly Binding[]): void {
 	for (let i = 0; i < bindings.length; i++) {
 		if (layout[i] !== "w") continue;
 		const other = bindings.findIndex((b, j) => j !== i && b.buffer === bindings[i].buffer);
 		if (other >= 0) {
-			throw new ValueError("kernel/overlap", `kernel ${key}: ${names[i]} and ${names[other]} lie in one buffer, and it writes ${names[i]}`, {
-				op: key,
-				hint: "copy one of them first",
-			});
+			throw new ValueError(
+				"kernel/overlap",
+				`kernel ${key}: ${names[i]} and ${names[other]} lie in one buffer, and it writes ${names[i]}`,
+				{
+					op: key,
+					hint: "copy one of them first",
+				},
+			);
 		}
 	}
 }

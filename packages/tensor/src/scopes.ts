@@ -4,7 +4,7 @@ import { isPlainObject } from "./records.ts";
 import type { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
 
-/** Values that may leave a scope: tensors, and arrays, maps and plain objects of them. */
+/** Refuses functions that are async: nothing is a value of both types. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
 
 /** What a scope owns: handles, and storage that has no handle yet. */
@@ -27,7 +27,7 @@ export class ScopeStack {
 	}
 
 	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. */
-	run<T>(fn: () => NotPromise<T>): T {
+	run<T>(fn: () => T): T {
 		const scope = new Set<Owned>();
 		this.#scopes.push(scope);
 		try {

@@ -32,7 +32,8 @@ export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
 
 /**
  * An immutable n-dimensional array on a device. Inside `vmap` it may stand for one array a record; then `shape` is that
- * of one of them, and nothing that a program can say names another.
+ * of one of them, and nothing that a program can say names another. Frozen, its shape included: a longer one would reach
+ * into the next record.
  */
 export class Tensor {
 	readonly device: Device;
@@ -44,14 +45,16 @@ export class Tensor {
 	static {
 		insideOf = (t) => t.#alive();
 		nodeOf = (t) => t.#inside.node;
+		Object.freeze(Tensor.prototype);
 	}
 
 	/** Takes over one ownership of the storage. Made by the library, not by users. */
 	constructor(device: Device, dtype: DType, { storage, shape, strides, offset = 0, records, recordStride = 0, node }: Making) {
 		this.device = device;
 		this.dtype = dtype;
-		this.shape = shape;
+		this.shape = Object.freeze(shape);
 		this.#inside = { storage, strides: strides ?? contiguousStrides(shape), offset, records, recordStride, node };
+		Object.freeze(this);
 	}
 
 	get rank(): number {

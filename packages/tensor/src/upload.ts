@@ -6,7 +6,8 @@ import { type Shape, showShape, sizeOf } from "./shape.ts";
 /** Host values of a tensor: a typed array of its dtype, its raw bytes, or plain numbers. */
 export type HostValues = HostArray | Uint16Array | readonly number[];
 
-const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+/** The whole numbers that an element type holds. */
+export const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
 	i32: [-(2 ** 31), 2 ** 31 - 1],
 	u32: [0, 2 ** 32 - 1],
 	u8: [0, 255],

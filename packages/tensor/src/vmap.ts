@@ -3,7 +3,6 @@ import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
 import { hide, reveal } from "./ops/records.ts";
 import { isPlainObject, Records } from "./records.ts";
-import type { NotPromise } from "./scopes.ts";
 import { normalizeAxis, showShape } from "./shape.ts";
 import { insideOf, Tensor } from "./tensor.ts";
 
@@ -17,7 +16,7 @@ export interface VmapOptions {
 /**
  * Runs a program that is written for one record on all records of a batch at once, as jax's vmap does.
  *
- * Arguments are tensors, and arrays and plain objects of them; each tensor counts the records along `inAxes` (axis 0
+ * Arguments are tensors, and arrays, maps and plain objects of them; each tensor counts the records along `inAxes` (axis 0
  * when left out). Inside, that axis is hidden: `shape` does not show it and no axis number names it, so that nothing
  * `fn` does can mix records. What `fn` returns comes out with the records along axis 0. Values that are no tensors, and
  * tensors that `fn` reads from outside, are the same for all records.
@@ -28,25 +27,20 @@ export interface VmapOptions {
  */
 export function vmap<A extends readonly unknown[], R>(fn: (...args: A) => R, { inAxes = 0 }: VmapOptions = {}): (...args: A) => R {
 	return (...args) => {
-		const axes = args.map((_, i) => (typeof inAxes === "object" && inAxes !== null ? inAxes[i] : inAxes));
-		if (axes.length !== args.length || axes.includes(undefined as never)) {
-			throw new ValueError("vmap/axes", `vmap: inAxes names ${(inAxes as readonly unknown[]).length} axes for ${args.length} arguments`, {
-				op: "vmap",
-			});
+		const axes = typeof inAxes === "number" || inAxes === null ? args.map(() => inAxes) : inAxes;
+		if (axes.length !== args.length) {
+			throw new ValueError("vmap/axes", `vmap: inAxes names ${axes.length} axes for ${args.length} arguments`, { op: "vmap" });
 		}
 		const { device, count } = batchOf(args, axes);
 		const runtime = runtimeOf(device);
-		if (runtime.records !== undefined) {
-			throw new ValueError("vmap/nested", "vmap: a program for one record runs already", {
-				op: "vmap",
-				hint: "records have one axis; write further axes out, operations broadcast over them",
-			});
-		}
 		const records = new Records(count);
 		const program = (): R => {
-			const inner = args.map((a, i) => mapTensors(a, (t) => (axes[i] === null ? t : hide(t, records, normalizeAxis("vmap", axes[i], t.rank)))));
+			const inner = args.map((a, i) =>
+				mapTensors(a, (t) => (axes[i] === null ? t : hide(t, records, normalizeAxis("vmap", axes[i], t.rank)))),
+			);
 			const result = fn(...(inner as unknown as A));
 			if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
+				Promise.resolve(result).catch(() => {});
 				throw new ValueError("vmap/async", "vmap: the function is async", {
 					op: "vmap",
 					hint: "a program for one record computes and returns; read results outside",
@@ -54,7 +48,7 @@ export function vmap<A extends readonly unknown[], R>(fn: (...args: A) => R, { i
 			}
 			return mapTensors(result, (t) => reveal(t, records));
 		};
-		return runtime.during(records, () => runtime.scope<R>(program as () => NotPromise<R>));
+		return runtime.during(records, () => runtime.scope(program));
 	};
 }
 
@@ -65,14 +59,27 @@ function batchOf(args: readonly unknown[], axes: readonly (number | null)[]): { 
 		const axis = axes[i];
 		if (axis === null) return;
 		mapTensors(arg, (t) => {
-			if (t.rank === 0) throw new ShapeError("vmap/scalar", "vmap: a scalar has no axis that counts records", { op: "vmap", hint: "use inAxes: null" });
-			const count = t.shape[normalizeAxis("vmap", axis, t.rank)];
-			if (insideOf(t).records !== undefined) throw new ValueError("vmap/kept", `vmap: ${t} belongs to a program for one record`, { op: "vmap" });
-			found ??= { device: t.device, count, shape: t.shape };
-			if (found.count !== count) {
-				throw new ShapeError("vmap/records", `vmap: ${showShape(found.shape)} has ${found.count} records, ${showShape(t.shape)} has ${count}`, {
+			if (runtimeOf(t.device).records !== undefined) {
+				throw new ValueError("vmap/nested", "vmap: a program for one record runs already", {
 					op: "vmap",
+					hint: "records have one axis; write further axes out, operations broadcast over them",
 				});
+			}
+			if (t.rank === 0)
+				throw new ShapeError("vmap/scalar", "vmap: a scalar has no axis that counts records", { op: "vmap", hint: "use inAxes: null" });
+			const count = t.shape[normalizeAxis("vmap", axis, t.rank)];
+			if (insideOf(t).records !== undefined)
+				throw new ValueError("vmap/kept", `vmap: ${t} belongs to a program for one record`, { op: "vmap" });
+			found ??= { device: t.device, count, shape: t.shape };
+			if (found.device !== t.device) throw new ValueError("op/device", "vmap: the arguments live on different devices", { op: "vmap" });
+			if (found.count !== count) {
+				throw new ShapeError(
+					"vmap/records",
+					`vmap: ${showShape(found.shape)} has ${found.count} records, ${showShape(t.shape)} has ${count}`,
+					{
+						op: "vmap",
+					},
+				);
 			}
 			return t;
 		});
@@ -81,10 +88,11 @@ function batchOf(args: readonly unknown[], axes: readonly (number | null)[]): { 
 	return found;
 }
 
-/** The same value with other tensors: in arrays and plain objects. */
+/** The same value with other tensors: in arrays, maps and plain objects. */
 function mapTensors<T>(value: T, f: (t: Tensor) => Tensor): T {
 	if (value instanceof Tensor) return f(value) as T;
 	if (Array.isArray(value)) return value.map((v) => mapTensors(v, f)) as T;
+	if (value instanceof Map) return new Map([...value].map(([k, v]) => [k, mapTensors(v, f)])) as T;
 	if (isPlainObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, f)])) as T;
 	return value;
 }

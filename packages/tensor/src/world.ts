@@ -16,9 +16,14 @@ export class World {
 		this.#open = new Set(open);
 	}
 
+	/** Whether the program may read this storage. */
+	isOpen(storage: Storage): boolean {
+		return storage.birth >= this.#start || this.#open.has(storage);
+	}
+
 	/** @throws PrivacyError when the program may not touch this storage. */
 	check(kernel: string, buffer: string, storage: Storage, access: "read" | "write"): void {
-		if (storage.birth >= this.#start || (access === "read" && this.#open.has(storage))) return;
+		if (access === "read" ? this.isOpen(storage) : storage.birth >= this.#start) return;
 		if (access === "write") {
 			throw new PrivacyError("privacy/outside-write", `${kernel} would write ${buffer}, which was made outside of the private program`, {
 				op: kernel,

@@ -1,7 +1,8 @@
 import { Linear, Module } from "@hushgrad/nn";
 import { attentionSoftmax, expand, matmul, permute, reshape, rope, type Tensor, transpose, unsqueeze } from "@hushgrad/tensor";
+import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
-import type { Pass, Projection } from "./pass.ts";
+import type { Pass, Passed, Projection } from "./pass.ts";
 
 /**
  * Causal self-attention with rotary positions, grouped keys and values, optional soft-cap and sliding window.
@@ -38,20 +39,19 @@ export class VaultGemmaAttention extends Module {
 	}
 
 	// T queries, S keys, D model width, G key heads, R query heads a key head, H = G R, K head size
-	forward(x_TD: Tensor, pass: Pass): Tensor {
+	forward(x_TD: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
 		const [T] = x_TD.shape;
-		const { cos, sin } = pass.rotary;
-		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, pass.dropout), this.#heads), cos, sin);
-		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, pass.dropout), this.#groups), cos, sin);
-		const v_GTK = this.#split(this.v_proj.call(x_TD, pass.dropout), this.#groups);
-		const { k, v } = pass.memory?.append(this.#layer, { k: k_GTK, v: v_GTK }) ?? { k: k_GTK, v: v_GTK };
+		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, dropout), this.#heads), cos, sin);
+		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, dropout), this.#groups), cos, sin);
+		const v_GTK = this.#split(this.v_proj.call(x_TD, dropout), this.#groups);
+		const seen = joined(before?.[this.#layer], { k: k_GTK, v: v_GTK });
 
 		const G = this.#groups;
 		const R = this.#heads / G;
-		const [S, K] = k.shape.slice(1);
+		const [S, K] = seen.k.shape.slice(1);
 		const shared = (t: Tensor): Tensor => expand(unsqueeze(t, 1), [G, R, S, K]);
 		const q_GRTK = reshape(q_HTK, [G, R, T, K]);
-		const scores_GRTS = matmul(q_GRTK, transpose(shared(k)));
+		const scores_GRTS = matmul(q_GRTK, transpose(shared(seen.k)));
 		const p_GRTS = attentionSoftmax(scores_GRTS, {
 			scale: this.#scale,
 			softcap: this.#softcap,
@@ -59,9 +59,9 @@ export class VaultGemmaAttention extends Module {
 			window: this.#window,
 			offset: S - T,
 		});
-		const mixed_GRTK = matmul(p_GRTS, shared(v));
+		const mixed_GRTK = matmul(p_GRTS, shared(seen.v));
 		const out_TC = reshape(permute(mixed_GRTK, [2, 0, 1, 3]), [T, this.#heads * K]);
-		return this.o_proj.call(out_TC, pass.dropout);
+		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
 	}
 
 	/** [T, heads * K] as [heads, T, K], without copying. */

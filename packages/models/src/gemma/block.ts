@@ -3,7 +3,7 @@ import { add, type Tensor } from "@hushgrad/tensor";
 import { VaultGemmaAttention } from "./attention.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import { VaultGemmaMLP } from "./mlp.ts";
-import type { Pass } from "./pass.ts";
+import type { Pass, Passed } from "./pass.ts";
 
 /** One transformer block: h = x + Attn(RMS(x)); y = h + MLP(RMS(h)). No post-norms. */
 export class VaultGemmaDecoderLayer extends Module {
@@ -20,8 +20,9 @@ export class VaultGemmaDecoderLayer extends Module {
 		this.pre_feedforward_layernorm = new RMSNorm(config.hidden_size, config.rms_norm_eps);
 	}
 
-	forward(x: Tensor, pass: Pass): Tensor {
-		const h = add(x, this.self_attn.call(this.input_layernorm.call(x), pass));
-		return add(h, this.mlp.call(this.pre_feedforward_layernorm.call(h), pass));
+	forward(x: Tensor, pass: Pass): Passed {
+		const { y, seen } = this.self_attn.call(this.input_layernorm.call(x), pass);
+		const h = add(x, y);
+		return { y: add(h, this.mlp.call(this.pre_feedforward_layernorm.call(h), pass)), seen };
 	}
 }

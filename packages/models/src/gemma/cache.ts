@@ -15,25 +15,15 @@ export type KVCache = readonly KeysAndValues[];
 /** Number of tokens in a cache. */
 export const cachedTokens = (cache: KVCache): number => cache[0]?.k.shape[1] ?? 0;
 
-/** The cache of one pass: what it was given, and what it makes of it. */
-export class Memory {
-	readonly #before: KVCache;
-	readonly #after: KeysAndValues[] = [];
+/** The keys and values of all tokens: of those before, and of new ones. */
+export function joined(before: KeysAndValues | undefined, now: KeysAndValues): KeysAndValues {
+	return before === undefined ? now : { k: cat([before.k, now.k], 1), v: cat([before.v, now.v], 1) };
+}
 
-	constructor(before: KVCache) {
-		this.#before = before;
-	}
-
-	/** Appends the keys and values of new tokens; returns those of all tokens. */
-	append(layer: number, now: KeysAndValues): KeysAndValues {
-		const old = this.#before[layer];
-		const all = old === undefined ? now : { k: cat([old.k, now.k], 1), v: cat([old.v, now.v], 1) };
-		this.#after[layer] = all;
-		return all;
-	}
-
-	/** The cache after the pass. */
-	get cache(): KVCache {
-		return this.#after;
+/** Releases a cache. */
+export function disposeCache(cache: KVCache): void {
+	for (const { k, v } of cache) {
+		k.dispose();
+		v.dispose();
 	}
 }

@@ -17,7 +17,7 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { VaultGemmaDecoderLayer } from "./block.ts";
-import { cachedTokens, type KVCache, Memory } from "./cache.ts";
+import { cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
 
@@ -57,15 +57,22 @@ export class VaultGemmaModel extends Module {
 	constructor(config: VaultGemmaConfig) {
 		super();
 		this.#config = config;
-		const { vocab_size, hidden_size, pad_token_id, num_hidden_layers, rms_norm_eps, max_position_embeddings, head_dim, rope_theta } = config;
+		const { vocab_size, hidden_size, pad_token_id, num_hidden_layers, rms_norm_eps, max_position_embeddings, head_dim, rope_theta } =
+			config;
 		this.embed_tokens = new Embedding(vocab_size, hidden_size, { paddingIdx: pad_token_id ?? undefined });
 		this.layers = new ModuleList(Array.from({ length: num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(config, i)));
 		this.norm = new RMSNorm(hidden_size, rms_norm_eps);
 		this.rotary = new RotaryTables(max_position_embeddings, head_dim, rope_theta);
 	}
 
-	/** ids i32 [T] -> hidden states [T, D]. Positions count from the length of the memory's cache. */
-	forward(ids: Tensor, { dropout, gradientCheckpointing = false }: ForwardOptions = {}, before?: KVCache, memory?: Memory): Tensor {
+	/**
+	 * ids i32 [T] -> hidden states [T, D]. With a cache, positions count from its length, and the longer one is given too.
+	 */
+	forward(
+		ids: Tensor,
+		{ dropout, gradientCheckpointing = false }: ForwardOptions = {},
+		before?: KVCache,
+	): { hidden: Tensor; cache: KVCache } {
 		const { hidden_size, max_position_embeddings } = this.#config;
 		if (ids.rank !== 1) {
 			throw new ShapeError("model/rank", `VaultGemma takes the tokens of one text, [T], got [${ids.shape.join(", ")}]`, {
@@ -82,11 +89,18 @@ export class VaultGemmaModel extends Module {
 		}
 		const rotary = this.rotary.rows(start, length);
 		let x = mulScalar(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
+		const cache: KeysAndValues[] = [];
 		for (const layer of this.layers.items) {
-			const run = (h: Tensor, cos: Tensor, sin: Tensor): Tensor => layer.call(h, { rotary: { cos, sin }, dropout, memory });
-			x = gradientCheckpointing ? checkpoint(run, [x, rotary.cos, rotary.sin]) : run(x, rotary.cos, rotary.sin);
+			const run = (h: Tensor, cos: Tensor, sin: Tensor) => layer.call(h, { rotary: { cos, sin }, dropout, before });
+			if (gradientCheckpointing) {
+				x = checkpoint((h, cos, sin) => run(h, cos, sin).y, [x, rotary.cos, rotary.sin]);
+				continue;
+			}
+			const { y, seen } = run(x, rotary.cos, rotary.sin);
+			x = y;
+			if (seen !== undefined) cache.push(seen);
 		}
-		return this.norm.call(x);
+		return { hidden: this.norm.call(x), cache };
 	}
 }
 
@@ -109,23 +123,22 @@ export class VaultGemmaForCausalLM extends Module {
 
 	/** ids [T] -> logits [T, V], soft-capped when the configuration says so. For inference. */
 	forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-		return this.#logits(this.model.call(ids, options));
+		return this.#logits(this.model.call(ids, options).hidden);
 	}
 
 	/** Reads further tokens, i32 [T], after those in the cache: logits of the next token, and the longer cache. */
 	step(ids: Tensor, cache: KVCache = []): Step {
-		return ids.device.scope<Step>(() => {
-			const memory = new Memory(cache);
-			const hidden = this.model.call(ids, {}, cache, memory);
+		return ids.device.scope(() => {
+			const { hidden, cache: longer } = this.model.call(ids, {}, cache);
 			const [T] = ids.shape;
-			return { logits: reshape(this.#logits(slice(hidden, 0, T - 1, T)), [this.config.vocab_size]), cache: memory.cache };
+			return { logits: reshape(this.#logits(slice(hidden, 0, T - 1, T)), [this.config.vocab_size]), cache: longer };
 		});
 	}
 
 	/** The loss of one text, in nats: the weighted sum of the cross-entropies of its targets. Logits are never held in full. */
 	loss({ ids, targets, weight, positions }: TrainingRecord, options: ForwardOptions = {}): Tensor {
-		return ids.device.scope<Tensor>(() => {
-			const hidden = this.model.call(ids, options);
+		return ids.device.scope(() => {
+			const { hidden } = this.model.call(ids, options);
 			const learned = positions === undefined ? hidden : takeRows(hidden, positions);
 			const cap = this.config.final_logit_softcapping ?? 0;
 			const each = linearCrossEntropy(learned, this.model.embed_tokens.weight.value, targets, { softcap: cap });

@@ -1,6 +1,6 @@
 import type { Module } from "@hushgrad/nn";
 import type { DropoutKey, Tensor } from "@hushgrad/tensor";
-import type { Memory } from "./cache.ts";
+import type { KeysAndValues, KVCache } from "./cache.ts";
 import type { RotaryRows } from "./rotary.ts";
 
 /** A linear layer, plain, quantised or adapted. */
@@ -12,5 +12,12 @@ export interface Pass {
 	/** Randomness of the LoRA dropout; none outside training. */
 	readonly dropout?: DropoutKey;
 	/** Keys and values of earlier tokens, when generating. */
-	readonly memory?: Memory;
+	readonly before?: KVCache;
+}
+
+/** What a layer gives. */
+export interface Passed {
+	readonly y: Tensor;
+	/** Keys and values of all tokens so far, when generating. */
+	readonly seen: KeysAndValues | undefined;
 }

@@ -76,7 +76,13 @@ export type PaddedExample = {
 export function padExample(example: Example, { length, learned = length, padId }: PadOptions): PaddedExample {
 	const answer = example.ids.subarray(example.start);
 	if (example.ids.length > length || answer.length > learned) {
-		throw new ValueError("sft/room", `${example.ids.length} tokens, ${answer.length} of them learned, do not fit ${length} and ${learned}`);
+		throw new ValueError(
+			"sft/room",
+			`${example.ids.length} tokens, ${answer.length} of them learned, do not fit ${length} and ${learned}`,
+			{
+				hint: "raise length and learned, or encode with a smaller maxLength",
+			},
+		);
 	}
 	const ids = new Int32Array(length).fill(padId);
 	const positions = new Int32Array(learned);

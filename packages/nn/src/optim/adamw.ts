@@ -33,7 +33,11 @@ export class AdamW extends Optimizer<AdamWOptions> {
 		super(rule, parameters, options);
 	}
 
-	protected override numbersOf(t: number, lr: number, { betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions) {
+	protected override numbersOf(
+		t: number,
+		lr: number,
+		{ betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions,
+	) {
 		return [lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - lr * weightDecay, 1 - beta1 ** t, Math.sqrt(1 - beta2 ** t)];
 	}
 }
@@ -41,6 +45,6 @@ export class AdamW extends Optimizer<AdamWOptions> {
 /** Adam: AdamW whose weight decay is 0 when left out. Source: Kingma and Ba 2015. */
 export class Adam extends AdamW {
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
-		super(parameters, { weightDecay: 0, ...options });
+		super(parameters, { ...options, weightDecay: options.weightDecay ?? 0 });
 	}
 }

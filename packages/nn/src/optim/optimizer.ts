@@ -2,7 +2,7 @@ import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
 import { constant, type Schedule } from "./schedule.ts";
-import { ParameterVector, type Range } from "./vector.ts";
+import { isGradient, ParameterVector, type Range } from "./vector.ts";
 
 export interface OptimizerOptions {
 	/** Base learning rate. */
@@ -37,8 +37,14 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
 	protected constructor(rule: Rule, trained: Trained<O>, options: O) {
 		const name = new.target.name;
-		const items: readonly (Parameter | ParameterGroup<O>)[] = trained instanceof Map ? [...trained.values()] : [...(trained as Iterable<Parameter>)];
-		const groups = items.map((item) => (item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] }));
+		const items: readonly (Parameter | ParameterGroup<O>)[] =
+			trained instanceof Map ? [...trained.values()] : [...(trained as Iterable<Parameter>)];
+		const groups = items.map((item) =>
+			item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] },
+		);
+		if (groups.some((g) => g.parameters.length === 0)) {
+			throw new ValueError("optim/empty", `${name}: a group has no parameters`, { hint: "leave the group out; is all of it frozen?" });
+		}
 		this.vector = new ParameterVector(
 			groups.flatMap((g) => g.parameters),
 			name,
@@ -78,6 +84,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	 * @throws ShapeError, ValueError when the gradients do not fit.
 	 */
 	step(gradient: Tensor | readonly Tensor[]): void {
+		if (!this.#isVector(gradient)) this.vector.check(listOf(gradient));
 		this.prepare();
 		this.update(gradient);
 	}
@@ -101,8 +108,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		const { vector } = this;
 		const numbers = this.#numbers;
 		if (numbers === undefined) throw new ValueError("optim/prepare", "update() needs prepare() before it");
-		vector.device.scope<void>(() => {
-			const g = gradient instanceof Tensor && gradient.rank === 1 && gradient.size === vector.length ? gradient : vector.join(listOf(gradient));
+		vector.device.scope(() => {
+			const g = this.#isVector(gradient) ? gradient : vector.join(listOf(gradient));
 			const { count, primitive } = this.#rule;
 			this.#groups.forEach(({ range }, i) => {
 				const own = slice(numbers, 0, i * count, (i + 1) * count);
@@ -123,6 +130,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		this.vector.dispose();
 	}
 
+	#isVector(gradient: Tensor | readonly Tensor[]): gradient is Tensor {
+		return isGradient(gradient, [this.vector.length]);
+	}
+
 	#rate({ lr }: O, t: number): number {
 		return lr * (this.#options.schedule ?? constant)(t);
 	}
@@ -133,5 +144,8 @@ const listOf = (gradient: Tensor | readonly Tensor[]): readonly Tensor[] => (gra
 /** Parts of a range that each fit one storage binding: all of it for most. */
 function pieces({ start, end }: Range, limit: number): Range[] {
 	const most = Math.floor(limit / 4 / 256 - 1) * 256;
-	return Array.from({ length: Math.ceil((end - start) / most) }, (_, i) => ({ start: start + i * most, end: Math.min(end, start + (i + 1) * most) }));
+	return Array.from({ length: Math.ceil((end - start) / most) }, (_, i) => ({
+		start: start + i * most,
+		end: Math.min(end, start + (i + 1) * most),
+	}));
 }

@@ -1,4 +1,15 @@
-import { type BufferSpec, defineKernel, definePrimitive, type Kernel, type NdArray, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import {
+	type BufferSpec,
+	contiguous,
+	defineKernel,
+	definePrimitive,
+	type Kernel,
+	type NdArray,
+	type Primitive,
+	reads,
+	wgsl,
+	writes,
+} from "@hushgrad/tensor/author";
 
 /** The update rule of an optimiser, as one formula for a coordinate. */
 export interface RuleSpec<S extends string, N extends string> {
@@ -30,7 +41,11 @@ export function defineRule<S extends string, N extends string>(spec: RuleSpec<S,
 	const vectors = ["w", ...state];
 	const kernel = defineKernel(name, {
 		params: { n: "u32" },
-		buffers: { g: reads("f32"), numbers: reads("f32"), ...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32")])) },
+		buffers: {
+			g: reads("f32"),
+			numbers: reads("f32"),
+			...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32")])),
+		},
 		workgroup: 64,
 		body: wgsl`
 if (index >= p.n) { return; }
@@ -42,10 +57,10 @@ ${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
 	});
 	const primitive = definePrimitive({
 		name,
-		signature: `${vectors.map((v) => `${v}[P]`).join(", ")}, g[P], numbers[${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`,
+		signature: `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`,
 		attrs: {},
 		forward: ({ inputs, axes: { P } }) => {
-			kernel.run(inputs, { n: P }, P);
+			kernel.run({ ...inputs, g: contiguous(inputs.g), numbers: contiguous(inputs.numbers) }, { n: P }, P);
 			return [];
 		},
 		grad: Object.fromEntries([...vectors, "g", "numbers"].map((v) => [v, "none" as const])),

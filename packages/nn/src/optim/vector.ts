@@ -1,5 +1,5 @@
-import { cast, cat, type Device, reshape, ShapeError, slice, Tensor, ValueError } from "@hushgrad/tensor";
-import { showShape } from "@hushgrad/tensor/author";
+import { cast, cat, type Device, reshape, type Shape, ShapeError, slice, Tensor, ValueError } from "@hushgrad/tensor";
+import { insideOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import type { Parameter } from "../parameter.ts";
 
 /** A run of the vector: one parameter, or a group of them. */
@@ -7,6 +7,10 @@ export interface Range {
 	readonly start: number;
 	readonly end: number;
 }
+
+/** Whether a value is a gradient of this shape, and of no single record. */
+export const isGradient = (g: unknown, shape: Shape): g is Tensor =>
+	g instanceof Tensor && g.dtype === "f32" && sameShape(g.shape, shape) && insideOf(g).records === undefined;
 
 /**
  * The trainable state as mathematics writes it: one vector in R^P, in one buffer, of which the parameters are views. An
@@ -26,12 +30,15 @@ export class ParameterVector {
 		this.parameters = [...parameters];
 		this.#owner = owner;
 		if (this.parameters.length === 0) {
-			throw new ValueError("optim/empty", `${owner}: no parameters to train`, { hint: "model.trainableParameters() lists them; is all of the model frozen?" });
+			throw new ValueError("optim/empty", `${owner}: no parameters to train`, {
+				hint: "model.trainableParameters() lists them; is all of the model frozen?",
+			});
 		}
 		const twice = this.parameters.find((p, i) => this.parameters.indexOf(p) !== i);
 		if (twice !== undefined) throw new ValueError("optim/twice", `${owner}: ${twice.label} is given twice`);
 		const frozen = this.parameters.find((p) => !p.trainable);
-		if (frozen !== undefined) throw new ValueError("optim/frozen", `${owner}: ${frozen.label} is frozen`, { hint: "give the trainable parameters only" });
+		if (frozen !== undefined)
+			throw new ValueError("optim/frozen", `${owner}: ${frozen.label} is frozen`, { hint: "give the trainable parameters only" });
 		let length = 0;
 		this.#starts = this.parameters.map((p) => {
 			length += p.size;
@@ -44,7 +51,8 @@ export class ParameterVector {
 	get tensor(): Tensor {
 		if (this.#tensor !== undefined) return this.#tensor;
 		const { device } = this.parameters[0].value;
-		device.scope<void>(() => {
+		for (const p of this.parameters) p.checkFree();
+		device.scope(() => {
 			const vector = device.keep(cat(this.parameters.map((p) => reshape(cast(p.value, "f32"), [p.size]))));
 			this.parameters.forEach((p, i) => {
 				p.bind(device.keep(reshape(slice(vector, 0, this.#starts[i], this.#starts[i] + p.size), p.shape)), this.#owner);
@@ -70,23 +78,24 @@ export class ParameterVector {
 		return this.parameters[i].name || `parameter ${i}`;
 	}
 
-	/**
-	 * One gradient a parameter, in order, as one vector [P].
-	 * @throws ShapeError, ValueError when they do not fit the parameters.
-	 */
-	join(grads: readonly Tensor[]): Tensor {
+	/** @throws ShapeError, ValueError unless there is one gradient a parameter, in order and of its shape. */
+	check(grads: readonly Tensor[]): void {
 		if (grads.length !== this.parameters.length) {
 			throw new ValueError("optim/grads", `${this.#owner}: ${grads.length} gradients for ${this.parameters.length} parameters`);
 		}
 		this.parameters.forEach(({ shape, label }, i) => {
 			const g = grads[i];
-			if (!(g instanceof Tensor) || g.rank !== shape.length || g.shape.some((d, k) => d !== shape[k])) {
-				const got = g instanceof Tensor ? showShape(g.shape) : String(g);
-				throw new ShapeError("optim/grad-shape", `${this.#owner}: the gradient of ${label} is ${got}, expected ${showShape(shape)}`, {
+			if (!isGradient(g, shape)) {
+				throw new ShapeError("optim/grad-shape", `${this.#owner}: the gradient of ${label} is ${g}, expected f32 ${showShape(shape)}`, {
 					hint: "gradients of single records go to the privacy engine, not to an optimiser",
 				});
 			}
 		});
+	}
+
+	/** One gradient a parameter, in order, as one vector [P]. Errors as of `check`. */
+	join(grads: readonly Tensor[]): Tensor {
+		this.check(grads);
 		return cat(grads.map((g) => reshape(g, [g.size])));
 	}
 

@@ -15,12 +15,10 @@ export interface QuantizedScales {
 
 const EXPONENTS = 7;
 
-/** `count` points from a to b in f32, from both ends inward as torch's linspace does. */
+/** `count` points from a to b in f32, from both ends inward and rounded once each, as torch's linspace does. */
 function linspace(a: number, b: number, count: number): Float32Array {
 	const step = Math.fround(Math.fround(b - Math.fround(a)) / (count - 1));
-	return Float32Array.from({ length: count }, (_, i) =>
-		i < count / 2 ? Math.fround(a) + Math.fround(step * i) : b - Math.fround(step * (count - 1 - i)),
-	);
+	return Float32Array.from({ length: count }, (_, i) => (i < count / 2 ? Math.fround(a) + step * i : b - step * (count - 1 - i)));
 }
 
 /**

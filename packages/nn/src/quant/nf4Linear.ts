@@ -1,5 +1,6 @@
 import { ValueError } from "@hushgrad/tensor";
 import {
+	contiguous,
 	defineKernel,
 	definePrimitive,
 	gemm,
@@ -54,8 +55,9 @@ y_set4(2u * index + 1u, vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * 
 });
 
 /** The weight in f32 [1, n, k]: code value times block scale, one rounding; equal to the host's bit for bit. */
-function dequantize({ codes, scales, nested, map }: Parts, { n, k, offset }: NF4Attrs): Physical {
-	const { runtime } = codes;
+function dequantize(parts: Parts, { n, k, offset }: NF4Attrs): Physical {
+	const { runtime } = parts.codes;
+	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(contiguous);
 	const blocks = Math.ceil((n * k) / NF4_BLOCK);
 	const product = runtime.empty([blocks]);
 	nf4ScalesKernel.run({ q: scales, nested, map, y: product }, { n: blocks }, blocks);

@@ -41,7 +41,8 @@ export class NF4Parameter extends Parameter {
 
 	/** Quantised weights are frozen. @throws ValueError when asked to train. */
 	override set trainable(trainable: boolean) {
-		if (trainable) throw new ValueError("nf4/frozen", `${this.label}: a weight in NF4 cannot be trained`, { hint: "put LoRA on its layer" });
+		if (trainable)
+			throw new ValueError("nf4/frozen", `${this.label}: a weight in NF4 cannot be trained`, { hint: "put LoRA on its layer" });
 	}
 
 	/** @throws ValueError: it is no single tensor. */

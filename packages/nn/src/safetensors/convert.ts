@@ -6,7 +6,7 @@ import { bytesPer, type SafetensorsDType } from "./dtype.ts";
 export type FloatDType = "F32" | "F16" | "BF16";
 
 const refuse = (what: string, dtype: string): never => {
-	throw new DTypeError("safetensors/dtype", `${what}: ${dtype} is no floating-point type of 16 or 32 bits`, {
+	throw new DTypeError("safetensors/not-float", `${what}: ${dtype} is no floating-point type of 16 or 32 bits`, {
 		hint: "convert the checkpoint to float32, float16 or bfloat16",
 	});
 };

@@ -1,6 +1,13 @@
-import type { Physical } from "../physical.ts";
-import type { KernelSpec } from "./kernel.ts";
+import { ValueError } from "../errors.ts";
+import { Physical } from "../physical.ts";
+import type { Runtime } from "../runtime.ts";
+import type { KernelSpec, ParamType } from "./kernel.ts";
 import type { Grid } from "./recorder.ts";
+
+const RANGES = { u32: [0, 2 ** 32 - 1], i32: [-(2 ** 31), 2 ** 31 - 1] } as const;
+
+const isOf = (type: ParamType, value: unknown): boolean =>
+	typeof value === "number" && (type === "f32" || (Number.isInteger(value) && value >= RANGES[type][0] && value <= RANGES[type][1]));
 
 /** A kernel with its names: what it is called with is checked by the compiler, and again when it runs. */
 export class Kernel<P extends string = string, B extends string = string> {
@@ -14,11 +21,35 @@ export class Kernel<P extends string = string, B extends string = string> {
 
 	/**
 	 * Records one run. `grid` is a number of invocations, or of workgroups on each axis; `flops` is for reports.
-	 * @throws ValueError for a name that is missing, not the kernel's, or given twice; DTypeError for another element type.
+	 * @throws ValueError for a name that is missing or not the kernel's, a number that is not of its type, and a buffer
+	 * that is written and given under another name too; DTypeError for another element type.
 	 */
 	run(buffers: Readonly<Record<B, Physical>>, params: Readonly<Record<P, number>>, grid: number | Grid, flops?: number): void {
-		const [first] = Object.values<Physical>(buffers);
-		first.runtime.run(this, buffers, params, grid, flops);
+		this.#check(buffers, params).run(this, buffers, params, grid, flops);
+	}
+
+	/** The runtime of the views. */
+	#check(views: Readonly<Record<string, unknown>>, numbers: Readonly<Record<string, unknown>>): Runtime {
+		const { key, spec } = this;
+		const buffers: KernelSpec["buffers"] = spec.buffers;
+		const params: KernelSpec["params"] = spec.params;
+		const faults: string[] = [];
+		let runtime: Runtime | undefined;
+		for (const name in buffers) {
+			const view = views[name];
+			if (!(view instanceof Physical)) faults.push(`buffer ${name} is ${view === undefined ? "missing" : `${view}, not a view`}`);
+			else if (runtime !== undefined && view.runtime !== runtime) faults.push(`buffer ${name} lives on another device`);
+			else runtime = view.runtime;
+		}
+		for (const name in params) {
+			const [type, value] = [params[name], numbers[name]];
+			if (!isOf(type, value)) faults.push(`number ${name} is ${value === undefined ? "missing" : `${value}, expected ${type}`}`);
+		}
+		for (const name in views) if (!Object.hasOwn(buffers, name)) faults.push(`it has no buffer ${name}`);
+		for (const name in numbers) if (!Object.hasOwn(params, name)) faults.push(`it has no number ${name}`);
+		if (runtime !== undefined && faults.length === 0) return runtime;
+		const has = `buffers ${Object.keys(buffers).join(", ")} and numbers ${Object.keys(params).join(", ")}`;
+		throw new ValueError("kernel/names", `kernel ${key}: ${faults.join(", ")}`, { op: key, hint: `it has ${has}` });
 	}
 }
 
@@ -28,7 +59,8 @@ export type Variant = Readonly<Record<string, string | number | boolean>>;
 /** Kernels that are made from one text. Each is made once, and named by the family and its variant. */
 export class KernelFamily<V extends Variant = Variant, P extends string = string, B extends string = string> {
 	readonly name: string;
-	readonly #make: (variant: V) => KernelSpec<P, B>;
+	/** Compared as methods are, so that families of all variants fit in one list. */
+	readonly #make: { of(variant: V): KernelSpec<P, B> }["of"];
 	readonly #made = new Map<string, Kernel<P, B>>();
 
 	constructor(name: string, make: (variant: V) => KernelSpec<P, B>) {
@@ -36,17 +68,20 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 		this.#make = make;
 	}
 
+	/** The kernels made so far. */
+	get made(): readonly Kernel<P, B>[] {
+		return [...this.#made.values()];
+	}
+
 	/** The kernel of a variant. */
 	of(variant: V): Kernel<P, B> {
-		let key = this.name;
-		for (const name in variant) {
-			const value: string | number | boolean = variant[name];
-			if (value !== false) key += `/${value === true ? name : value}`;
-		}
-		let kernel = this.#made.get(key);
+		const identity = JSON.stringify(variant);
+		let kernel = this.#made.get(identity);
 		if (kernel === undefined) {
+			const values = Object.entries(variant).filter(([, value]) => value !== false);
+			const key = [this.name, ...values.map(([name, value]) => (value === true ? name : value))].join("/");
 			kernel = new Kernel(key, this.#make(variant));
-			this.#made.set(key, kernel);
+			this.#made.set(identity, kernel);
 		}
 		return kernel;
 	}

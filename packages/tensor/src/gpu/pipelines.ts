@@ -5,7 +5,6 @@ import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType, workgro
 /** A compiled kernel and the layout of its parameter block. */
 export interface Pipeline {
 	readonly key: string;
-	readonly code: string;
 	readonly layoutKey: string;
 	readonly layout: GPUBindGroupLayout;
 	readonly gpu: GPUComputePipeline;
@@ -14,10 +13,16 @@ export interface Pipeline {
 	readonly lanes: number;
 }
 
+/** A kernel as the cache sees it. */
+interface Source {
+	readonly key: string;
+	readonly spec: KernelSpec;
+}
+
 /** Compiles each kernel once. Shapes are parameters, so that a program needs dozens of pipelines, not thousands. */
 export class PipelineCache {
 	readonly #device: GPUDevice;
-	readonly #compiled = new Map<object, Pipeline>();
+	readonly #compiled = new Map<Source, Pipeline>();
 	readonly #onCompile: (key: string, wgsl: string) => void;
 	readonly #layouts = new Map<string, GPUBindGroupLayout>();
 
@@ -31,13 +36,13 @@ export class PipelineCache {
 		return this.#compiled.size;
 	}
 
-	/** Everything compiled so far. */
-	all(): readonly Pipeline[] {
-		return [...this.#compiled.values()];
+	/** Every kernel compiled so far. */
+	kernels(): readonly Source[] {
+		return [...this.#compiled.keys()];
 	}
 
 	/** The pipeline of a kernel, compiled on first use. It belongs to the object, so that two kernels of one name stay two. */
-	get(kernel: { readonly key: string; readonly spec: KernelSpec }): Pipeline {
+	get(kernel: Source): Pipeline {
 		const known = this.#compiled.get(kernel);
 		if (known !== undefined) return known;
 		const pipeline = this.#compile(kernel.key, kernel.spec);
@@ -62,7 +67,7 @@ export class PipelineCache {
 			compute: { module, entryPoint: "main" },
 		});
 		const [x, y, z] = workgroupOf(spec);
-		return { key, code, layoutKey, layout, gpu, params, buffers, lanes: x * y * z };
+		return { key, layoutKey, layout, gpu, params, buffers, lanes: x * y * z };
 	}
 
 	#layout(key: string): GPUBindGroupLayout {

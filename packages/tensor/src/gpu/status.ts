@@ -1,5 +1,5 @@
-import { BufferUsage, MapMode } from "./flags.ts";
 import { ALWAYS, Storage } from "../storage.ts";
+import { BufferUsage, MapMode } from "./flags.ts";
 import type { Recorder } from "./recorder.ts";
 
 const WORDS = 4;

@@ -16,6 +16,7 @@ export * from "./einsum.ts";
 export * from "./elementwise.ts";
 export * from "./embedding.ts";
 export * from "./expand.ts";
+export * from "./gemm.kernel.ts";
 export * from "./gemm.ts";
 export * from "./indexing.ts";
 export * from "./join.ts";

@@ -1,9 +1,10 @@
 import { runtimeOf } from "../device.ts";
 import { type DType, FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { toBfloat16, toFloat16, fromBfloat16, fromFloat16 } from "../float16.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../float16.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { physicalOf } from "../physicalOf.ts";
+import { report } from "../record.ts";
 import { sameShape } from "../shape.ts";
 import { insideOf, nodeOf, type Tensor } from "../tensor.ts";
 import { copyInto, materialize } from "./contiguous.ts";
@@ -30,8 +31,8 @@ export const castPrimitive: LinearOp<DType> = defineLinear({
 });
 
 /**
- * Converts the element type: floats to the nearest value, ties to even (too large for f16: infinity); floats to
- * integers towards 0, limited to the range; to bool, 0 or not. Differentiable from float to float.
+ * Converts the element type: to floats as the nearest value, ties to even (too large for f16: infinity); to integers
+ * towards 0, limited to the range; to bool, 0 or not. Differentiable from float to float.
  */
 export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castPrimitive.apply([x], dtype));
 
@@ -50,5 +51,7 @@ export function assign(target: Tensor, source: Tensor): void {
 			hint: "both need one shape and dtype, and no gradient and no program for one record may be in progress",
 		});
 	}
-	runtimeOf(target.device).scope<void>(() => copyInto(physicalOf(source, 1), physicalOf(target, 1)));
+	const runtime = runtimeOf(target.device);
+	runtime.scope(() => copyInto(physicalOf(source, 1), physicalOf(target, 1)));
+	report(runtime, { name: "assign", inputs: [source], infinite: true }, [target]);
 }

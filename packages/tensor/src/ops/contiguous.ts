@@ -12,6 +12,8 @@ function conversion(from: DType, to: DType, v: string): string {
 	if (to === "bool") return `select(1u, 0u, ${v} == ${seen}(0))`;
 	if (to === "bf16") return `bf16Of(f32(${v}))`;
 	if (to === "u8") return seen === "u32" ? `min(${v}, 255u)` : `u32(clamp(${v}, ${seen}(0), ${seen}(255)))`;
+	if (seen === "i32" && to === "u32") return `u32(max(${v}, 0))`;
+	if (seen === "u32" && to === "i32") return `i32(min(${v}, 0x7fffffffu))`;
 	return `${wgslScalar[to]}(${v})`;
 }
 

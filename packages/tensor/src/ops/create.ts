@@ -5,9 +5,11 @@ import { defineKernel } from "../gpu/defineKernel.ts";
 import { writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
+import { report } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
 import { checkShape, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
+import { RANGES } from "../upload.ts";
 
 /** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
@@ -23,10 +25,7 @@ const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: D
 
 export const fullKernel = generator("full", (_, dtype) => (dtype === "bool" ? "select(0u, 1u, p.a != 0u)" : "p.a"));
 export const rampKernel = generator("ramp", () => "p.a + i * p.b");
-export const eyeKernel = generator(
-	"eye",
-	(scalar) => `select(${scalar}(0), ${scalar}(1), index / u32(p.a) == index % u32(p.a))`,
-);
+export const eyeKernel = generator("eye", (scalar) => `select(${scalar}(0), ${scalar}(1), index / u32(p.a) == index % u32(p.a))`);
 
 /** A view filled with one value; `shape` starts with the record axis. */
 export const filled = (runtime: Runtime, shape: Shape, value: number, dtype: DType = "f32"): Physical =>
@@ -39,21 +38,39 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 		throw new DTypeError("create/storage", `${op}: ${dtype} is storage only`, { op, hint: "make it in f32 or u32 and cast it" });
 	}
 	const y = runtime.empty(shape, dtype);
-	kernel.of({ dtype }).run({ y }, { n: y.size, a, b }, y.size);
+	const step = b < 0 && wgslScalar[dtype] === "u32" ? b + 2 ** 32 : b;
+	for (const part of kernel === fullKernel ? y.pieces : [y]) kernel.of({ dtype }).run({ y: part }, { n: part.size, a, b: step }, part.size);
 	return y;
 }
 
 /** The same as a tensor, one for all records. */
 function create(device: Device, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Tensor {
 	const runtime = runtimeOf(device);
-	checkShape(op, shape);
-	const y = runtime.scope(() => generate(runtime, op, kernel, [1, ...shape], dtype, a, b));
-	return runtime.track(new Tensor(device, dtype, { storage: runtime.own(y), shape: [...shape] }));
+	const own = [...shape];
+	checkShape(op, own);
+	return runtime.scope(() => {
+		const y = generate(runtime, op, kernel, [1, ...own], dtype, a, b);
+		const made = runtime.track(new Tensor(device, dtype, { storage: runtime.own(y), shape: own }));
+		report(runtime, { name: op, inputs: [], infinite: true }, [made]);
+		return made;
+	});
+}
+
+/** @throws ValueError for a number that an integer type does not hold. */
+function checkHeld(op: string, value: number, dtype: DType): void {
+	const range = RANGES[dtype];
+	if (range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return;
+	throw new ValueError("create/value", `${op}: ${value} is no ${dtype}`, {
+		op,
+		hint: `${dtype} holds whole numbers from ${range.join(" to ")}`,
+	});
 }
 
 /** A tensor filled with one value. */
-export const full = (device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor =>
-	create(device, "full", fullKernel, shape, dtype, value);
+export function full(device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor {
+	checkHeld("full", value, dtype);
+	return create(device, "full", fullKernel, shape, dtype, value);
+}
 
 export const zeros = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype);
 export const ones = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype);
@@ -68,6 +85,8 @@ export function arange(device: Device, start: number, end: number, step = 1, dty
 	if (!Number.isFinite(count) || step === 0) {
 		throw new ValueError("arange/step", `arange: ${start} to ${end} in steps of ${step} does not end`, { op: "arange" });
 	}
+	checkHeld("arange", start, dtype);
+	checkHeld("arange", start + Math.max(0, count - 1) * step, dtype);
 	return create(device, "arange", rampKernel, [Math.max(0, count)], dtype, start, step);
 }
 

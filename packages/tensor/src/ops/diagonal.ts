@@ -24,8 +24,7 @@ export const diagonalPrimitive: LinearOp<Pair> = defineLinear({
 	name: "diagonal",
 	forward: ([x], pair) => along(x, pair),
 	adjoint: (dy, pair) => placeDiagonalPrimitive.apply([dy], pair),
-	reference: ([x], { first, second }) =>
-		moved(x, x.shape.toSpliced(second, 1), (index) => index.toSpliced(second, 0, index[first])),
+	reference: ([x], { first, second }) => moved(x, x.shape.toSpliced(second, 1), (index) => index.toSpliced(second, 0, index[first])),
 	test: {
 		draw: (shape: Shape, next) => {
 			const pairs = [...shape.keys()].flatMap((i) => [...shape.keys()].filter((j) => j > i && shape[i] === shape[j]).map((j) => [i, j]));

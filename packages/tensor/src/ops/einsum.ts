@@ -131,7 +131,7 @@ function contract(a: Labelled, b: Labelled, needed: ReadonlySet<string>): Labell
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 	if (operands.length === 0) throw new ValueError("einsum/operands", "einsum: needs at least one operand", { op: "einsum" });
 	const { operands: named, result } = parse(equation, operands);
-	return operands[0].device.scope<Tensor>(() => {
+	return operands[0].device.scope(() => {
 		const parts = operands.map((x, i) => diagonal({ x, axes: named[i] }));
 		extents("einsum", parts);
 		let all = parts[0];

@@ -140,6 +140,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 		dtypes: Object.fromEntries(operands.map((o) => [o, typesOf(row, o)])),
 		attrs,
 		infinite: row.infinite,
+		kernels: [strided, inFours],
 		check: (inputs) => {
 			resultType(
 				name,

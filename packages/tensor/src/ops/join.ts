@@ -65,7 +65,7 @@ export function pad(x: Tensor, pairs: readonly (readonly [before: number, after:
 	const widen = (t: Tensor): Tensor =>
 		pairs.reduce((y, [before, after], axis) => {
 			const count = y.shape[axis];
-			return before + after === 0 ? y : place(y, { axis, start: before, count, step: 1, extent: before + count + after });
+			return before + after === 0 ? y : place(y, { axis, start: before, count, step: 1, extent: before + count + after }, "pad");
 		}, t);
 	if (value === 0) return widen(x);
 	const { device } = x;

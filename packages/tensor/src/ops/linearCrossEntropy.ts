@@ -101,17 +101,20 @@ type Inputs = Readonly<Record<string, Physical>>;
 
 /** One piece of the logits: rows start..start+run-1 of each of G groups, columns first..first+n-1 of the vocabulary. */
 interface Piece {
-	readonly first: number;
 	/** The part of h [G, run, D], and of w [G, n, D]. */
 	readonly h: Physical;
 	readonly w: Physical;
 	readonly params: Readonly<Record<"n" | "first" | "cap" | "rows" | "start" | "run", number>>;
 }
 
-/** Rows of w that fit one binding, in whole tiles. */
-function columnsPerBinding({ runtime, shape, dtype }: Physical): number {
-	return Math.floor(runtime.gpu.limits.maxStorageBufferBindingSize / (shape[2] * bytesPerElement[dtype])) - 1;
+/** At most `most` columns of the vocabulary, in whole tiles, whose rows of w fit one binding. */
+function columnsOf({ runtime, shape, dtype }: Physical, most: number): number {
+	const fit = Math.floor(runtime.gpu.limits.maxStorageBufferBindingSize / (shape[2] * bytesPerElement[dtype])) - 1;
+	return Math.max(8, Math.floor(Math.min(most, fit) / 8) * 8);
 }
+
+/** Logits that are held at once. */
+const logitsAtOnce = ({ runtime }: Physical): number => Math.min(LOGIT_BYTES, runtime.gpu.limits.maxStorageBufferBindingSize) / 4;
 
 /** `count` entries of the middle axis of t [G, R, D], from number `first` on. */
 const part = (t: Physical, first: number, count: number): Physical =>
@@ -126,8 +129,7 @@ function overPieces(h: Physical, w: Physical, softcap: number, columns: number, 
 		for (let start = 0; start < R; start += rows) {
 			const run = Math.min(rows, R - start);
 			const params = { n, first, cap: softcap, rows: R, start, run };
-			const piece = { first, h: part(h, start, run), w: part(w, first, n), params };
-			h.runtime.scope<void>(() => step(piece));
+			h.runtime.scope(() => step({ h: part(h, start, run), w: part(w, first, n), params }));
 		}
 	}
 }
@@ -146,10 +148,9 @@ function grouped({ h, w }: Inputs): { readonly h: Physical; readonly w: Physical
 /** Pieces in which every row meets the vocabulary in the same chunks, as many rows at once as memory allows. */
 function inChunks(inputs: Inputs, { softcap }: LossAttrs, step: (piece: Piece) => void): void {
 	const { h, w } = grouped(inputs);
-	const limit = h.runtime.gpu.limits.maxStorageBufferBindingSize;
-	const columns = Math.max(8, Math.floor(Math.min(CHUNK, columnsPerBinding(w)) / 8) * 8);
-	const width = 4 * h.shape[0] * Math.max(1, Math.min(columns, w.shape[1]));
-	const rows = Math.max(4, Math.floor(Math.min(LOGIT_BYTES, limit) / width / 4) * 4);
+	const columns = columnsOf(w, CHUNK);
+	const width = h.shape[0] * Math.max(1, Math.min(columns, w.shape[1]));
+	const rows = Math.max(4, Math.floor(logitsAtOnce(h) / width / 4) * 4);
 	overPieces(h, w, softcap, columns, rows, step);
 }
 
@@ -241,12 +242,11 @@ export const linearCrossEntropyWeightGradPrimitive: Primitive<LossAttrs> = defin
 		const rows = sizeOf(inputs.h.shape.slice(1, -1));
 		const h = contiguous(inputs.h).view({ shape: [B, rows, D] });
 		const dw = rows === 0 ? zeroed(runtime, [B, V, D]) : runtime.empty([B, V, D]);
-		const limit = runtime.gpu.limits.maxStorageBufferBindingSize;
-		const byLogits = Math.floor(Math.min(LOGIT_BYTES, limit) / Math.max(4, 4 * B * rows));
-		const columns = Math.max(8, Math.floor(Math.min(byLogits, columnsPerBinding(w)) / 8) * 8);
+		// Whole tiles apart from the rest of V: the kernel that computes a column is the same for any number of rows.
+		const columns = columnsOf(w, Math.min(V, logitsAtOnce(w) / Math.max(1, B * rows)));
 		overPieces(h, w, attrs.softcap, columns, rows, (piece) => {
 			const dz = logitGradient(piece, labels, lse, dy);
-			gemm(dz.transpose(), h, { view: part(dw, piece.first, dz.shape[2]), batchStride: V * D, accumulate: false });
+			gemm(dz.transpose(), h, { view: part(dw, piece.params.first, dz.shape[2]), batchStride: V * D, accumulate: false });
 		});
 		return [dw];
 	},

@@ -27,7 +27,10 @@ const along = (whole: Physical, { axis, start, count, step }: Run): Physical =>
 /** Refuses element types of which a word holds several: kernels store them by whole words. */
 export function refuseStorage(op: string, x: Tensor): void {
 	if (x.dtype !== "bf16" && x.dtype !== "u8") return;
-	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, which is storage only`, { op, hint: "convert it with cast()" });
+	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, which is storage only`, {
+		op,
+		hint: "convert it with cast()",
+	});
 }
 
 function drawRun(shape: Shape, next: () => number): Run | undefined {
@@ -84,13 +87,14 @@ export function slice(x: Tensor, axis: number, start: number, end: number, step 
 }
 
 /** Zeros of `run.extent` along an axis, with x at the elements of the run. Adjoint of `slice`. */
-export function place(x: Tensor, run: Run): Tensor {
-	refuseStorage("place", x);
+export function place(x: Tensor, run: Run, op = "place"): Tensor {
+	refuseStorage(op, x);
 	return placePrimitive.apply([x], run);
 }
 
 /** Where the parts begin along the axis. */
-const starts = (shapes: readonly Shape[], axis: number): number[] => shapes.map((_, i) => shapes.slice(0, i).reduce((n, s) => n + s[axis], 0));
+const starts = (shapes: readonly Shape[], axis: number): number[] =>
+	shapes.map((_, i) => shapes.slice(0, i).reduce((n, s) => n + s[axis], 0));
 
 export const catPrimitive: LinearOp<number> = defineLinear({
 	name: "cat",
@@ -136,9 +140,13 @@ export function cat(parts: readonly Tensor[], axis = 0): Tensor {
 	const without = (s: Shape) => s.filter((_, i) => i !== at);
 	for (const t of parts) {
 		if (!(t instanceof Tensor) || t.rank !== first.rank || !sameShape(without(t.shape), without(first.shape)) || t.dtype !== first.dtype) {
-			throw new ShapeError("shape/cat", `cat: ${parts.map((q) => `${q.dtype} ${showShape(q.shape)}`).join(", ")} differ beside axis ${axis}`, {
-				op: "cat",
-			});
+			throw new ShapeError(
+				"shape/cat",
+				`cat: ${parts.map((q) => `${q.dtype} ${showShape(q.shape)}`).join(", ")} differ beside axis ${axis}`,
+				{
+					op: "cat",
+				},
+			);
 		}
 	}
 	refuseStorage("cat", first);

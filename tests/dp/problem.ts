@@ -1,0 +1,55 @@
+import { insecureNoiseForTests, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
+import { Parameter, SGD } from "@hushgrad/nn";
+import { type Device, key, linear, normalValues, square, sub, sum, type Tensor } from "@hushgrad/tensor";
+
+export const N = 40;
+export const IN = 5;
+export const OUT = 3;
+
+/** Record i: x [IN], y [OUT]. */
+const XS = normalValues(key(2), N * IN);
+const YS = normalValues(key(3), N * OUT);
+export const record = (i: number) => ({ x: XS.slice(i * IN, (i + 1) * IN), y: YS.slice(i * OUT, (i + 1) * OUT) });
+
+/** A trained weight [OUT, IN]. */
+export function weight(d: Device, name = "w"): Parameter {
+	const w = new Parameter([OUT, IN]);
+	w.name = name;
+	w.assign(d.fromHost(normalValues(key(1), OUT * IN), w.shape));
+	return w;
+}
+
+/** The loss of a record by a weight: |x W^T - y|^2. */
+export const lossBy =
+	(w: Parameter) =>
+	({ x, y }: { readonly x: Tensor; readonly y: Tensor }): Tensor =>
+		sum(square(sub(linear(x, w.value), y)));
+
+/** Least squares on fixed records. */
+export function problem(d: Device, options: Partial<PrivacyEngineOptions> = {}) {
+	const w = weight(d);
+	const optimizer = new SGD([w], { lr: 0.1 });
+	const engine = PrivacyEngine.makePrivateWithEpsilon({
+		optimizer,
+		datasetSize: N,
+		expectedBatchSize: 10,
+		physicalBatchSize: 4,
+		targetEpsilon: 8,
+		targetDelta: 1e-4,
+		steps: 5,
+		maxGradNorm: 1,
+		noise: insecureNoiseForTests(11),
+		...options,
+	});
+	return { w, optimizer, engine, encode: record, loss: lossBy(w) };
+}
+
+/** What `act` leaves on the device beside what was there: must be nothing. */
+export async function leftBehind(d: Device, act: () => Promise<unknown>): Promise<{ readonly bytes: number; readonly buffers: number }> {
+	const before = d.memory();
+	await act();
+	const after = d.memory();
+	return { bytes: after.liveBytes - before.liveBytes, buffers: after.liveBuffers - before.liveBuffers };
+}
+
+export const NOTHING = { bytes: 0, buffers: 0 };

@@ -1,0 +1,218 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+	fromPretrained,
+	loadAdapter,
+	loadWeights,
+	openCheckpoint,
+	parseConfig,
+	saveAdapter,
+	saveModel,
+	VaultGemmaForCausalLM,
+} from "@hushgrad/models";
+import {
+	AdamW,
+	applyLora,
+	countParameters,
+	Embedding,
+	Linear,
+	loraConfig,
+	Module,
+	normalInit,
+	quantizeLinears,
+	SafetensorsReader,
+} from "@hushgrad/nn";
+import { addScalar, data, key, normal, type Tensor, vmap } from "@hushgrad/tensor";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { goldenJson, goldenPath, relativeError } from "../support/goldens.ts";
+
+const GOLDEN = goldenPath("vaultgemma/capped");
+const device = useDevice();
+let folder: string;
+let count = 0;
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "hushgrad-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A new directory with the golden model's configuration. */
+async function target(): Promise<string> {
+	const directory = join(folder, String(count++));
+	await mkdir(directory);
+	await cp(join(GOLDEN, "config.json"), join(directory, "config.json"));
+	return directory;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+	const bytes = new Uint8Array(await readFile(join(directory, "model.safetensors")));
+	const reader = await SafetensorsReader.open({
+		path: directory,
+		size: bytes.length,
+		read: async (a, b) => bytes.slice(a, b),
+		close: async () => {},
+	});
+	return [...reader.names()].sort();
+}
+
+const load = (directory: string, quantization?: "nf4") => fromPretrained(directory, { device: device(), quantization });
+
+async function logitsOf(model: VaultGemmaForCausalLM) {
+	const ids = device().fromHost(Int32Array.of(2, 5, 9, 40, 2, 77, 13, 8), [2, 4]);
+	return data(device().scope<Tensor>(() => vmap((one: Tensor) => model.call(one))(ids)));
+}
+
+/** Every weight as numbers. */
+async function valuesOf(model: Module): Promise<Map<string, unknown>> {
+	const values = new Map<string, unknown>();
+	for (const [name, p] of model.namedParameters()) values.set(name, await data(p.dequantize()));
+	return values;
+}
+
+const config = loraConfig({ r: 3, lora_alpha: 5, target_modules: ["q_proj", "down_proj"] });
+
+async function adapted(quantization?: "nf4") {
+	const model = await load(GOLDEN, quantization);
+	const layers = applyLora(model, config, { device: device(), key: key(2) });
+	[...layers.values()].forEach(({ lora_B: { weight } }, i) => weight.assign(normal(device(), weight.shape, key(30 + i))));
+	return model;
+}
+
+describe("a weight in four bits is a parameter like any other", () => {
+	it("is found, counted, frozen and disposed as one in full precision", async () => {
+		const { liveBuffers } = device().memory();
+		const [dense, quantised] = [await load(GOLDEN), await load(GOLDEN, "nf4")];
+		expect([...quantised.namedParameters()].map(([name]) => name)).toEqual([...dense.namedParameters()].map(([name]) => name));
+		expect(countParameters(quantised).all).toBe(countParameters(dense).all);
+		const inFour = [...quantised.namedParameters()].filter(([, p]) => p.format === "nf4");
+		expect(inFour.map(([name]) => name)).toEqual(
+			[...quantised.namedParameters()].map(([name]) => name).filter((name) => name.includes("_proj.")),
+		);
+		expect(inFour.every(([, p]) => !p.trainable && p.hasValue)).toBe(true);
+		const bytes = (m: Module) => [...m.stateTensors()].reduce((sum, t) => sum + t.bytes, 0);
+		expect(bytes(quantised)).toBeLessThan(bytes(dense) / 2);
+		for (const model of [dense, quantised]) model.dispose();
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+	});
+
+	it("is written as the numbers that it stands for: read in full precision, the model is the same", async () => {
+		const quantised = await load(GOLDEN, "nf4");
+		const directory = await target();
+		await saveModel(quantised, directory, { dtype: "F32" });
+		expect(await namesIn(directory)).toEqual(await namesIn(GOLDEN));
+		const dense = await load(directory);
+		expect([...dense.namedParameters()].every(([, p]) => p.format === "f32")).toBe(true);
+		expect(await valuesOf(dense)).toEqual(await valuesOf(quantised));
+		const [ours, theirs] = [await logitsOf(quantised), await logitsOf(dense)];
+		expect(ours).toEqual(theirs);
+		// It is not the model that was quantised.
+		expect(relativeError(ours, await logitsOf(await load(GOLDEN)))).toBeGreaterThan(1e-3);
+	});
+});
+
+describe("a model with LoRA", () => {
+	it.each([undefined, "nf4"] as const)("is the model below it and the adapter, each saved by itself: %s", async (quantization) => {
+		const model = await adapted(quantization);
+		const directory = await target();
+		await saveModel(model, directory, { dtype: "F32" });
+		await saveAdapter(model, join(directory, "adapter"), config);
+		expect(await namesIn(directory)).toEqual(await namesIn(GOLDEN));
+
+		const again = await load(directory);
+		const base = await load(GOLDEN, quantization);
+		expect(await valuesOf(again)).toEqual(await valuesOf(base));
+		expect(await logitsOf(again)).toEqual(await logitsOf(base));
+		await loadAdapter(again, join(directory, "adapter"), device());
+		expect(await logitsOf(again)).toEqual(await logitsOf(model));
+		expect(await logitsOf(model)).not.toEqual(await logitsOf(base));
+	});
+
+	it("is saved alike while an optimiser holds its weights", async () => {
+		const [free, bound] = [await adapted(), await adapted()];
+		const optimizer = new AdamW(bound.trainableParameters(), { lr: 0.1 });
+		expect(optimizer.vector.tensor.size).toBe(optimizer.vector.length);
+		const [a, b] = [await target(), await target()];
+		const save = async (model: Module, directory: string) => {
+			await saveModel(model, directory, { dtype: "F32" });
+			await saveAdapter(model, join(directory, "adapter"), config);
+		};
+		await save(free, a);
+		await save(bound, b);
+		for (const file of ["model.safetensors", "adapter/adapter_model.safetensors"]) {
+			expect(Buffer.compare(await readFile(join(a, file)), await readFile(join(b, file)))).toBe(0);
+		}
+		device().scope<void>(() => optimizer.step(addScalar(optimizer.vector.tensor, 1)));
+		await save(bound, b);
+		const again = await load(b);
+		await loadAdapter(again, join(b, "adapter"), device());
+		expect(await logitsOf(again)).toEqual(await logitsOf(bound));
+		expect(await logitsOf(again)).not.toEqual(await logitsOf(free));
+	});
+});
+
+/** Nothing of a transformer: layers in fields, arrays and maps, and one weight in two places. */
+class Net extends Module {
+	readonly table = new Embedding(16, 8);
+	readonly tied = new Linear(8, 16);
+	readonly stack = [new Linear(8, 8, { bias: true }), new Linear(8, 8)];
+	readonly heads = new Map([["left", new Linear(8, 4)]]);
+
+	constructor() {
+		super();
+		this.tied.weight = this.table.weight;
+	}
+}
+
+describe("any module", () => {
+	it.each([false, true])("is saved and loaded by its names, weights in four bits too: %s", async (inFour) => {
+		const net = new Net();
+		let n = 0;
+		for (const [, p] of net.namedParameters()) normalInit(device(), p, key(n++), 1);
+		const directory = join(folder, `net-${inFour}`);
+		await mkdir(directory);
+		await saveModel(net, directory, { dtype: "F32" });
+		expect(await namesIn(directory)).toEqual(["heads.left.weight", "stack.0.bias", "stack.0.weight", "stack.1.weight", "table.weight"]);
+
+		const again = new Net();
+		if (inFour) {
+			quantizeLinears(again);
+			again.tied.weight = again.table.weight;
+		}
+		const checkpoint = await openCheckpoint(directory);
+		await loadWeights(again, checkpoint, device(), directory);
+		await checkpoint.close();
+		expect(again.stack[1].weight.format).toBe(inFour ? "nf4" : "f32");
+		if (!inFour) expect(await valuesOf(again)).toEqual(await valuesOf(net));
+		await saveModel(again, directory, { dtype: "F32" });
+		const third = new Net();
+		const saved = await openCheckpoint(directory);
+		await loadWeights(third, saved, device(), directory);
+		await saved.close();
+		expect(await valuesOf(third)).toEqual(await valuesOf(again));
+	});
+});
+
+describe("what cannot be saved", () => {
+	it("is a typed error that writes nothing", async () => {
+		const model = await load(GOLDEN);
+		const directory = join(folder, "nothing");
+		await expect(saveAdapter(model, directory, config)).rejects.toMatchObject({
+			name: "ValueError",
+			code: "adapter/none",
+			hint: expect.stringContaining("applyLora"),
+		});
+		await expect(readdir(directory)).rejects.toMatchObject({ code: "ENOENT" });
+
+		const empty = new VaultGemmaForCausalLM(parseConfig(goldenJson("vaultgemma/capped/config.json")));
+		const other = await target();
+		await expect(saveModel(empty, other, { dtype: "F32" })).rejects.toMatchObject({ name: "ValueError", code: "model/empty" });
+		applyLora(model, config);
+		await expect(saveAdapter(model, directory, config)).rejects.toMatchObject({
+			code: "parameter/empty",
+			message: expect.stringContaining("model.layers.0.self_attn.q_proj.lora_A.weight"),
+		});
+		await expect(readdir(directory)).rejects.toMatchObject({ code: "ENOENT" });
+		expect(await readdir(other)).toEqual(["config.json"]);
+	});
+});

@@ -1,0 +1,450 @@
+import type { HostRecord } from "@hushgrad/dp";
+import { assign, data, full, fullLike, mean, mul, mulScalar, sub, sum, type Tensor, write, zeros } from "@hushgrad/tensor";
+import { defineKernel, definePrimitive, packed, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { type Attack, attempt, D, expectBounded, expectRefused, N, ROWS, type Scene } from "./harness.ts";
+
+const device = useDevice();
+const MIX = "privacy/records-mix";
+const minus = (a: ArrayLike<number>, b: ArrayLike<number>): Float32Array => Float32Array.from(a, (v, k) => v - b[k]);
+
+describe("A1: arrays that are handed over", () => {
+	it("a loss sees tensors of its record and a dropout key, no array and no batch", async () => {
+		const seen: unknown[] = [];
+		await expectBounded(device(), ({ model }) => ({
+			loss: (...args) => {
+				seen.push([args.length, Object.keys(args[0]), args[0].x.shape, args[1]?.words.shape]);
+				return model.call(args[0].x);
+			},
+		}));
+		for (const what of seen) expect(what).toEqual([2, ["x"], [D], [2]]);
+	});
+
+	it("weights of importance are part of the record, and clipped with it", async () => {
+		for (const factor of [4, 1e6]) {
+			await expectBounded(device(), ({ model, records }) => ({
+				encode: (i) => ({ x: records[i], weight: factor }),
+				loss: ({ x, weight }) => mul(model.call(x), weight),
+			}));
+		}
+	});
+
+	it("an array that encode() gave is changed later: the copy is not", async () => {
+		await expectBounded(device(), ({ model, records }) => {
+			const given: Float32Array[] = [];
+			return {
+				encode: (i) => {
+					const x = records[i].slice();
+					for (const earlier of given) earlier.fill(1e6);
+					given.push(x);
+					return { x };
+				},
+				loss: ({ x }) => {
+					for (const earlier of given) earlier.fill(-1e6);
+					return model.call(x);
+				},
+			};
+		});
+	});
+
+	it("one array for all records, filled anew each time", async () => {
+		await expectBounded(device(), ({ model, records }) => {
+			const x = new Float32Array(D);
+			return {
+				encode: (i) => {
+					x.set(records[i]);
+					return { x };
+				},
+				loss: ({ x: own }) => model.call(own),
+			};
+		});
+	});
+
+	it("memory shared with a worker is copied like any other", async () => {
+		await expectBounded(device(), ({ model, records }) => {
+			const shared = new Float32Array(new SharedArrayBuffer(4 * D * N));
+			records.forEach((r, i) => {
+				shared.set(r, i * D);
+			});
+			return {
+				encode: (i) => ({ x: shared.subarray(i * D, (i + 1) * D) }),
+				loss: ({ x }) => {
+					shared.fill(1e6);
+					records.forEach((r, i) => {
+						shared.set(r, i * D);
+					});
+					return model.call(x);
+				},
+			};
+		});
+	});
+});
+
+describe("records that are no plain values", () => {
+	it("a getter is read once: it cannot give one thing to the check and another to the batch", async () => {
+		await expectBounded(device(), ({ model, records }) => ({
+			encode: (i) => {
+				let reads = 0;
+				return {
+					get x() {
+						expect(reads++).toBe(0);
+						return records[i];
+					},
+				};
+			},
+			loss: ({ x }) => model.call(x),
+		}));
+	});
+
+	it("values that grow after they were measured do not reach the next row", async () => {
+		await expectBounded(device(), ({ model, records }) => ({
+			encode: (i) => {
+				let reads = 0;
+				const values = new Proxy([...records[i], ...new Array(D).fill(1e6)], {
+					get: (target, name) => (name === "length" ? (reads++ === 0 ? D : 2 * D) : Reflect.get(target, name)),
+				});
+				const shape = new Proxy([D], { get: (target, name) => Reflect.get(target, name) });
+				return { x: { values, shape, dtype: "f32" } };
+			},
+			loss: ({ x }) => model.call(x),
+		}));
+	});
+
+	it("a Proxy of a record counts as the record it shows", async () => {
+		await expectBounded(device(), ({ model, records }) => ({
+			encode: (i) => new Proxy({ x: records[i] }, {}),
+			loss: ({ x }) => model.call(x),
+		}));
+	});
+
+	const refused: Readonly<Record<string, readonly [code: string, encode: (scene: Scene) => (i: number) => unknown]>> = {
+		"a promise": [
+			"record/value",
+			({ records }) =>
+				async (i) => ({ x: records[i] }),
+		],
+		"an object of a class": [
+			"record/value",
+			({ records }) =>
+				(i) =>
+					Object.assign(Object.create({ mean: 0 }), { x: records[i] }),
+		],
+		"a tensor": [
+			"record/value",
+			({ raw }) => {
+				const all = raw();
+				return () => ({ x: all });
+			},
+		],
+		"another form than the first": [
+			"record/form",
+			({ records }) =>
+				(i) =>
+					i === 3 ? { x: records[i].subarray(1) } : { x: records[i] },
+		],
+		"more names than the first": [
+			"record/form",
+			({ records }) =>
+				(i) =>
+					i === 3 ? { x: records[i], y: 1 } : { x: records[i] },
+		],
+		"a shape with a negative extent": [
+			"record/tensor",
+			({ records }) =>
+				(i) => ({ x: { values: records[i], shape: [-2, -2], dtype: "f32" } }),
+		],
+		nothing: ["record/empty", () => () => ({})],
+	};
+
+	it.each(Object.keys(refused))("%s is refused", async (name) => {
+		const [code, encode] = refused[name];
+		const outcome = await attempt(device(), (scene) => ({
+			encode: encode(scene) as (i: number) => HostRecord,
+			loss: ({ x }) => scene.model.call(x),
+		}));
+		expect(outcome).toEqual({ refused: code });
+	});
+});
+
+describe("encode() runs in a closed world", () => {
+	const actions: Readonly<Record<string, readonly [code: string, act: (i: number, scene: Scene) => unknown]>> = {
+		"writes its record into a buffer": ["privacy/outside-data", (i, { model, records }) => write(model.table.value, records[i])],
+		"writes its record into the trained vector": [
+			"privacy/outside-data",
+			(i, { optimizer, records }) => write(optimizer.vector.tensor, records[i]),
+		],
+		"uploads its record": ["privacy/outside-data", (i, { device: d, records }) => d.fromHost(records[i], [D])],
+		"copies a tensor into a buffer": ["privacy/outside-read", (_, { model }) => assign(model.table.value, model.frozen.value)],
+		"writes a constant into a buffer": ["privacy/outside-write", (_, { model, device: d }) => assign(model.table.value, zeros(d, [D]))],
+		"reads a weight": ["privacy/outside-data", (_, { model }) => void data(model.w.value)],
+	};
+
+	it.each(Object.keys(actions))("%s", async (name) => {
+		const [code, act] = actions[name];
+		await expectRefused(
+			device(),
+			(scene) => ({
+				encode: (i) => {
+					act(i, scene);
+					return { x: scene.records[i] };
+				},
+				loss: ({ x }) => scene.model.call(mul(x, scene.model.table.value)),
+			}),
+			code,
+		);
+	});
+});
+
+describe("A12: arithmetic on the host, found by running a batch again", () => {
+	const carriers: Readonly<Record<string, Attack>> = {
+		"the mean of the records encoded so far": ({ model, records }) => {
+			const total = new Float32Array(D);
+			let count = 0;
+			return {
+				encode: (i) => {
+					records[i].forEach((v, k) => {
+						total[k] += v;
+					});
+					count++;
+					return {
+						x: minus(
+							records[i],
+							total.map((v) => v / count),
+						),
+					};
+				},
+				loss: ({ x }) => model.call(x),
+			};
+		},
+		"the record before, forgotten at the start of each run": ({ model, records }) => {
+			let last = { number: -1, x: new Float32Array(D) };
+			return {
+				encode: (i) => {
+					const before = i > last.number ? last.x : new Float32Array(D);
+					last = { number: i, x: records[i] };
+					return { x: minus(records[i], before) };
+				},
+				loss: ({ x }) => model.call(x),
+			};
+		},
+		"the first record of the batch": ({ model, records }) => {
+			let at = { number: Number.POSITIVE_INFINITY, first: 0 };
+			return {
+				encode: (i) => {
+					at = { number: i, first: i <= at.number ? i : at.first };
+					return { x: minus(records[i], records[at.first]) };
+				},
+				loss: ({ x }) => model.call(x),
+			};
+		},
+		"a number in the loss, computed from the records of the batch": ({ model, records }) => {
+			let total = 0;
+			return {
+				encode: (i) => {
+					total += records[i][0];
+					return { x: records[i] };
+				},
+				loss: ({ x }) => mulScalar(model.call(x), Math.sin(total)),
+			};
+		},
+		"the same by way of full()": ({ model, records }) => {
+			let batch: number[] = [];
+			return {
+				encode: (i) => {
+					if (i <= Math.max(...batch)) batch = [];
+					batch.push(i);
+					return { x: records[i] };
+				},
+				loss: ({ x }) => {
+					const centre = batch.reduce((s, i) => s + records[i][0], 0) / batch.length;
+					return model.call(sub(x, fullLike(x, centre)));
+				},
+			};
+		},
+		"the last record, by way of full()": ({ model, records }) => {
+			let last = 0;
+			return {
+				encode: (i) => {
+					last = i;
+					return { x: records[i] };
+				},
+				loss: ({ x }) => model.call(sub(x, full(x.device, [], records[last][1]))),
+			};
+		},
+		"the number of records in the batch": ({ model, records }) => {
+			let batch: number[] = [];
+			return {
+				encode: (i) => {
+					if (i <= Math.max(...batch)) batch = [];
+					batch.push(i);
+					return { x: records[i] };
+				},
+				loss: ({ x }) => mulScalar(model.call(x), 0.1 * batch.length),
+			};
+		},
+		"how often the loss was called": ({ model }) => {
+			let calls = 0;
+			return { loss: ({ x }) => mulScalar(model.call(x), calls++ % 2 === 0 ? 0.3 : -0.3) };
+		},
+		"random numbers that depend on nothing": ({ model, records }) => ({
+			encode: (i) => ({ x: records[i].map((v) => v + 0.01 * Math.random()) }),
+			loss: ({ x }) => model.call(x),
+		}),
+	};
+
+	it.each(Object.keys(carriers))("%s", async (name) => {
+		for (const removed of [0, 2, N - 1]) await expectRefused(device(), carriers[name], MIX, { removed });
+	});
+
+	it.each(Object.keys(carriers).filter((name) => !/first|last|number of/.test(name)))("%s, one record at a time", async (name) => {
+		const attack: Attack = (scene) => ({ ...carriers[name](scene), options: { physicalBatchSize: 1 } });
+		for (const removed of [0, 2, N - 1]) await expectRefused(device(), attack, MIX, { removed });
+	});
+
+	it("one and the same record in every row", async () => {
+		await expectRefused(
+			device(),
+			({ model, records }) => {
+				const first = { x: records[0] };
+				return { encode: () => first, loss: ({ x }) => model.call(x) };
+			},
+			MIX,
+		);
+	});
+
+	it("a kernel of one's own that mixes rows, forwards or backwards", async () => {
+		for (const step of [1, -1]) {
+			const kernel = defineKernel(`neighbour${step}`, {
+				params: { n: "u32", size: "u32", step: "i32" },
+				buffers: { x: reads("f32"), y: writes("f32") },
+				workgroup: 64,
+				body: wgsl`
+if (index >= p.n) { return; }
+let from = i32(index) - p.step * i32(p.size);
+y_set(index, x_at(index) + select(0.0, x_at(u32(max(from, 0))), from >= 0 && u32(from) < p.n));`,
+			});
+			const neighbour = definePrimitive({
+				name: `neighbour${step}`,
+				signature: "x[N] -> y[N]",
+				attrs: {},
+				forward: ({ runtime, inputs, axes }) => {
+					const x = packed(inputs.x);
+					const y = runtime.empty(x.shape);
+					kernel.run({ x, y }, { n: y.size, size: axes.N, step }, y.size);
+					return [y];
+				},
+				grad: { x: "missing" },
+				reference: ({ x }) => [x],
+			});
+			await expectRefused(device(), ({ model }) => ({ loss: ({ x }) => model.call(neighbour.apply([x])[0]) }), MIX);
+		}
+	});
+
+	it("raw access to the GPU is outside of the contract; what mixes rows of an upload is found all the same", async () => {
+		const { queue } = device().gpu;
+		const own = queue.writeBuffer;
+		queue.writeBuffer = (buffer, offset, source, ...rest) => {
+			const [from, bytes] = rest as [number, number];
+			if (source instanceof ArrayBuffer && bytes === 4 * 4 * D) {
+				const rows = new Float32Array(source, from, bytes / 4);
+				for (let k = 0; k < rows.length; k++) rows[k] += rows[k % D];
+			}
+			own.call(queue, buffer, offset, source as ArrayBuffer, ...rest);
+		};
+		await expectRefused(device(), ({ model }) => ({ loss: ({ x }) => model.call(x) }), MIX).finally(() => {
+			queue.writeBuffer = own;
+		});
+	});
+});
+
+describe("when batches are run again", () => {
+	/** Mixes by a number of the host from its second step on. */
+	const late =
+		(options: object): Attack =>
+		({ model, records }) => {
+			let total = 0;
+			let calls = 0;
+			return {
+				options,
+				encode: (i) => {
+					total += records[i][0];
+					return { x: records[i] };
+				},
+				loss: ({ x }: { x: Tensor }) => mulScalar(model.call(x), calls++ < 4 ? 1 : Math.sin(total)),
+			};
+		};
+
+	it("a program that begins to mix later is found by selfCheckEvery", async () => {
+		await expectRefused(device(), late({ selfCheckEvery: 1 }), MIX, { steps: 2 });
+	});
+
+	it("and is not found without: no rule can see it", async () => {
+		const outcome = await attempt(device(), late({}), { steps: 2 });
+		expect((outcome as { sensitivity: number }).sensitivity).toBeGreaterThan(1);
+	});
+
+	it("another loss in a later step is another program", async () => {
+		await expectRefused(
+			device(),
+			({ model, records }) => {
+				let total = 0;
+				return {
+					encode: (i) => {
+						total += records[i][0];
+						return { x: records[i] };
+					},
+					loss: ({ x }) => model.call(x),
+					run: async (engine, encode, loss) => {
+						await engine.step(encode, loss);
+						await engine.step(encode, ({ x }: { x: Tensor }) => mulScalar(model.call(x), Math.sin(total)));
+					},
+				};
+			},
+			MIX,
+			{ steps: 2 },
+		);
+	});
+
+	it("a program that was refused is refused again", async () => {
+		const codes: unknown[] = [];
+		await attempt(
+			device(),
+			({ model, records }) => {
+				let total = 0;
+				return {
+					encode: (i) => {
+						total += records[i][0];
+						return { x: records[i] };
+					},
+					loss: ({ x }) => mulScalar(model.call(x), Math.sin(total)),
+					run: async (engine, encode, loss) => {
+						for (let s = 0; s < 3; s++) await engine.step(encode, loss).catch((error) => codes.push(error.code));
+					},
+				};
+			},
+			{ steps: 3 },
+		);
+		expect(codes).toEqual(new Array(6).fill(MIX));
+	});
+
+	it("an honest program is run again once, whatever the split", async () => {
+		for (const [physicalBatchSize, calls] of [
+			[1, N + 1],
+			[3, 3 + 2],
+			[ROWS, 2 + 2],
+			[N, 1 + 2],
+		]) {
+			let count = 0;
+			await attempt(device(), ({ model }) => ({
+				options: { physicalBatchSize },
+				loss: ({ x }) => {
+					count++;
+					return sum(mul(model.call(x), mean(x)));
+				},
+			}));
+			const [larger, smaller] = [N, N - 1].map((n) => calls - Math.ceil(N / physicalBatchSize) + Math.ceil(n / physicalBatchSize));
+			expect(count).toBe(larger + smaller);
+		}
+	});
+});

@@ -1,0 +1,11 @@
+import { type Device, requestDevice } from "@hushgrad/tensor";
+
+/** A device of which the library believes that one storage binding holds so many bytes. The caller destroys it. */
+export async function smallDevice(bytes: number): Promise<Device> {
+	const device = await requestDevice();
+	const limits = new Proxy(device.gpu.limits, {
+		get: (own, name) => (name === "maxStorageBufferBindingSize" ? bytes : Reflect.get(own, name, own)),
+	});
+	Object.defineProperty(device.gpu, "limits", { value: limits });
+	return device;
+}
