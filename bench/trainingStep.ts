@@ -3,19 +3,10 @@
  * they take alone. `node --import tsx -C @hushgrad/source bench/trainingStep.ts --hidden 96 --layers 3`
  */
 import { parseArgs } from "node:util";
-import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { applyLora, loraConfig, NF4Linear, normalInit, quantizeNF4, replaceLinears } from "@hushgrad/nn";
-import {
-	checkFinite,
-	type Device,
-	DropoutKeys,
-	key,
-	markSamples,
-	normalValues,
-	perSampleValueAndGrad,
-	requestDevice,
-	splitKey,
-} from "@hushgrad/tensor";
+import { parseConfig, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { applyLora, loraConfig, NF4Parameter, normalInit, quantizeLinears } from "@hushgrad/nn";
+import { checkFinite, type Device, DropoutKey, key, normalValues, requestDevice, splitKey, valueAndGrad, vmap } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
 
 const { values: flags } = parseArgs({
 	options: {
@@ -53,13 +44,13 @@ function build(device: Device): VaultGemmaForCausalLM {
 		max_position_embeddings: length,
 	});
 	const model = new VaultGemmaForCausalLM(config);
-	replaceLinears(model, (_, { inFeatures, outFeatures }) => {
-		const layer = new NF4Linear(inFeatures, outFeatures);
-		const weights = normalValues(key(1), inFeatures * outFeatures).map((v) => v / Math.sqrt(inFeatures));
-		layer.load(device, quantizeNF4(weights, [outFeatures, inFeatures]));
-		return layer;
-	});
-	for (const [, p] of model.namedParameters()) normalInit(device, p, key(2), 0.1);
+	quantizeLinears(model);
+	for (const [, p] of model.namedParameters()) {
+		const weights = () => normalValues(key(1), p.size).map((v) => v / Math.sqrt(p.shape[1]));
+		if (p instanceof NF4Parameter) p.load(device, weights());
+		else normalInit(device, p, key(2), 0.1);
+	}
+	model.init(device);
 	applyLora(model, loraConfig({ r: 8, lora_dropout: 0.05, target_modules: "all-linear" }), { device, key: key(3) });
 	return model;
 }
@@ -68,18 +59,19 @@ const device = await requestDevice();
 const model = build(device);
 const parameters = [...model.trainableParameters().values()];
 const grid = (first: number) =>
-	markSamples(
-		device.fromHost(
-			Int32Array.from({ length: rows * length }, (_, i) => (7 * i + first) % vocabulary),
-			[rows, length],
-		),
+	device.fromHost(
+		Int32Array.from({ length: rows * length }, (_, i) => (7 * i + first) % vocabulary),
+		[rows, length],
 	);
 
 function step(): void {
 	device.scope<void>(() => {
-		const weights = markSamples(device.fromHost(new Float32Array(rows).fill(1 / length), [rows]));
-		const dropout = DropoutKeys.perSample(device, splitKey(key(4), rows));
-		perSampleValueAndGrad(() => model.losses(grid(0), { targets: grid(1), weights }, { dropout }), parameters, rows);
+		const batch = { ids: grid(0), targets: grid(1), weight: device.fromHost(new Float32Array(rows).fill(1 / length), [rows]) };
+		const words = Uint32Array.from(splitKey(key(4), rows).flatMap(({ k0, k1 }) => [k0, k1]));
+		vmap((record: TrainingRecord, own: DropoutKey["words"]) => {
+			const loss = () => model.loss(record, { dropout: new DropoutKey(own) });
+			return valueAndGrad(loss, parameters).grads;
+		})(batch, device.fromHost(words, [rows, 2]));
 	});
 }
 
@@ -93,22 +85,22 @@ async function time(body: () => void): Promise<number> {
 
 /** Kernels of one step, each timed alone: its name, calls and milliseconds. */
 async function kernels(): Promise<[name: string, calls: number, ms: number][]> {
-	type Dispatch = Parameters<typeof device.recorder.dispatch>;
-	const dispatch = device.recorder.dispatch.bind(device.recorder);
-	const seen: Dispatch[] = [];
-	device.recorder.dispatch = (...args) => {
+	const { recorder } = runtimeOf(device);
+	const dispatch = recorder.dispatch.bind(recorder);
+	const seen: Parameters<typeof dispatch>[] = [];
+	recorder.dispatch = (...args) => {
 		seen.push(args);
 		dispatch(...args);
 	};
 	step();
 	await device.flush();
-	device.recorder.dispatch = dispatch;
+	recorder.dispatch = dispatch;
 	const idle = Math.min(...(await Promise.all([0, 1, 2].map(() => time(() => {})))));
 	const totals = new Map<string, [number, number]>();
 	for (const args of seen) {
 		const ms = (await time(() => dispatch(...args))) - idle;
-		const [calls, sum] = totals.get(args[0].kernel.key) ?? [0, 0];
-		totals.set(args[0].kernel.key, [calls + 1, sum + ms]);
+		const [calls, sum] = totals.get(args[0].pipeline.key) ?? [0, 0];
+		totals.set(args[0].pipeline.key, [calls + 1, sum + ms]);
 	}
 	return [...totals].map(([name, [calls, ms]]) => [name, calls, ms]);
 }

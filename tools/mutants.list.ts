@@ -182,10 +182,10 @@ export const MUTANTS: readonly Mutant[] = [
 		tests: [VMAP],
 	},
 	{
-		name: "gradients of records not summed for what all share",
-		file: "packages/tensor/src/autograd.ts",
-		from: "runtime.during(records, () => sumRecords(g))",
-		to: "runtime.during(records, () => mean(reveal(g, records), [0]))",
+		name: "the largest gradient of all records in place of their sum",
+		file: `${OPS}/records.ts`,
+		from: 'reduceInner("sum", x.permute(',
+		to: 'reduceInner("max", x.permute(',
 		tests: [VMAP],
 	},
 	{
@@ -332,8 +332,8 @@ export const MUTANTS: readonly Mutant[] = [
 	{
 		name: "a parameter replaced behind the vector's back",
 		file: "packages/nn/src/parameter.ts",
-		from: "if (this.#owner !== undefined) {\n\t\t\tassign(this.value, tensor);\n\t\t\treturn;\n\t\t}",
-		to: "",
+		from: "if (this.#owner !== undefined) {\n\t\t\tif (tensor === this.#value) return;",
+		to: "if (this.#owner === null) {\n\t\t\tif (tensor === this.#value) return;",
 		tests: ["tests/nn/vector.test.ts"],
 	},
 	{

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { deviceOf, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { loraLayers, type Module } from "@hushgrad/nn";
-import { data, type Tensor } from "@hushgrad/tensor";
+import { data } from "@hushgrad/tensor";
 import { field } from "./report.ts";
 
 /** SHA-256 of every frozen weight as it lies on the GPU: 4-bit codes, scales, embedding and norms. */

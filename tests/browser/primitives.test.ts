@@ -1,4 +1,6 @@
+import { isDrawable, testLinearOps } from "../support/linearSuite.ts";
 import { testPrimitives } from "../support/primitiveSuite.ts";
-import { primitives } from "../support/registry.ts";
+import { linearOps, primitives } from "../support/registry.ts";
 
 testPrimitives(primitives());
+testLinearOps(linearOps().filter(isDrawable));

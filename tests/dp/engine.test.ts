@@ -1,6 +1,6 @@
-import { BoundedSum, fixedPointGrid } from "@hushgrad/dp";
-import { SGD } from "@hushgrad/nn";
-import { type Device, data, key, uniformValues } from "@hushgrad/tensor";
+import { BoundedSum, fixedPointGrid, insecureNoiseForTests } from "@hushgrad/dp";
+import { AdamW, Dropout, Parameter, SGD } from "@hushgrad/nn";
+import { add, type Device, data, key, slice, square, sum, type Tensor, uniformValues } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -95,13 +95,14 @@ describe("BoundedSum", () => {
 });
 
 describe("PrivacyEngine", () => {
-	it("gives the same sum and the same step for every physical batch size, bit for bit", async () => {
+	it.each([0, 0.4])("gives the same sum and the same step for every physical batch size, bit for bit (dropout %f)", async (p) => {
 		const after: number[][] = [];
 		const reports: number[][] = [];
 		for (const physicalBatchSize of [1, 2, 3, 7, 40]) {
 			const { w, engine, encode, loss } = problem(device(), { physicalBatchSize });
+			const drop = new Dropout(p);
 			for (let step = 0; step < 2; step++) {
-				const { records, clipped } = await engine.step(encode, loss);
+				const { records, clipped } = await engine.step(encode, ({ x, y }, key) => loss({ x: drop.forward(x, key), y }));
 				reports.push([step, records, clipped]);
 			}
 			after.push([...(await data(w.value))]);
@@ -109,6 +110,33 @@ describe("PrivacyEngine", () => {
 		for (const other of after) expect(other).toEqual(after[0]);
 		for (const [i, report] of reports.entries()) expect(report).toEqual(reports[i % 2]);
 		expect(reports[0][1]).toBeGreaterThan(7);
+	});
+
+	it("does so where the vector outgrows a storage binding", async () => {
+		const small = await smallDevice(98_304);
+		const SIZES = [3000, 2999, 1, 3000, 2000, 3000, 3000, 3000, 3000, 3000];
+		const run = async (physicalBatchSize: number): Promise<ArrayLike<number>> => {
+			const weights = SIZES.map((n, i) => {
+				const w = new Parameter([n]);
+				w.name = `w${i}`;
+				w.assign(small.fromHost(values(i, n, 0.01), [n]));
+				return w;
+			});
+			const optimizer = new AdamW(weights, { lr: 0.1 });
+			expect(optimizer.vector.tensor.bytes).toBeGreaterThan(small.gpu.limits.maxStorageBufferBindingSize);
+			const { engine } = problem(small, { optimizer, physicalBatchSize, expectedBatchSize: 15 });
+			const encode = (i: number) => ({ by: Float32Array.from(SIZES, (_, k) => Math.sin(i + k)) });
+			const loss = ({ by }: { readonly by: Tensor }): Tensor =>
+				weights.map((w, k) => sum(square(add(w.value, slice(by, 0, k, k + 1))))).reduce((a, b) => add(a, b));
+			await engine.step(encode, loss);
+			const after = await data(optimizer.vector.tensor);
+			optimizer.dispose();
+			for (const w of weights) w.dispose();
+			return after;
+		};
+		const first = await run(1);
+		for (const physicalBatchSize of [3, 7, 8]) expect(await run(physicalBatchSize)).toEqual(first);
+		small.destroy();
 	});
 
 	it("ends within the target, refuses a step beyond the plan, and counts empty batches", async () => {
@@ -179,6 +207,30 @@ describe("PrivacyEngine", () => {
 		expect(await data(w.value)).toEqual(before);
 		await engine.step(encode, lossBy(w));
 		expect(await data(w.value)).not.toEqual(before);
+	});
+
+	it("keeps to what was planned, whatever becomes of the options and the optimiser's fields", async () => {
+		const w = weight(device());
+		const sgd = new SGD([w], { lr: 0.1 });
+		const run = async (change: (options: Record<string, unknown>, optimizer: Record<string, unknown>) => void) => {
+			w.assign(device().fromHost(values(1, OUT * IN), [OUT, IN]));
+			const optimizer = { lr: 0.1, vector: sgd.vector, step: (g: Tensor) => sgd.step(g) };
+			const options = { optimizer, noise: insecureNoiseForTests(3), steps: 2, maxGradNorm: 1, selfCheckEvery: 1, physicalBatchSize: 4 };
+			const { engine, encode } = problem(device(), options);
+			change(options, optimizer);
+			for (let i = 0; i < 2; i++) await engine.step(encode, lossBy(w));
+			await expect(engine.step(encode, lossBy(w))).rejects.toMatchObject({ code: "privacy/plan-spent" });
+			return [await data(w.value), engine.getEpsilon(), engine.statement()];
+		};
+		const planned = await run(() => {});
+		const strange = new SGD([weight(device(), "stranger")], { lr: 0.1 });
+		const changed = await run((options, optimizer) => {
+			Object.assign(options, { noise: insecureNoiseForTests(9), steps: 9, maxGradNorm: 100, expectedBatchSize: 40, physicalBatchSize: 1 });
+			optimizer.vector = strange.vector;
+		});
+		expect(changed).toEqual(planned);
+		const { plan } = problem(device()).engine;
+		expect(() => Object.assign(plan, { noiseMultiplier: 0 })).toThrow(TypeError);
 	});
 
 	it("refuses delta >= 1/N, and numbers out of range", () => {

@@ -1,6 +1,6 @@
 import { insecureNoiseForTests, type Optimizer, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
-import { Parameter, SGD } from "@hushgrad/nn";
-import { add, type Device, data, mul, mulScalar, sum, type Tensor, zeros } from "@hushgrad/tensor";
+import { Dropout, Parameter, SGD } from "@hushgrad/nn";
+import { add, type Device, type DropoutKey, data, key, mul, mulScalar, sum, type Tensor, zeros } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 
@@ -185,6 +185,45 @@ describe("the mean", () => {
 		expect(records).toBe(1);
 		expect(norm(await mean())).toBeGreaterThan(0.998);
 		expect(norm(await mean())).toBeLessThan(1 + engine.plan.noiseMultiplier * Math.sqrt(P) * 1.1);
+	});
+});
+
+describe("dropout", () => {
+	/** How much of each coordinate was let through, over the records of a step: 0, 1 or 2 of two. */
+	async function counts(records: number, options: Partial<PrivacyEngineOptions> = {}): Promise<number[][]> {
+		const { w, engine, mean } = measured(
+			device(),
+			{
+				...LOUD,
+				datasetSize: records,
+				expectedBatchSize: records,
+				targetDelta: 0.1,
+				maxGradNorm: 20,
+				steps: 2,
+				...options,
+			},
+			[64],
+		);
+		const drop = new Dropout(0.5);
+		const loss = ({ one }: { readonly one: Tensor }, dropout?: DropoutKey): Tensor => mul(sum(drop.forward(w.value, dropout)), one);
+		const steps: number[][] = [];
+		for (let i = 0; i < 2; i++) {
+			await engine.step(encode, loss);
+			// Half of L times the mean of 0 and 2 a record; noise of deviation 0.2 in it.
+			steps.push((await mean()).map((v) => Math.abs(Math.round((v * records) / 2))));
+		}
+		return steps;
+	}
+
+	it("draws a mask of its own for every record and every step, from the key", async () => {
+		const [first, second] = await counts(1);
+		expect(new Set([...first, ...second])).toEqual(new Set([0, 1]));
+		expect(first).not.toEqual(second);
+		expect(await counts(1)).toEqual([first, second]);
+		expect(await counts(1, { key: key(4) })).not.toEqual([first, second]);
+		const [two] = await counts(2);
+		// Masks that were the same would let 0 or 2 through everywhere; of 64 coordinates half are let through once.
+		expect(Math.abs(two.filter((n) => n === 1).length - 32)).toBeLessThan(20);
 	});
 });
 

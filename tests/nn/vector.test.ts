@@ -2,6 +2,7 @@ import { AdamW, Embedding, Linear, Module, Parameter, RMSNorm, SGD } from "@hush
 import {
 	bernoulli,
 	cast,
+	checkFinite,
 	type Device,
 	data,
 	foldIn,
@@ -208,7 +209,7 @@ describe("gradients that do not fit", () => {
 });
 
 describe("a vector larger than one storage binding", () => {
-	const SIZES = [[1000], [9000], [7], [13_000], [64, 128]];
+	const SIZES = [[1000], [9000], [7], [13_000], [64, 128], [15_001], [16_000]];
 	const LIMIT = 65_536;
 
 	/** Three steps in two groups, of which one is larger than a binding of the small device. */
@@ -238,6 +239,24 @@ describe("a vector larger than one storage binding", () => {
 		const trained = await train(small);
 		expect(trained.byteLength).toBeGreaterThan(LIMIT);
 		expect(trained).toEqual(await train(device()));
+		small.destroy();
+	});
+
+	it("is checked to its end for NaN", async () => {
+		const small = await smallDevice(LIMIT);
+		const parameters = parametersOf(small, SIZES);
+		const { vector } = new SGD(parameters, { lr: 0.1 });
+		checkFinite(vector.tensor, "the vector");
+		await small.flush();
+		for (const [i, p] of parameters.entries()) {
+			const values = await data(p.value);
+			values[p.size - 1] = Number.NaN;
+			p.assign(small.fromHost(values, p.shape));
+			checkFinite(vector.tensor, `the vector (${i})`);
+			await expect(small.flush()).rejects.toMatchObject({ code: "numeric/not-finite", message: expect.stringContaining(`(${i})`) });
+			values[p.size - 1] = 0;
+			p.assign(small.fromHost(values, p.shape));
+		}
 		small.destroy();
 	});
 });

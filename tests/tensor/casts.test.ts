@@ -70,4 +70,15 @@ describe("creation", () => {
 		expect([...(await data(x))]).toEqual(expected);
 		x.dispose();
 	});
+
+	it.each<[t.DType, number]>([
+		["bool", 5],
+		["i32", 2 ** 31],
+		["i32", 0.5],
+		["u32", -1],
+	])("refuses to fill %s with %d, which it does not hold", (dtype, value) => {
+		const { liveBuffers } = device().memory();
+		expect(() => t.full(device(), [2], value, dtype)).toThrow(expect.objectContaining({ name: "ValueError" }));
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
+	});
 });

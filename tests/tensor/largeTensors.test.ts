@@ -1,6 +1,20 @@
-import { type Device, data, embedding, linear, linearCrossEntropy, type Slot, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
+import {
+	type Device,
+	data,
+	embedding,
+	linear,
+	linearCrossEntropy,
+	mul,
+	type Slot,
+	sum,
+	type Tensor,
+	valueAndGrad,
+	vmap,
+} from "@hushgrad/tensor";
 import { expect, it } from "vitest";
+import { expectSame } from "../support/bounds.ts";
 import { useDevice } from "../support/device.ts";
+import { read } from "../support/reading.ts";
 
 /** A bf16 table [ROWS, WIDTH] of 160 MB; a binding here holds at most 128 MiB. */
 const ROWS = 80_000;
@@ -63,4 +77,28 @@ it("a table larger than one storage binding is read, multiplied and differentiat
 		for (const z of logits) total += Math.exp(z - max);
 		expect(loss[m]).toBeCloseTo(max + Math.log(total) - logits[label], 4);
 	});
+});
+
+it("gives records what they get as rows of a batch, to the bit, and their gradients", async () => {
+	const d = device();
+	const w = table(d);
+	const x = d.fromHost(
+		Float32Array.from({ length: 2 * WIDTH }, (_, i) => ((i * 7) % 5) / 5 - 0.4),
+		[2, WIDTH],
+	);
+	const ids = d.fromHost(Int32Array.of(79_999, 12), [2]);
+	const v = d.fromHost([0.5, -2], [2]);
+	const program = (r: Tensor, id: Tensor, c: Tensor): Tensor[] => {
+		const slot: Slot = { value: r };
+		const loss = (): Tensor => linearCrossEntropy(slot.value, w, id);
+		const { grads } = valueAndGrad(() => sum(mul(loss(), c)), [slot]);
+		return [linear(r, w), embedding(id, w), loss(), grads[0]];
+	};
+	const records = await read(d.scope<Tensor[]>(() => vmap(program)(x, ids, v)));
+	const rows = await read(d.scope<Tensor[]>(() => program(x, ids, v)));
+	records.forEach((values, k) => {
+		expectSame(values, rows[k], `result ${k}`);
+		expect(Array.from(values).some((value) => value !== 0)).toBe(true);
+	});
+	for (const t of [w, x, ids, v]) t.dispose();
 });

@@ -27,7 +27,7 @@ import { describe, expect, it } from "vitest";
 import { expectSame, expectWithin } from "../support/bounds.ts";
 import { useDevice } from "../support/device.ts";
 import { useFlatMemory } from "../support/flatMemory.ts";
-import { entry, read } from "../support/recordProperties.ts";
+import { entry, read } from "../support/reading.ts";
 
 const device = useDevice({ debug: { memory: true } });
 const random = (seed: number, ...shape: number[]): Tensor =>

@@ -8,7 +8,7 @@ import { layouts, numbers, stacked, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { part } from "../support/environment.ts";
 import { FUNCTIONS } from "../support/functionCalls.ts";
-import { entry, read, type Values } from "../support/recordProperties.ts";
+import { entry, read, type Values } from "../support/reading.ts";
 
 /* Functions of one record, run on a batch: each record gets what it gets alone. */
 

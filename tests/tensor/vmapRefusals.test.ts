@@ -18,6 +18,7 @@ import {
 	vmap,
 	write,
 } from "@hushgrad/tensor";
+import { definePrimitive } from "@hushgrad/tensor/author";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { useFlatMemory } from "../support/flatMemory.ts";
@@ -65,6 +66,15 @@ describe("what is refused, with a name, and nothing left behind", () => {
 				return vmap((r: Tensor) => assign(target, r))(counting(2, 2));
 			},
 		],
+		["overwriting a record", "op/in-place", () => vmap((r: Tensor) => overwrite.apply([r, full(device(), [2], 1)]))(counting(2, 2))],
+		[
+			"overwriting a tensor from outside with a record",
+			"op/in-place",
+			() => {
+				const target = counting(2);
+				return vmap((r: Tensor) => overwrite.apply([target, r]))(counting(2, 2));
+			},
+		],
 		["a released argument", "tensor/disposed", () => vmap(sumOf)(released())],
 		["arguments on two devices", "op/device", () => vmap((a: Tensor, b: Tensor) => [a, b])(counting(2), tensor(other, [1, 2], [2]))],
 		[
@@ -76,6 +86,15 @@ describe("what is refused, with a name, and nothing left behind", () => {
 			},
 		],
 	];
+	/** An operation in place whose signature does not say that its operands are one for all records. */
+	const overwrite = definePrimitive({
+		name: "overwrite",
+		signature: "target[N], x[N] -> target[N]",
+		attrs: {},
+		forward: () => [],
+		grad: { target: "none", x: "none" },
+		reference: ({ x }) => [x],
+	});
 	function released(): Tensor {
 		const t = counting(2, 2);
 		t.dispose();

@@ -13,6 +13,7 @@ import {
 	type Tensor,
 	valueAndGrad,
 } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 
 const STEPS = 6;
@@ -55,7 +56,9 @@ class Run {
 				const h = parameters.slice(0, 2).reduce((t, w) => gelu(linear(t, w.value)), x);
 				return crossEntropy(linear(h, parameters[2].value), labels);
 			}, parameters);
-			new AdamW(parameters, { lr: 0.01, weightDecay: 0 }).step(grads);
+			const optimizer = new AdamW(parameters, { lr: 0.01, weightDecay: 0 });
+			optimizer.step(grads);
+			optimizer.dispose();
 			checkFinite(value, "the loss");
 			return value;
 		});
@@ -80,9 +83,10 @@ function withinFiveSeconds<T>(promise: Promise<T>): Promise<T> {
 
 /** Destroys the GPU device just before its n-th dispatch from now. */
 function destroyAtDispatch(device: Device, n: number): void {
-	const dispatch = device.recorder.dispatch.bind(device.recorder);
+	const { recorder } = runtimeOf(device);
+	const dispatch = recorder.dispatch.bind(recorder);
 	let left = n;
-	device.recorder.dispatch = (...args) => {
+	recorder.dispatch = (...args) => {
 		if (left-- === 0) device.gpu.destroy();
 		dispatch(...args);
 	};
@@ -92,9 +96,9 @@ describe("a device that is lost in the middle of a step", () => {
 	it("at 20 points: the step rejects in time, is not counted, and a new device goes on to the same end", async () => {
 		const whole = await requestDevice();
 		const uninterrupted = new Run(whole, START);
-		const before = whole.recorder.dispatches;
+		const before = whole.counters().dispatches;
 		for (let i = 0; i < STEPS; i++) await uninterrupted.step();
-		const perStep = (whole.recorder.dispatches - before) / STEPS;
+		const perStep = (whole.counters().dispatches - before) / STEPS;
 		const expected = await uninterrupted.checkpoint();
 		whole.destroy();
 

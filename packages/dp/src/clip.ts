@@ -125,18 +125,22 @@ export const differsKernel = defineKernel("dp/differs", {
 	params: { P: "u32", B: "u32", except: "u32" },
 	buffers: { g: reads("f32"), factors: reads("f32"), g2: reads("f32"), factors2: reads("f32"), differs: writes("u32") },
 	workgroup: 64,
-	helpers: STEPS,
 	body: wgsl`
 if (index >= p.P) { return; }
 var found = 0u;
 for (var b = 0u; b < p.B; b++) {
   let at = b * p.P + index;
-  if (b != p.except && stepsOf(factors_at(b), g_at(at)) != stepsOf(factors2_at(b), g2_at(at))) { found = 1u; }
+  let counts = vec2<bool>(factors_at(b) != 0.0, factors2_at(b) != 0.0);
+  let isOther = counts.x && bitcast<u32>(g_at(at)) != bitcast<u32>(g2_at(at));
+  if (b != p.except && (counts.x != counts.y || isOther)) { found = 1u; }
 }
 differs_set(index, found);`,
 });
 
-/** Whether any record but number `except` contributes other integers to a coordinate in two runs. */
+/**
+ * Whether any record but number `except` has another gradient by a coordinate in two runs, before clipping and bit for bit:
+ * clipping would hide what only scales a gradient. Records that count in neither run are left out.
+ */
 export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
 	name: "dp.differs",
 	signature: "g![B, P], factors![B], g2![B, P], factors2![B] -> differs[P]",
@@ -150,10 +154,13 @@ export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
 	grad: { g: "none", factors: "none", g2: "none", factors2: "none" },
 	reference: ({ g, factors, g2, factors2 }, { except }) => {
 		const [B, P] = g.shape;
-		const steps = (f: number, v: number): number => (f === 0 ? 0 : roundEven(Math.fround(f * v)));
+		const differs = (b: number, at: number): boolean => {
+			const [counts, counts2] = [factors.data[b] !== 0, factors2.data[b] !== 0];
+			return counts !== counts2 || (counts && !Object.is(g.data[at], g2.data[at]));
+		};
 		const data = Float64Array.from({ length: P }, (_, p) => {
 			const rows = Array.from({ length: B }, (_, b) => b).filter((b) => b !== except);
-			return Number(rows.some((b) => steps(factors.data[b], g.data[b * P + p]) !== steps(factors2.data[b], g2.data[b * P + p])));
+			return Number(rows.some((b) => differs(b, b * P + p)));
 		});
 		return [{ data, shape: [P] }];
 	},
@@ -211,7 +218,7 @@ function eachBlock(blocks: readonly Tensor[], vector: Tensor, f: (g: Tensor, par
 	}
 }
 
-/** The coordinates in which some record but number `except` contributes other integers in two runs: 1 there, u32 [P]. */
+/** The coordinates in which some record but number `except` has another gradient in two runs: 1 there, u32 [P]. */
 export function differences(a: Clipped, b: Clipped, except: number): Tensor {
 	return cat(a.blocks.map((g, i) => differsPrimitive.apply([g, a.factors, b.blocks[i], b.factors], { except })[0]));
 }

@@ -9,12 +9,12 @@ import {
 	NumericError,
 	PrivacyError,
 	type Slot,
-	Tensor,
+	type Tensor,
 	ValueError,
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
-import { privateProgram, tapeOf, tensorsIn } from "@hushgrad/tensor/author";
+import { privateProgram, tensorsIn } from "@hushgrad/tensor/author";
 import { RdpAccountant } from "./accountant/rdp.ts";
 import { checkInteger } from "./check.ts";
 import { BoundedSum, clip } from "./clip.ts";
@@ -26,7 +26,7 @@ import { privacyStatement } from "./report.ts";
 import { poissonBatch, splitVirtual } from "./sampling.ts";
 import { type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { checkRecordsApart, type Difference } from "./selfCheck.ts";
-import type { Loss, Trainer } from "./trainer.ts";
+import { checkTrainedLoss, type Loss, type Trainer } from "./trainer.ts";
 
 /** The trainable state: one vector in R^P, of which the parameters are views. */
 export interface TrainableVector {
@@ -261,7 +261,7 @@ export class PrivacyEngine implements Trainer {
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(model?.stateTensors() ?? [])];
 		return privateProgram(this.#device, open, () =>
 			vmap((own: D, words: Tensor) => {
-				const { value, grads } = valueAndGrad(() => checkLoss(loss(own, new DropoutKey(words))), vector.parameters);
+				const { value, grads } = valueAndGrad(() => checkTrainedLoss(loss(own, new DropoutKey(words))), vector.parameters);
 				return { losses: value, grads };
 			})(record as D, keys),
 		);
@@ -311,18 +311,4 @@ function raiseOneRecord(indices: Int32Array): never {
 		op: "encode",
 		hint: "does it keep the first one? every number stands for a record of its own",
 	});
-}
-
-/** @throws PrivacyError unless a loss function gave one number for its record, computed from trained parameters. */
-export function checkLoss(value: Tensor): Tensor {
-	const fail = (what: string, hint: string): never => {
-		throw new PrivacyError("privacy/loss", `the loss of a record is ${what}`, { hint });
-	};
-	if (typeof (value as { then?: unknown } | undefined)?.then === "function")
-		fail("a promise", "a loss computes and returns; encode() is where records are prepared");
-	if (!(value instanceof Tensor)) fail(value === undefined ? "undefined" : `a ${typeof value}`, "return the loss");
-	if (value.rank !== 0 || value.dtype !== "f32") fail(String(value), "reduce it to one f32 number a record, with sum() or mean()");
-	if (tapeOf(value) === undefined)
-		fail("a constant", "it depends on no parameter that the optimiser trains: does the model hold other ones?");
-	return value;
 }

@@ -1,7 +1,7 @@
 import { cat, type Device, data, key, vmap } from "@hushgrad/tensor";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
-import type { Loss } from "./trainer.ts";
+import { checkLoss, type Loss } from "./trainer.ts";
 
 export interface EvaluationOptions {
 	readonly device: Device;
@@ -23,6 +23,7 @@ export async function recordLosses<D>(
 	encode: Encode<HostRecord>,
 	loss: Loss<D>,
 ): Promise<Float32Array> {
+	if (count === 0) return new Float32Array();
 	const batcher = new Batcher(device);
 	const batches = splitVirtual(
 		Int32Array.from({ length: count }, (_, i) => i),
@@ -31,7 +32,7 @@ export async function recordLosses<D>(
 	const losses = device.scope(() =>
 		cat(
 			batches.map(({ indices }) =>
-				device.scope(() => vmap((record: D) => loss(record))(batcher.upload(indices, encode, key(0)).record as D)),
+				device.scope(() => vmap((record: D) => checkLoss(loss(record)))(batcher.upload(indices, encode, key(0)).record as D)),
 			),
 		),
 	);

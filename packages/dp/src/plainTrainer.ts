@@ -14,10 +14,11 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
-import { checkLoss, type Optimizer } from "./engine.ts";
+import { checkInteger } from "./check.ts";
+import type { Optimizer } from "./engine.ts";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
-import type { Loss, Trainer, TrainingReport } from "./trainer.ts";
+import { checkTrainedLoss, type Loss, type Trainer, type TrainingReport } from "./trainer.ts";
 
 /** An optimiser as plain training sees it: it joins the gradients of its parameters itself. */
 export interface PlainOptimizer extends Omit<Optimizer, "step"> {
@@ -43,6 +44,7 @@ export class PlainTrainer implements Trainer {
 
 	constructor(options: PlainTrainerOptions) {
 		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
+		checkInteger("physicalBatchSize", physicalBatchSize);
 		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
 		}
@@ -68,7 +70,7 @@ export class PlainTrainer implements Trainer {
 						encode,
 						stepKey,
 					);
-					const each = vmap((own: D, words: Tensor) => checkLoss(loss(own, new DropoutKey(words))));
+					const each = vmap((own: D, words: Tensor) => checkTrainedLoss(loss(own, new DropoutKey(words))));
 					const meanLoss = (): Tensor => mulScalar(sum(each(record as D, keys)), 1 / records.length);
 					const { value, grads } = valueAndGrad(meanLoss, vector.parameters);
 					return { value, gradient: vector.join(grads) };

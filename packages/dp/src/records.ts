@@ -59,7 +59,10 @@ function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[
 		const leaf = { path, dtype, shape: [...shape], values: Array.from(values) };
 		const fault = faultOf(leaf);
 		if (fault === undefined) return [leaf];
-		throw new ValueError("record/tensor", `record ${index}: ${name} ${fault}`, { op: "encode" });
+		throw new ValueError("record/tensor", `record ${index}: ${name} ${fault}`, {
+			op: "encode",
+			hint: "give as many numbers as the shape has elements, each one that the type holds",
+		});
 	}
 	return Object.entries(value).flatMap(([key, v]) => leavesOf(v, [...path, key], index));
 }
@@ -88,7 +91,8 @@ const WHOLE: Readonly<Record<DType, readonly [number, number] | undefined>> = {
 
 function describe(value: unknown): string {
 	if (typeof (value as { then?: unknown } | null | undefined)?.then === "function") return "a promise: encode() must not be async";
-	return typeof value === "object" && value !== null ? `a ${value.constructor?.name}` : String(value);
+	if (typeof value !== "object" || value === null) return `${String(value)}, a ${typeof value}`;
+	return `an object of class ${value.constructor?.name ?? "unknown"}`;
 }
 
 /** The record that has these tensors at these places. */
@@ -180,7 +184,8 @@ export class Batcher {
 	}
 
 	#checkForm(leaves: readonly Leaf[], index: number): void {
-		if (leaves.length === 0) throw new ValueError("record/empty", `record ${index} holds nothing`, { op: "encode" });
+		if (leaves.length === 0)
+			throw new ValueError("record/empty", `record ${index} holds nothing`, { op: "encode", hint: "return what the loss reads, by name" });
 		const form = leaves.map(({ path, dtype, shape }) => `${path.join(".")} ${dtype}${showShape(shape)}`).join(", ");
 		this.#form ??= form;
 		if (form === this.#form) return;

@@ -3,7 +3,7 @@ import { type Clipped, differences } from "./clip.ts";
 
 /** Where two runs of a physical batch, one of them without a record, disagree about the others. */
 export interface Difference {
-	/** 1 where another record's integer contribution differs: u32 [P]. Kept; the caller releases it. */
+	/** 1 where another record's gradient differs: u32 [P]. Kept; the caller releases it. */
 	readonly tensor: Tensor;
 	/** The record that was left out, or the only one. */
 	readonly record: number;
@@ -13,7 +13,7 @@ export interface Difference {
 
 /**
  * Runs a physical batch of two or more records again, once with its first and once with its last record exchanged for
- * padding, and compares what the others contribute, bit for bit: whatever goes from an earlier row to a later one hangs on
+ * padding, and compares the gradients of the others, bit for bit: whatever goes from an earlier row to a later one hangs on
  * the first, whatever goes back on the last. A batch of one row is run again as it is: what the host carries from record
  * to record shows in a second run. `again` encodes and runs the given records.
  */

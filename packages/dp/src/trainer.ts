@@ -1,4 +1,5 @@
-import type { DropoutKey, Tensor } from "@hushgrad/tensor";
+import { type DropoutKey, PrivacyError, Tensor } from "@hushgrad/tensor";
+import { tapeOf } from "@hushgrad/tensor/author";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
 
 /**
@@ -18,4 +19,27 @@ export interface TrainingReport {
 export interface Trainer {
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
+}
+
+function fail(what: string, hint: string): never {
+	throw new PrivacyError("privacy/loss", `the loss of a record is ${what}`, { hint });
+}
+
+/** @throws PrivacyError unless a loss function gave one number for its record. */
+export function checkLoss(value: Tensor): Tensor {
+	if (typeof (value as { then?: unknown } | undefined)?.then === "function") {
+		fail("a promise", "a loss computes and returns; encode() is where records are prepared");
+	}
+	if (!(value instanceof Tensor))
+		fail(value === undefined || value === null ? String(value) : `of type ${typeof value}`, "return the loss");
+	if (value.rank !== 0 || value.dtype !== "f32") fail(String(value), "reduce it to one f32 number a record, with sum() or mean()");
+	return value;
+}
+
+/** @throws PrivacyError unless it was computed from trained parameters, too. */
+export function checkTrainedLoss(value: Tensor): Tensor {
+	if (tapeOf(checkLoss(value)) === undefined) {
+		fail("a constant", "it depends on no parameter that the optimiser trains: does the model hold other ones?");
+	}
+	return value;
 }

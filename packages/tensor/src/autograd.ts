@@ -128,7 +128,7 @@ function leaf(tape: Tape, t: Tensor): Tensor {
 	const { path, records } = runtimeOf(t.device);
 	const source = nodeOf(t);
 	const node = tape.leaf(t.shape, records ?? insideOf(t).records, path, source?.tape === tape ? source : undefined);
-	return alias(t, node, records === undefined ? {} : { records });
+	return alias(t, node, records);
 }
 
 /** Gradients that have arrived at nodes, and the nodes that they are wanted for. */

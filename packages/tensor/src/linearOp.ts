@@ -46,13 +46,15 @@ export class LinearOp<A = unknown> {
 	/** Runs it on operands and arguments that were checked, and records it while a gradient is traced. */
 	apply(inputs: readonly Tensor[], args: A): Tensor {
 		const { name, forward, adjoint, constant, resultRecords } = this.spec;
-		const shapes = inputs.map((t): OperandShape => ({ shape: t.shape, records: undefined }));
-		const isConstant = constant?.(inputs, args) ?? false;
 		const [result] = record({
 			name,
 			inputs,
 			forward: (views) => [forward(views, args)],
-			gradients: inputs.map((_, i) => (isConstant ? "none" : { saves: [], rule: ({ dy }) => adjoint(dy, args, shapes, i) })),
+			gradients: () => {
+				const isConstant = constant?.(inputs, args) ?? false;
+				const shapes = inputs.map((t): OperandShape => ({ shape: t.shape, records: undefined }));
+				return inputs.map((_, i) => (isConstant ? "none" : { saves: [], rule: ({ dy }) => adjoint(dy, args, shapes, i) }));
+			},
 			resultRecords: resultRecords?.(args),
 		});
 		return result;

@@ -98,15 +98,17 @@ export class Primitive<A extends Attrs = Attrs> {
 	readonly signature: Signature;
 	/** It overwrites operands instead of making results. */
 	readonly inPlace: boolean;
+	readonly #names: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 
 	constructor(spec: PrimitiveSpec<A>) {
 		this.spec = spec;
 		this.signature = parseSignature(spec.signature);
-		const inputs = this.signature.inputs.map((o) => o.name);
+		const [inputs, outputs] = [this.signature.inputs, this.signature.outputs].map((list) => list.map((o) => o.name));
+		this.#names = { inputs, outputs };
 		for (const name of inputs) {
 			if (!(name in spec.grad)) throw new ValueError("primitive/grad", `${spec.name}: no gradient rule for ${name}`);
 		}
-		this.inPlace = this.signature.outputs.every((o) => inputs.includes(o.name));
+		this.inPlace = outputs.every((name) => inputs.includes(name));
 	}
 
 	/**
@@ -120,7 +122,7 @@ export class Primitive<A extends Attrs = Attrs> {
 		this.#checkAttrs(all);
 		const axes = bindAxes(name, this.signature, inputs);
 		const names = this.#names;
-		const named = Object.fromEntries(names.inputs.map((n, i) => [n, inputs[i]]));
+		const named = byName(names.inputs, inputs);
 		check?.(named, all, axes);
 		const runtime = runtimeOf(inputs[0].device);
 		if (composite !== undefined && inputs.some((t) => tapeOf(t) !== undefined)) return [runtime.scope(() => composite(named, all))];
@@ -128,20 +130,13 @@ export class Primitive<A extends Attrs = Attrs> {
 		const results = record({
 			name,
 			inputs,
-			forward: (views) => {
-				const byName = Object.fromEntries(names.inputs.map((n, i) => [n, views[i]]));
-				return forward({ runtime, inputs: byName, B: views[0].shape[0], axes, attrs: all });
-			},
-			gradients: this.#gradients(all),
+			forward: (views) => forward({ runtime, inputs: byName(names.inputs, views), B: views[0].shape[0], axes, attrs: all }),
+			gradients: () => this.#gradients(all),
 			names,
 			infinite,
 			overwrites: this.inPlace ? names.outputs.map((n) => named[n]) : undefined,
 		});
 		return this.inPlace ? names.outputs.map((n) => named[n]) : results;
-	}
-
-	get #names(): { readonly inputs: readonly string[]; readonly outputs: readonly string[] } {
-		return { inputs: this.signature.inputs.map((o) => o.name), outputs: this.signature.outputs.map((o) => o.name) };
 	}
 
 	#gradients(attrs: A): OperandGradient[] {
@@ -196,6 +191,12 @@ export class Primitive<A extends Attrs = Attrs> {
 			);
 		}
 	}
+}
+
+function byName<T>(names: readonly string[], values: readonly T[]): Record<string, T> {
+	const named: Record<string, T> = {};
+	for (let i = 0; i < names.length; i++) named[names[i]] = values[i];
+	return named;
 }
 
 /** Defines an operation. The returned object runs it with `apply` and carries its definition for the tests. */

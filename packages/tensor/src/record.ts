@@ -6,8 +6,9 @@ import { physicalOf } from "./physicalOf.ts";
 import type { OperandShape, Records } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
 import { sameShape, showShape } from "./shape.ts";
+import type { Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
-import { insideOf, nodeOf, Tensor } from "./tensor.ts";
+import { insideOf, type Making, nodeOf, Tensor } from "./tensor.ts";
 
 /** How the gradient of one operand comes about. "missing": it exists, but asking for it throws. "none": it is zero. */
 export type OperandGradient =
@@ -24,8 +25,8 @@ export interface Operation {
 	readonly inputs: readonly Tensor[];
 	/** From views of the operands to views of the results; axis 0 of all is the record axis. */
 	readonly forward: (inputs: readonly Physical[]) => readonly Physical[];
-	/** One for each input. */
-	readonly gradients: readonly OperandGradient[];
+	/** One for each input; asked for while a gradient is traced. */
+	readonly gradients: () => readonly OperandGradient[];
 	/** Names of inputs and results, for what the rules save. */
 	readonly names?: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 	/** Results may be infinite. */
@@ -37,10 +38,11 @@ export interface Operation {
 }
 
 /** A further handle of a tensor, owned by the current scope. It is traced as `node` says, never by accident. */
-export function alias(t: Tensor, node: TapeNode | undefined, changes: Partial<Pick<OperandShape, "records">> = {}): Tensor {
-	const inside = insideOf(t);
-	inside.storage.retain();
-	return runtimeOf(t.device).track(new Tensor(t.device, t.dtype, { ...inside, ...changes, shape: t.shape, node }));
+export function alias(t: Tensor, node: TapeNode | undefined, ofRecords?: Records): Tensor {
+	const { storage, strides, offset, records, recordStride } = insideOf(t);
+	storage.retain();
+	const making = { storage, shape: t.shape, strides, offset, records: ofRecords ?? records, recordStride, node };
+	return runtimeOf(t.device).track(new Tensor(t.device, t.dtype, making));
 }
 
 /** The tape on which operations on this tensor are recorded now. */
@@ -85,33 +87,35 @@ export function record(operation: Operation): Tensor[] {
 	const own = commonRecords(name, inputs);
 	const count = own?.count ?? 1;
 	const records = resultRecords === undefined ? own : resultRecords.records;
-	const results = runtime.scope(() =>
-		forward(inputs.map((t) => physicalOf(t, count))).map((p) => {
-			const [extent, ...shape] = p.shape;
-			const [stride, ...strides] = p.strides;
-			const recordStride = records === undefined || extent === 1 ? 0 : stride;
-			return { dtype: p.dtype, making: { storage: runtime.own(p), shape, strides, offset: p.offset, records, recordStride } };
-		}),
-	);
-	const { node, save } = trace(operation, results[0]?.making.shape, records);
-	const outputs = results.map(({ dtype, making }, i) =>
-		runtime.track(new Tensor(device, dtype, { ...making, node: i === 0 ? node : undefined })),
-	);
-	save(outputs);
+	const made = runtime.scopeThrough(() => {
+		const views = forward(inputs.map((t) => physicalOf(t, count)));
+		return views.map((p) => ({ dtype: p.dtype, making: makingOf(p, runtime.own(p), records) }));
+	});
+	const traced = trace(operation, made[0]?.making.shape, records);
+	if (traced !== undefined) made[0].making.node = traced.node;
+	const outputs = made.map(({ dtype, making }) => runtime.track(new Tensor(device, dtype, making)));
+	traced?.save(outputs);
 	report(runtime, operation, operation.overwrites ?? outputs);
 	return outputs;
 }
 
-const UNTRACED = { node: undefined, save: () => {} };
+/** A view as a tensor without its record axis. */
+function makingOf({ shape, strides, offset }: Physical, storage: Storage, records: Records | undefined): Making & { node?: TapeNode } {
+	const recordStride = records === undefined || shape[0] === 1 ? 0 : strides[0];
+	return { storage, shape: shape.slice(1), strides: strides.slice(1), offset, records, recordStride, node: undefined };
+}
 
+/** The node of an operation on traced tensors, and what keeps the tensors that its rules read. */
 function trace(
-	{ name, inputs, gradients, names }: Operation,
+	{ name, inputs, gradients: gradientsOf, names }: Operation,
 	shape: readonly number[],
 	records: Records | undefined,
-): { readonly node: TapeNode | undefined; readonly save: (outputs: readonly Tensor[]) => void } {
+): { readonly node: TapeNode; readonly save: (outputs: readonly Tensor[]) => void } | undefined {
 	const tape = inputs.map(tapeOf).find((t) => t !== undefined);
-	const wanted = inputs.map((t, i) => nodeOf(t) !== undefined && gradients[i] !== "none");
-	if (tape === undefined || !wanted.includes(true)) return UNTRACED;
+	if (tape === undefined) return undefined;
+	const gradients = gradientsOf();
+	const nodes = inputs.map((t, i) => (gradients[i] === "none" ? undefined : nodeOf(t)));
+	if (nodes.every((n) => n === undefined)) return undefined;
 	const runtime = runtimeOf(inputs[0].device);
 	const operands = inputs.map((t): OperandShape => ({ shape: t.shape, records: insideOf(t).records }));
 	const saved: Record<string, Tensor> = {};
@@ -121,22 +125,27 @@ function trace(
 		path: runtime.path,
 		shape,
 		records,
-		inputs: inputs.map((t, i) => (wanted[i] ? nodeOf(t) : undefined)),
+		inputs: nodes,
 		saved: kept,
 		backward: (dy, isWanted) =>
 			gradients.map((g, i) => {
 				if (!isWanted(i) || g === "none") return undefined;
 				if (g === "missing") throw missing(name);
-				const given = Object.fromEntries(g.saves.map((key) => [key, saved[key]]));
-				return checked(name, names?.inputs[i] ?? String(i), g.rule({ ...given, dy }, operands[i]), operands[i]);
+				const given: Record<string, Tensor> & { dy: Tensor } = { dy };
+				for (const key of g.saves) given[key] = saved[key];
+				return checked(name, names?.inputs[i] ?? String(i), g.rule(given, operands[i]), operands[i]);
 			}),
 	});
 	const save = (outputs: readonly Tensor[]): void => {
-		for (const key of new Set(gradients.flatMap((g, i) => (wanted[i] && typeof g === "object" ? g.saves : [])))) {
-			const source = outputs[names?.outputs.indexOf(key) ?? -1] ?? inputs[names?.inputs.indexOf(key) ?? -1];
-			saved[key] = runtime.keep(alias(source, nodeOf(source)));
-			kept.push(saved[key]);
-		}
+		gradients.forEach((g, i) => {
+			if (nodes[i] === undefined || typeof g !== "object") return;
+			for (const key of g.saves) {
+				if (key in saved) continue;
+				const source = outputs[names?.outputs.indexOf(key) ?? -1] ?? inputs[names?.inputs.indexOf(key) ?? -1];
+				saved[key] = runtime.keep(alias(source, nodeOf(source)));
+				kept.push(saved[key]);
+			}
+		});
 	};
 	return { node, save };
 }

@@ -169,6 +169,11 @@ export class Runtime {
 		return this.#scopes.remove(storage) ? storage : storage.retain();
 	}
 
+	/** Runs `fn` and releases what was made inside, except what was taken out by `own` or `keep`. */
+	scopeThrough<T>(fn: () => T): T {
+		return this.#scopes.runThrough(fn);
+	}
+
 	/** Runs `fn` and releases what was made inside, except what it returns. */
 	scope<T>(fn: () => T): T {
 		return this.#scopes.run(fn);
@@ -205,26 +210,19 @@ export class Runtime {
 		return out;
 	}
 
-	/** Records one run of a kernel: see `Kernel.run`. */
-	run<P extends string, B extends string>(
-		kernel: Kernel<P, B>,
-		buffers: Readonly<Record<B, Physical>>,
-		params: Readonly<Record<P, number>>,
-		grid: number | Grid,
-		flops?: number,
-	): void {
+	/** Records one run of a kernel, with buffers and numbers in its order: see `Kernel.run`. */
+	run(kernel: Kernel, views: readonly Physical[], params: readonly number[], grid: number | Grid, flops?: number): void {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
-		const bindings = pipeline.buffers.map((name) => this.#bind(kernel, name as B, buffers[name as B]));
+		const bindings = views.map((view, i) => this.#bind(kernel, pipeline.buffers[i], view));
 		checkApart(kernel, pipeline.layoutKey, pipeline.buffers, bindings);
 		if (grid === 0) return;
 		const groups = typeof grid === "number" ? linearGrid(Math.ceil(grid / pipeline.lanes)) : grid;
 		if (groups.some((g) => g > MAX_GRID)) {
 			throw new ShapeError("kernel/grid", `${kernel.key}: ${groups.join(" x ")} workgroups exceed the limit of ${MAX_GRID} an axis`);
 		}
-		const values = pipeline.params.map(([name]) => params[name as P]);
-		const bytes = this.recorder.profiler && Object.values<Physical>(buffers).reduce((sum, t) => sum + t.bytes, 0);
-		this.recorder.dispatch({ pipeline, bindings, params: values, grid: groups }, { flops, bytes });
+		const bytes = this.recorder.profiler && views.reduce((sum, t) => sum + t.bytes, 0);
+		this.recorder.dispatch({ pipeline, bindings, params, grid: groups }, { flops, bytes });
 	}
 
 	/** Reads a contiguous view back, without its record axis. */
@@ -276,7 +274,7 @@ export class Runtime {
 	}
 
 	/** The buffer range that a view covers, for a kernel. */
-	#bind<B extends string>({ key, spec }: Kernel<string, B>, name: B, view: Physical): Binding {
+	#bind({ key, spec }: Kernel, name: string, view: Physical): Binding {
 		const { dtype, access } = spec.buffers[name];
 		if (view.dtype !== dtype) {
 			throw new DTypeError("kernel/dtype", `kernel ${key}: ${name} is ${view.dtype}, expected ${dtype}`, { op: key });

@@ -19,18 +19,27 @@ export class ScopeStack {
 		this.#scopes.at(-1)?.add(owned);
 	}
 
-	/** Takes something out of every scope; says whether one owned it. */
+	/** Takes something out of the scope that owns it; says whether one did. */
 	remove(owned: Owned): boolean {
-		let found = false;
-		for (const scope of this.#scopes) if (scope.delete(owned)) found = true;
-		return found;
+		for (let i = this.#scopes.length - 1; i >= 0; i--) if (this.#scopes[i].delete(owned)) return true;
+		return false;
+	}
+
+	/** Runs `fn` and releases what was made inside, but for what it took out. */
+	runThrough<T>(fn: () => T): T {
+		const scope = new Set<Owned>();
+		this.#scopes.push(scope);
+		try {
+			return fn();
+		} finally {
+			this.#scopes.pop();
+			for (const t of scope) t.dispose();
+		}
 	}
 
 	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. */
 	run<T>(fn: () => T): T {
-		const scope = new Set<Owned>();
-		this.#scopes.push(scope);
-		try {
+		return this.runThrough(() => {
 			const result = fn();
 			if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
 				throw new ValueError("scope/async", "scope: the function is async; its tensors would be released while it waits", {
@@ -40,14 +49,12 @@ export class ScopeStack {
 			}
 			const survivors = new Set<Owned>();
 			collect(result, survivors);
+			const scope = this.#scopes[this.#scopes.length - 1];
 			for (const t of survivors) {
 				if (scope.delete(t)) this.#scopes.at(-2)?.add(t);
 			}
 			return result;
-		} finally {
-			this.#scopes.pop();
-			for (const t of scope) t.dispose();
-		}
+		});
 	}
 }
 

@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "./errors.ts";
-import { showShape } from "./shape.ts";
+import { type Shape, sameShape, showShape } from "./shape.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 
 /** One operand of a signature, for example `x[..., N, K]`. */
@@ -46,48 +46,46 @@ function parseOperands(part: string, text: string): Operand[] {
 /** Binds axis names to extents and refuses operands that contradict the signature. */
 export function bindAxes(op: string, signature: Signature, inputs: readonly Tensor[]): Axes {
 	const axes: Record<string, number> = {};
-	const setBy: Record<string, string> = {};
-	let lead: { readonly own: string; readonly show: string } | undefined;
+	const setBy: Record<string, number> = {};
+	const show = (i: number): string => `${signature.inputs[i].name}${showShape(inputs[i].shape)}`;
+	const hint = `the signature is ${signature.text}`;
+	let first: number | undefined;
 	signature.inputs.forEach((operand, i) => {
 		const { shape } = inputs[i];
-		const show = `${operand.name}${showShape(shape)}`;
-		const need = operand.axes.length;
-		const extra = shape.length - need;
+		const extra = shape.length - operand.axes.length;
 		if (operand.leading ? extra < 0 : extra !== 0) {
-			throw new ShapeError("shape/rank", `${op}: ${show} has rank ${shape.length}; the signature is ${signature.text}`, {
+			throw new ShapeError("shape/rank", `${op}: ${show(i)} has rank ${shape.length}; the signature is ${signature.text}`, {
 				op,
 				hint: extra === 1 ? "a program for one record takes a batch through vmap" : undefined,
 			});
 		}
 		if (operand.frozen && insideOf(inputs[i]).records !== undefined) {
-			throw new ValueError("vmap/frozen", `${op}: ${show} differs between records, but ${op} takes one for all`, { op });
+			throw new ValueError("vmap/frozen", `${op}: ${show(i)} differs between records, but ${op} takes one for all`, { op });
 		}
 		if (operand.leading && !operand.broadcast) {
-			const own = showShape(shape.slice(0, extra));
-			lead ??= { own, show };
-			if (lead.own !== own) {
-				throw new ShapeError("shape/leading", `${op}: the leading axes differ: ${lead.show} has ${lead.own}, ${show} has ${own}`, {
-					op,
-					hint: `the signature is ${signature.text}`,
-				});
+			first ??= i;
+			const [lead, own] = [leadOf(signature.inputs[first], inputs[first].shape), shape.slice(0, extra)];
+			if (!sameShape(lead, own)) {
+				const text = `${op}: the leading axes differ: ${show(first)} has ${showShape(lead)}, ${show(i)} has ${showShape(own)}`;
+				throw new ShapeError("shape/leading", text, { op, hint });
 			}
 		}
-		operand.axes.forEach((axis, k) => {
+		for (let k = 0; k < operand.axes.length; k++) {
+			const axis = operand.axes[k];
 			const extent = shape[extra + k];
-			if (/^\d+$/.test(axis)) {
-				if (extent !== Number(axis)) throw new ShapeError("shape/extent", `${op}: ${show} must have ${axis} on axis ${k}`, { op });
-				return;
-			}
-			if (axes[axis] === undefined) {
+			if (axis[0] >= "0" && axis[0] <= "9") {
+				if (extent !== Number(axis)) throw new ShapeError("shape/extent", `${op}: ${show(i)} must have ${axis} on axis ${k}`, { op });
+			} else if (axes[axis] === undefined) {
 				axes[axis] = extent;
-				setBy[axis] = show;
+				setBy[axis] = i;
 			} else if (axes[axis] !== extent) {
-				throw new ShapeError("shape/axis", `${op}: axis ${axis} differs: ${setBy[axis]} has ${axes[axis]}, ${show} has ${extent}`, {
-					op,
-					hint: `the signature is ${signature.text}`,
-				});
+				const text = `${op}: axis ${axis} differs: ${show(setBy[axis])} has ${axes[axis]}, ${show(i)} has ${extent}`;
+				throw new ShapeError("shape/axis", text, { op, hint });
 			}
-		});
+		}
 	});
 	return axes;
 }
+
+/** The axes of an operand before those that the signature names. */
+const leadOf = ({ axes }: Operand, shape: Shape): Shape => shape.slice(0, shape.length - axes.length);

@@ -57,6 +57,11 @@ export class Tensor {
 		Object.freeze(this);
 	}
 
+	/** What was made by this class, and nothing that only looks so. */
+	static [Symbol.hasInstance](value: unknown): value is Tensor {
+		return typeof value === "object" && value !== null && #inside in value;
+	}
+
 	get rank(): number {
 		return this.shape.length;
 	}

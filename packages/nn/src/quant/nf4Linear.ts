@@ -1,12 +1,12 @@
 import { ValueError } from "@hushgrad/tensor";
 import {
-	contiguous,
 	defineKernel,
 	definePrimitive,
 	gemm,
 	type NdArray,
 	type Physical,
 	type Primitive,
+	packed,
 	reads,
 	reshaped,
 	wgsl,
@@ -57,7 +57,7 @@ y_set4(2u * index + 1u, vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * 
 /** The weight in f32 [1, n, k]: code value times block scale, one rounding; equal to the host's bit for bit. */
 function dequantize(parts: Parts, { n, k, offset }: NF4Attrs): Physical {
 	const { runtime } = parts.codes;
-	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(contiguous);
+	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
 	const blocks = Math.ceil((n * k) / NF4_BLOCK);
 	const product = runtime.empty([blocks]);
 	nf4ScalesKernel.run({ q: scales, nested, map, y: product }, { n: blocks }, blocks);

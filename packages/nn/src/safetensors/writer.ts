@@ -29,7 +29,10 @@ export function encodeSafetensors(
 		const bytes = data instanceof Float32Array ? fromFloat32(data, dtype) : data;
 		const expected = shape.reduce((n, d) => n * d, bytesPer(dtype));
 		if (bytes.byteLength !== expected) {
-			throw new ShapeError("safetensors/values", `${name}: ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`);
+			throw new ShapeError(
+				"safetensors/values",
+				`${name}: ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`,
+			);
 		}
 		fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [position, position + expected] })}`);
 		pieces.push(bytes);

@@ -4,19 +4,22 @@ import type { Runtime } from "../runtime.ts";
 import type { KernelSpec, ParamType } from "./kernel.ts";
 import type { Grid } from "./recorder.ts";
 
-const RANGES = { u32: [0, 2 ** 32 - 1], i32: [-(2 ** 31), 2 ** 31 - 1] } as const;
-
 const isOf = (type: ParamType, value: unknown): boolean =>
-	typeof value === "number" && (type === "f32" || (Number.isInteger(value) && value >= RANGES[type][0] && value <= RANGES[type][1]));
+	typeof value === "number" &&
+	(type === "f32" || (Number.isInteger(value) && (type === "u32" ? value >= 0 && value < 2 ** 32 : value >= -(2 ** 31) && value < 2 ** 31)));
 
 /** A kernel with its names: what it is called with is checked by the compiler, and again when it runs. */
 export class Kernel<P extends string = string, B extends string = string> {
 	readonly key: string;
 	readonly spec: KernelSpec<P, B>;
+	readonly #buffers: readonly B[];
+	readonly #params: readonly P[];
 
 	constructor(key: string, spec: KernelSpec<P, B>) {
 		this.key = key;
 		this.spec = spec;
+		this.#buffers = Object.keys(spec.buffers) as B[];
+		this.#params = Object.keys(spec.params) as P[];
 	}
 
 	/**
@@ -25,32 +28,44 @@ export class Kernel<P extends string = string, B extends string = string> {
 	 * that is written and given under another name too; DTypeError for another element type.
 	 */
 	run(buffers: Readonly<Record<B, Physical>>, params: Readonly<Record<P, number>>, grid: number | Grid, flops?: number): void {
-		this.#check(buffers, params).run(this, buffers, params, grid, flops);
+		const [views, numbers] = [this.#buffers.map((name) => buffers[name]), this.#params.map((name) => params[name])];
+		const { runtime } = views[0] ?? {};
+		const isRight =
+			runtime !== undefined &&
+			views.every((v) => v instanceof Physical && v.runtime === runtime) &&
+			numbers.every((v, i) => isOf(this.spec.params[this.#params[i]], v)) &&
+			countNames(buffers) === views.length &&
+			countNames(params) === numbers.length;
+		if (!isRight) throw this.#fault(buffers, params);
+		runtime.run(this, views, numbers, grid, flops);
 	}
 
-	/** The runtime of the views. */
-	#check(views: Readonly<Record<string, unknown>>, numbers: Readonly<Record<string, unknown>>): Runtime {
+	/** The error of a call with wrong names or values. */
+	#fault(views: Readonly<Record<string, unknown>>, numbers: Readonly<Record<string, unknown>>): ValueError {
 		const { key, spec } = this;
-		const buffers: KernelSpec["buffers"] = spec.buffers;
-		const params: KernelSpec["params"] = spec.params;
 		const faults: string[] = [];
 		let runtime: Runtime | undefined;
-		for (const name in buffers) {
+		for (const name of this.#buffers) {
 			const view = views[name];
 			if (!(view instanceof Physical)) faults.push(`buffer ${name} is ${view === undefined ? "missing" : `${view}, not a view`}`);
 			else if (runtime !== undefined && view.runtime !== runtime) faults.push(`buffer ${name} lives on another device`);
 			else runtime = view.runtime;
 		}
-		for (const name in params) {
-			const [type, value] = [params[name], numbers[name]];
+		for (const name of this.#params) {
+			const [type, value] = [spec.params[name], numbers[name]];
 			if (!isOf(type, value)) faults.push(`number ${name} is ${value === undefined ? "missing" : `${value}, expected ${type}`}`);
 		}
-		for (const name in views) if (!Object.hasOwn(buffers, name)) faults.push(`it has no buffer ${name}`);
-		for (const name in numbers) if (!Object.hasOwn(params, name)) faults.push(`it has no number ${name}`);
-		if (runtime !== undefined && faults.length === 0) return runtime;
-		const has = `buffers ${Object.keys(buffers).join(", ")} and numbers ${Object.keys(params).join(", ")}`;
-		throw new ValueError("kernel/names", `kernel ${key}: ${faults.join(", ")}`, { op: key, hint: `it has ${has}` });
+		for (const name in views) if (!Object.hasOwn(spec.buffers, name)) faults.push(`it has no buffer ${name}`);
+		for (const name in numbers) if (!Object.hasOwn(spec.params, name)) faults.push(`it has no number ${name}`);
+		const hint = `it has buffers ${this.#buffers.join(", ")} and numbers ${this.#params.join(", ")}`;
+		return new ValueError("kernel/names", `kernel ${key}: ${faults.join(", ")}`, { op: key, hint });
 	}
+}
+
+function countNames(object: object): number {
+	let count = 0;
+	for (const _ in object) count++;
+	return count;
 }
 
 /** What tells the kernels of a family apart: element types, modes, ranks. */

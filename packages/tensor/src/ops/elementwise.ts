@@ -37,9 +37,9 @@ export interface Row {
 
 /** The element type of a result: that of the operands, the wider of two floats. */
 function resultType(name: string, operands: readonly { readonly dtype: DType; readonly shape: Shape }[]): DType {
-	const types = [...new Set(operands.map((t) => t.dtype))];
-	if (types.length === 1) return types[0];
-	if (types.every((d) => FLOATS.includes(d))) return "f32";
+	const [{ dtype }] = operands;
+	if (operands.every((t) => t.dtype === dtype)) return dtype;
+	if (operands.every((t) => FLOATS.includes(t.dtype))) return "f32";
 	throw new DTypeError("op/dtype", `${name}: the operands are ${operands.map((t) => `${t.dtype} ${showShape(t.shape)}`).join(" and ")}`, {
 		op: name,
 		hint: "convert one of them with cast()",
@@ -86,7 +86,7 @@ ${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
 out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
 		};
 	});
-	const inFours = defineKernel(`map4/${name}`, () => ({
+	const inFours = defineKernel(`map4/${name}`, {
 		params: { n: "u32", ...attrParams },
 		buffers: { ...Object.fromEntries(operands.map((n) => [`${n}_buf`, reads("f32", 4)])), out_buf: writes("f32", 4) },
 		workgroup: 64,
@@ -94,7 +94,7 @@ out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
 		body: wgsl`if (index >= p.n) { return; }
 ${operands.map((n) => `let ${n} = ${n}_buf_at4(index);`).join("\n")}
 out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
-	}));
+	});
 	return { strided, inFours };
 }
 
@@ -128,6 +128,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 	const { attrs = {}, ref, result, domain = { range: [-3, 3] as const } } = row;
 	const values = operands.filter((o) => !isCondition(row, o));
 	const { strided, inFours } = kernelsOf(name, operands, row);
+	const bufferNames = operands.map((o) => `${o}_buf`);
 	let d: Readonly<Record<string, string>> | undefined;
 	const ruleOf = (o: string): GradRule<Attrs> | "none" => {
 		if (!typesOf(row, o).includes("f32")) return "none";
@@ -161,14 +162,15 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 				);
 			const out = runtime.empty(views[0].shape, type);
 			const walk = planWalk(out.shape, views);
-			const numbers = Object.fromEntries(Object.entries(given).map(([k, v]) => [k, Number(v)]));
-			const buffers = { ...Object.fromEntries(operands.map((o, i) => [`${o}_buf`, views[i]])), out_buf: out };
-			if (type === "f32" && out.size % 4 === 0 && walk.isFlat && walk.rank === 1 && views.every(isAligned)) {
-				inFours.of({}).run(buffers, { n: out.size / 4, ...numbers }, out.size / 4);
-			} else {
-				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.rank };
-				strided.of(variant).run(buffers, { n: out.size, ...numbers, ...walk.params }, out.size);
-			}
+			const buffers: Record<string, Physical> & { out_buf: Physical } = { out_buf: out };
+			for (let i = 0; i < views.length; i++) buffers[bufferNames[i]] = views[i];
+			const inFour = type === "f32" && out.size % 4 === 0 && walk.isFlat && walk.rank === 1 && views.every(isAligned);
+			const n = inFour ? out.size / 4 : out.size;
+			const numbers: Record<string, number> & { n: number } = Object.assign(inFour ? {} : walk.params, { n });
+			for (const a in given) numbers[a] = Number(given[a]);
+			const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.rank };
+			const kernel = inFour ? inFours : strided.of(variant);
+			kernel.run(buffers, numbers, n);
 			return [out];
 		},
 		grad: Object.fromEntries(operands.map((o) => [o, ruleOf(o)])),

@@ -79,14 +79,29 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 		accumulate: target?.accumulate ?? false,
 		wideStore: fours(n, oz, om, y.offset),
 	});
-	const pad = (v: readonly number[], fill: number) => [...new Array<number>(3 - v.length).fill(fill), ...v];
-	const [, z1, z2] = pad(p.lead, 1);
-	const [a0, a1, a2] = pad(p.a, 0);
-	const [b0, b1, b2] = pad(p.b, 0);
-	const [bk, bn] = b.strides.slice(-2);
+	/** Number `i` of the three batch axes, of which the first may be left out. */
+	const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
-	const size = { tiles, M: p.m, N: n, K: k, z1, z2 };
-	const steps = { a0, a1, a2, am: p.am, ak: a.strides[a.rank - 1], b0, b1, b2, bk, bn, oz, om };
-	kernel.run({ a, b, y }, { ...size, ...steps }, tiles, 2 * z * p.m * n * k);
+	const size = {
+		tiles,
+		M: p.m,
+		N: n,
+		K: k,
+		z1: at(p.lead, 1, 1),
+		z2: at(p.lead, 2, 1),
+		a0: at(p.a, 0, 0),
+		a1: at(p.a, 1, 0),
+		a2: at(p.a, 2, 0),
+		am: p.am,
+		ak: a.strides[a.rank - 1],
+		b0: at(p.b, 0, 0),
+		b1: at(p.b, 1, 0),
+		b2: at(p.b, 2, 0),
+		bk: b.strides[b.rank - 2],
+		bn: b.strides[b.rank - 1],
+		oz,
+		om,
+	};
+	kernel.run({ a, b, y }, size, tiles, 2 * z * p.m * n * k);
 	return y;
 }

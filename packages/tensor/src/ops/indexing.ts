@@ -8,8 +8,9 @@ import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { normalizeAxis, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { ge, logicalOr, lt, maskedFill } from "./binary.ts";
 import { packed } from "./contiguous.ts";
-import { zeros } from "./create.ts";
+import { full, zeros } from "./create.ts";
 import { QUIET_NAN } from "./embedding.ts";
 import { expand } from "./expand.ts";
 import { transpose } from "./view.ts";
@@ -58,6 +59,10 @@ for (var k = 0u; k < p.K; k++) {
 y_set(index, acc);`,
 });
 
+/** True where an index is none of 0..n-1. */
+const outside = (index: Tensor, n: number): Tensor =>
+	logicalOr(lt(index, full(index.device, [], 0, "i32")), ge(index, full(index.device, [], n, "i32")));
+
 /** Number of elements of one record. */
 const recordSize = ({ shape }: Physical): number => Math.max(1, sizeOf(shape.slice(1)));
 
@@ -105,7 +110,10 @@ export const scatterAddPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>(
 	},
 	grad: {
 		x: { saves: [], rule: ({ dy }) => dy },
-		src: { saves: ["index"], rule: ({ dy, index }) => gatherPrimitive.apply([dy, index])[0] },
+		src: {
+			saves: ["index"],
+			rule: ({ dy, index }) => maskedFill(gatherPrimitive.apply([dy, index])[0], outside(index, dy.shape[dy.rank - 1]), 0),
+		},
 		index: "none",
 	},
 	reference: ({ x, index, src }) => {

@@ -5,7 +5,7 @@ import { collapse, type Shape } from "../shape.ts";
 export interface Walk {
 	readonly rank: number;
 	/** The parameters that `walkParams` declares, and their values. */
-	readonly params: Readonly<Record<string, number>>;
+	readonly params: Record<string, number>;
 	/** Whether every operand is walked in order, without gaps. */
 	readonly isFlat: boolean;
 }
@@ -17,18 +17,24 @@ export function planWalk(shape: Shape, operands: readonly Physical[]): Walk {
 		operands.map((t) => t.strides),
 	);
 	const rank = merged.shape.length;
-	const values = [...merged.shape.slice(1), ...merged.strides.flat()];
-	return {
-		rank,
-		params: Object.fromEntries(walkNames(rank, operands.length).map((name, i) => [name, values[i]])),
-		isFlat: rank === 0 || (rank === 1 && merged.strides.every(([s]) => s === 1)),
-	};
+	const params: Record<string, number> = {};
+	for (let i = 1; i < rank; i++) params[extentName(i)] = merged.shape[i];
+	merged.strides.forEach((strides, o) => {
+		for (let i = 0; i < rank; i++) params[strideName(o, i)] = strides[i];
+	});
+	return { rank, params, isFlat: rank === 0 || (rank === 1 && merged.strides.every(([s]) => s === 1)) };
 }
+
+/* Names as kept strings: making them anew for every call takes longer than the walk. */
+const EXTENTS = Array.from({ length: 8 }, (_, i) => `d${i}`);
+const STRIDES = Array.from({ length: 4 }, (_, o) => Array.from({ length: 8 }, (_, i) => `s${o}_${i}`));
+const extentName = (axis: number): string => EXTENTS[axis] ?? `d${axis}`;
+const strideName = (operand: number, axis: number): string => STRIDES[operand]?.[axis] ?? `s${operand}_${axis}`;
 
 function walkNames(rank: number, operands: number): string[] {
 	const names: string[] = [];
-	for (let i = 1; i < rank; i++) names.push(`d${i}`);
-	for (let o = 0; o < operands; o++) for (let i = 0; i < rank; i++) names.push(`s${o}_${i}`);
+	for (let i = 1; i < rank; i++) names.push(extentName(i));
+	for (let o = 0; o < operands; o++) for (let i = 0; i < rank; i++) names.push(strideName(o, i));
 	return names;
 }
 

@@ -1,0 +1,320 @@
+import { BoundedSum, fixedPointGrid, insecureNoiseForTests, PrivacyEngine, secureNoise } from "@hushgrad/dp";
+import { type AdamW, Linear, Module, Parameter, ParameterVector, SGD } from "@hushgrad/nn";
+import { assign, capture, Device, full, mean, mul, reshape, square, sub, sum, Tensor, valueAndGrad, vmap, zeros } from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { type Attack, attempt, D, expectBounded, expectRefused, Lab, N, ROWS } from "./harness.ts";
+
+const device = useDevice();
+
+/** An engine over parameters of a model with this optimiser. */
+const engineOf = (optimizer: SGD | AdamW, options: object = {}): PrivacyEngine =>
+	PrivacyEngine.makePrivateWithEpsilon({
+		optimizer,
+		datasetSize: N,
+		expectedBatchSize: N,
+		physicalBatchSize: ROWS,
+		targetEpsilon: 8,
+		targetDelta: 1e-3,
+		steps: 4,
+		maxGradNorm: 1,
+		noise: insecureNoiseForTests(1),
+		...options,
+	});
+
+const weight = (d: Device, size = D): Parameter => {
+	const p = new Parameter([size]);
+	p.assign(full(d, [size], 0.5));
+	return p;
+};
+const encode = (i: number) => ({ x: Float32Array.from({ length: D }, (_, k) => Math.sin(i + k)) });
+
+describe("A11: losses that train nothing", () => {
+	const losses: Readonly<Record<string, Attack>> = {
+		"a constant": ({ device: d }) => ({ loss: () => full(d, [], 1) }),
+		"the record alone": () => ({ loss: ({ x }) => sum(x) }),
+		"a frozen weight": ({ model }) => ({ loss: ({ x }) => sum(mul(x, model.frozen.value)) }),
+		"another model's weight": ({ device: d }) => {
+			const other = new Lab();
+			other.w.assign(full(d, [D], 1));
+			return { loss: ({ x }) => other.call(x), options: { model: other } };
+		},
+		nothing: () => ({ loss: () => undefined as never }),
+		"a number": () => ({ loss: () => 1 as never }),
+		"a vector": ({ model }) => ({ loss: ({ x }) => mul(x, model.w.value) }),
+		"a promise": ({ model }) => ({ loss: (async ({ x }: { x: Tensor }) => model.call(x)) as never }),
+	};
+
+	it.each(Object.keys(losses))("%s is refused", async (name) => {
+		await expectRefused(device(), losses[name], "privacy/loss");
+	});
+});
+
+describe("A11: optimisers", () => {
+	it("gradients of single records do not go to an optimiser", () => {
+		const p = weight(device());
+		const sgd = new SGD([p], { lr: 1 });
+		device().scope(() => {
+			const x = device().fromHost(new Float32Array(ROWS * D), [ROWS, D]);
+			const each = vmap((r: Tensor) => valueAndGrad(() => sum(mul(r, p.value)), [p]).grads)(x);
+			expect(() => sgd.step(each)).toThrow(expect.objectContaining({ code: "optim/grad-shape" }));
+			const within = (r: Tensor): Tensor => {
+				sgd.step(valueAndGrad(() => sum(mul(r, p.value)), [p]).grads);
+				return r;
+			};
+			expect(() => vmap(within)(x)).toThrow(expect.objectContaining({ code: "optim/grad-shape" }));
+		});
+		expect(sgd.steps).toBe(0);
+		sgd.dispose();
+		p.dispose();
+	});
+
+	it("an optimiser whose step moves other tensors than it shows is noticed in the first step", async () => {
+		const [shown, moved] = [weight(device()), weight(device())];
+		const [a, b] = [new SGD([shown], { lr: 1 }), new SGD([moved], { lr: 1 })];
+		const mixed = { lr: 1, vector: a.vector, step: (g: Tensor) => b.step(g) };
+		const engine = engineOf(mixed as unknown as SGD);
+		await expect(engine.step(encode, ({ x }) => sum(mul(x, shown.value)))).rejects.toMatchObject({ code: "privacy/not-training" });
+		for (const o of [a, b]) o.dispose();
+		for (const p of [shown, moved]) p.dispose();
+	});
+
+	it("a parameter that is added after planning is frozen and public, not trained", async () => {
+		await expectBounded(device(), ({ model, device: d }) => {
+			const added = Object.assign(model, { added: weight(d) });
+			return { loss: ({ x }) => model.call(mul(x, added.added.value)) };
+		});
+	});
+
+	it("another vector after planning: the engine stays with the one it planned for", async () => {
+		await expectBounded(device(), ({ model, optimizer, device: d }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async (engine, e, loss) => {
+				const large = new ParameterVector([weight(d, 1000)], "large");
+				Object.assign(optimizer, { vector: large });
+				await engine.step(e, loss);
+				large.dispose();
+			},
+		}));
+	});
+
+	it("more parameters in the list after planning do not fit the sum", async () => {
+		const outcome = await attempt(device(), ({ model, optimizer, device: d }) => ({
+			loss: ({ x }) => sum(mul(model.call(x), weight(d).value)),
+			run: async (engine, e, loss) => {
+				(optimizer.vector.parameters as Parameter[]).push(weight(d));
+				await engine.step(e, loss);
+			},
+		}));
+		expect(outcome).toHaveProperty("refused");
+	});
+
+	it("two engines on one optimiser: each bounds its own sums and speaks for itself", async () => {
+		const other: { engine?: PrivacyEngine } = {};
+		await expectBounded(device(), ({ model, optimizer, records }) => {
+			other.engine = engineOf(optimizer as unknown as SGD, { datasetSize: records.length, expectedBatchSize: records.length });
+			return {
+				loss: ({ x }) => model.call(x),
+				run: async (engine, e, loss) => {
+					await engine.step(e, loss);
+					await other.engine?.step(e, loss);
+					expect([engine.steps, other.engine?.steps]).toEqual([1, 1]);
+				},
+			};
+		});
+		expect(other.engine?.statement()).toMatch(/T = 1 of 4/);
+	});
+
+	it("two steps of one engine at once: both are counted, both are bounded", async () => {
+		await expectBounded(
+			device(),
+			({ model, records }) => {
+				const noise = insecureNoiseForTests(5);
+				return {
+					options: { noise },
+					loss: ({ x }) => model.call(x),
+					run: async (engine, e, loss) => {
+						const first = engine.step(e, loss);
+						if (records.length < N) noise.uniform53();
+						const both = await Promise.all([first, engine.step(e, loss)]);
+						expect(both.map((r) => r.step)).toEqual([1, 2]);
+						await expect(engine.step(e, loss)).rejects.toMatchObject({ code: "privacy/plan-spent" });
+					},
+				};
+			},
+			{ steps: 2 },
+		);
+	});
+
+	it("a sum counts a record once, whatever its weight", async () => {
+		const grid = fixedPointGrid(1, D);
+		const total = new BoundedSum(device(), D, grid);
+		device().scope(() => {
+			const g = device().fromHost([10, 0, 0, 0, 0, 10, 0, 0], [2, D]);
+			total.add([g], device().fromHost([50, -3], [2]));
+		});
+		const values = [...(await total.read())].map((v) => v * grid.grid);
+		expect(values[0]).toBeGreaterThan(0.99);
+		expect(values[0]).toBeLessThanOrEqual(1);
+		expect(values.slice(1)).toEqual([0, 0, 0]);
+		total.dispose();
+	});
+});
+
+describe("what is frozen", () => {
+	const writes: Readonly<Record<string, Attack>> = {
+		"the shape of a record: a longer one would reach into the next": ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				(x.shape as number[])[0] = 2 * D;
+				return model.call(sum(reshape(x, [2, D]), [0]));
+			},
+		}),
+		"another shape in its place": ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				Object.defineProperty(x, "shape", { value: [2 * D] });
+				return model.call(sum(reshape(x, [2, D]), [0]));
+			},
+		}),
+		"its element type": ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				(x as { dtype: string }).dtype = "bf16";
+				return model.call(x);
+			},
+		}),
+		"its size": ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				Object.defineProperty(x, "size", { value: 2 * D });
+				return model.call(sum(reshape(x, [2, D]), [0]));
+			},
+		}),
+		"the size of all tensors": ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				Object.defineProperty(Tensor.prototype, "size", { get: () => 2 * D });
+				return model.call(sum(reshape(x, [2, D]), [0]));
+			},
+		}),
+		"uploads of the device": ({ model, device: d }) => {
+			const seen: Tensor[] = [];
+			const own = d.fromHost.bind(d);
+			d.fromHost = (...args) => {
+				seen.push(own(...args));
+				return seen[seen.length - 1];
+			};
+			return { loss: ({ x }) => model.call(sub(x, mean(seen[0], [0]))) };
+		},
+		"uploads of all devices": ({ model }) => {
+			Device.prototype.fromHost = () => {
+				throw new Error("not reached");
+			};
+			return { loss: ({ x }) => model.call(x) };
+		},
+		"the plan": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async (engine) => {
+				(engine.plan as { noiseMultiplier: number }).noiseMultiplier = 0;
+			},
+		}),
+		"the plan's place": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async (engine) => {
+				Object.defineProperty(engine, "plan", { value: {} });
+			},
+		}),
+		"the epsilon that a statement prints": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async (engine) => {
+				engine.getEpsilon = () => 0;
+			},
+		}),
+		"the epsilon of all statements": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async () => {
+				PrivacyEngine.prototype.getEpsilon = () => 0;
+			},
+		}),
+	};
+
+	it.each(Object.keys(writes))("%s", async (name) => {
+		await expectRefused(device(), writes[name], "frozen");
+	});
+
+	it("options that change after planning change nothing", async () => {
+		await expectBounded(device(), ({ model }) => {
+			const options = { physicalBatchSize: ROWS, maxGradNorm: 1 };
+			return {
+				options,
+				loss: ({ x }) => {
+					Object.assign(options, { maxGradNorm: 1e6, noise: secureNoise(), model: undefined, datasetSize: 1 });
+					return model.call(x);
+				},
+			};
+		});
+	});
+
+	it("a tensor that only looks like one is none", async () => {
+		for (const fake of [(x: Tensor) => Object.create(x), (x: Tensor) => new Proxy(x, {}), (x: Tensor) => ({ ...x })]) {
+			await expect(attempt(device(), ({ model }) => ({ loss: ({ x }) => model.call(fake(x)) }))).resolves.toEqual({
+				refused: "op/operand",
+			});
+		}
+	});
+
+	it("a class that overrides how a model is called has no more rights than a loss", async () => {
+		class Spy extends Module {
+			readonly inner = new Linear(D, 1);
+			forward(x: Tensor): Tensor {
+				return square(sum(this.inner.call(x)));
+			}
+		}
+		await expectRefused(
+			device(),
+			({ model, raw }) => {
+				const all = raw();
+				const own = model.forward.bind(model);
+				model.forward = (x: Tensor) => own(sub(x, mean(all, [0])));
+				return { loss: ({ x }) => model.call(x) };
+			},
+			"privacy/outside-read",
+		);
+		expect(() => new Spy().call(zeros(device(), [D]))).toThrow(expect.objectContaining({ code: "parameter/empty" }));
+	});
+
+	it("a replayed step neither runs inside a loss nor outlives the memory it writes", async () => {
+		const centred = (x: Tensor) => capture(x.device, () => assign(x, sub(x, mean(x, [0]))));
+		const plant = (d: Device) => {
+			const [first, x] = [zeros(d, [ROWS, D]), zeros(d, [ROWS, D])];
+			const rest = Array.from({ length: 60 }, () => zeros(d, [ROWS, D]));
+			const step = centred(x);
+			for (const t of [first, x]) t.dispose();
+			return { step, rest };
+		};
+		await expectRefused(
+			device(),
+			({ model, device: d }) => {
+				const { step } = plant(d);
+				return {
+					loss: ({ x }) => {
+						step.replay();
+						return model.call(x);
+					},
+				};
+			},
+			"capture/inside",
+		);
+		// Between the upload of a batch and its program, where the engine asks the model for its public tensors.
+		await expectBounded(
+			device(),
+			({ model, device: d }) => {
+				const { step, rest } = plant(d);
+				let asked = 0;
+				const own = model.stateTensors.bind(model);
+				model.stateTensors = function* () {
+					if (rest.length > 0 && asked++ > 3) step.replay();
+					yield* own();
+				};
+				return { loss: ({ x }) => model.call(x) };
+			},
+			{ steps: 2 },
+		);
+	});
+});
