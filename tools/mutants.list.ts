@@ -170,8 +170,8 @@ export const MUTANTS: readonly Mutant[] = [
 	{
 		name: "records that all see the first one's values",
 		file: "packages/tensor/src/record.ts",
-		from: "extent === 1 ? 0 : stride",
-		to: "extent === 1 ? 0 : 0 * stride",
+		from: "shape[0] === 1 ? 0 : strides[0];",
+		to: "shape[0] === 1 ? 0 : 0 * strides[0];",
 		tests: [VMAP],
 	},
 	{
@@ -254,8 +254,8 @@ export const MUTANTS: readonly Mutant[] = [
 	{
 		name: "a kernel called without one of its names",
 		file: "packages/tensor/src/gpu/defineKernel.ts",
-		from: "this.#check(buffers, params).run(",
-		to: "Object.values<Physical>(buffers)[0].runtime.run(",
+		from: "if (!isRight) throw this.#fault(buffers, params);",
+		to: "",
 		tests: ["tests/engine/kernels.test.ts"],
 	},
 	{
@@ -318,8 +318,8 @@ export const MUTANTS: readonly Mutant[] = [
 	{
 		name: "a self-check that compares nothing",
 		file: "packages/dp/src/clip.ts",
-		from: "if (b != p.except && stepsOf",
-		to: "if (b == p.except && stepsOf",
+		from: "if (b != p.except && (counts.x",
+		to: "if (b == p.except && (counts.x",
 		tests: ["tests/dp/selfCheck.test.ts"],
 	},
 	{

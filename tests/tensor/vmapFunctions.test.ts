@@ -158,7 +158,7 @@ describe.each(Object.entries(FUNCTIONS))("%s", (_, draw) => {
 					for (const [k, values] of entry(together, B, b).entries()) expectSame(values, alone[k], `record ${b}, result ${k}`);
 				}
 			}),
-			part(0.05),
+			part(0.03),
 		);
 		await device().flush();
 	});

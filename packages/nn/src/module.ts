@@ -114,8 +114,15 @@ export abstract class Module {
 
 	/** Every tensor that the model's forward pass may read: parameters and buffers. */
 	*stateTensors(): Generator<Tensor> {
-		for (const [, parameter] of this.namedParameters()) yield* parameter.tensors();
-		for (const [, module] of this.namedModules()) for (const [, b] of module.buffersHere()) if (b.hasValue) yield b.value;
+		const seen = new Set<unknown>();
+		for (const [, module] of this.namedModules()) {
+			for (const { part } of placesIn(module.holder)) {
+				if (seen.has(part)) continue;
+				seen.add(part);
+				if (part instanceof Parameter) yield* part.tensors();
+				else if (part instanceof ModuleBuffer && part.hasValue) yield part.value;
+			}
+		}
 	}
 
 	/**

@@ -132,22 +132,24 @@ function trace(
 				if (!isWanted(i) || g === "none") return undefined;
 				if (g === "missing") throw missing(name);
 				const given: Record<string, Tensor> & { dy: Tensor } = { dy };
-				for (const key of g.saves) given[key] = saved[key];
+				for (const key of g.saves) if (key !== "dy") given[key] = saved[key];
 				return checked(name, names?.inputs[i] ?? String(i), g.rule(given, operands[i]), operands[i]);
 			}),
 	});
-	const save = (outputs: readonly Tensor[]): void => {
-		gradients.forEach((g, i) => {
-			if (nodes[i] === undefined || typeof g !== "object") return;
-			for (const key of g.saves) {
-				if (key in saved) continue;
-				const source = outputs[names?.outputs.indexOf(key) ?? -1] ?? inputs[names?.inputs.indexOf(key) ?? -1];
-				saved[key] = runtime.keep(alias(source, nodeOf(source)));
-				kept.push(saved[key]);
-			}
-		});
+	return {
+		node,
+		save: (outputs) => {
+			gradients.forEach((g, i) => {
+				if (nodes[i] === undefined || typeof g !== "object") return;
+				for (const key of g.saves) {
+					if (Object.hasOwn(saved, key)) continue;
+					const source = outputs[names?.outputs.indexOf(key) ?? -1] ?? inputs[names?.inputs.indexOf(key) ?? -1];
+					saved[key] = runtime.keep(alias(source, nodeOf(source)));
+					kept.push(saved[key]);
+				}
+			});
+		},
 	};
-	return { node, save };
 }
 
 /** The error of a gradient that is not built. */

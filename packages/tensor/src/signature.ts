@@ -47,26 +47,31 @@ function parseOperands(part: string, text: string): Operand[] {
 export function bindAxes(op: string, signature: Signature, inputs: readonly Tensor[]): Axes {
 	const axes: Record<string, number> = {};
 	const setBy: Record<string, number> = {};
-	const show = (i: number): string => `${signature.inputs[i].name}${showShape(inputs[i].shape)}`;
 	const hint = `the signature is ${signature.text}`;
 	let first: number | undefined;
 	signature.inputs.forEach((operand, i) => {
 		const { shape } = inputs[i];
 		const extra = shape.length - operand.axes.length;
 		if (operand.leading ? extra < 0 : extra !== 0) {
-			throw new ShapeError("shape/rank", `${op}: ${show(i)} has rank ${shape.length}; the signature is ${signature.text}`, {
-				op,
-				hint: extra === 1 ? "a program for one record takes a batch through vmap" : undefined,
-			});
+			throw new ShapeError(
+				"shape/rank",
+				`${op}: ${shown(signature, inputs, i)} has rank ${shape.length}; the signature is ${signature.text}`,
+				{
+					op,
+					hint: extra === 1 ? "a program for one record takes a batch through vmap" : undefined,
+				},
+			);
 		}
 		if (operand.frozen && insideOf(inputs[i]).records !== undefined) {
-			throw new ValueError("vmap/frozen", `${op}: ${show(i)} differs between records, but ${op} takes one for all`, { op });
+			throw new ValueError("vmap/frozen", `${op}: ${shown(signature, inputs, i)} differs between records, but ${op} takes one for all`, {
+				op,
+			});
 		}
 		if (operand.leading && !operand.broadcast) {
 			first ??= i;
 			const [lead, own] = [leadOf(signature.inputs[first], inputs[first].shape), shape.slice(0, extra)];
 			if (!sameShape(lead, own)) {
-				const text = `${op}: the leading axes differ: ${show(first)} has ${showShape(lead)}, ${show(i)} has ${showShape(own)}`;
+				const text = `${op}: the leading axes differ: ${shown(signature, inputs, first)} has ${showShape(lead)}, ${shown(signature, inputs, i)} has ${showShape(own)}`;
 				throw new ShapeError("shape/leading", text, { op, hint });
 			}
 		}
@@ -74,18 +79,23 @@ export function bindAxes(op: string, signature: Signature, inputs: readonly Tens
 			const axis = operand.axes[k];
 			const extent = shape[extra + k];
 			if (axis[0] >= "0" && axis[0] <= "9") {
-				if (extent !== Number(axis)) throw new ShapeError("shape/extent", `${op}: ${show(i)} must have ${axis} on axis ${k}`, { op });
+				if (extent !== Number(axis))
+					throw new ShapeError("shape/extent", `${op}: ${shown(signature, inputs, i)} must have ${axis} on axis ${k}`, { op });
 			} else if (axes[axis] === undefined) {
 				axes[axis] = extent;
 				setBy[axis] = i;
 			} else if (axes[axis] !== extent) {
-				const text = `${op}: axis ${axis} differs: ${show(setBy[axis])} has ${axes[axis]}, ${show(i)} has ${extent}`;
+				const text = `${op}: axis ${axis} differs: ${shown(signature, inputs, setBy[axis])} has ${axes[axis]}, ${shown(signature, inputs, i)} has ${extent}`;
 				throw new ShapeError("shape/axis", text, { op, hint });
 			}
 		}
 	});
 	return axes;
 }
+
+/** An operand as error texts name it. */
+const shown = ({ inputs: operands }: Signature, inputs: readonly Tensor[], i: number): string =>
+	`${operands[i].name}${showShape(inputs[i].shape)}`;
 
 /** The axes of an operand before those that the signature names. */
 const leadOf = ({ axes }: Operand, shape: Shape): Shape => shape.slice(0, shape.length - axes.length);

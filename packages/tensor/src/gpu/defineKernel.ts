@@ -6,7 +6,8 @@ import type { Grid } from "./recorder.ts";
 
 const isOf = (type: ParamType, value: unknown): boolean =>
 	typeof value === "number" &&
-	(type === "f32" || (Number.isInteger(value) && (type === "u32" ? value >= 0 && value < 2 ** 32 : value >= -(2 ** 31) && value < 2 ** 31)));
+	(type === "f32" ||
+		(Number.isInteger(value) && (type === "u32" ? value >= 0 && value < 2 ** 32 : value >= -(2 ** 31) && value < 2 ** 31)));
 
 /** A kernel with its names: what it is called with is checked by the compiler, and again when it runs. */
 export class Kernel<P extends string = string, B extends string = string> {
@@ -14,12 +15,14 @@ export class Kernel<P extends string = string, B extends string = string> {
 	readonly spec: KernelSpec<P, B>;
 	readonly #buffers: readonly B[];
 	readonly #params: readonly P[];
+	readonly #types: readonly ParamType[];
 
 	constructor(key: string, spec: KernelSpec<P, B>) {
 		this.key = key;
 		this.spec = spec;
 		this.#buffers = Object.keys(spec.buffers) as B[];
 		this.#params = Object.keys(spec.params) as P[];
+		this.#types = Object.values(spec.params);
 	}
 
 	/**
@@ -28,16 +31,15 @@ export class Kernel<P extends string = string, B extends string = string> {
 	 * that is written and given under another name too; DTypeError for another element type.
 	 */
 	run(buffers: Readonly<Record<B, Physical>>, params: Readonly<Record<P, number>>, grid: number | Grid, flops?: number): void {
-		const [views, numbers] = [this.#buffers.map((name) => buffers[name]), this.#params.map((name) => params[name])];
-		const { runtime } = views[0] ?? {};
-		const isRight =
-			runtime !== undefined &&
-			views.every((v) => v instanceof Physical && v.runtime === runtime) &&
-			numbers.every((v, i) => isOf(this.spec.params[this.#params[i]], v)) &&
-			countNames(buffers) === views.length &&
-			countNames(params) === numbers.length;
+		const views: Physical[] = [];
+		const numbers: number[] = [];
+		for (const name of this.#buffers) views.push(buffers[name]);
+		for (const name of this.#params) numbers.push(params[name]);
+		let isRight = countNames(buffers) === views.length && countNames(params) === numbers.length;
+		for (const v of views) isRight &&= v instanceof Physical && v.runtime === views[0].runtime;
+		for (let i = 0; i < numbers.length; i++) isRight &&= isOf(this.#types[i], numbers[i]);
 		if (!isRight) throw this.#fault(buffers, params);
-		runtime.run(this, views, numbers, grid, flops);
+		views[0].runtime.run(this, views, numbers, grid, flops);
 	}
 
 	/** The error of a call with wrong names or values. */

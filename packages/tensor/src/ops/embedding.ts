@@ -7,7 +7,7 @@ import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous, packed } from "./contiguous.ts";
-import { foldRecords } from "./foldRecords.ts";
+import { foldRecords } from "./records.ts";
 
 /** No id is negative. */
 export const NO_PADDING = -1;

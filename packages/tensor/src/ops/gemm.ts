@@ -56,6 +56,9 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 	return "s";
 }
 
+/** Number `i` of the three batch axes, of which the first may be left out. */
+const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
+
 /**
  * a[..., M, K] times b[..., K, N]; the leading axes of both, the record axis first, must already be equal (repeat with
  * stride 0). Any strides. Without `target` the result is a fresh contiguous [..., M, N].
@@ -79,8 +82,6 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 		accumulate: target?.accumulate ?? false,
 		wideStore: fours(n, oz, om, y.offset),
 	});
-	/** Number `i` of the three batch axes, of which the first may be left out. */
-	const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
 	const size = {
 		tiles,

@@ -9,8 +9,8 @@ import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
-import { foldRecords } from "./foldRecords.ts";
 import { gemm } from "./gemm.ts";
+import { foldRecords } from "./records.ts";
 
 /** Labels below 0 (by convention -100) are not predicted: no loss, no gradient. */
 export const IGNORE_INDEX = -100;

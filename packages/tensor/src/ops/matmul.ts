@@ -6,8 +6,8 @@ import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { sumToOperand } from "./elementwise.ts";
-import { foldRecords } from "./foldRecords.ts";
 import { gemm } from "./gemm.ts";
+import { foldRecords } from "./records.ts";
 import { reshape, squeeze, transpose, unsqueeze } from "./view.ts";
 
 /** Gradients of a product sum over the batch axes along which an operand was repeated. */

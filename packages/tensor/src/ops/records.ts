@@ -1,7 +1,7 @@
 import { runtimeOf } from "../device.ts";
 import { PrivacyError } from "../errors.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
-import type { Records } from "../records.ts";
+import type { OperandShape, Records } from "../records.ts";
 import { moved } from "../reference.ts";
 import { insideOf, type Tensor } from "../tensor.ts";
 import { expand } from "./expand.ts";
@@ -64,10 +64,26 @@ export function reveal(x: Tensor, records: Records): Tensor {
 
 /** The sum over all records: the gradient of what is one for all. */
 export function sumRecords(x: Tensor): Tensor {
-	if (runtimeOf(x.device).world !== undefined) {
-		throw new PrivacyError("privacy/shared-leaf", "a gradient by a tensor that all records share would mix them", {
-			hint: "differentiate inside the program for one record",
-		});
-	}
+	checkMayJoin(x);
 	return sumRecordsPrimitive.apply([x], null);
+}
+
+/**
+ * What the gradient of an operand is computed from. Where the operand is one for all records and its gradient is not,
+ * the tensors come back with the records as axis 0: one product over all their rows then sums over the records too, and
+ * no gradient for each of them is made. Otherwise they come back as they are.
+ */
+export function foldRecords(operand: OperandShape, tensors: readonly Tensor[]): readonly Tensor[] {
+	const records = operand.records === undefined ? tensors.map((t) => insideOf(t).records).find((r) => r !== undefined) : undefined;
+	if (records === undefined) return tensors;
+	checkMayJoin(tensors[0]);
+	return tensors.map((t) => reveal(t, records));
+}
+
+/** @throws PrivacyError inside a private program, where nothing may join what belongs to several records. */
+function checkMayJoin(x: Tensor): void {
+	if (runtimeOf(x.device).world === undefined) return;
+	throw new PrivacyError("privacy/shared-leaf", "a gradient by a tensor that all records share would mix them", {
+		hint: "differentiate inside the program for one record",
+	});
 }
