@@ -8,7 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { MUTANTS, type Mutant } from "./mutants.list.ts";
+import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
+import { RECORD_MUTANTS } from "./mutants.records.ts";
+
+const MUTANTS = [...OPERATION_MUTANTS, ...RECORD_MUTANTS];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -38,7 +41,7 @@ function checkText({ name, file, from }: Mutant): void {
 }
 
 /** Whether the tests notice. */
-function isCaught(copy: string, { file, from, to, tests }: Mutant): boolean {
+function isCaught(copy: string, { file, from, to, tests, only }: Mutant): boolean {
 	const path = join(copy, file);
 	const source = readFileSync(path, "utf8");
 	writeFileSync(
@@ -46,7 +49,7 @@ function isCaught(copy: string, { file, from, to, tests }: Mutant): boolean {
 		source.replace(from, () => to),
 	);
 	try {
-		const { status } = spawnSync("npx", ["vitest", "run", "--bail", "1", ...tests], {
+		const { status } = spawnSync("npx", ["vitest", "run", "--bail", "1", ...(only === undefined ? [] : ["-t", only]), ...tests], {
 			cwd: copy,
 			env: { ...process.env, HUSHGRAD_PROPERTY_RUNS: "100" },
 			stdio: "ignore",

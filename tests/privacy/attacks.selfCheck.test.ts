@@ -261,3 +261,41 @@ describe("when batches are run again", () => {
 		}
 	});
 });
+
+describe("what no rule can see: data that the script itself declares public, or the record of another", () => {
+	const limits: Readonly<Record<string, Attack>> = {
+		"a statistic of the whole data set, taken before": ({ model, records }) => {
+			const centre = Float32Array.from({ length: D }, (_, k) => records.reduce((s, r) => s + r[k], 0) / records.length);
+			return { encode: (i) => ({ x: minus(records[i], centre) }), loss: ({ x }) => model.call(x) };
+		},
+		"the same record under every number, each time a new object": ({ model, records }) => ({
+			encode: () => ({ x: records[0].slice() }),
+			loss: ({ x }) => model.call(x),
+		}),
+		"two records under one number": ({ model, records }) => ({
+			encode: (i) => ({ x: records[i].map((v, k) => v + records[(i + 1) % records.length][k]) }),
+			loss: ({ x }) => model.call(x),
+		}),
+		"a buffer of the model that was filled from the records": ({ model, raw, records }) => {
+			model.table.assign(mean(raw(), [0]));
+			return { encode: (i) => ({ x: records[i] }), loss: ({ x }) => model.call(sub(x, model.table.value)) };
+		},
+		"the loss that an earlier step reported": ({ model, records }) => {
+			let reported = 1;
+			return {
+				loss: ({ x }) => mulScalar(model.call(x), Math.sin(30 * reported)),
+				encode: (i) => ({ x: records[i] }),
+				run: async (engine, encode, loss) => {
+					reported = (await engine.step(encode, loss)).loss;
+					await engine.step(encode, loss);
+				},
+				options: { targetEpsilon: 1e9 },
+			};
+		},
+	};
+
+	it.each(Object.keys(limits))("%s", async (name) => {
+		const outcome = await attempt(device(), limits[name], { steps: 2 });
+		expect((outcome as { sensitivity: number }).sensitivity).toBeGreaterThan(1.2);
+	});
+});

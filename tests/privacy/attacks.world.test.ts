@@ -143,6 +143,43 @@ describe("what no kernel reads", () => {
 		}));
 	});
 
+	it("a gradient within the program, by a weight that all records share, is that of the record", async () => {
+		await expectBounded(device(), ({ model }) => ({
+			loss: ({ x }: { x: Tensor }) => {
+				const by = (u: Tensor): Tensor => sum(square(mul(u, x)));
+				return add(model.call(grad(by)(model.frozen.value)), model.call(grad(by)(model.w.value)));
+			},
+		}));
+	});
+
+	it("a gradient that would be summed over the records is refused", async () => {
+		await expectRefused(
+			device(),
+			({ model }) => ({
+				loss: ({ x }: { x: Tensor }) => {
+					const constant = customVjp({ name: "constant", forward: (w) => ({ value: fullLike(w, 1) }), backward: (dy) => [dy] });
+					return sum(mul(constant(model.w.value), x));
+				},
+			}),
+			"privacy/shared-leaf",
+		);
+	});
+
+	it("checkpoint reads nothing from outside, in neither run", async () => {
+		for (const from of [1, 2]) {
+			await expectRefused(
+				device(),
+				({ model, raw }) => {
+					const outside = centre(raw());
+					let runs = 0;
+					const f = (u: Tensor): Tensor => (++runs >= from ? mul(u, outside) : u);
+					return { loss: ({ x }) => sum(mul(x, checkpoint(f, [model.w.value]))) };
+				},
+				"privacy/outside-read",
+			);
+		}
+	});
+
 	it("a backward pass of customVjp reads nothing from outside", async () => {
 		await expectRefused(
 			device(),

@@ -1,172 +1,13 @@
-/** A fault put into the library on purpose. */
-export interface Mutant {
-	readonly name: string;
-	readonly file: string;
-	readonly from: string;
-	readonly to: string;
-	/** Test files (and a name to select by) that have to fail. */
-	readonly tests: readonly string[];
-}
+import type { Mutant } from "./mutants.operations.ts";
 
 const OPS = "packages/tensor/src/ops";
-const SUITE = ["tests/tensor"];
 const VMAP = "tests/tensor/vmap.test.ts";
 const PRIVACY = ["tests/privacy"];
 const DP = ["tests/dp/engine.test.ts", "tests/dp/wiring.test.ts"];
 const ENGINE = "packages/dp/src/engine.ts";
 
-/** The faults that the tests have to notice. */
-export const MUTANTS: readonly Mutant[] = [
-	{
-		name: "sign of a derivative",
-		file: `${OPS}/symbolic.ts`,
-		from: 'times(number(-1), call("sin", x))',
-		to: 'call("sin", x)',
-		tests: SUITE,
-	},
-	{
-		name: "no sum over a broadcast axis",
-		file: `${OPS}/elementwise.ts`,
-		from: "axes.length === 0 ? g : sum(g, axes)",
-		to: "g",
-		tests: SUITE,
-	},
-	{
-		name: "missing guard of a store",
-		file: `${OPS}/elementwise.ts`,
-		from: "body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, operands.length)}",
-		to: "body: wgsl`\n${walkCode(rank, operands.length)}",
-		tests: SUITE,
-	},
-	{
-		name: "missing guard of a store that copies",
-		file: `${OPS}/roll.ts`,
-		from: "if (index >= p.n) { return; }",
-		to: "",
-		tests: SUITE,
-	},
-	{ name: "causal mask off by one", file: `${OPS}/attentionSoftmax.ts`, from: "min(p.S, t + 1u)", to: "min(p.S, t + 2u)", tests: SUITE },
-	{
-		name: "gradient with the wrong factor transposed",
-		file: `${OPS}/matmul.ts`,
-		from: "productTo(transpose(a), dy, operand)",
-		to: "productTo(transpose(mulScalar(a, 1.01)), dy, operand)",
-		tests: SUITE,
-	},
-	{
-		name: "tail of the inner axis dropped",
-		file: `${OPS}/gemm.kernel.ts`,
-		from: "for (var k = p.K & ~3u; k < p.K; k++)",
-		to: "for (var k = p.K & ~3u; k + 1u < p.K; k++)",
-		tests: SUITE,
-	},
-	{
-		name: "last rows of a split sum left out",
-		file: `${OPS}/reduceInner.ts`,
-		from: "offset: x.offset + chunks * SPLIT * step",
-		to: "offset: x.offset + (chunks - 1) * SPLIT * step",
-		tests: SUITE,
-	},
-	{
-		name: "ties of a maximum counted twice",
-		file: `${OPS}/amax.ts`,
-		from: "div(hits, sum(hits, [-1], { keepDim: true }))",
-		to: "hits",
-		tests: SUITE,
-	},
-	{
-		name: "running sum not reversed in its gradient",
-		file: `${OPS}/cumsum.ts`,
-		from: "{ reverse: !reverse, exclusive }",
-		to: "{ reverse, exclusive }",
-		tests: SUITE,
-	},
-	{ name: "unstable sort", file: `${OPS}/sort.ts`, from: "(isRight && k == key)", to: "(!isRight && k == key)", tests: SUITE },
-	{
-		name: "overwriting instead of adding",
-		file: `${OPS}/indexing.ts`,
-		from: "acc += src_at(record * p.rs + at + k);",
-		to: "acc = src_at(record * p.rs + at + k);",
-		tests: SUITE,
-	},
-	{
-		name: "mean of the gradient forgotten",
-		file: `${OPS}/layerNorm.ts`,
-		from: "sub(sub(dy, along(dy)), mul(y, along(mul(dy, y))))",
-		to: "sub(dy, mul(y, along(mul(dy, y))))",
-		tests: SUITE,
-	},
-	{
-		name: "wrong diagonal",
-		file: `${OPS}/tril.ts`,
-		from: "- i32(index / p.N % p.M) - p.diagonal",
-		to: "- i32(index / p.N % p.M) + p.diagonal",
-		tests: SUITE,
-	},
-	{
-		name: "truncation instead of rounding to bf16",
-		file: "packages/tensor/src/gpu/prelude.ts",
-		from: "(b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u",
-		to: "b >> 16u",
-		tests: SUITE,
-	},
-	{
-		name: "NaN swallowed",
-		file: "packages/tensor/src/gpu/prelude.ts",
-		from: "return keepNan(x, select(tanh(clamp(x, -15.0, 15.0)), small, abs(x) < 0.15))",
-		to: "return select(tanh(clamp(x, -15.0, 15.0)), small, abs(x) < 0.15)",
-		tests: SUITE,
-	},
-	{
-		name: "step of a slice ignored in its gradient",
-		file: `${OPS}/slice.ts`,
-		from: "adjoint: (dy, run) => place(dy, run)",
-		to: "adjoint: (dy, run) => place(dy, { ...run, step: 1 })",
-		tests: SUITE,
-	},
-	{ name: "flip of the wrong element", file: `${OPS}/join.ts`, from: "p.extent - 1u - k", to: "(p.extent - k) % p.extent", tests: SUITE },
-	{
-		name: "a second derivative lost in silence",
-		file: "packages/tensor/src/record.ts",
-		from: 'if (g === "missing") throw missing(name);',
-		to: 'if (g === "missing") return undefined;',
-		tests: ["tests/tensor/primitives.test.ts"],
-	},
-	{
-		name: "a gradient that differs in a checkpoint",
-		file: "packages/tensor/src/checkpoint.ts",
-		from: "gradients.add(nodeOf(again) as TapeNode, dy);",
-		to: "gradients.add(nodeOf(again) as TapeNode, again);",
-		tests: ["tests/engine/autograd.test.ts"],
-	},
-	{
-		name: "memory of a captured step lent out",
-		file: "packages/tensor/src/gpu/pool.ts",
-		from: "(buffer.arena?.idle ?? this.#idle).add(buffer);",
-		to: "this.#idle.add(buffer);",
-		tests: ["tests/engine/capture.test.ts"],
-	},
-	{
-		name: "parameters of the neighbour in a replay",
-		file: "packages/tensor/src/gpu/replay.ts",
-		from: "this.#offsets, i, 1)",
-		to: "this.#offsets, Math.max(0, i - 1), 1)",
-		tests: ["tests/engine/capture.test.ts"],
-	},
-	{
-		name: "infinity taken for a number",
-		file: "packages/tensor/src/finite.ts",
-		from: "const INFINITY = 0x7f800000;",
-		to: "const INFINITY = 0x7f800001;",
-		tests: ["tests/engine/status.test.ts"],
-	},
-	{
-		name: "a lost device reported as done",
-		file: "packages/tensor/src/device.ts",
-		from: "const { notFinite, strayWrite } = await runtime.orLost(runtime.status.read(runtime.recorder));\n\t\truntime.raise();",
-		to: "const { notFinite, strayWrite } = await runtime.status.read(runtime.recorder).catch(() => ({ notFinite: undefined, strayWrite: undefined }));",
-		tests: ["tests/training/deviceLoss.test.ts"],
-	},
+/** Faults of what keeps records apart: vmap, the closed world, the engine, and the layers that it trains. */
+export const RECORD_MUTANTS: readonly Mutant[] = [
 	{
 		name: "records that all see the first one's values",
 		file: "packages/tensor/src/record.ts",
@@ -207,7 +48,8 @@ export const MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/contiguous.ts`,
 		from: "if (stride !== 0) return materialize(x);",
 		to: "",
-		tests: [VMAP, "tests/tensor/primitives.test.ts"],
+		tests: ["tests/tensor/primitives.test.ts"],
+		only: "softmax|layerNorm|sort",
 	},
 	{
 		name: "norms scaled by the first record's weights",
@@ -215,6 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
 		from: "ws: w.strides[0]",
 		to: "ws: 0",
 		tests: ["tests/tensor/primitives.test.ts"],
+		only: "rmsNorm",
 	},
 	{
 		name: "one dropout mask for all records",
@@ -222,6 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
 		from: "ks: keys.strides[0]",
 		to: "ks: 0",
 		tests: ["tests/tensor/primitives.test.ts"],
+		only: "dropout",
 	},
 	{
 		name: "the parts of a join in the wrong order in its gradient",
@@ -229,6 +73,7 @@ export const MUTANTS: readonly Mutant[] = [
 		from: "const start = starts(shapes, axis)[i];",
 		to: "const start = starts(shapes.toReversed(), axis)[i];",
 		tests: ["tests/tensor/linearOps.test.ts"],
+		only: "cat",
 	},
 	{
 		name: "a private program that reads what it likes",
@@ -348,7 +193,8 @@ export const MUTANTS: readonly Mutant[] = [
 		file: "packages/nn/src/optim/sgd.ts",
 		from: "b = momentum * b + (g + decay * w);\nw = w - lr * b;",
 		to: "b = g + decay * w;\nw = w - lr * b;",
-		tests: ["tests/nn", "tests/tensor/primitives.test.ts"],
+		tests: ["tests/tensor/primitives.test.ts"],
+		only: "sgd",
 	},
 	{
 		name: "a hidden module that trains in silence",
