@@ -82,8 +82,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/amax.ts`,
 		from: "div(hits, sum(hits, [-1], { keepDim: true }))",
 		to: "hits",
-		tests: ["tests/tensor/functions.test.ts", "tests/tensor/primitives.test.ts"],
-		only: "amax|maximum|largest",
+		tests: ["tests/tensor/specialValues.test.ts"],
 	},
 	{
 		name: "running sum not reversed in its gradient",

@@ -20,7 +20,7 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 		file: "packages/tensor/src/record.ts",
 		from: "if (records !== current) {",
 		to: "if (records.count !== current?.count) {",
-		tests: [VMAP],
+		tests: [VMAP, "tests/tensor/vmapRefusals.test.ts"],
 	},
 	{
 		name: "the largest gradient of all records in place of their sum",
@@ -41,7 +41,7 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 		file: "packages/tensor/src/vmap.ts",
 		from: "if (found.count !== count) {",
 		to: "if (found.count < count) {",
-		tests: [VMAP],
+		tests: [VMAP, "tests/tensor/vmapRefusals.test.ts"],
 	},
 	{
 		name: "the copy of the first record handed to all",
@@ -49,7 +49,7 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 		from: "if (stride !== 0) return materialize(x);",
 		to: "",
 		tests: ["tests/tensor/primitives.test.ts"],
-		only: "softmax|layerNorm|sort",
+		only: "rope|gather|embedding",
 	},
 	{
 		name: "norms scaled by the first record's weights",

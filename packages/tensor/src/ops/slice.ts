@@ -128,7 +128,7 @@ export const catPrimitive: LinearOp<number> = defineLinear({
 	},
 	test: {
 		draw: (shape, next) => (shape.length === 0 ? undefined : Math.floor(next() * shape.length)),
-		operands: (shape, axis) => [shape, shape.with(axis, 2), shape],
+		operands: (shape, axis) => [shape, shape.with(axis, 2), shape.with(axis, 3)],
 	},
 });
 
