@@ -12,8 +12,9 @@ export default defineConfig({
 			"tests/tensor/{functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,engine,manyRows}.test.ts",
 			"tests/engine/{autograd,capture,status}.test.ts",
 			"tests/nn/{nf4,optim}.test.ts",
-			"tests/dp/engine.test.ts",
-			"tests/models/{vaultgemma,adapter}.test.ts",
+			"tests/dp/{engine,selfCheck}.test.ts",
+			"tests/models/{vaultgemma,adapter,batches,closedWorld}.test.ts",
+			"tests/privacy/attacks.{axes,engine}.test.ts",
 			"tests/training/replay.test.ts",
 		],
 		env: {

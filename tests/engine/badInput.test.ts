@@ -34,6 +34,21 @@ const disposed = (): Tensor => {
 
 /** What is asked, the error's class and code, and words its text must have. */
 const CASES: [string, () => unknown, string, string, string[]][] = [
+	[
+		"an operation in place with a gradient",
+		() =>
+			definePrimitive({
+				name: "double",
+				signature: "x[N] -> x[N]",
+				attrs: {},
+				forward: () => [],
+				grad: { x: { saves: [], rule: ({ dy }) => dy } },
+				reference: ({ x }) => [x],
+			}),
+		"ValueError",
+		"primitive/in-place",
+		["double"],
+	],
 	["shapes that do not broadcast", () => t.add(f32(2, 3), f32(2, 4)), "ShapeError", "shape/broadcast", ["add", "[2, 3]", "[2, 4]", "Hint"]],
 	[
 		"a product of matrices that do not fit",

@@ -138,6 +138,20 @@ describe("whose a parameter is", () => {
 		expect(device().memory()).toMatchObject({ liveBytes: start.liveBytes, liveBuffers: start.liveBuffers });
 	});
 
+	it("an optimiser that was disposed begins again at step 1", async () => {
+		const steps = async (optimizer: AdamW, p: Parameter): Promise<Float32Array> => {
+			p.assign(device().fromHost([1, 2], [2]));
+			for (let i = 0; i < 2; i++) device().scope(() => optimizer.step([device().fromHost([0.5, -1], [2])]));
+			return (await data(p.value)) as Float32Array;
+		};
+		const p = new Parameter([2]);
+		const optimizer = new AdamW([p], { lr: 0.1 });
+		const first = await steps(optimizer, p);
+		optimizer.dispose();
+		expect(optimizer.steps).toBe(0);
+		expect(await steps(optimizer, p)).toEqual(first);
+	});
+
 	it("refuses a parameter given twice, a frozen one, one without a value, none, and an empty group", () => {
 		const [a, b] = parametersOf(device(), [[2], [3]]);
 		expect(() => new SGD([a, b, a], { lr: 1 })).toThrow(error("optim/twice", "SGD: layer.0 is given twice"));

@@ -89,7 +89,7 @@ const MIXERS: Readonly<Record<string, (t: Tensor) => Tensor>> = {
 	diagonal: (t) => expand(mean(diagonal(slice(t, 0, 0, 2)), [0], { keepDim: true }), [t.shape[1]]),
 	tril: (t) => mean(tril(t), [0]),
 	einsum: (t) => einsum("rk->k", t),
-	cast: (t) => mean(cast(cast(t, "f16"), "f32"), [0]),
+	cast: (t) => mean(cast(cast(t, "bf16"), "f32"), [0]),
 	arange: (t) => mean(mul(t, unsqueeze(arange(t.device, 0, t.shape[0]), 1)), [0]),
 };
 const names = Object.keys(MIXERS).filter((n) => n !== "diagonal");

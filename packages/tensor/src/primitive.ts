@@ -109,6 +109,9 @@ export class Primitive<A extends Attrs = Attrs> {
 			if (!(name in spec.grad)) throw new ValueError("primitive/grad", `${spec.name}: no gradient rule for ${name}`);
 		}
 		this.inPlace = outputs.every((name) => inputs.includes(name));
+		if (this.inPlace && Object.values(spec.grad).some((g) => g !== "none")) {
+			throw new ValueError("primitive/in-place", `${spec.name}: an operation in place has no gradients`);
+		}
 	}
 
 	/**

@@ -42,6 +42,7 @@ export class ScopeStack {
 		return this.runThrough(() => {
 			const result = fn();
 			if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
+				Promise.resolve(result).catch(() => {});
 				throw new ValueError("scope/async", "scope: the function is async; its tensors would be released while it waits", {
 					op: "scope",
 					hint: "record the operations synchronously inside the scope, and await data() outside",

@@ -121,8 +121,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		});
 	}
 
-	/** Releases the state and lets the parameters go; they keep their values. */
+	/** Releases the state and lets the parameters go; they keep their values. A step after that is step 1 again. */
 	dispose(): void {
+		this.#steps = 0;
 		for (const t of this.#state) t.dispose();
 		this.#state = [];
 		this.#numbers?.dispose();
