@@ -17,8 +17,8 @@ type Kind = "primitive" | "linear" | "kernel" | "row" | "derived";
 
 /**
  * What defines, where it is itself defined, and what comes of a call: kernels, primitives and linear operations. Rows of
- * the element-wise tables make a primitive and two kernels each; their gradients are primitives that `rule` derives when
- * they are first asked for, which the tests of the derivatives of the row do.
+ * the element-wise tables make a primitive and two kernels each; their gradients are primitives that `rule` derives, which
+ * the registry lists apart (`derived`).
  */
 const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes: readonly Kind[] }>> = {
 	definePrimitive: { home: "tensor/src/primitive.ts", makes: ["primitive"] },

@@ -82,6 +82,8 @@ export interface PrimitiveSpec<A extends Attrs> {
 	reference(inputs: Readonly<Record<string, NdArray>>, attrs: A): readonly NdArray[];
 	/** Kernels of its own that no module exports: those of a table's row. */
 	readonly kernels?: readonly (Kernel | KernelFamily)[];
+	/** The primitives that its gradient rules derive on demand. */
+	readonly derived?: () => readonly Primitive[];
 	/** For the tests: how values are drawn, further attribute sets, and the error bound with its reason. */
 	readonly test?: {
 		readonly domains?: Readonly<Record<string, Domain>>;

@@ -6,6 +6,8 @@ import { Primitive } from "./primitive.ts";
 /** Everything that a package defines: what the tests, `npm run kernels` and the mutants read. */
 export interface Registry {
 	readonly primitives: readonly Primitive[];
+	/** What the gradients of element-wise rows are made of: a primitive for every operand with a derivative. */
+	readonly derived: readonly Primitive[];
 	readonly linear: readonly LinearOp[];
 	readonly kernels: readonly (Kernel | KernelFamily)[];
 }
@@ -16,7 +18,8 @@ export function collect(module: object): Registry {
 	const all = <T>(type: abstract new (...args: never[]) => T): T[] => [...values].filter((v): v is T => v instanceof type);
 	const primitives = all(Primitive);
 	const kernels = [...all(Kernel), ...all(KernelFamily), ...primitives.flatMap((p) => p.spec.kernels ?? [])];
-	return { primitives, linear: all(LinearOp), kernels };
+	const derived = primitives.flatMap((p) => p.spec.derived?.() ?? []);
+	return { primitives, derived, linear: all(LinearOp), kernels };
 }
 
 /** What this package defines. */

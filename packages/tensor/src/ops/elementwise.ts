@@ -10,7 +10,7 @@ import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../sh
 import type { Tensor } from "../tensor.ts";
 import { sum } from "./expand.ts";
 import { planWalk, walkCode, walkParams } from "./strided.ts";
-import { derivative } from "./symbolic.ts";
+import { derivative, evaluator } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
 /**
@@ -102,39 +102,54 @@ out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
 const isCondition = ({ dtypes }: Row, operand: string): boolean =>
 	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
 
+/** A rule, and the primitive that it is made of. */
+interface DerivedRule extends GradRule<Attrs> {
+	readonly product: (() => Primitive<Attrs>) | undefined;
+}
+
 /** The rule dx = dy * code, an element-wise primitive of its own that is derived when first needed. */
-function rule(name: string, operand: string, code: string, operands: readonly string[], row: Row): GradRule<Attrs> | "none" {
+function rule(name: string, operand: string, code: string, operands: readonly string[], row: Row): DerivedRule | "none" {
 	if (code === "0.0") return "none";
 	const saves = [...new Set([...operands, "y"])].filter((v) => new RegExp(`(?<![.\\w])${v}\\b`).test(code));
 	const g = ["g", "h", "k", "l"].find((v) => !operands.includes(v)) as string;
 	let derived: Primitive<Attrs> | undefined;
 	const product = () => {
 		const dtypes = Object.fromEntries([g, ...saves].map((o) => [o, o !== g && o !== "y" ? typesOf(row, o) : FLOATS]));
-		const ref = () => Number.NaN;
-		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f: `${g} * (${code})`, ref, dtypes, attrs: row.attrs, infinite: true });
+		const f = `${g} * (${code})`;
+		const domain = Object.fromEntries([g, ...saves].map((o) => [o, o === g ? BETWEEN : o === "y" ? RESULT : domainOf(row, o)]));
+		const { abs = 0, ulp = 0 } = row.bound ?? {};
+		const bound = { abs: 1e-5 + 8 * abs, ulp: 128 + 2 * ulp, why: "a few products of what is as near as the row allows" };
+		const more = { dtypes, domain, bound, attrs: row.attrs, infinite: true };
+		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f, ref: evaluator(f), ...more });
 		return derived;
 	};
 	return {
 		saves,
+		product: code === "1.0" ? undefined : product,
 		rule: ({ dy, ...saved }, attrs, shape) =>
 			sumToOperand(code === "1.0" ? dy : product().apply([dy, ...saves.map((s) => saved[s])], attrs)[0], shape),
 	};
 }
 
+const BETWEEN: Domain = { range: [-2, 2] };
+/** Results that a derivative reads are drawn apart from the operands, and not at 0, by which some divide. */
+const RESULT: Domain = { range: [0.1, 2] };
+const domainOf = ({ domain = { range: [-3, 3] } }: Row, operand: string): Domain => (isDomain(domain) ? domain : domain[operand]);
 const typesOf = ({ dtypes = FLOATS }: Row, operand: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[operand]);
 
 /** The primitive of a row. */
 export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
-	const { attrs = {}, ref, result, domain = { range: [-3, 3] as const } } = row;
+	const { attrs = {}, ref, result } = row;
 	const values = operands.filter((o) => !isCondition(row, o));
 	const { strided, inFours } = kernelsOf(name, operands, row);
 	const bufferNames = operands.map((o) => `${o}_buf`);
 	let d: Readonly<Record<string, string>> | undefined;
-	const ruleOf = (o: string): GradRule<Attrs> | "none" => {
+	const ruleOf = (o: string): DerivedRule | "none" => {
 		if (!typesOf(row, o).includes("f32")) return "none";
 		d ??= derivatives(values, row);
 		return rule(name, o, d[o], operands, row);
 	};
+	const rules = Object.fromEntries(operands.map((o) => [o, ruleOf(o)]));
 	return definePrimitive<Attrs>({
 		name,
 		signature: `${operands.map((o) => `~${o}[...]`).join(", ")} -> ${operands.includes("y") ? "result" : "y"}[...]`,
@@ -173,7 +188,8 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 			kernel.run(buffers, numbers, n);
 			return [out];
 		},
-		grad: Object.fromEntries(operands.map((o) => [o, ruleOf(o)])),
+		grad: rules,
+		derived: () => Object.values(rules).flatMap((r) => (r === "none" ? [] : (r.product?.() ?? []))),
 		reference: (inputs, given) => {
 			const shape = broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
 			const data = new Float64Array(sizeOf(shape));
@@ -186,7 +202,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 			return [{ data, shape }];
 		},
 		test: {
-			domains: Object.fromEntries(operands.map((o) => [o, isDomain(domain) ? domain : domain[o]])),
+			domains: Object.fromEntries(operands.map((o) => [o, domainOf(row, o)])),
 			bound: row.bound,
 		},
 	});

@@ -141,3 +141,50 @@ function print(e: Expr): string {
 
 /** WGSL of the partial derivative of a WGSL expression by one of its names. */
 export const derivative = (code: string, by: string): string => print(derive(parse(code), by));
+
+const erfOf = (x: number): number => {
+	const steps = 2000;
+	const h = x / steps;
+	let sum = 0;
+	for (let i = 0; i < steps; i++) sum += Math.exp(-(((i + 0.5) * h) ** 2));
+	return (2 / Math.sqrt(Math.PI)) * sum * h;
+};
+
+/** The functions that expressions call, in float64. */
+const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
+	...{ abs: Math.abs, sign: Math.sign, floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc, round: Math.round },
+	...{ exp: Math.exp, safeExp: Math.exp, expm1: Math.expm1, exp2: (x) => 2 ** x },
+	...{ safeLog: Math.log, log1p: Math.log1p, safeSqrt: Math.sqrt, inverseSqrt: (x) => 1 / Math.sqrt(x) },
+	...{ sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan, atan2: Math.atan2 },
+	...{ safeSinh: Math.sinh, cosh: Math.cosh, safeTanh: Math.tanh, erf: erfOf },
+	...{ logistic: (x) => 1 / (1 + Math.exp(-x)), power: (x, n) => x ** n },
+	...{ min: Math.min, max: Math.max, nanMin: Math.min, nanMax: Math.max, clamp: (x, low, high) => Math.min(Math.max(x, low), high) },
+	...{ keepNan: (x, y) => (Number.isNaN(x) ? x : y), select: (no, yes, condition) => (condition ? yes : no) },
+	...{ fmodOf: (a, b) => a % b, remainderOf: (a, b) => a - Math.floor(a / b) * b },
+	...{ isNan: (x) => Number(Number.isNaN(x)), isFinite: (x) => Number(Number.isFinite(x)) },
+};
+
+const OPERATORS: Readonly<Record<string, (a: number, b: number) => number>> = {
+	...{ "+": (a, b) => a + b, "-": (a, b) => a - b, "*": (a, b) => a * b, "/": (a, b) => a / b, "%": (a, b) => a % b },
+	...{ "<": (a, b) => Number(a < b), ">": (a, b) => Number(a > b), "<=": (a, b) => Number(a <= b), ">=": (a, b) => Number(a >= b) },
+	...{ "==": (a, b) => Number(a === b), "!=": (a, b) => Number(a !== b) },
+	...{ "&&": (a, b) => Number(a !== 0 && b !== 0), "||": (a, b) => Number(a !== 0 || b !== 0) },
+};
+
+function value(e: Expr, of: Readonly<Record<string, number>>): number {
+	if (e.kind === "number") return e.value;
+	if (e.kind === "name") return of[e.name.replace(/^p\./, "")];
+	if (e.kind === "binary") return OPERATORS[e.op](value(e.a, of), value(e.b, of));
+	const f = FUNCTIONS[e.name];
+	if (f === undefined) throw new ValueError("symbolic/value", `no value of ${e.name}()`);
+	return f(...e.args.map((a) => value(a, of)));
+}
+
+/** The value of a WGSL expression in float64, as a function of what its names stand for. */
+export function evaluator(code: string): (of: Readonly<Record<string, number>>) => number {
+	let parsed: Expr | undefined;
+	return (of) => {
+		parsed ??= parse(code);
+		return value(parsed, of);
+	};
+}
