@@ -1,6 +1,7 @@
 import {
 	add,
 	checkpoint,
+	crossEntropy,
 	customVjp,
 	DropoutKey,
 	data,
@@ -13,14 +14,17 @@ import {
 	key,
 	layerNorm,
 	linear,
+	maskedFill,
 	matmul,
 	mul,
 	mulScalar,
 	normalValues,
 	powScalar,
 	relu,
+	reshape,
 	rmsNorm,
 	type Slot,
+	scaledDotProductAttention,
 	sin,
 	slice,
 	square,
@@ -31,6 +35,7 @@ import {
 	valueAndGrad,
 	vjp,
 	vmap,
+	where,
 } from "@hushgrad/tensor";
 import { runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
@@ -84,6 +89,51 @@ describe("grad", () => {
 		const expected = pairs.map(([a, b]) => 2 * a * Math.cos(a * b) * (Math.cos(a * b) - a * b * Math.sin(a * b)));
 		(await data(grads[0])).forEach((v, i) => expect(v).toBeCloseTo(expected[i], 2));
 		for (const t of [value, ...grads, x]) t.dispose();
+	});
+
+	/** H u of a scalar function of x. */
+	const hessianTimes = (f: (x: Tensor) => Tensor, x: Tensor, u: Tensor): Tensor => grad((v: Tensor) => sum(mul(grad(f)(v), u)))(x);
+
+	it("of what a condition chooses, with something non-linear behind it", async () => {
+		const x = device().fromHost([0.5, -1, 2], [3]);
+		const u = device().fromHost([1, 2, 3], [3]);
+		const mask = device().fromHost(Uint32Array.of(1, 0, 1), [3], "bool");
+		const chosen = await data(hessianTimes((v) => sum(exp(where(mask, square(v), v))), x, u));
+		const curve = (v: number): number => (2 + 4 * v * v) * Math.exp(v * v);
+		[curve(0.5), 2 * Math.exp(-1), 3 * curve(2)].forEach((e, i) => expect(Math.abs(chosen[i] / e - 1)).toBeLessThan(2e-6));
+		const filled = await data(hessianTimes((v) => sum(exp(maskedFill(square(v), mask, 0))), x, u));
+		[0, 2 * curve(-1), 0].forEach((e, i) => expect(Math.abs(filled[i] - e)).toBeLessThan(2e-6 * (1 + e)));
+	});
+
+	it("of a squared cross-entropy equals 2 (p - o)(p - o)^T + 2 l (diag(p) - p p^T)", async () => {
+		const [z, u] = [
+			[0.5, -1, 2],
+			[1, 2, 3],
+		];
+		const label = device().fromHost(Int32Array.of(1), [1]);
+		const f = (v: Tensor): Tensor => square(crossEntropy(reshape(v, [1, 3]), label));
+		const got = await data(hessianTimes(f, device().fromHost(z, [3]), device().fromHost(u, [3])));
+		const total = z.reduce((s, v) => s + Math.exp(v), 0);
+		const p = z.map((v) => Math.exp(v) / total);
+		const loss = Math.log(total) - z[1];
+		const d = p.map((v, i) => v - Number(i === 1));
+		const [du, pu] = [d.reduce((s, v, i) => s + v * u[i], 0), p.reduce((s, v, i) => s + v * u[i], 0)];
+		d.forEach((v, i) => expect(Math.abs(got[i] - (2 * v * du + 2 * loss * p[i] * (u[i] - pu)))).toBeLessThan(1e-5));
+	});
+
+	it("of attention behind a mask is symmetric and not zero: u H v = v H u", async () => {
+		const mask = device().fromHost(Uint32Array.of(1, 0, 1, 1, 1, 0, 0, 1, 1), [3, 3], "bool");
+		const values = (seed: number): Tensor =>
+			device().fromHost(
+				Array.from({ length: 6 }, (_, i) => Math.sin(seed + i)),
+				[3, 2],
+			);
+		const [x, u, v] = [values(1), values(20), values(40)];
+		const f = (q: Tensor): Tensor => sum(square(scaledDotProductAttention(q, q, q, { mask })));
+		const form = async (a: Tensor, b: Tensor): Promise<number> => item(sum(mul(hessianTimes(f, x, a), b)));
+		const [uv, vu] = [await form(u, v), await form(v, u)];
+		expect(Math.abs(uv)).toBeGreaterThan(0.1);
+		expect(Math.abs(uv - vu)).toBeLessThan(1e-5 * Math.abs(uv));
 	});
 
 	it("of a network with respect to its gradient is symmetric: u H v = v H u", async () => {

@@ -2,7 +2,7 @@ import { ValueError } from "../errors.ts";
 
 /** Expressions of WGSL scalars, as far as the rows of the element-wise tables use them. */
 type Expr =
-	| { readonly kind: "number"; readonly value: number }
+	| { readonly kind: "number"; readonly value: number; readonly suffix?: string }
 	| { readonly kind: "name"; readonly name: string }
 	| { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
 	| { readonly kind: "binary"; readonly op: string; readonly a: Expr; readonly b: Expr };
@@ -35,7 +35,7 @@ function parse(text: string): Expr {
 			eat(")");
 			return inner;
 		}
-		if (/^\d/.test(token)) return number(Number.parseFloat(token));
+		if (/^\d/.test(token)) return { kind: "number", value: Number.parseFloat(token), suffix: /[ui]$/.exec(token)?.[0] };
 		if (tokens[at] !== "(") return /^[A-Za-z_]/.test(token) ? { kind: "name", name: token } : fail();
 		at++;
 		const args: Expr[] = [];
@@ -133,6 +133,7 @@ function derive(e: Expr, by: string): Expr {
 }
 
 function print(e: Expr): string {
+	if (e.kind === "number" && e.suffix !== undefined) return `${e.value}${e.suffix}`;
 	if (e.kind === "number") return Number.isInteger(e.value) ? `${e.value.toFixed(1)}` : `${e.value}`;
 	if (e.kind === "name") return e.name;
 	if (e.kind === "call") return `${e.name}(${e.args.map(print).join(", ")})`;
