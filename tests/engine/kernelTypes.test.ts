@@ -89,3 +89,15 @@ describe("the compiler and the runtime refuse", () => {
 		expect(NOT_RUN).toHaveLength(4);
 	});
 });
+
+describe("scope", () => {
+	it("infers what it returns, and refuses what is async at both levels", async () => {
+		const x = device().fromHost([1, 2], [2]);
+		const sum: Tensor = device().scope(() => add(x, x));
+		const { doubled, count } = device().scope(() => ({ doubled: add(x, x), count: 2 }));
+		expect([sum.shape, doubled.shape, count]).toEqual([[2], [2], 2]);
+		// @ts-expect-error tensors would be released while it waits
+		expect(() => device().scope(async () => add(x, x))).toThrow(expect.objectContaining({ code: "scope/async" }));
+		for (const t of [x, sum, doubled]) t.dispose();
+	});
+});
