@@ -10,7 +10,7 @@ function main() {
 			throw new Error(`--${name} is ${value}, expected a whole number`);
 	}
 	if (values.seed !== undefined) Object.assign(env, { HUSHGRAD_PROPERTY_SEED: values.seed });
-	const files = ["tests/tensor/primitives", "tests/tensor/functions", "tests/tensor/longAxes"];
+	const files = ["primitives", "linearOps", "derivedRows", "functions", "longAxes"].map((name) => `tests/tensor/${name}`);
 	const args = ["vitest", "run", "--testTimeout", "3600000", ...files];
 	return spawnSync("npx", args, { env, stdio: "inherit" }).status ?? 1;
 }

@@ -229,7 +229,7 @@ describe("an encode that gives no record", () => {
 		["an empty record", "record/empty", "record 0 holds nothing", () => ({})],
 		["a record of empty ones", "record/empty", "record 0 holds nothing", () => ({ a: {}, b: { c: {} } })],
 		["too few values", "record/tensor", "record 0: y has 2 values for the shape [3]", tensorOf([1, 2], "f32")],
-		["no element type", "record/tensor", "record 0: y is of f64; there are f32, f16, bf16, i32", tensorOf([1, 2, 3], "f64")],
+		["no element type", "record/tensor", "record 0: y is of f64; there are f32, f16, i32, u32, bool, bf16, u8", tensorOf([1, 2, 3], "f64")],
 		["a name of Object's prototype", "record/tensor", "record 0: y is of toString", tensorOf([1, 2, 3], "toString")],
 		["a fraction for a whole number", "record/tensor", "record 0: y holds 2.5 at element 1, which is no i32", tensorOf([1, 2.5, 3], "i32")],
 		["NaN for a whole number", "record/tensor", "record 0: y holds NaN at element 2, which is no u32", tensorOf([1, 2, Number.NaN], "u32")],

@@ -98,7 +98,7 @@ for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.P + in
 sum_set(index, acc);`,
 });
 
-/** Half away from zero is even in WGSL: round() takes halves to even. */
+/** Halves to the even number, as WGSL's round(). */
 const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
 
 /** sum[p] += sum over records of round(factor g[b, p]), in integers, in place. Records of factor 0 are not read. */

@@ -1,5 +1,5 @@
 import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
-import { privateProgram, showShape, sizeOf } from "@hushgrad/tensor/author";
+import { bytesPerElement, isPlainObject, privateProgram, RANGES, showShape, sizeOf } from "@hushgrad/tensor/author";
 
 /** Host values of one tensor of a record: a number, a typed array, or values with a shape. */
 export type HostValue =
@@ -48,7 +48,7 @@ function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[
 		return [{ path, dtype: typed[1], shape: [values.length], values }];
 	}
 	const name = path.join(".") || "encode";
-	if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
+	if (!isPlainObject(value)) {
 		throw new ValueError("record/value", `record ${index}: ${name} gives ${describe(value)}`, {
 			op: "encode",
 			hint: "give numbers, typed arrays, { values, shape, dtype }, or plain objects of them",
@@ -69,25 +69,14 @@ function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[
 
 /** What is wrong with the values of a tensor. */
 function faultOf({ dtype, shape, values }: Leaf): string | undefined {
-	if (!Object.hasOwn(WHOLE, dtype)) return `is of ${dtype}; there are ${Object.keys(WHOLE).join(", ")}`;
+	if (!Object.hasOwn(bytesPerElement, dtype)) return `is of ${dtype}; there are ${Object.keys(bytesPerElement).join(", ")}`;
 	if (values.length !== sizeOf(shape)) return `has ${values.length} values for the shape ${showShape(shape)}`;
-	const range = WHOLE[dtype];
+	const range = RANGES[dtype];
 	const fits = (v: number): boolean =>
 		range === undefined ? typeof v === "number" : Number.isInteger(v) && v >= range[0] && v <= range[1];
 	const at = Array.prototype.findIndex.call(values, (v: number) => !fits(v));
 	return at < 0 ? undefined : `holds ${values[at]} at element ${at}, which is no ${dtype}`;
 }
-
-/** The whole numbers that a type holds; undefined for floats. */
-const WHOLE: Readonly<Record<DType, readonly [number, number] | undefined>> = {
-	f32: undefined,
-	f16: undefined,
-	bf16: undefined,
-	i32: [-(2 ** 31), 2 ** 31 - 1],
-	u32: [0, 2 ** 32 - 1],
-	bool: [0, 1],
-	u8: [0, 255],
-};
 
 function describe(value: unknown): string {
 	if (typeof (value as { then?: unknown } | null | undefined)?.then === "function") return "a promise: encode() must not be async";

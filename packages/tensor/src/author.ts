@@ -27,9 +27,10 @@ export {
 export { privateProgram } from "./privateProgram.ts";
 export { THREEFRY_WGSL, threefry } from "./random.ts";
 export { alias, record, tapeOf } from "./record.ts";
-export type { OperandShape, Records } from "./records.ts";
+export { isPlainObject, type OperandShape, type Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";
 export { tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
 export { insideOf } from "./tensor.ts";
+export { RANGES } from "./upload.ts";

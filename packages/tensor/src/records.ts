@@ -1,5 +1,3 @@
-import type { Tensor } from "./tensor.ts";
-
 /**
  * The records of one program that `vmap` runs: how many there are. The object itself is their identity, so that tensors
  * of two programs never meet, however many records each has.
@@ -21,6 +19,3 @@ export interface OperandShape {
 /** Whether a value is an object literal, whose fields may hold tensors. */
 export const isPlainObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 	value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
-
-/** Values that hold tensors: a tensor, or arrays, maps and plain objects of such values. Others pass as they are. */
-export type Tree = Tensor | number | string | boolean | null | undefined | readonly Tree[] | { readonly [key: string]: Tree };

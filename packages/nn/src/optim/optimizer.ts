@@ -113,10 +113,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 			const { count, primitive } = this.#rule;
 			this.#groups.forEach(({ range }, i) => {
 				const own = slice(numbers, 0, i * count, (i + 1) * count);
-				for (const { start, end } of pieces(range, vector.device.gpu.limits.maxStorageBufferBindingSize)) {
-					const part = (t: Tensor): Tensor => (start === 0 && end === t.size ? t : slice(t, 0, start, end));
-					primitive.apply([part(vector.tensor), ...this.#state.map(part), part(g), own]);
-				}
+				const part = (t: Tensor): Tensor => (range.start === 0 && range.end === t.size ? t : slice(t, 0, range.start, range.end));
+				primitive.apply([part(vector.tensor), ...this.#state.map(part), part(g), own]);
 			});
 		});
 	}
@@ -141,12 +139,3 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 }
 
 const listOf = (gradient: Tensor | readonly Tensor[]): readonly Tensor[] => (gradient instanceof Tensor ? [gradient] : gradient);
-
-/** Parts of a range that each fit one storage binding: all of it for most. */
-function pieces({ start, end }: Range, limit: number): Range[] {
-	const most = Math.floor(limit / 4 / 256 - 1) * 256;
-	return Array.from({ length: Math.ceil((end - start) / most) }, (_, i) => ({
-		start: start + i * most,
-		end: Math.min(end, start + (i + 1) * most),
-	}));
-}

@@ -35,7 +35,7 @@ export interface Rule {
 	readonly count: number;
 }
 
-/** An update rule as an operation in place: w [P], the state, g [P], numbers [count] -> w and the state. */
+/** An update rule as an operation in place, in pieces where a vector exceeds one storage binding: w [P], the state, g [P], numbers [count] -> w and the state. */
 export function defineRule<S extends string, N extends string>(spec: RuleSpec<S, N>): Rule {
 	const { name, state, numbers, update } = spec;
 	const vectors = ["w", ...state];
@@ -59,15 +59,21 @@ ${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
 		name,
 		signature: `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`,
 		attrs: {},
-		forward: ({ inputs, axes: { P } }) => {
-			kernel.run({ ...inputs, g: contiguous(inputs.g), numbers: contiguous(inputs.numbers) }, { n: P }, P);
+		forward: ({ inputs }) => {
+			const names = [...vectors, "g"];
+			const pieces = names.map((name) => contiguous(inputs[name]).pieces);
+			const numbers = contiguous(inputs.numbers);
+			pieces[0].forEach(({ size }, i) => {
+				const parts = Object.fromEntries(vectors.map((name, k) => [name, pieces[k][i]]));
+				kernel.run({ ...parts, g: pieces[vectors.length][i], numbers }, { n: size }, size);
+			});
 			return [];
 		},
 		grad: Object.fromEntries([...vectors, "g", "numbers"].map((v) => [v, "none" as const])),
 		reference: (inputs) => {
 			const scalars = Object.fromEntries(numbers.map((n, i) => [n, inputs.numbers.data[i]]));
 			const at = (i: number) => Object.fromEntries([...vectors, "g"].map((v) => [v, inputs[v].data[i]]));
-			const rows = [...inputs.w.data.keys()].map((i) => spec.reference({ ...scalars, ...at(i) } as never));
+			const rows = [...inputs.w.data.keys()].map((i) => spec.reference({ ...scalars, ...at(i) } as Record<S | N | "w" | "g", number>));
 			return vectors.map((_, v): NdArray => ({ data: Float64Array.from(rows, (row) => row[v]), shape: inputs.w.shape }));
 		},
 		test: {
