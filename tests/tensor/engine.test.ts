@@ -1,5 +1,6 @@
 import {
 	add,
+	attentionSoftmax,
 	data,
 	div,
 	exp,
@@ -8,6 +9,7 @@ import {
 	mean,
 	mul,
 	permute,
+	requestDevice,
 	reshape,
 	type Slot,
 	slice,
@@ -179,5 +181,16 @@ describe("the record axis", () => {
 		const w: Slot = { value: vector(1, 1) };
 		const { grads } = valueAndGrad(() => sum(vmap((row: Tensor) => sum(mul(row, w.value)))(rows())), [w]);
 		expect([...(await data(grads[0]))]).toEqual([9, 12]);
+	});
+});
+
+describe("options", () => {
+	it("that are undefined are the defaults", async () => {
+		const x = grid(3, 3);
+		const [left, given] = [attentionSoftmax(x), attentionSoftmax(x, { scale: undefined, causal: undefined, window: undefined })];
+		expect([...(await data(given))]).toEqual([...(await data(left))]);
+		const quiet = await requestDevice({ memoryBudget: undefined, debug: { level: undefined, log: undefined } });
+		expect(quiet.debug.level).toBe(0);
+		quiet.destroy();
 	});
 });

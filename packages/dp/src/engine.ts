@@ -53,24 +53,24 @@ export interface PublicState {
 export interface PrivacyEngineOptions {
 	readonly optimizer: Optimizer;
 	/** Declares the frozen weights and buffers of the model public. Without it a loss reads trained parameters only. */
-	readonly model?: PublicState;
+	readonly model?: PublicState | undefined;
 	/** Number of records N, declared public. */
 	readonly datasetSize: number;
 	/** L = q N: the mean number of records in a step, and the divisor of the noisy sum. */
 	readonly expectedBatchSize: number;
 	/** Rows of one physical batch: a matter of memory and speed, not of privacy. 8 when left out. */
-	readonly physicalBatchSize?: number;
+	readonly physicalBatchSize?: number | undefined;
 	readonly targetEpsilon: number;
 	readonly targetDelta: number;
 	readonly steps: number;
 	/** Clipping norm C of one record's gradient. */
 	readonly maxGradNorm: number;
 	/** Source of sampling and noise; the platform's cryptographic generator when left out. */
-	readonly noise?: NoiseSource;
+	readonly noise?: NoiseSource | undefined;
 	/** Key of the dropout masks. */
-	readonly key?: Key;
+	readonly key?: Key | undefined;
 	/** Check in every k-th step that records stay apart, beside the first step in which two records meet. */
-	readonly selfCheckEvery?: number;
+	readonly selfCheckEvery?: number | undefined;
 }
 
 /**

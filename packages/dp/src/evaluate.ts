@@ -8,7 +8,7 @@ export interface EvaluationOptions {
 	/** Number of records: 0 … count - 1 are encoded. */
 	readonly count: number;
 	/** Rows of one physical batch; 8 when left out. */
-	readonly physicalBatchSize?: number;
+	readonly physicalBatchSize?: number | undefined;
 }
 
 /** The loss of every record, without gradient and without dropout: for held-out records, which no privacy statement covers. */

@@ -31,9 +31,9 @@ export interface PlainTrainerOptions {
 	readonly datasetSize: number;
 	readonly batchSize: number;
 	/** Rows of one physical batch; 8 when left out. */
-	readonly physicalBatchSize?: number;
+	readonly physicalBatchSize?: number | undefined;
 	/** Key of the shuffling and of the dropout masks. */
-	readonly key?: Key;
+	readonly key?: Key | undefined;
 }
 
 /** Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. */

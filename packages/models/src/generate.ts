@@ -8,21 +8,21 @@ import type { SentencePieceTokenizer } from "./text/tokenizer.ts";
 export interface GenerateOptions {
 	readonly maxNewTokens: number;
 	/** Token ids that end the text; the one met is yielded last. */
-	readonly eosTokenIds?: readonly number[];
+	readonly eosTokenIds?: readonly number[] | undefined;
 	/** Tokens to write before an end token may come. */
-	readonly minNewTokens?: number;
+	readonly minNewTokens?: number | undefined;
 	/** Divides (multiplies, when negative) the logits of tokens already seen, prompt included; 1 is neutral. */
-	readonly repetitionPenalty?: number;
+	readonly repetitionPenalty?: number | undefined;
 	/** Draw from the distribution; the most likely token otherwise. */
-	readonly sample?: SamplingOptions;
+	readonly sample?: SamplingOptions | undefined;
 }
 
 export interface SamplingOptions {
 	/** The next uniform number in [0, 1). */
 	readonly uniform: () => number;
-	readonly temperature?: number;
-	readonly topK?: number;
-	readonly topP?: number;
+	readonly temperature?: number | undefined;
+	readonly topK?: number | undefined;
+	readonly topP?: number | undefined;
 }
 
 const DEFAULT_TOP_K = 50;
@@ -89,7 +89,7 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 
 export interface TextOptions extends Omit<GenerateOptions, "sample"> {
 	/** Draw each token at random, by this key; the likeliest one otherwise. */
-	readonly sample?: Omit<SamplingOptions, "uniform"> & { readonly key: Key };
+	readonly sample?: (Omit<SamplingOptions, "uniform"> & { readonly key: Key }) | undefined;
 }
 
 /** What a model answers to one user turn: text in, text out. Ends with the model's turn. */

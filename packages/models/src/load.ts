@@ -18,7 +18,7 @@ import { deviceOf } from "./generate.ts";
 export interface LoadOptions {
 	readonly device: Device;
 	/** Store the linear layers in 4 bits (NF4, double quantisation); full precision when left out. */
-	readonly quantization?: "nf4";
+	readonly quantization?: "nf4" | undefined;
 }
 
 const FLOATS = ["F32", "F16", "BF16"];

@@ -4,7 +4,7 @@ import { Parameter } from "./parameter.ts";
 
 export interface EmbeddingOptions {
 	/** Row that looking up gives no gradient, as in torch. */
-	readonly paddingIdx?: number;
+	readonly paddingIdx?: number | undefined;
 }
 
 /** Rows of a table by id: ids i32 [...] -> [..., D]. weight [V, D]. */

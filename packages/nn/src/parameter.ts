@@ -7,9 +7,9 @@ export type Format = "f32" | "bf16" | "f16" | "nf4";
 
 export interface ParameterOptions {
 	/** Whether training changes it. */
-	readonly trainable?: boolean;
+	readonly trainable?: boolean | undefined;
 	/** Keep a checkpoint's bf16 as it is: for tables, which the ops that read them widen. */
-	readonly keepsBf16?: boolean;
+	readonly keepsBf16?: boolean | undefined;
 }
 
 /**

@@ -8,13 +8,13 @@ import type { Tensor } from "./tensor.ts";
  * kernel; 5 the operations of every gradient computation.
  */
 export interface DebugOptions {
-	readonly level?: number;
+	readonly level?: number | undefined;
 	/** Check the result of every operation and name the first that is not finite. */
-	readonly nan?: boolean;
+	readonly nan?: boolean | undefined;
 	/** Fill memory with a pattern before use, and check the bytes behind every tensor. */
-	readonly memory?: boolean;
+	readonly memory?: boolean | undefined;
 	/** Where the text goes; standard error when left out. */
-	readonly log?: (text: string) => void;
+	readonly log?: ((text: string) => void) | undefined;
 }
 
 /** Reads a setting such as "2" or "1,nan,memory". */

@@ -3,6 +3,7 @@ import type { DType } from "./dtype.ts";
 import { DeviceError, NumericError } from "./errors.ts";
 import type { MemoryReport } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
+import { type Settled, withDefaults } from "./options.ts";
 import { Profile } from "./profile.ts";
 import { Runtime } from "./runtime.ts";
 import type { NotPromise } from "./scopes.ts";
@@ -25,7 +26,7 @@ export let runtimeOf: (device: Device) => Runtime;
 export class Device {
 	readonly gpu: GPUDevice;
 	readonly info: GPUAdapterInfo;
-	readonly debug: Required<DebugOptions>;
+	readonly debug: Settled<DebugOptions>;
 	/** Dawn's instance lives only as long as it is reachable. */
 	readonly instance: GPU;
 	readonly #runtime: Runtime;
@@ -39,7 +40,7 @@ export class Device {
 		this.instance = instance;
 		this.gpu = gpu;
 		this.info = info;
-		this.debug = { level: 0, nan: false, memory: false, log: (text) => console.error(text), ...debug };
+		this.debug = withDefaults<Settled<DebugOptions>>({ level: 0, nan: false, memory: false, log: (text) => console.error(text) }, debug);
 		this.#runtime = new Runtime(this, gpu, memoryBudget, this.debug);
 		Object.freeze(this);
 		if (this.debug.level >= 1) {

@@ -1,12 +1,12 @@
 /** Facts an error carries beside its text. */
 export interface ErrorDetails {
 	/** The operation, layer or function that refused. */
-	readonly op?: string;
+	readonly op?: string | undefined;
 	/** Module path or file path where it happened. */
-	readonly path?: string;
+	readonly path?: string | undefined;
 	/** What the user can do about it. */
-	readonly hint?: string;
-	readonly cause?: unknown;
+	readonly hint?: string | undefined;
+	readonly cause?: unknown | undefined;
 }
 
 /**

@@ -12,9 +12,9 @@ export interface LinearTest<A> {
 	 */
 	readonly draw: (shape: readonly number[], next: () => number) => A | undefined;
 	/** Shapes of all operands from that of the first; one operand when left out. */
-	readonly operands?: (shape: readonly number[], args: A) => readonly (readonly number[])[];
+	readonly operands?: ((shape: readonly number[], args: A) => readonly (readonly number[])[]) | undefined;
 	/** How far a result may be from the reference, beside rounding to f32; 0 for operations that only move values. */
-	readonly abs?: number;
+	readonly abs?: number | undefined;
 }
 
 /**
@@ -29,7 +29,7 @@ export interface LinearSpec<A> {
 	readonly name: string;
 	readonly forward: (inputs: readonly Physical[], args: A) => Physical;
 	readonly adjoint: (dy: Tensor, args: A, operands: readonly OperandShape[], operand: number) => Tensor;
-	readonly constant?: (inputs: readonly Tensor[], args: A) => boolean;
+	readonly constant?: ((inputs: readonly Tensor[], args: A) => boolean) | undefined;
 	readonly reference: (inputs: readonly NdArray[], args: A) => NdArray;
 	readonly test: LinearTest<A>;
 	/** The records of the result, where they are not those of the operands. */
@@ -55,7 +55,7 @@ export class LinearOp<A = unknown> {
 				const shapes = inputs.map((t): OperandShape => ({ shape: t.shape, records: undefined }));
 				return inputs.map((_, i) => (isConstant ? "none" : { saves: [], rule: ({ dy }) => adjoint(dy, args, shapes, i) }));
 			},
-			resultRecords: resultRecords?.(args),
+			...(resultRecords && { resultRecords: resultRecords(args) }),
 		});
 		return result;
 	}

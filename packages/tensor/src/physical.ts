@@ -6,8 +6,8 @@ import type { Storage } from "./storage.ts";
 /** Where a view lies in its storage, in elements. Strides are row-major and the offset 0 where left out. */
 export interface Place {
 	readonly shape: Shape;
-	readonly strides?: Shape;
-	readonly offset?: number;
+	readonly strides?: Shape | undefined;
+	readonly offset?: number | undefined;
 }
 
 /**

@@ -2,6 +2,7 @@ import { runtimeOf } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { DTypeError, ValueError } from "./errors.ts";
 import type { Kernel, KernelFamily } from "./gpu/defineKernel.ts";
+import { type Some, withDefaults } from "./options.ts";
 import type { Physical } from "./physical.ts";
 import { type Given, type OperandGradient, record, tapeOf } from "./record.ts";
 import type { OperandShape } from "./records.ts";
@@ -50,8 +51,8 @@ export type Domain =
  * from: the accuracy of WGSL's functions (https://www.w3.org/TR/WGSL/#floating-point-accuracy) or the length of a sum.
  */
 export interface Bound {
-	readonly ulp?: number;
-	readonly abs?: number;
+	readonly ulp?: number | undefined;
+	readonly abs?: number | undefined;
 	readonly why: string;
 }
 
@@ -71,27 +72,27 @@ export interface Bound {
 export interface PrimitiveSpec<A extends Attrs> {
 	readonly name: string;
 	readonly signature: string;
-	readonly dtypes?: Readonly<Record<string, readonly DType[]>>;
+	readonly dtypes?: Readonly<Record<string, readonly DType[]>> | undefined;
 	readonly attrs: A;
 	/** Attributes may be infinite. */
-	readonly infinite?: boolean;
+	readonly infinite?: boolean | undefined;
 	check?(inputs: Named, attrs: A, axes: Axes): void;
 	forward(context: ForwardContext<A>): readonly Physical[];
 	readonly grad: Readonly<Record<string, GradRule<A> | "none" | "missing">>;
 	composite?(inputs: Named, attrs: A): Tensor;
 	reference(inputs: Readonly<Record<string, NdArray>>, attrs: A): readonly NdArray[];
 	/** Kernels of its own that no module exports: those of a table's row. */
-	readonly kernels?: readonly (Kernel | KernelFamily)[];
+	readonly kernels?: readonly (Kernel | KernelFamily)[] | undefined;
 	/** The primitives that its gradient rules derive on demand. */
-	readonly derived?: () => readonly Primitive[];
+	readonly derived?: (() => readonly Primitive[]) | undefined;
 	/** For the tests: how values are drawn, further attribute sets, and the error bound with its reason. */
 	readonly test?: {
-		readonly domains?: Readonly<Record<string, Domain>>;
-		readonly variants?: readonly Partial<A>[];
-		readonly bound?: Bound;
-		readonly sizes?: Readonly<Record<string, readonly number[]>>;
+		readonly domains?: Readonly<Record<string, Domain>> | undefined;
+		readonly variants?: readonly Partial<A>[] | undefined;
+		readonly bound?: Bound | undefined;
+		readonly sizes?: Readonly<Record<string, readonly number[]>> | undefined;
 		/** Axes that cannot have extent 0. */
-		readonly nonEmpty?: readonly string[];
+		readonly nonEmpty?: readonly string[] | undefined;
 	};
 }
 
@@ -120,8 +121,8 @@ export class Primitive<A extends Attrs = Attrs> {
 	 * Checks, runs and, while a gradient is traced, records the operation. Results in the order of the signature; of an
 	 * operation in place, the operands that it overwrote.
 	 */
-	apply(inputs: readonly Tensor[], attrs: Partial<A> = {}): Tensor[] {
-		const all = { ...this.spec.attrs, ...attrs };
+	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): Tensor[] {
+		const all = withDefaults(this.spec.attrs, attrs);
 		const { name, check, forward, composite, infinite } = this.spec;
 		this.#checkOperands(inputs);
 		this.#checkAttrs(all);

@@ -88,8 +88,8 @@ export function normalValues({ k0, k1 }: Key, count: number): Float32Array {
 }
 
 export interface UniformOptions {
-	readonly low?: number;
-	readonly high?: number;
+	readonly low?: number | undefined;
+	readonly high?: number | undefined;
 }
 
 /** A tensor of uniform values in [low, high). */

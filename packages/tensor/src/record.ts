@@ -30,9 +30,9 @@ export interface Operation {
 	/** Names of inputs and results, for what the rules save. */
 	readonly names?: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 	/** Results may be infinite. */
-	readonly infinite?: boolean;
+	readonly infinite?: boolean | undefined;
 	/** The operands that it overwrites, where it makes no results. */
-	readonly overwrites?: readonly Tensor[];
+	readonly overwrites?: readonly Tensor[] | undefined;
 	/** The records of the results, where they are not those of the operands: the two ends of `vmap`. */
 	readonly resultRecords?: { readonly records: Records | undefined };
 }
@@ -100,7 +100,11 @@ export function record(operation: Operation): Tensor[] {
 }
 
 /** A view as a tensor without its record axis. */
-function makingOf({ shape, strides, offset }: Physical, storage: Storage, records: Records | undefined): Making & { node?: TapeNode } {
+function makingOf(
+	{ shape, strides, offset }: Physical,
+	storage: Storage,
+	records: Records | undefined,
+): Making & { node: TapeNode | undefined } {
 	const recordStride = records === undefined || shape[0] === 1 ? 0 : strides[0];
 	return { storage, shape: shape.slice(1), strides: strides.slice(1), offset, records, recordStride, node: undefined };
 }

@@ -8,9 +8,9 @@ export interface DeviceOptions {
 	 * Most bytes of GPU buffers to hold; asking for more throws instead of exhausting the machine. Left out: 70 % of the
 	 * free memory where the GPU is the processor itself, else no limit.
 	 */
-	readonly memoryBudget?: number;
+	readonly memoryBudget?: number | undefined;
 	/** What the device tells about itself; HUSHGRAD_DEBUG of the environment when left out. */
-	readonly debug?: DebugOptions;
+	readonly debug?: DebugOptions | undefined;
 }
 
 const WANTED_LIMITS = [

@@ -10,6 +10,7 @@ import { BufferPool } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
+import type { Settled } from "./options.ts";
 import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
 import { ScopeStack } from "./scopes.ts";
@@ -26,7 +27,7 @@ const MAX_GRID = 65535;
 export class Runtime {
 	readonly device: Device;
 	readonly gpu: GPUDevice;
-	readonly debug: Required<DebugOptions>;
+	readonly debug: Settled<DebugOptions>;
 	readonly pool: BufferPool;
 	readonly pipelines: PipelineCache;
 	readonly recorder: Recorder;
@@ -46,7 +47,7 @@ export class Runtime {
 	readonly #guard: MemoryGuard | undefined;
 	readonly #lost: Promise<void>;
 
-	constructor(device: Device, gpu: GPUDevice, memoryBudget: number, debug: Required<DebugOptions>) {
+	constructor(device: Device, gpu: GPUDevice, memoryBudget: number, debug: Settled<DebugOptions>) {
 		this.device = device;
 		this.gpu = gpu;
 		this.debug = debug;

@@ -10,7 +10,7 @@ import { insideOf, Tensor } from "./tensor.ts";
 export type InAxes = number | null | readonly (number | null)[];
 
 export interface VmapOptions {
-	readonly inAxes?: InAxes;
+	readonly inAxes?: InAxes | undefined;
 }
 
 /**

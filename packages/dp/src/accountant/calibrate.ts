@@ -14,7 +14,7 @@ export interface CalibrationOptions {
 	readonly sampleRate: number;
 	/** Logical steps of the whole run. */
 	readonly steps: number;
-	readonly orders?: readonly number[];
+	readonly orders?: readonly number[] | undefined;
 }
 
 /**

@@ -47,10 +47,7 @@ export interface PrivacySpent {
  * Source: Canonne, Kamath, Steinke 2020, Proposition 12.
  * @throws ValueError for delta outside (0, 1), no orders, or an order not above 1.
  */
-export function epsilonFromRdp(
-	rdpAt: (alpha: number) => number,
-	{ delta, orders = DEFAULT_ORDERS }: { readonly delta: number; readonly orders?: readonly number[] },
-): PrivacySpent {
+export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders = DEFAULT_ORDERS }: EpsilonOptions): PrivacySpent {
 	checkDelta(delta);
 	if (orders.length === 0) refuse("orders", "a list with at least one order", "none");
 	const ascending = [...orders].sort((a, b) => a - b);
@@ -68,7 +65,7 @@ export function epsilonFromRdp(
 /** δ to read ε at, and the Rényi orders to minimise over. */
 export interface EpsilonOptions {
 	readonly delta: number;
-	readonly orders?: readonly number[];
+	readonly orders?: readonly number[] | undefined;
 }
 
 /**

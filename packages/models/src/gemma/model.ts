@@ -22,9 +22,9 @@ import type { VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
 
 export interface ForwardOptions {
-	readonly dropout?: DropoutKey;
+	readonly dropout?: DropoutKey | undefined;
 	/** Keep only the input of each layer, and run the layer again for its gradient: memory for time, the same bits. */
-	readonly gradientCheckpointing?: boolean;
+	readonly gradientCheckpointing?: boolean | undefined;
 }
 
 /** What a model is to learn from one text. */
@@ -36,7 +36,7 @@ export interface TrainingRecord {
 	/** Factor of the summed loss, usually 1 / number of targets: f32 []. */
 	readonly weight: Tensor;
 	/** The positions that have targets: i32 [P]. All T when left out; naming them saves the head's work on prompts. */
-	readonly positions?: Tensor;
+	readonly positions?: Tensor | undefined;
 }
 
 /** Logits of the next token, and the cache with the tokens read. */

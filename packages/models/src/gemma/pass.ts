@@ -10,9 +10,9 @@ export type Projection = Module & { forward(x: Tensor, dropout?: DropoutKey): Te
 export interface Pass {
 	readonly rotary: RotaryRows;
 	/** Randomness of the LoRA dropout; none outside training. */
-	readonly dropout?: DropoutKey;
+	readonly dropout?: DropoutKey | undefined;
 	/** Keys and values of earlier tokens, when generating. */
-	readonly before?: KVCache;
+	readonly before?: KVCache | undefined;
 }
 
 /** What a layer gives. */

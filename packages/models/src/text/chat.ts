@@ -11,9 +11,9 @@ export interface ChatMessage {
 
 export interface ChatOptions {
 	/** Jinja source, as in a tokenizer_config.json; Gemma's when left out. */
-	readonly template?: string;
+	readonly template?: string | undefined;
 	/** End with the opening of the model's turn. */
-	readonly addGenerationPrompt?: boolean;
+	readonly addGenerationPrompt?: boolean | undefined;
 }
 
 /** Turns of a Gemma: user and model in turn, the user first, no system message. */

@@ -53,7 +53,7 @@ export interface PadOptions {
 	/** Tokens of every padded text. */
 	readonly length: number;
 	/** Learned tokens that a text has room for; `length` when left out. */
-	readonly learned?: number;
+	readonly learned?: number | undefined;
 	readonly padId: number;
 }
 

@@ -18,7 +18,7 @@ const CUT = "\ufdd0";
 
 export interface DecodeOptions {
 	/** Leave out control pieces and turn markers. */
-	readonly skipSpecialTokens?: boolean;
+	readonly skipSpecialTokens?: boolean | undefined;
 }
 
 /** SentencePiece, as Gemma uses it: encoding by the original's WebAssembly, the vocabulary and decoding by our own code. */

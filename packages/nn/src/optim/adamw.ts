@@ -18,9 +18,9 @@ w = w * keep - lr / c1 * m / (sqrt(v) / c2 + eps);`,
 export const { primitive: adamwPrimitive, kernel: adamwKernel } = rule;
 
 export interface AdamWOptions extends OptimizerOptions {
-	readonly betas?: readonly [number, number];
-	readonly eps?: number;
-	readonly weightDecay?: number;
+	readonly betas?: readonly [number, number] | undefined;
+	readonly eps?: number | undefined;
+	readonly weightDecay?: number | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ export interface OptimizerOptions {
 	/** Base learning rate. */
 	readonly lr: number;
 	/** Factor of the rate in step 1, 2, …; 1 throughout when left out. */
-	readonly schedule?: Schedule;
+	readonly schedule?: Schedule | undefined;
 }
 
 /** Parameters with options of their own: a run of the vector. */

@@ -17,8 +17,8 @@ w = w - lr * b;`,
 export const { primitive: sgdPrimitive, kernel: sgdKernel } = rule;
 
 export interface SGDOptions extends OptimizerOptions {
-	readonly momentum?: number;
-	readonly weightDecay?: number;
+	readonly momentum?: number | undefined;
+	readonly weightDecay?: number | undefined;
 }
 
 /**

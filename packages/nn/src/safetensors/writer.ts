@@ -18,7 +18,7 @@ const ALIGN = 8;
  */
 export function encodeSafetensors(
 	tensors: ReadonlyMap<string, TensorData>,
-	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
 ): Uint8Array[] {
 	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
 	// Written by hand: an object would put numeric names first and lose one called __proto__.

@@ -7,7 +7,7 @@ export type ParamType = "u32" | "i32" | "f32";
 export interface BufferSpec {
 	readonly dtype: DType;
 	readonly access: "read" | "write";
-	readonly lanes?: 1 | 4;
+	readonly lanes?: 1 | 4 | undefined;
 }
 
 /**
@@ -20,7 +20,7 @@ export interface KernelSpec<P extends string = string, B extends string = string
 	readonly buffers: Readonly<Record<B, BufferSpec>>;
 	/** Invocations of a workgroup, in one row or on three axes. */
 	readonly workgroup: number | readonly [number, number, number];
-	readonly helpers?: string;
+	readonly helpers?: string | undefined;
 	readonly body: string;
 }
 

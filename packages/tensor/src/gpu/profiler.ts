@@ -2,8 +2,8 @@ import { BufferUsage, MapMode } from "./flags.ts";
 
 /** What one dispatch does, as far as its caller knows. */
 export interface Work {
-	readonly flops?: number;
-	readonly bytes?: number;
+	readonly flops?: number | undefined;
+	readonly bytes?: number | undefined;
 }
 
 /** One dispatch as the GPU timed it. Times in nanoseconds since the first one. */

@@ -110,7 +110,7 @@ export class Recorder {
 		writeParams(this.#words, slot, dispatch);
 		if (this.profiler !== undefined) this.#endPass();
 		const timestampWrites = this.profiler?.next(pipeline.key, work);
-		this.#pass ??= this.#begin().beginComputePass({ timestampWrites });
+		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
 		this.#pass.setPipeline(pipeline.gpu);
 		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
 		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);

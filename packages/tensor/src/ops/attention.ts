@@ -14,17 +14,17 @@ const MASKED = -1e30;
 
 export interface AttentionOptions {
 	/** Query t sees keys up to t only. */
-	readonly isCausal?: boolean;
+	readonly isCausal?: boolean | undefined;
 	/** Query t sees the last `window` keys up to t only. */
-	readonly window?: number;
+	readonly window?: number | undefined;
 	/** Bound of the scores, cap tanh(s / cap), before the mask. */
-	readonly softcap?: number;
+	readonly softcap?: number | undefined;
 	/** Factor of the scores; K^(-1/2) when left out. */
-	readonly scale?: number;
+	readonly scale?: number | undefined;
 	/** bool, broadcastable to the scores [..., T, S]: true where a query may see a key. */
-	readonly mask?: Tensor;
+	readonly mask?: Tensor | undefined;
 	/** Position of the first query minus that of the first key. */
-	readonly offset?: number;
+	readonly offset?: number | undefined;
 }
 
 /**

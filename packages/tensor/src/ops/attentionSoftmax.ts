@@ -181,15 +181,15 @@ export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
 });
 
 export interface AttentionSoftmaxOptions {
-	readonly scale?: number;
+	readonly scale?: number | undefined;
 	/** Bound of the scores, cap * tanh(s / cap), applied before the mask; none when left out. */
-	readonly softcap?: number;
+	readonly softcap?: number | undefined;
 	/** Query t sees keys s <= t + offset. */
-	readonly causal?: boolean;
+	readonly causal?: boolean | undefined;
 	/** Query t sees keys s > t + offset - window only; none when left out. */
-	readonly window?: number;
+	readonly window?: number | undefined;
 	/** Position of the first query minus that of the first key. */
-	readonly offset?: number;
+	readonly offset?: number | undefined;
 }
 
 /**

@@ -13,9 +13,9 @@ import { squeeze, unsqueeze } from "./view.ts";
 
 export interface CrossEntropyOptions {
 	/** Label of rows that are left out. */
-	readonly ignoreIndex?: number;
+	readonly ignoreIndex?: number | undefined;
 	/** "mean" over the rows that are not left out, "sum", or "none" for one loss a row. */
-	readonly reduction?: "mean" | "sum" | "none";
+	readonly reduction?: "mean" | "sum" | "none" | undefined;
 }
 
 /**

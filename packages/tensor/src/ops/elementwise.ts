@@ -20,19 +20,19 @@ import { reshape } from "./view.ts";
  */
 export interface Row {
 	readonly f: string;
-	readonly d?: Readonly<Record<string, string>> | "none";
+	readonly d?: Readonly<Record<string, string>> | "none" | undefined;
 	readonly ref: (v: Readonly<Record<string, number>>) => number;
-	readonly domain?: Domain | Readonly<Record<string, Domain>>;
-	readonly attrs?: Readonly<Record<string, number>>;
-	readonly bound?: Bound;
+	readonly domain?: Domain | Readonly<Record<string, Domain>> | undefined;
+	readonly attrs?: Readonly<Record<string, number>> | undefined;
+	readonly bound?: Bound | undefined;
 	/** Element types the operands may have; f32 and f16 when left out. */
-	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>>;
+	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>> | undefined;
 	/** WGSL for whole numbers, where it is not `f` with other literals. */
-	readonly integer?: string;
+	readonly integer?: string | undefined;
 	/** Type of the result; that of the operands when left out. */
-	readonly result?: "bool";
+	readonly result?: "bool" | undefined;
 	/** Attributes may be infinite. */
-	readonly infinite?: boolean;
+	readonly infinite?: boolean | undefined;
 }
 
 /** The element type of a result: that of the operands, the wider of two floats. */

@@ -14,7 +14,7 @@ export const NO_PADDING = -1;
 
 export interface EmbeddingOptions {
 	/** Row of the table that receives no gradient. */
-	readonly paddingIdx?: number;
+	readonly paddingIdx?: number | undefined;
 }
 
 export const QUIET_NAN = 0x7fc00000;

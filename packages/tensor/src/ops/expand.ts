@@ -18,7 +18,7 @@ export function reduceAxes(op: string, x: Tensor, axes: readonly number[] | unde
 
 export interface ReduceOptions {
 	/** Keep the reduced axes with extent 1. */
-	readonly keepDim?: boolean;
+	readonly keepDim?: boolean | undefined;
 }
 
 /** The shape with the reduced axes taken out, or as 1. */

@@ -10,7 +10,7 @@ export interface GemmTarget {
 	/** Elements from one batch entry to the next. */
 	readonly batchStride: number;
 	/** Elements from one row to the next; N when left out. */
-	readonly rowStride?: number;
+	readonly rowStride?: number | undefined;
 	/** Add to what is there. */
 	readonly accumulate: boolean;
 }

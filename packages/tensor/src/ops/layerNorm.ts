@@ -118,10 +118,10 @@ export const standardizePrimitive = definePrimitive({
 
 export interface LayerNormOptions {
 	/** Scale [D]; 1 when left out. */
-	readonly weight?: Tensor;
+	readonly weight?: Tensor | undefined;
 	/** Shift [D]; 0 when left out. */
-	readonly bias?: Tensor;
-	readonly eps?: number;
+	readonly bias?: Tensor | undefined;
+	readonly eps?: number | undefined;
 }
 
 /**

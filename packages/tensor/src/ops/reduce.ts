@@ -16,7 +16,7 @@ export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions
 
 export interface VarianceOptions extends ReduceOptions {
 	/** Subtracted from the number of values: 1 (Bessel's correction) when left out, 0 for the mean of squares. */
-	readonly correction?: number;
+	readonly correction?: number | undefined;
 }
 
 /** Mean squared distance from the mean, in two passes. torch's `var`, a word that JavaScript reserves. */

@@ -2,7 +2,7 @@ import { ValueError } from "../errors.ts";
 
 /** Expressions of WGSL scalars, as far as the rows of the element-wise tables use them. */
 type Expr =
-	| { readonly kind: "number"; readonly value: number; readonly suffix?: string }
+	| { readonly kind: "number"; readonly value: number; readonly suffix: string | undefined }
 	| { readonly kind: "name"; readonly name: string }
 	| { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
 	| { readonly kind: "binary"; readonly op: string; readonly a: Expr; readonly b: Expr };
@@ -50,7 +50,7 @@ function parse(text: string): Expr {
 	return at === tokens.length ? all : fail();
 }
 
-const number = (value: number): Expr => ({ kind: "number", value });
+const number = (value: number): Expr => ({ kind: "number", value, suffix: undefined });
 const is = (e: Expr, value: number): boolean => e.kind === "number" && e.value === value;
 const binary = (op: string, a: Expr, b: Expr): Expr => ({ kind: "binary", op, a, b });
 const call = (name: string, ...args: Expr[]): Expr => ({ kind: "call", name, args });
