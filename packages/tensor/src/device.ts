@@ -3,6 +3,7 @@ import type { DType } from "./dtype.ts";
 import { DeviceError, NumericError } from "./errors.ts";
 import type { MemoryReport } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
+import type { GPU, GPUAdapterInfo, GPUDevice } from "./gpu/types.ts";
 import { type Settled, withDefaults } from "./options.ts";
 import { Profile } from "./profile.ts";
 import { Runtime } from "./runtime.ts";
@@ -11,23 +12,37 @@ import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 import { dtypeOf, type HostValues } from "./upload.ts";
 
-/** What was done since the device was made. */
+/** What was done since the device was made. What a `CapturedStep` replays is not counted. */
 export interface Counters {
+	/** Kernels recorded. */
 	readonly dispatches: number;
+	/** Times that recorded commands were handed to the GPU. */
 	readonly submits: number;
+	/** Bind groups created: kernels that met a set of buffers for which the cache held none. */
 	readonly bindGroups: number;
+	/** Kernels compiled. */
 	readonly pipelines: number;
 }
 
-/** The working parts of a device: for ops and for the library itself. */
+/** The working parts of a device: for authors of operations, optimisers and engines. */
 export let runtimeOf: (device: Device) => Runtime;
 
-/** A GPU with its memory, pending commands and scopes. Frozen: nobody listens in on what others upload through it. */
+/**
+ * A GPU with its memory, pending commands and scopes, made by `requestDevice`. Operations record kernels and return at once;
+ * the GPU runs them when `data`, `item` or `flush` waits for it, or when 2048 have gathered. Frozen: nobody listens in on what
+ * others upload through it.
+ *
+ * Tensors made inside of a `scope` are released at its end, unless returned or kept. Outside of every scope they live until
+ * `dispose`: `const y = device.scope(() => tanh(matmul(x, w)))` leaves y alone.
+ */
 export class Device {
+	/** WebGPU's own device. What is done with it directly, no check of this library sees. */
 	readonly gpu: GPUDevice;
+	/** Names of the GPU and its driver, as WebGPU's adapter gives them. */
 	readonly info: GPUAdapterInfo;
+	/** The debug settings, defaults filled in. */
 	readonly debug: Settled<DebugOptions>;
-	/** Dawn's instance lives only as long as it is reachable. */
+	/** WebGPU's entry point: Dawn's instance lives only as long as it is reachable. */
 	readonly instance: GPU;
 	readonly #runtime: Runtime;
 
@@ -36,6 +51,7 @@ export class Device {
 		Object.freeze(Device.prototype);
 	}
 
+	/** Takes over a WebGPU device; `memoryBudget` is in bytes. `requestDevice` calls it. */
 	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}) {
 		this.instance = instance;
 		this.gpu = gpu;
@@ -50,11 +66,11 @@ export class Device {
 	}
 
 	/** Whether the device offers a WebGPU feature, such as "shader-f16". */
-	has(feature: GPUFeatureName): boolean {
+	has(feature: string): boolean {
 		return this.gpu.features.has(feature);
 	}
 
-	/** Bytes and buffers in use. */
+	/** Bytes and buffers in use, those of captured steps included. */
 	memory(): MemoryReport {
 		return this.#runtime.pool.report();
 	}
@@ -70,16 +86,19 @@ export class Device {
 		};
 	}
 
-	/** Tensors that are alive, by the place of the program that made them. Needs debug level 1. */
+	/** Tensors that are alive, by the place of the program that made them, the most bytes first. Empty below debug level 1. */
 	leaks(): Leak[] {
 		return this.#runtime.leaks?.report() ?? [];
 	}
 
 	/**
-	 * Copies host values to the device. dtype follows the array type unless given; a Uint8Array or Uint16Array with a
-	 * dtype is taken as raw bytes. Plain numbers and Float32Arrays are rounded to f16 and bf16.
-	 * @throws ShapeError when the sizes differ, ValueError for numbers that an integer type does not hold, PrivacyError
-	 * inside a private program.
+	 * Copies host values, in row-major order, to a new tensor. dtype, when left out, is i32 for an Int32Array, u32 for a
+	 * Uint32Array, u8 for a Uint8Array, else f32. Plain numbers and Float32Arrays are converted: rounded to f32, f16 or bf16
+	 * (nearest, ties to even), checked for whole numbers. Other typed arrays are taken as the bytes of the dtype, unconverted;
+	 * a Uint32Array given as bool is checked for 0 and 1. The tensor belongs to the innermost scope.
+	 * @throws ShapeError when the sizes differ or `shape` is none; ValueError for numbers that an integer type does not hold;
+	 * DeviceError for f16 on a device without it, where memory runs out, and inside a step that is being captured;
+	 * PrivacyError inside a private program.
 	 */
 	fromHost(values: HostValues, shape: Shape, dtype: DType = dtypeOf(values)): Tensor {
 		const runtime = this.#runtime;
@@ -89,24 +108,26 @@ export class Device {
 		});
 	}
 
-	/** Path of the module that runs now; names it in errors and reports. */
+	/** Path of the module that runs now, "" outside of modules; names it in errors, profiles and `memory().byLabel`. */
 	get path(): string {
 		return this.#runtime.path;
 	}
 
-	/** Runs `fn` as part of the module at `path`. */
+	/** Runs `fn` as part of the module at `path`: for parts of a program that are no modules. */
 	within<T>(path: string, fn: () => T): T {
 		return this.#runtime.within(path, fn);
 	}
 
-	/** Takes a tensor out of every scope; the caller releases it with `dispose`. */
+	/** Takes a tensor out of the scope that owns it and returns it; the caller releases it with `dispose`. */
 	keep<T extends Tensor>(tensor: T): T {
 		return this.#runtime.keep(tensor);
 	}
 
 	/**
 	 * Runs `fn` and releases every tensor made inside, except those it returns (directly, or in arrays, maps and
-	 * plain objects), which pass to the enclosing scope.
+	 * plain objects), which pass to the enclosing scope, or to the caller where there is none. After an error all are released.
+	 * What was made outside stays as it is.
+	 * @throws ValueError (`scope/async`) for a function that is async: its tensors would be released while it waits.
 	 */
 	scope<T>(fn: () => T & NotPromise<T>): T {
 		return this.#runtime.scope(fn);
@@ -114,8 +135,10 @@ export class Device {
 
 	/**
 	 * Submits pending commands and waits until the GPU has done them, by reading one status word: a step that ends with
-	 * it is known to be done.
-	 * @throws DeviceError when the device was lost or reported an error; NumericError when a check found NaN or infinity.
+	 * it is known to be done. A failed check is told once.
+	 * @throws DeviceError when the device was lost (`device/lost`) or destroyed, reported an error (`device/validation`), or a
+	 * kernel wrote behind a tensor (`device/stray-write`, debug setting `memory`); NumericError when `checkFinite` or the debug
+	 * setting `nan` found NaN or infinity.
 	 */
 	async flush(): Promise<void> {
 		const runtime = this.#runtime;
@@ -130,14 +153,17 @@ export class Device {
 		}
 	}
 
-	/** Frees pooled buffers that no tensor owns. */
+	/** Waits as `flush` does, then gives pooled buffers that no tensor owns back to the system. @throws What `flush` does. */
 	async trim(): Promise<void> {
 		await this.flush();
 		this.#runtime.recorder.forgetBuffers();
 		this.#runtime.pool.trim();
 	}
 
-	/** Times every kernel that `fn` records. @throws DeviceError when the device has no timestamp queries. */
+	/**
+	 * Times every kernel that is recorded while `fn` runs, each in a pass of its own, and waits for them; `fn` may be async.
+	 * Replays of captured steps are not timed. @throws DeviceError when the device has no timestamp queries.
+	 */
 	async profile(fn: () => unknown): Promise<Profile> {
 		if (!this.has("timestamp-query")) throw new DeviceError("device/no-timestamps", "profile: this device has no timestamp queries");
 		const { recorder, gpu } = this.#runtime;
@@ -155,7 +181,7 @@ export class Device {
 		}
 	}
 
-	/** Prints what the debug level asks for, and gives the device up. */
+	/** `destroy`, after printing the time of every kernel at debug level 2 and more. */
 	async close(): Promise<void> {
 		const { recorder } = this.#runtime;
 		if (recorder.profiler !== undefined) {
@@ -165,7 +191,10 @@ export class Device {
 		this.destroy();
 	}
 
-	/** Gives the device up at once. At debug level 1 prints the tensors that are still alive. */
+	/**
+	 * Gives the device and all its memory up at once. From debug level 1 on prints the tensors that are still alive. Reads then
+	 * throw a DeviceError (`device/destroyed`), and so do kernels, as soon as the GPU has confirmed it.
+	 */
 	destroy(): void {
 		const leaks = this.leaks();
 		if (leaks.length > 0) this.debug.log(showLeaks(leaks));

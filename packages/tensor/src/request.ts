@@ -1,4 +1,4 @@
-import { defaultBudget, environmentDebug, requestGpu } from "#request";
+import { adapterHint, defaultBudget, environmentDebug, requestGpu } from "#request";
 import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
@@ -33,9 +33,7 @@ export async function requestDevice({ memoryBudget, debug = parseDebug(environme
 	const gpu = await requestGpu();
 	const adapter = await gpu.requestAdapter();
 	if (adapter === null) {
-		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", {
-			hint: "install a Vulkan, Metal or D3D12 driver; in this repository `npm run doctor` names the line to type",
-		});
+		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", { hint: adapterHint });
 	}
 	const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
 	const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));

@@ -10,6 +10,7 @@ import { BufferPool } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
+import type { GPUDevice } from "./gpu/types.ts";
 import type { Settled } from "./options.ts";
 import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
@@ -23,17 +24,28 @@ import type { World } from "./world.ts";
 
 const MAX_GRID = 65535;
 
-/** The working parts of a device, for ops and for the library itself: memory, kernels, and what is going on. */
+/**
+ * The working parts of a device, for ops and for the library itself: memory, kernels, and what is going on. An operation needs
+ * `empty` of it, for results, and `scope`; engines and optimisers use more. `runtimeOf(device)` gives it.
+ */
 export class Runtime {
+	/** The device that it is part of. */
 	readonly device: Device;
+	/** WebGPU's own device; its `limits` and `features` are what kernels may ask for. */
 	readonly gpu: GPUDevice;
+	/** The debug settings, defaults filled in. */
 	readonly debug: Settled<DebugOptions>;
+	/** Buffers, and the count of their bytes. */
 	readonly pool: BufferPool;
+	/** Kernels compiled so far. */
 	readonly pipelines: PipelineCache;
+	/** Commands that were recorded and not yet submitted. */
 	readonly recorder: Recorder;
+	/** Words on the GPU in which kernels note what went wrong; `device.flush()` reads them. */
 	readonly status: Status;
+	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
-	/** The gradient computation in progress. */
+	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
 	tape: Tape | undefined;
 	#records: Records | undefined;
 	#world: World | undefined;
@@ -76,32 +88,32 @@ export class Runtime {
 		});
 	}
 
-	/** Path of the module that runs now; names it in errors and reports. */
+	/** Path of the module that runs now, "" outside of modules; names it in errors and reports. */
 	get path(): string {
 		return this.#path;
 	}
 
-	/** The path as a phrase for error texts. */
+	/** The path as a phrase for error texts: " in PATH", or "". */
 	get where(): string {
 		return this.#path === "" ? "" : ` in ${this.#path}`;
 	}
 
-	/** The records of the program that runs now. */
+	/** The records of the program that `vmap` runs now; undefined outside of one. */
 	get records(): Records | undefined {
 		return this.#records;
 	}
 
-	/** The closed world of the private program that runs now. */
+	/** The closed world of the private program that runs now; undefined outside of one. */
 	get world(): World | undefined {
 		return this.#world;
 	}
 
-	/** Number that the next storage will have. */
+	/** Number that the next storage will have: storages of this or a greater number are made from now on. */
 	get nextBirth(): number {
 		return this.#births;
 	}
 
-	/** Whose call runs now: the root of its modules. */
+	/** Whose call runs now: the root of its modules; undefined outside of modules. */
 	get owner(): object | undefined {
 		return this.#owner;
 	}
@@ -130,7 +142,7 @@ export class Runtime {
 		}
 	}
 
-	/** Runs `fn` in a closed world. */
+	/** Runs `fn`, which is synchronous, in a closed world. @throws ValueError (`privacy/nested`) inside another. */
 	inside<T>(world: World, fn: () => T): T {
 		if (this.#world !== undefined) throw new ValueError("privacy/nested", "a private program runs already");
 		this.#world = world;
@@ -141,8 +153,13 @@ export class Runtime {
 		}
 	}
 
-	/** Runs `fn` and returns the memory that its kernels read and write. */
-	watching<T>(fn: () => T): { readonly result: T; readonly touched: ReadonlySet<Storage> } {
+	/** Runs `fn` and notes the memory that its kernels read and write. Not to be nested. */
+	watching<T>(fn: () => T): {
+		/** What `fn` returned. */
+		readonly result: T;
+		/** Every storage that was bound to a kernel. */
+		readonly touched: ReadonlySet<Storage>;
+	} {
 		const touched = new Set<Storage>();
 		this.#touched = touched;
 		try {
@@ -152,35 +169,46 @@ export class Runtime {
 		}
 	}
 
-	/** Registers a handle with the innermost scope. */
+	/** Hands a new tensor to the innermost scope, which will release it, and returns it. Without a scope nobody owns it. */
 	track<T extends Tensor>(tensor: T): T {
 		this.#scopes.add(tensor);
 		this.leaks?.add(tensor);
 		return tensor;
 	}
 
-	/** Takes a tensor out of every scope. */
+	/** Takes a tensor out of the scope that owns it and returns it: the caller releases it. */
 	keep<T extends Tensor>(tensor: T): T {
 		this.#scopes.remove(tensor);
 		return tensor;
 	}
 
-	/** One ownership of the storage of a view: that of the scope which made it, or a further one. */
+	/**
+	 * One ownership of the storage of a view, for a new `Tensor` to take over: that of the scope in which `empty` made it, or a
+	 * further one where a tensor has it already.
+	 */
 	own({ storage }: Physical): Storage {
 		return this.#scopes.remove(storage) ? storage : storage.retain();
 	}
 
-	/** Runs `fn` and releases what was made inside, except what was taken out by `own` or `keep`. */
+	/** Runs `fn` and releases what was made inside, except what was taken out by `own` or `keep`: results are not looked at. */
 	scopeThrough<T>(fn: () => T): T {
 		return this.#scopes.runThrough(fn);
 	}
 
-	/** Runs `fn` and releases what was made inside, except what it returns. */
+	/**
+	 * Runs `fn` and releases what was made inside, except the tensors and views that it returns (by themselves, or in arrays,
+	 * maps and plain objects), which pass to the enclosing scope. @throws ValueError for a function that is async.
+	 */
 	scope<T>(fn: () => T): T {
 		return this.#scopes.run(fn);
 	}
 
-	/** Memory with undefined contents, owned by the innermost scope. `shape` starts with the record axis. */
+	/**
+	 * Memory with undefined contents, owned by the innermost scope. `shape` starts with the record axis; dtype is f32 when left
+	 * out. Row-major without gaps, offset 0.
+	 * @throws ShapeError for what is no shape; DTypeError for an unknown type; DeviceError for f16 on a device without it
+	 * (`device/no-f16`), and beyond the memory budget (`device/budget`) or the size of a buffer (`device/buffer-limit`).
+	 */
 	empty(shape: Shape, dtype: DType = "f32"): Physical {
 		checkShape("empty", shape);
 		if (bytesPerElement[dtype] === undefined) {
@@ -201,7 +229,10 @@ export class Runtime {
 		return new Physical(this, storage, dtype, { shape: [...shape] });
 	}
 
-	/** Copies host values into new memory. @throws PrivacyError inside a private program. */
+	/**
+	 * Copies host values, as `device.fromHost` takes them, into new memory of shape [1, ...shape]; `op` names the caller in errors.
+	 * @throws What `empty` and `device.fromHost` do: PrivacyError inside a private program.
+	 */
 	upload(op: string, values: HostValues, shape: Shape, dtype: DType): Physical {
 		checkShape(op, shape);
 		const bytes = deviceBytes(op, values, shape, dtype);
@@ -211,7 +242,7 @@ export class Runtime {
 		return out;
 	}
 
-	/** Records one run of a kernel, with buffers and numbers in its order: see `Kernel.run`. */
+	/** Records one run of a kernel, with buffers and numbers in its order and unchecked: `Kernel.run` takes them by name. */
 	run(kernel: Kernel, views: readonly Physical[], params: readonly number[], grid: number | Grid, flops?: number): void {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
@@ -226,7 +257,10 @@ export class Runtime {
 		this.recorder.dispatch({ pipeline, bindings, params, grid: groups }, { flops, bytes });
 	}
 
-	/** Reads a contiguous view back, without its record axis. */
+	/**
+	 * Reads the elements of a contiguous view back, those of all records one after the other: submits what is pending, waits.
+	 * Not refused in any program: `data` is. @throws DeviceError (as a rejection) when the device was lost or reported an error.
+	 */
 	async read(view: Physical): Promise<HostArray> {
 		this.raise();
 		const { bytes, dtype, offset, storage } = view;
@@ -247,7 +281,7 @@ export class Runtime {
 		}
 	}
 
-	/** Throws the first error the GPU reported since the last call. */
+	/** Throws the first DeviceError that the GPU reported since the last call; one that says it was lost or destroyed every time. */
 	raise(): void {
 		const error = this.#error;
 		if (error === undefined) return;
@@ -255,7 +289,10 @@ export class Runtime {
 		throw error;
 	}
 
-	/** A promise of the GPU; when the device is lost, the error that says so. */
+	/**
+	 * Waits for a promise of the GPU. Where it is rejected, throws the DeviceError that says why: lost, destroyed, an error that
+	 * was reported, or else `device/read`.
+	 */
 	async orLost<T>(promise: Promise<T>): Promise<T> {
 		try {
 			return await promise;
@@ -266,6 +303,7 @@ export class Runtime {
 		}
 	}
 
+	/** Gives up the device and all its memory: `device.destroy()` without the report of what is alive. */
 	destroy(): void {
 		this.#isDestroyed = true;
 		this.recorder.destroy();

@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
@@ -8,7 +10,9 @@ import type { TapeNode } from "./tape.ts";
 
 /** Where the elements lie, and what the tensor takes part in. For authors of ops: `insideOf`. */
 export interface Inside {
+	/** The memory, shared with views and further handles. */
 	readonly storage: Storage;
+	/** Elements from one entry of each axis to the next, and the number of the first element. */
 	readonly strides: Shape;
 	readonly offset: number;
 	/** The records of the program that the tensor belongs to, and the elements from one record to the next. */
@@ -24,7 +28,10 @@ export interface Making extends Partial<Inside> {
 	readonly shape: Shape;
 }
 
-/** Reads what a tensor keeps to itself. @throws DisposedError after its release. */
+/**
+ * Reads what a tensor keeps to itself: where its elements lie, its records, its place on the tape. For authors; what they read
+ * of one record's tensor is theirs to keep apart. @throws DisposedError after its release.
+ */
 export let insideOf: (tensor: Tensor) => Inside;
 
 /** The tape node of a tensor, released or not. */
@@ -34,10 +41,16 @@ export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
  * An immutable n-dimensional array on a device. Inside `vmap` it may stand for one array a record; then `shape` is that
  * of one of them, and nothing that a program can say names another. Frozen, its shape included: a longer one would reach
  * into the next record.
+ *
+ * A tensor is a handle of memory that views may share. It is released by the scope that owns it, by `dispose`, or by
+ * `using x = ...`; never by the garbage collector. Its values change only through `write`, `assign` and operations in place.
  */
 export class Tensor {
+	/** The device it lives on; operands of one operation share it. */
 	readonly device: Device;
+	/** Element type. */
 	readonly dtype: DType;
+	/** Extents of the axes, frozen; inside `vmap` those of one record. */
 	readonly shape: Shape;
 	readonly #inside: Inside;
 	#disposed = false;
@@ -62,34 +75,42 @@ export class Tensor {
 		return typeof value === "object" && value !== null && #inside in value;
 	}
 
+	/** Number of axes; 0 for a scalar. */
 	get rank(): number {
 		return this.shape.length;
 	}
 
-	/** Number of elements. */
+	/** Number of elements: the product of the extents. */
 	get size(): number {
 		return sizeOf(this.shape);
 	}
 
+	/** Bytes of its elements. Views and repeated axes count in full; the buffer may be larger: see `device.memory()`. */
 	get bytes(): number {
 		return this.size * bytesPerElement[this.dtype];
 	}
 
+	/** Whether this handle was released; every use then throws a DisposedError (`tensor/disposed`). */
 	get disposed(): boolean {
 		return this.#disposed;
 	}
 
-	/** Gives up this handle; the memory returns to the pool when no handle, view or tape needs it. */
+	/**
+	 * Gives up this handle; the memory returns to the pool when no handle, view or tape needs it. A second call does nothing.
+	 * Kernels that were recorded before still run.
+	 */
 	dispose(): void {
 		if (this.#disposed) return;
 		this.#disposed = true;
 		this.#inside.storage.release();
 	}
 
+	/** `dispose`, for `using`. */
 	[Symbol.dispose](): void {
 		this.dispose();
 	}
 
+	/** Element type and shape for error texts and logs, such as "Tensor(f32 [2, 3])"; no values. */
 	toString(): string {
 		const { records } = this.#inside;
 		return `Tensor(${this.dtype} ${showShape(this.shape)}${records === undefined ? "" : `, one of ${records.count} records`})`;

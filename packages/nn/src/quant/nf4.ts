@@ -1,8 +1,11 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
 import { NESTED_BLOCK, type QuantizedScales, quantizeScales } from "./doubleQuant.ts";
 
-/** The 16 values of 4-bit NormalFloat (Dettmers et al. 2023), f32; canonical constants, not to be recomputed. */
-export const NF4_CODE = Float32Array.of(
+/**
+ * The 16 values of 4-bit NormalFloat, ascending, f32 (Dettmers et al. 2023): the canonical constants of bitsandbytes, not to be
+ * recomputed.
+ */
+export const NF4_CODE: Float32Array = Float32Array.of(
 	-1.0,
 	-0.6961928009986877,
 	-0.5250730514526367,
@@ -30,12 +33,16 @@ export const NF4_BLOCK = 64;
 /** The smallest scale that divides: keeps an all-zero block free of 0 / 0. */
 const TINY = Math.fround(1e-38);
 
-/** A weight in NF4 with double quantisation, laid out as bitsandbytes does. */
+/**
+ * A weight in NF4 with double quantisation, laid out as bitsandbytes does: code · scale, scale = nestedMap[absmax] nestedAbsmax +
+ * offset.
+ */
 export interface QuantState extends QuantizedScales {
-	/** Two codes a byte, the first in the high nibble: [ceil(n / 2)]. */
+	/** Two codes a byte, the first in the high nibble: `[⌈n/2⌉]`. */
 	readonly packed: Uint8Array;
-	/** Of the weight. */
+	/** Shape of the weight, row-major. */
 	readonly shape: readonly number[];
+	/** Consecutive weights that share a scale; 64 from `quantizeNF4`. */
 	readonly blocksize: number;
 }
 
@@ -85,7 +92,11 @@ export function quantizeBlocks(weights: Float32Array): { readonly packed: Uint8A
 	return { packed, absmax };
 }
 
-/** NF4 with double quantisation: 4.127 bits a weight. @throws ShapeError, ValueError */
+/**
+ * Quantises a row-major weight to NF4 in blocks of 64, whose scales take 8 bits in blocks of 256 (double quantisation): 4.127
+ * bits a weight. The packed bytes are those of bitsandbytes. Source: Dettmers et al. 2023.
+ * @throws ShapeError when the number of weights is not that of the shape, ValueError for NaN or infinity.
+ */
 export function quantizeNF4(weights: Float32Array, shape: readonly number[]): QuantState {
 	const size = shape.reduce((n, d) => n * d, 1);
 	if (size !== weights.length) {
@@ -95,7 +106,7 @@ export function quantizeNF4(weights: Float32Array, shape: readonly number[]): Qu
 	return { packed, shape, blocksize: NF4_BLOCK, ...quantizeScales(absmax) };
 }
 
-/** The weight in f32: code times block scale, where scale = fl(fl(map[q] nested) + offset). */
+/** The weight in f32, row-major: code times block scale, where scale = fl(fl(map[q] nested) + offset); fl rounds to f32. */
 export function dequantizeNF4(state: QuantState): Float32Array {
 	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape } = state;
 	const scales = Float32Array.from(absmax, (q, i) => Math.fround(nestedMap[q] * nestedAbsmax[Math.floor(i / NESTED_BLOCK)]) + offset);

@@ -9,9 +9,14 @@ const isOf = (type: ParamType, value: unknown): boolean =>
 	(type === "f32" ||
 		(Number.isInteger(value) && (type === "u32" ? value >= 0 && value < 2 ** 32 : value >= -(2 ** 31) && value < 2 ** 31)));
 
-/** A kernel with its names: what it is called with is checked by the compiler, and again when it runs. */
+/**
+ * A kernel with its names, made by `defineKernel`: what it is called with is checked by the compiler, and again when it runs.
+ * Each device compiles it at its first run.
+ */
 export class Kernel<P extends string = string, B extends string = string> {
+	/** Its name in errors, profiles and debug output; of a family, with the variant: "copy/f32/f16/2". */
 	readonly key: string;
+	/** Its definition. */
 	readonly spec: KernelSpec<P, B>;
 	readonly #buffers: readonly B[];
 	readonly #params: readonly P[];
@@ -26,9 +31,13 @@ export class Kernel<P extends string = string, B extends string = string> {
 	}
 
 	/**
-	 * Records one run. `grid` is a number of invocations, or of workgroups on each axis; `flops` is for reports.
-	 * @throws ValueError for a name that is missing or not the kernel's, a number that is not of its type, and a buffer
-	 * that is written and given under another name too; DTypeError for another element type.
+	 * Records one run, on the device of the views; it happens in the order of the calls. `grid` is the least number of
+	 * invocations, rounded up to whole workgroups, or the workgroups on each axis; 0 runs nothing. `flops` is the number of
+	 * floating-point operations, for profiles. Views are bound as they are: strides are the kernel's to follow.
+	 * @throws ValueError for a name that is missing or not the kernel's, a number that is not of its type, views of two devices
+	 * (`kernel/names`), and a buffer that is written and given under another name too (`kernel/overlap`); DTypeError for another
+	 * element type; ShapeError for more than 65535 workgroups on an axis of a grid; DeviceError for a view larger than one
+	 * binding, and when the device was lost or reported an error; PrivacyError where a private program may not touch a view.
 	 */
 	run(buffers: Readonly<Record<B, Physical>>, params: Readonly<Record<P, number>>, grid: number | Grid, flops?: number): void {
 		const views: Physical[] = [];
@@ -73,8 +82,12 @@ function countNames(object: object): number {
 /** What tells the kernels of a family apart: element types, modes, ranks. */
 export type Variant = Readonly<Record<string, string | number | boolean>>;
 
-/** Kernels that are made from one text. Each is made once, and named by the family and its variant. */
+/**
+ * Kernels that are made from one text, by `defineKernel` with a function. Each is made once, and named by the family and its
+ * variant.
+ */
 export class KernelFamily<V extends Variant = Variant, P extends string = string, B extends string = string> {
+	/** Its name, with which the keys of its kernels begin. */
 	readonly name: string;
 	/** Compared as methods are, so that families of all variants fit in one list. */
 	readonly #make: { of(variant: V): KernelSpec<P, B> }["of"];
@@ -85,12 +98,12 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 		this.#make = make;
 	}
 
-	/** The kernels made so far. */
+	/** The kernels made so far, by any device. */
 	get made(): readonly Kernel<P, B>[] {
 		return [...this.#made.values()];
 	}
 
-	/** The kernel of a variant. */
+	/** The kernel of a variant, made at the first call. The same values in another order of the names are another kernel. */
 	of(variant: V): Kernel<P, B> {
 		const identity = JSON.stringify(variant);
 		let kernel = this.#made.get(identity);
@@ -105,13 +118,15 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 }
 
 /**
- * Defines a kernel, or a family of kernels by a function of the variant alone. It is called with named tensors and
- * numbers: `kernel.run({ x, y }, { n: x.size }, x.size)`.
+ * Defines a family of kernels by a function of the variant alone, such as `({ dtype }: { dtype: DType }) => ({ params, ... })`.
+ * It is called with named views and numbers: `family.of({ dtype }).run({ x, y }, { n: x.size }, x.size)`. Nothing is compiled
+ * before it runs. Export it, for `npm run kernels` and the tests to find it.
  */
 export function defineKernel<V extends Variant, S extends KernelSpec>(
 	name: string,
 	make: (variant: V) => S,
 ): KernelFamily<V, Names<S["params"]>, Names<S["buffers"]>>;
+/** Defines one kernel: `kernel.run({ x, y }, { n: x.size }, x.size)`. */
 export function defineKernel<S extends KernelSpec>(name: string, spec: S): Kernel<Names<S["params"]>, Names<S["buffers"]>>;
 export function defineKernel<V extends Variant>(name: string, spec: KernelSpec | ((variant: V) => KernelSpec)): Kernel | KernelFamily<V> {
 	return typeof spec === "function" ? new KernelFamily(name, spec) : new Kernel(name, spec);

@@ -4,6 +4,7 @@ import type { PipelineCache } from "./pipelines.ts";
 import type { PooledBuffer } from "./pool.ts";
 import type { Recorder } from "./recorder.ts";
 import { noteStrayWrite, type Status } from "./status.ts";
+import type { GPUBuffer, GPUDevice } from "./types.ts";
 
 /** A quiet NaN that nothing computes. */
 const POISON = 0x7fc0dead;

@@ -1,31 +1,56 @@
 import { type DType, wgslScalar } from "../dtype.ts";
 import { preludeFor } from "./prelude.ts";
 
+/** WGSL type of a number that a kernel takes. */
 export type ParamType = "u32" | "i32" | "f32";
 
-/** One storage binding of a kernel. `lanes: 4` binds vec4 elements (offset and size in whole vec4). */
+/** One storage binding of a kernel; `reads` and `writes` make it. */
 export interface BufferSpec {
+	/** Element type that a view given for it must have. */
 	readonly dtype: DType;
+	/** "write" may read too. No other buffer of the call may lie in the memory that is written. */
 	readonly access: "read" | "write";
+	/** 4: the elements are seen as vec4, and the offset of a view must be a multiple of 4. 1 when left out. u8 has 1 alone. */
 	readonly lanes?: 1 | 4 | undefined;
 }
 
 /**
- * What a kernel is made of. In `body`, `p.NAME` is a parameter, `index` the number of the invocation (1-D kernels) or `gid`
- * its 3-D position; for a buffer x: `x_at(i)` loads (f32 for f16 and bf16, u32 for u8), `x_at4(i)` the i-th vec4,
- * `x_set(i, v)` and `x_set4(i, v)` store; packed results (bf16, u8) are stored by whole words, `x_word(i, v)`. Offsets of views are added by these accessors.
+ * What a kernel is made of: numbers, buffers and WGSL. The library adds the bindings, the entry point and, for each buffer x,
+ * accessors that add the offset of the view:
+ * - `x_at(i)` is element i: f32 for f32, f16 and bf16, i32 for i32, u32 for u32, bool (0 or 1) and u8;
+ * - `x_set(i, v)` stores it, in a buffer that is written, of any type but bf16 and u8;
+ * - with 4 lanes instead `x_at4(i)` and `x_set4(i, v)`: elements 4i to 4i + 3 as a vec4;
+ * - `x_word(i, v)` stores word i, packed, of a written bf16 (two elements, the lower half first) or u8 (four). It adds no
+ *   offset: for results that `runtime.empty` made.
+ *
+ * An element is found by its number in the storage: the kernel adds up strides, which it takes as numbers, or is given
+ * `contiguous(x)`. Strides and counts are numbers rather than text, so that one kernel serves all shapes.
  */
 export interface KernelSpec<P extends string = string, B extends string = string> {
+	/** The numbers that a run takes, by name; `p.NAME` in WGSL. With the buffers together at most 64. */
 	readonly params: Readonly<Record<P, ParamType>>;
+	/** The buffers that a run takes, by name. Devices allow 8 or more. */
 	readonly buffers: Readonly<Record<B, BufferSpec>>;
-	/** Invocations of a workgroup, in one row or on three axes. */
+	/** Invocations of a workgroup, in one row or on three axes; 256 together are allowed everywhere. */
 	readonly workgroup: number | readonly [number, number, number];
+	/** WGSL before the entry point: functions, constants, `var<workgroup>`. It may use `p` and the accessors. */
 	readonly helpers?: string | undefined;
+	/**
+	 * WGSL of the entry point, without its braces. `index` is the number of the invocation, workgroup by workgroup, which may
+	 * exceed what was asked for: `if (index >= p.n) { return; }`. `gid` is its position on three axes, `wid` that of its
+	 * workgroup among `nwg`, `lane` its number in the workgroup.
+	 *
+	 * Functions that are added where they are called, and let NaN through on every driver: isNan isInf isFinite makeNan keepNan
+	 * nanMax nanMin safeTanh safeSinh safeExp safeLog safeSqrt fmodOf remainderOf logistic erf expm1 log1p power, and bf16Of
+	 * (the bits of an f32 rounded to bf16) and orderOf (a u32 in the order of the floats).
+	 */
 	readonly body: string;
 }
 
-/** A buffer that a kernel reads, and one that it writes (and may read). */
+/** A buffer that a kernel reads: elements, or vec4 with 4 `lanes`. */
 export const reads = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "read", lanes });
+
+/** A buffer that a kernel writes, and may read; lanes as of `reads`. What it does not write keeps its old contents. */
 export const writes = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "write", lanes });
 
 /** The workgroup on three axes. */

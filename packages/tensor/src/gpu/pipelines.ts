@@ -1,6 +1,7 @@
 import { ValueError } from "../errors.ts";
 import { ShaderStage } from "./flags.ts";
 import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType, workgroupOf } from "./kernel.ts";
+import type { GPUBindGroupLayout, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** A compiled kernel and the layout of its parameter block. */
 export interface Pipeline {

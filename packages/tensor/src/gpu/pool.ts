@@ -1,5 +1,6 @@
 import { DeviceError } from "../errors.ts";
 import { BufferUsage } from "./flags.ts";
+import type { GPUBuffer, GPUDevice } from "./types.ts";
 
 /** A GPU buffer with an identity that bind-group keys can use. */
 export interface PooledBuffer {
@@ -14,14 +15,18 @@ export interface PooledBuffer {
 	arena: Arena | undefined;
 }
 
+/**
+ * GPU memory in use: the result of `device.memory()`. Buffers come in size classes, of 256 bytes and more and at most an eighth
+ * above what is asked for beyond 1 KiB, and count whole.
+ */
 export interface MemoryReport {
 	/** Bytes of buffers that tensors own now. */
 	readonly liveBytes: number;
 	/** Number of buffers that tensors own now. */
 	readonly liveBuffers: number;
-	/** The most `liveBytes` ever reached. */
+	/** The most that `liveBytes` ever was. */
 	readonly peakBytes: number;
-	/** Bytes of all buffers created, the idle ones in the pool included. */
+	/** Bytes of all buffers created and not destroyed, the idle ones in the pool included: what `memoryBudget` limits. */
 	readonly heldBytes: number;
 	/** Number of all buffers created and not destroyed. */
 	readonly heldBuffers: number;

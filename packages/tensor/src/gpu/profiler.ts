@@ -1,16 +1,23 @@
 import { BufferUsage, MapMode } from "./flags.ts";
+import type { GPUBuffer, GPUCommandEncoder, GPUDevice, GPUQuerySet } from "./types.ts";
 
 /** What one dispatch does, as far as its caller knows. */
 export interface Work {
+	/** Floating-point operations, where the caller of the kernel gives their number. */
 	readonly flops?: number | undefined;
+	/** Bytes of all operands and results, each view once, whatever the kernel reads of them. */
 	readonly bytes?: number | undefined;
 }
 
-/** One dispatch as the GPU timed it. Times in nanoseconds since the first one. */
+/** One dispatch as the GPU timed it, in nanoseconds. */
 export interface KernelEvent extends Work {
+	/** Name of the kernel, with its variant: "gemm/k/n/f32/f32". */
 	readonly kernel: string;
+	/** Path of the module that ran; "" outside of modules. */
 	readonly path: string;
+	/** Nanoseconds from the start of the profile's first dispatch to that of this one. */
 	readonly start: number;
+	/** Nanoseconds that it took. */
 	readonly duration: number;
 }
 
@@ -20,6 +27,13 @@ const QUERIES = 4096;
 interface Entry extends Work {
 	readonly kernel: string;
 	readonly path: string;
+}
+
+/** WebGPU's `GPUComputePassTimestampWrites`. */
+interface PassTimestamps {
+	readonly querySet: GPUQuerySet;
+	readonly beginningOfPassWriteIndex: number;
+	readonly endOfPassWriteIndex: number;
 }
 
 /** Times every dispatch with timestamp queries, each in a pass of its own. */
@@ -38,7 +52,7 @@ export class Profiler {
 	}
 
 	/** The queries for the next dispatch; undefined when the set is full until the next submit. */
-	next(kernel: string, work: Work): GPUComputePassTimestampWrites | undefined {
+	next(kernel: string, work: Work): PassTimestamps | undefined {
 		const first = 2 * this.#entries.length;
 		if (first === QUERIES) return undefined;
 		this.#entries.push({ kernel, path: this.#path(), ...work });

@@ -4,6 +4,7 @@ import { MAX_PARAM_BYTES } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
+import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
 
 /** A byte range of a buffer as a kernel sees it, and the element of it where the view begins. */
 export interface Binding {
@@ -13,6 +14,7 @@ export interface Binding {
 	readonly base: number;
 }
 
+/** Workgroups on each axis, at most 65535 on each. */
 export type Grid = readonly [x: number, y: number, z: number];
 
 /** One recorded kernel. */

@@ -1,6 +1,7 @@
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
 import { bindingKey, createBindGroup, type Dispatch, writeParams } from "./recorder.ts";
+import type { GPUBindGroup, GPUBuffer, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** Most dispatches in one submit, so that no submit outlasts a driver's watchdog. */
 const CHUNK = 1024;

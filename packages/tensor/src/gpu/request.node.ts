@@ -1,22 +1,63 @@
-import { freemem } from "node:os";
 import { DeviceError } from "../errors.ts";
+import type { GPU, GPUAdapterInfo } from "./types.ts";
 
-/** The GPU entry point in Node: Dawn, from the npm package `webgpu`. */
+const OLDEST = [20, 19];
+
+/**
+ * The GPU entry point in Node, Deno and Bun: Dawn, from the npm package `webgpu`. Imports nothing by itself, so that it
+ * can say what is wrong where a bundler put it into a page.
+ */
 export async function requestGpu(): Promise<GPU> {
-	try {
-		const { create } = await import("webgpu");
-		return create(["disable-dawn-features=timestamp_quantization"]);
-	} catch (cause) {
-		throw new DeviceError("device/no-webgpu", "the npm package `webgpu` could not be loaded", {
+	checkPlatform(globalThis.process?.versions?.node);
+	const { create } = await import(/* webpackIgnore: true */ /* @vite-ignore */ "webgpu").catch((cause: unknown) => {
+		throw unloadable(cause as Error & { code?: string });
+	});
+	return create(["disable-dawn-features=timestamp_quantization"]);
+}
+
+function checkPlatform(node: string | undefined): void {
+	if (node === undefined) {
+		throw new DeviceError("device/wrong-entry", "the part of @hushgrad/tensor that is for Node was loaded into a page", {
+			hint: "the bundler resolves packages under the condition `node`; build for browsers (webpack: target `web`; Vite: no `node` in `resolve.conditions`)",
+		});
+	}
+	const [major, minor] = node.split(".").map(Number);
+	if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+		throw new DeviceError("device/old-node", `Node ${node} is too old`, { hint: `Hushgrad needs Node ${OLDEST.join(".")} or newer` });
+	}
+}
+
+function unloadable(cause: Error & { code?: string }): DeviceError {
+	if (cause.code === "ERR_MODULE_NOT_FOUND") {
+		return new DeviceError("device/no-webgpu", "the npm package `webgpu`, which brings Dawn, is not installed", {
 			hint: "npm install webgpu",
 			cause,
 		});
 	}
+	const isDeno = process.versions.deno !== undefined;
+	return new DeviceError("device/no-webgpu", `Dawn, of the npm package \`webgpu\`, could not be loaded: ${cause.message.split("\n")[0]}`, {
+		hint: isDeno
+			? "in Deno this takes the flags --allow-ffi --allow-read --allow-env --allow-sys"
+			: "it has binaries for Linux (glibc), macOS and Windows, on x64 and arm64",
+		cause,
+	});
 }
+
+/** What to do where there is no adapter. */
+export const adapterHint =
+	"install a Vulkan, Metal or D3D12 driver; without a GPU Mesa's software driver will do (Debian, Ubuntu: apt-get install mesa-vulkan-drivers, version 23 or newer)";
 
 /** A driver that computes on the processor takes the machine's own memory, and never reports that there is none left. */
 export function defaultBudget({ architecture, description, device }: GPUAdapterInfo): number {
-	return /llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`) ? 0.7 * freemem() : Number.POSITIVE_INFINITY;
+	const isSoftware = /llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
+	return isSoftware ? 0.7 * process.getBuiltinModule("node:os").freemem() : Number.POSITIVE_INFINITY;
 }
 
-export const environmentDebug = (): string | undefined => process.env.HUSHGRAD_DEBUG;
+/** HUSHGRAD_DEBUG, where the program may read its environment (Deno asks). */
+export function environmentDebug(): string | undefined {
+	try {
+		return globalThis.process?.env.HUSHGRAD_DEBUG;
+	} catch {
+		return undefined;
+	}
+}

@@ -1,6 +1,7 @@
 import { ALWAYS, Storage } from "../storage.ts";
 import { BufferUsage, MapMode } from "./flags.ts";
 import type { Recorder } from "./recorder.ts";
+import type { GPUBuffer, GPUDevice } from "./types.ts";
 
 const WORDS = 4;
 const NOT_FINITE = 0;

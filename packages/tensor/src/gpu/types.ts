@@ -1,0 +1,16 @@
+/**
+ * WebGPU's types as the program's own TypeScript declares them (its DOM library or `@webgpu/types`), and `unknown` where
+ * it declares none: so the declarations of this package need neither, and never collide with either.
+ */
+type Declared<Name extends string> = typeof globalThis extends { readonly [K in Name]: { prototype: infer T } } ? T : unknown;
+
+export type GPU = Declared<"GPU">;
+export type GPUAdapterInfo = Declared<"GPUAdapterInfo">;
+export type GPUBindGroup = Declared<"GPUBindGroup">;
+export type GPUBindGroupLayout = Declared<"GPUBindGroupLayout">;
+export type GPUBuffer = Declared<"GPUBuffer">;
+export type GPUCommandEncoder = Declared<"GPUCommandEncoder">;
+export type GPUComputePassEncoder = Declared<"GPUComputePassEncoder">;
+export type GPUComputePipeline = Declared<"GPUComputePipeline">;
+export type GPUDevice = Declared<"GPUDevice">;
+export type GPUQuerySet = Declared<"GPUQuerySet">;
