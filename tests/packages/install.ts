@@ -23,6 +23,8 @@ export function run(command: string, args: readonly string[], cwd: string): stri
 
 export const npm = (cwd: string, ...args: string[]): string => run("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], cwd);
 
+const TO_MODULE = ["--module", "nodenext", "--target", "es2022", "--skipLibCheck", "--types", ""];
+
 /** Builds and packs the packages and installs them into an empty folder. */
 export default function setup({ provide }: TestProject): () => void {
 	const folder = mkdtempSync(join(tmpdir(), "hushgrad-packages-"));
@@ -35,6 +37,7 @@ export default function setup({ provide }: TestProject): () => void {
 	writeFileSync(join(project, "package.json"), '{ "name": "project", "private": true, "type": "module" }\n');
 	npm(project, "install", ...Object.values(tarballs));
 	cpSync(join(root, "tests/packages/train.ts"), join(project, "train.ts"));
+	run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...TO_MODULE, "train.ts"], project);
 	provide("project", project);
 	provide("tarballs", tarballs);
 	return () => rmSync(folder, { recursive: true, force: true });

@@ -2,8 +2,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, it } from "vitest";
-import { root } from "../../tools/packages.mjs";
-import { npm, run } from "./install.ts";
+import { npm } from "./install.ts";
 
 const project = inject("project");
 const runtimes = join(project, "../runtimes");
@@ -35,12 +34,10 @@ const says = (text: string, message: string, hint: string): void => {
 };
 
 beforeAll(() => {
-	run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...EMIT, "train.ts"], project);
 	mkdirSync(runtimes);
 	writeFileSync(join(runtimes, "package.json"), "{}");
 	npm(runtimes, "install", "--force", ...NODES.map(nodePackage), "deno@2.9.6", "bun@1.4.5");
 });
-const EMIT = ["--module", "nodenext", "--target", "es2022", "--skipLibCheck", "--types", ""];
 
 describe("a program of 20 lines trains privately", () => {
 	it(`in Node ${process.versions.node}`, () => expect(output(process.execPath, ["train.js"])).toMatch(STATEMENT));

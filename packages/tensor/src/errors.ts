@@ -1,36 +1,46 @@
 /** Facts an error carries beside its text. */
 export interface ErrorDetails {
-	/** The operation, layer or function that refused. */
+	/** The operation, kernel, layer or function that refused. */
 	readonly op?: string | undefined;
-	/** Module path or file path where it happened. */
+	/** Path of the module, or of the file, where it happened. */
 	readonly path?: string | undefined;
 	/** What the user can do about it. */
 	readonly hint?: string | undefined;
+	/** The error underneath, for `Error.cause`. */
 	readonly cause?: unknown | undefined;
 }
 
 /**
  * Base of every error this project throws on purpose: a stable `code`, one line that says what was expected and
- * what came, and a `hint` with the fix.
+ * what came, and a `hint` with the fix. Programs tell errors apart by class and `code`, people by `message`, which holds the
+ * line, the path and the hint. docs/errors.md lists the codes.
  */
 export class HushgradError extends Error {
+	static {
+		HushgradError.prototype.name = "HushgradError"; // a minifier renames the class
+	}
+
+	/** What went wrong, as `area/case`, such as "shape/broadcast". It stays the same when the text is reworded. */
 	readonly code: string;
+	/** The operation, kernel, layer or function that refused, such as "add"; undefined where none is named. */
 	readonly op: string | undefined;
+	/** Path of the module ("model.layers.0.mlp") or of the file where it happened; undefined outside of both. */
 	path: string | undefined;
+	/** What the user can do about it; undefined where there is nothing to say. */
 	readonly hint: string | undefined;
 
+	/** `message` is one line; `details.path` and `details.hint` are appended to it on lines of their own. */
 	constructor(code: string, message: string, details: ErrorDetails = {}) {
 		const where = details.path === undefined ? "" : `\n  in ${details.path}`;
 		const hint = details.hint === undefined ? "" : `\n  Hint: ${details.hint}`;
 		super(message + where + hint, details.cause === undefined ? undefined : { cause: details.cause });
-		this.name = new.target.name;
 		this.code = code;
 		this.op = details.op;
 		this.path = details.path;
 		this.hint = details.hint;
 	}
 
-	/** Adds where it happened, unless that is known already. */
+	/** Adds the module path where it happened, to `path` and to the message, unless one is known already or `path` is "". */
 	locate(path: string): void {
 		if (this.path !== undefined || path === "") return;
 		this.path = path;
@@ -39,19 +49,61 @@ export class HushgradError extends Error {
 	}
 }
 
-/** Shapes that do not fit together; the text names the op, the axis and every shape. */
-export class ShapeError extends HushgradError {}
-/** A dtype an op does not take. */
-export class DTypeError extends HushgradError {}
-/** Use of a tensor after it was released. */
-export class DisposedError extends HushgradError {}
-/** The GPU device is absent, lost, out of memory, or raised a validation error. */
-export class DeviceError extends HushgradError {}
-/** An operation that would break the privacy guarantee. */
-export class PrivacyError extends HushgradError {}
-/** An argument outside its domain. */
-export class ValueError extends HushgradError {}
-/** A file that is missing, truncated or not what it should be. */
-export class FormatError extends HushgradError {}
-/** NaN or infinity where a number should be. */
-export class NumericError extends HushgradError {}
+/** Shapes or sizes that do not fit together, or one that is not what is asked for; the text names the op and the shapes. */
+export class ShapeError extends HushgradError {
+	static {
+		ShapeError.prototype.name = "ShapeError";
+	}
+}
+
+/** An element type that an operation, a kernel or a file format does not take; `cast` converts. */
+export class DTypeError extends HushgradError {
+	static {
+		DTypeError.prototype.name = "DTypeError";
+	}
+}
+
+/** Use of a tensor, or of a captured step, after it was released: by `dispose`, or by the end of its scope. */
+export class DisposedError extends HushgradError {
+	static {
+		DisposedError.prototype.name = "DisposedError";
+	}
+}
+
+/**
+ * The GPU is absent, lost, destroyed, out of memory or of limits, lacks a feature, or reported an error; also a step that
+ * cannot be captured. After `device/lost`, request a new device and go on from a checkpoint.
+ */
+export class DeviceError extends HushgradError {
+	static {
+		DeviceError.prototype.name = "DeviceError";
+	}
+}
+
+/** Something that would break the privacy guarantee: in a private program, in its plan, or in what it takes for a record. */
+export class PrivacyError extends HushgradError {
+	static {
+		PrivacyError.prototype.name = "PrivacyError";
+	}
+}
+
+/** An argument outside its domain, or a function called where or how it cannot be; the text gives the value that came. */
+export class ValueError extends HushgradError {
+	static {
+		ValueError.prototype.name = "ValueError";
+	}
+}
+
+/** A file that is missing, truncated or not what it should be; `path` names it where it is known. */
+export class FormatError extends HushgradError {
+	static {
+		FormatError.prototype.name = "FormatError";
+	}
+}
+
+/** NaN or infinity where a number should be, found by a check on the GPU and thrown when its result is read. */
+export class NumericError extends HushgradError {
+	static {
+		NumericError.prototype.name = "NumericError";
+	}
+}

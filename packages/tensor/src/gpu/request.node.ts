@@ -2,6 +2,8 @@ import { DeviceError } from "../errors.ts";
 import type { GPU, GPUAdapterInfo } from "./types.ts";
 
 const OLDEST = [20, 19];
+/** Not a literal at its import: a bundler would take the module in and leave its native binaries behind. */
+const DAWN = "webgpu";
 
 /**
  * The GPU entry point in Node, Deno and Bun: Dawn, from the npm package `webgpu`. Imports nothing by itself, so that it
@@ -9,8 +11,9 @@ const OLDEST = [20, 19];
  */
 export async function requestGpu(): Promise<GPU> {
 	checkPlatform(globalThis.process?.versions?.node);
-	const { create } = await import(/* webpackIgnore: true */ /* @vite-ignore */ "webgpu").catch((cause: unknown) => {
-		throw unloadable(cause as Error & { code?: string });
+	const dawn: Promise<typeof import("webgpu")> = import(/* webpackIgnore: true */ /* @vite-ignore */ DAWN);
+	const { create } = await dawn.catch((cause: Error & { code?: string }) => {
+		throw unloadable(cause);
 	});
 	return create(["disable-dawn-features=timestamp_quantization"]);
 }
