@@ -44,6 +44,12 @@ describe("AdamW", () => {
 		expect(decayed).not.toEqual(adam);
 	});
 
+	it("takes an option of a group that is undefined from the optimiser", async () => {
+		const options = { lr: 0.01, weightDecay: 0.1 };
+		const grouped = await trajectory((p) => new Adam([{ parameters: [p], lr: undefined, weightDecay: undefined }], options));
+		expect(grouped).toEqual(await trajectory((p) => new Adam([p], options)));
+	});
+
 	it("refuses gradients that do not match its parameters", () => {
 		const [p] = parametersOf(device(), [[2]]);
 		expect(() => new AdamW([p], { lr: 0.1 }).step([])).toThrow(expect.objectContaining({ code: "optim/grads" }));

@@ -174,18 +174,21 @@ export const differsPrimitive: Primitive<{ except: number }> = definePrimitive({
 /** Rows that blocks of columns are made for, so that how a norm is summed does not hang on the physical batch, up to these. */
 const ROWS = 64;
 
-/** Gradients of the records of one physical batch, clipped and ready to be added: blocks [B, P_k] of columns side by side. */
+/** Gradients of the records of one physical batch, clipped and ready to be added. */
 export interface Clipped {
+	/** The gradients before clipping, as blocks of columns side by side: f32 `[B, P_k]`, the P_k adding up to P. */
 	readonly blocks: readonly Tensor[];
-	/** Grid steps for a gradient of 1: f32 [B]. */
+	/** What a record is scaled by, in grid steps for a gradient of 1: f32 `[B]`; 0 for padding and a norm that is not finite. */
 	readonly factors: Tensor;
-	/** Norms before clipping: f32 [B], private diagnostics. */
+	/** Norms before clipping: f32 `[B]`, private diagnostics. */
 	readonly norms: Tensor;
 }
 
 /**
- * Clips each record over all tensors together. grads: one [B, ...] a tensor; weights [B], 1 for a record and 0 for
- * padding. The columns of several tensors lie in one matrix, as far as one storage binding holds it.
+ * Computes what each record of a physical batch is clipped by, over all tensors together (flat clipping): the factor
+ * `min(1, clipNorm/‖g‖)/grid`, from f32 norms. `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters; `weights`
+ * is f32 `[B]`, 1 for a record and 0 for padding. The columns of several tensors lie in one matrix, as far as one storage binding
+ * holds it. Source: Abadi et al. 2016.
  */
 export function clip(grads: readonly Tensor[], weights: Tensor, { clipNorm, grid }: FixedPointGrid): Clipped {
 	const { device } = weights;
@@ -224,34 +227,36 @@ export function differences(a: Clipped, b: Clipped, except: number): Tensor {
 }
 
 /**
- * The sum of clipped per-record gradients of one logical batch, as whole steps of a power-of-two grid.
+ * The sum of clipped per-record gradients of one logical batch, i32 `[P]`, in whole steps of a power-of-two grid.
  *
- * Guarantee: adding or removing one record changes the sum by at most `maxGradNorm` in L2. A record whose norm is not
- * finite, and a padding row, contribute exactly 0. Integer addition makes the sum independent of how the batch is split
- * and ordered.
+ * Guarantee: adding or removing one record, which is added once, changes the sum by at most the `maxGradNorm` of the grid in L2.
+ * A record whose norm is not finite, and a padding row, contribute exactly 0. Integer addition makes the sum independent of how
+ * the batch is split and ordered. It holds up to `FixedPointGrid.maxSamples(0)` records: more may overflow, which is not checked
+ * here. The sum itself is private until `addNoise`.
  */
 export class BoundedSum {
 	readonly #grid: FixedPointGrid;
 	readonly #sum: Tensor;
 
-	/** `length` is the number of trainable coordinates P. */
+	/** `length` is the number of trainable coordinates P; `grid` comes from `fixedPointGrid(maxGradNorm, P)`. */
 	constructor(device: Device, length: number, grid: FixedPointGrid) {
 		this.#grid = grid;
 		this.#sum = device.keep(zeros(device, [length], "i32"));
 	}
 
-	/** Clips the records of one physical batch and adds them. See `clip`. */
+	/** Clips the records of one physical batch and adds them; arguments and result are those of `clip`. */
 	add(grads: readonly Tensor[], weights: Tensor): Clipped {
 		const clipped = clip(grads, weights, this.#grid);
 		eachBlock(clipped.blocks, this.#sum, (g, part) => addClippedPrimitive.apply([part, g, clipped.factors]));
 		return clipped;
 	}
 
-	/** Reads the sum. */
+	/** Reads the sum, in grid steps `[P]`: private, before noise. */
 	async read(): Promise<Int32Array> {
 		return (await data(this.#sum)) as Int32Array;
 	}
 
+	/** Releases the sum. */
 	dispose(): void {
 		this.#sum.dispose();
 	}

@@ -1,18 +1,25 @@
 import { cat, data, type Tensor } from "@hushgrad/tensor";
 
-/** What one step did. `loss`, `records`, `meanNorm` and `clipped` are private diagnostics: epsilon does not cover them. */
+/**
+ * What one step did. `loss`, `records`, `meanNorm` and `clipped` are computed from private records without noise: ε does not
+ * cover them, and printing them is a release of its own.
+ */
 export interface StepReport extends Measures {
+	/** Number of this step, from 1. Public. */
 	readonly step: number;
+	/** ε spent so far, this step included, at the δ of the plan. Public. */
 	readonly epsilon: number;
 }
 
+/** Private diagnostics of one step, over the records that it drew. For an empty batch all but `records` are NaN. */
 export interface Measures {
-	/** Mean loss of the records in the batch; NaN for an empty batch. */
+	/** Mean loss of the records, before the step. */
 	readonly loss: number;
+	/** Number of records drawn. */
 	readonly records: number;
-	/** Mean norm of the per-record gradients before clipping. */
+	/** Mean L2 norm of the per-record gradients before clipping. */
 	readonly meanNorm: number;
-	/** Fraction of the records whose gradient was clipped. */
+	/** Fraction of the records whose norm exceeds that which they are clipped to, a little below maxGradNorm. */
 	readonly clipped: number;
 }
 

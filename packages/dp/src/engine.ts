@@ -28,58 +28,96 @@ import { type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { checkRecordsApart, type Difference } from "./selfCheck.ts";
 import { checkTrainedLoss, type Loss, type Trainer } from "./trainer.ts";
 
-/** The trainable state: one vector in R^P, of which the parameters are views. */
+/** The trainable state: one vector in R^P, of which the parameters are views. `ParameterVector` of `@hushgrad/nn` is one. */
 export interface TrainableVector {
+	/** The vector, f32 `[P]`. */
 	readonly tensor: Tensor;
+	/** P, the number of coordinates. */
 	readonly length: number;
-	readonly parameters: readonly (Slot & { readonly size: number; readonly label: string })[];
-	/** The parameter that a coordinate belongs to. */
+	/** The parameters, in the order of their coordinates. */
+	readonly parameters: readonly (Slot & {
+		/** Number of coordinates. */
+		readonly size: number;
+		/** Name in messages. */
+		readonly label: string;
+	})[];
+	/** The name of the parameter that a coordinate belongs to, for messages. */
 	nameAt(offset: number): string;
 }
 
-/** What the engine needs of an optimiser: the parameters it trains, and a step with the gradient by all of them, [P]. */
+/**
+ * What the engine needs of an optimiser: the parameters it trains, and a step with the gradient by all of them. Those of
+ * `@hushgrad/nn` are such.
+ */
 export interface Optimizer {
-	/** Rate of the next step. */
+	/** Rate of the next step; where it is 0 the engine does not ask whether parameters move. */
 	readonly lr: number;
+	/** What it trains. */
 	readonly vector: TrainableVector;
+	/** Applies the noisy mean gradient, f32 `[P]`, to the vector, in place. It sees nothing else of the records. */
 	step(gradient: Tensor): void;
 }
 
-/** The tensors of a model that its forward pass may read, public by declaration: frozen weights and buffers. */
+/**
+ * Public by declaration: the tensors of a model that its forward pass may read, frozen weights and buffers. Any `Module` is one.
+ */
 export interface PublicState {
+	/** The tensors; asked for in every physical batch. */
 	stateTensors(): Iterable<Tensor>;
 }
 
+/** What `PrivacyEngine.makePrivateWithEpsilon` needs. Everything here is public, but for the state of the noise source. */
 export interface PrivacyEngineOptions {
+	/** What trains: its parameters are the trained ones, its step is taken with the noisy mean gradient. */
 	readonly optimizer: Optimizer;
-	/** Declares the frozen weights and buffers of the model public. Without it a loss reads trained parameters only. */
+	/**
+	 * Declares the frozen weights and buffers of the model public: they must not come from the private records. Without it a loss
+	 * reads trained parameters only.
+	 */
 	readonly model?: PublicState | undefined;
-	/** Number of records N, declared public. */
+	/** Number of records N, declared public: records are encode(0) … encode(N − 1). */
 	readonly datasetSize: number;
-	/** L = q N: the mean number of records in a step, and the divisor of the noisy sum. */
+	/**
+	 * L = q N, in (0, N]: the mean number of records in a step, and the divisor of the noisy sum. What an exact sum holds limits
+	 * it: with little noise to some 1,700 where C is a power of two, to 3,600 where it is just above one.
+	 */
 	readonly expectedBatchSize: number;
 	/** Rows of one physical batch: a matter of memory and speed, not of privacy. 8 when left out. */
 	readonly physicalBatchSize?: number | undefined;
+	/** ε that all `steps` together may spend. */
 	readonly targetEpsilon: number;
+	/** δ of the guarantee, below 1/N; 1/(10 N) or less is usual. */
 	readonly targetDelta: number;
+	/** Logical steps of the whole run; `stepsForEpochs` counts them. */
 	readonly steps: number;
-	/** Clipping norm C of one record's gradient. */
+	/** Clipping norm C of one record's gradient over all parameters, in L2. Noise is in multiples of it. */
 	readonly maxGradNorm: number;
-	/** Source of sampling and noise; the platform's cryptographic generator when left out. */
+	/**
+	 * Source of sampling and noise; `secureNoise()` when left out. With another one the run is not private, and its statement says
+	 * so.
+	 */
 	readonly noise?: NoiseSource | undefined;
-	/** Key of the dropout masks. */
+	/** Key of the dropout masks, one a step and record; `key(0)` when left out. Noise and sampling do not come from it. */
 	readonly key?: Key | undefined;
-	/** Check in every k-th step that records stay apart, beside the first step in which two records meet. */
+	/**
+	 * Check in every k-th step that records stay apart, beside the first step in which two records meet under a program; only there
+	 * when left out. A check runs one physical batch again, up to twice.
+	 */
 	readonly selfCheckEvery?: number | undefined;
 }
 
 /**
- * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, batches, per-record gradients, clipping,
- * noise, accounting and stepping, so that none of them can disagree with the plan.
+ * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, batches, per-record gradients, clipping, noise,
+ * accounting and stepping, so that none of them can disagree with the plan.
  *
- * A loss is a program for one record, run on a batch by `vmap` in a closed world: it reads its record, public tensors and
- * what it makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine
- * looks for: it runs a batch again with one record exchanged for padding, and compares the others bit for bit.
+ * Guarantee: with the noise of `secureNoise`, what the trained parameters show after the steps taken, and after each of them, is
+ * (`getEpsilon()`, targetDelta)-differentially private for adding or removing one record (Poisson sampling; RDP, Mironov et al.
+ * 2019). Not covered: the measures in a `StepReport`, evaluation on the records, choices made by looking at them, what encode()
+ * or the loss takes from other records beforehand, and people who have several records. `statement` says so for a run.
+ *
+ * A loss is a program for one record, run on a batch by `vmap` in a closed world: it reads its record, public tensors and what it
+ * makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine looks for: it
+ * runs a batch again with one record exchanged for padding, and compares the others bit for bit.
  */
 export class PrivacyEngine implements Trainer {
 	readonly #plan: PrivacyPlan;
@@ -115,9 +153,11 @@ export class PrivacyEngine implements Trainer {
 	}
 
 	/**
-	 * Plans a run that ends within `targetEpsilon` at `targetDelta` and returns the engine that carries it out. It trains
-	 * what the optimiser trains.
-	 * @throws PrivacyError for delta >= 1/N or a batch too large to sum exactly; ValueError for numbers out of range.
+	 * Plans a run that ends within `targetEpsilon` at `targetDelta` and returns the engine that carries it out; Opacus'
+	 * make_private_with_epsilon, but with a fixed number of steps and a public L. It trains what the optimiser trains, whose
+	 * parameters become views of its vector.
+	 * @throws PrivacyError for delta ≥ 1/N, a batch too large to sum exactly, or a platform without a cryptographic generator;
+	 * ValueError for numbers out of range, parameters without values, and too many of them for C.
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
 		const { physicalBatchSize = 8, expectedBatchSize, targetDelta: delta } = options;
@@ -137,21 +177,22 @@ export class PrivacyEngine implements Trainer {
 		return engine;
 	}
 
-	/** What was planned; frozen. */
+	/** What was planned; frozen, public. */
 	get plan(): PrivacyPlan {
 		return this.#plan;
 	}
 
-	/** Epsilon spent so far, at the plan's delta. */
+	/** ε spent so far, at the δ of the plan: that of the steps counted, 0 before the first. */
 	getEpsilon(): number {
 		return this.#steps === 0 ? 0 : this.#accountant.getEpsilon(this.#plan.delta);
 	}
 
+	/** Steps counted: those taken, and those that threw after their records were drawn. */
 	get steps(): number {
 		return this.#steps;
 	}
 
-	/** What the run guarantees, for whom, and what it does not cover. */
+	/** What the run so far guarantees, for whom, and what it does not cover: `privacyStatement`, as plain text. */
 	statement(): string {
 		return privacyStatement(this.#plan, {
 			stepsTaken: this.#steps,
@@ -161,15 +202,17 @@ export class PrivacyEngine implements Trainer {
 	}
 
 	/**
-	 * One logical step: draws a batch, encodes its records one at a time, sums their clipped gradients over physical
-	 * batches, adds noise once, divides by the public constant L and lets the optimiser apply the result. An empty batch
-	 * takes a step of noise only.
-	 * @throws PrivacyError past the planned number of steps; where the loss is no scalar of one record, touches what is not
-	 * its own, or lets one record move another; when a parameter has not moved after the first step. NumericError naming a
-	 * parameter that is no longer finite; DeviceError when the device was lost. A step that throws has been counted: its
-	 * noise may have been seen.
+	 * One logical step: draws a batch, encodes its records one at a time, sums their clipped gradients over physical batches, adds
+	 * noise once, divides by the public constant L and lets the optimiser apply the result. An empty batch takes a step of noise
+	 * only. `encode` gives record i on the host, by itself; `loss` is a program for one record, a scalar.
+	 * @throws PrivacyError past the planned number of steps; where records differ in form, or the loss is no scalar of one record,
+	 * touches what is not its own, or lets one record move another; for a noise source not made by this library; when a parameter
+	 * has not moved after the first step of a rate above 0. ValueError where encode() gives no record; NumericError naming a
+	 * parameter that is no longer finite; DeviceError when the device was lost. A step that throws once its records are drawn has
+	 * been counted: its noise may have been seen.
 	 */
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
+	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		const plan = this.#plan;

@@ -3,20 +3,27 @@ import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord 
 import { splitVirtual } from "./sampling.ts";
 import { checkLoss, type Loss } from "./trainer.ts";
 
+/** What `recordLosses` runs on. */
 export interface EvaluationOptions {
+	/** The device that the model is on. */
 	readonly device: Device;
-	/** Number of records: 0 … count - 1 are encoded. */
+	/** Number of records: encode(0) … encode(count − 1) are evaluated, each once. */
 	readonly count: number;
-	/** Rows of one physical batch; 8 when left out. */
+	/** Rows of one physical batch: a matter of memory and speed. 8 when left out. */
 	readonly physicalBatchSize?: number | undefined;
 }
 
-/** The loss of every record, without gradient and without dropout: for held-out records, which no privacy statement covers. */
+/**
+ * The loss of every record, in order, f32 `[count]`, without gradient and without dropout key. For held-out records: evaluating
+ * on private training records is covered by no privacy statement. The loss may read any tensor; encode() runs as in the engine.
+ * @throws PrivacyError where records differ in form or the loss is no f32 scalar; ValueError where encode() gives no record.
+ */
 export async function recordLosses<R extends HostRecord>(
 	options: EvaluationOptions,
 	encode: Encode<R>,
 	loss: Loss<DeviceRecord<R>>,
 ): Promise<Float32Array>;
+/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 export async function recordLosses<D>(options: EvaluationOptions, encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<Float32Array>;
 export async function recordLosses<D>(
 	{ device, count, physicalBatchSize = 8 }: EvaluationOptions,

@@ -14,25 +14,29 @@ const LARGEST_NORMAL = 8.58;
 /** Deviations of noise that an i32 sum keeps room for. */
 const NOISE_ROOM = 10;
 
-/** Grid on which clipped gradients are summed as integers. */
+/** Grid on which clipped gradients are summed as integers; see `fixedPointGrid`. */
 export interface FixedPointGrid {
 	/** Grid step g, a power of two, in units of the gradient. */
 	readonly grid: number;
-	/** Norm to clip each sample to before it is rounded to the grid; below maxGradNorm. */
+	/** L2 norm to clip each record to before it is rounded to the grid; below maxGradNorm. */
 	readonly clipNorm: number;
-	/** Most samples one i32 sum can hold with room for 10 deviations of noise: 2047 − ⌈10σ⌉, or more. */
+	/**
+	 * Most records one i32 sum can hold with room for 10 deviations of noise: 2047 − ⌈10σ⌉, or more (up to 4095 − ⌈10σ⌉).
+	 * @throws ValueError for σ below 0 or not finite.
+	 */
 	maxSamples(noiseMultiplier: number): number;
 }
 
 /**
- * Grid for sums of `numParameters` coordinates clipped to `maxGradNorm` C: g = C·2⁻²⁰ rounded up to a power of two,
- * clipNorm = (C − √P·g/2)·(1 − 2⁻¹²).
+ * Grid for sums of `numParameters` coordinates, P, clipped to `maxGradNorm`, C: g is C·2⁻²⁰ rounded up to a power of two, and
+ * `clipNorm = (C − √P·g/2)·(1 − 2⁻¹²)`.
  *
- * Guarantee: if a sample's f32 gradient is scaled to a norm of at most clipNorm·(1 + 2⁻¹²) and each coordinate is rounded to
- * the nearest multiple of g, then the rounded vector has an L2 norm of at most C, and none of its coordinates exceeds C/g
- * steps. Integer addition is exact, so adding or removing one sample changes the sum by at most C, and the sum does not
- * depend on the split into physical batches or on the order of addition.
- * @throws ValueError when C is no f32, or when there are so many parameters that rounding alone reaches C.
+ * Guarantee: if a record's f32 gradient is scaled to a norm of at most clipNorm·(1 + 2⁻¹²) and each coordinate is rounded to the
+ * nearest multiple of g, then the rounded vector has an L2 norm of at most C, and none of its coordinates exceeds C/g steps.
+ * Integer addition is exact, so adding or removing one record changes the sum by at most C, and the sum does not depend on the
+ * split into physical batches or on the order of addition.
+ * @throws ValueError when C is above 2¹²⁷ or g below 2⁻¹²⁶, P is no whole number above 0, or P is so large (2⁴⁰ to 2⁴²) that
+ * rounding alone reaches C.
  */
 export function fixedPointGrid(maxGradNorm: number, numParameters: number): FixedPointGrid {
 	checkPositive("maxGradNorm", maxGradNorm);
@@ -60,17 +64,19 @@ export function fixedPointGrid(maxGradNorm: number, numParameters: number): Fixe
 
 /** Sizes of the noise; all of them public. */
 export interface NoiseSettings {
-	/** `FixedPointGrid.grid` of the sum. */
+	/** `FixedPointGrid.grid` of the sum, in units of the gradient. */
 	readonly grid: number;
-	/** Sensitivity C of the sum. */
+	/** Sensitivity C of the sum, in units of the gradient. */
 	readonly maxGradNorm: number;
-	/** σ; the noise has deviation σ·C per coordinate. */
+	/** σ, 0 or more; the noise has deviation σ·C per coordinate. */
 	readonly noiseMultiplier: number;
 }
 
 class Draw {
 	#steps: Float64Array | undefined;
+	/** Grid step that it is counted in. */
 	readonly grid: number;
+	/** Number of coordinates. */
 	readonly length: number;
 
 	constructor(steps: Float64Array, grid: number) {
@@ -79,7 +85,10 @@ class Draw {
 		this.length = steps.length;
 	}
 
-	/** Hands the noise out, once. */
+	/**
+	 * Hands the noise out, once, in grid steps.
+	 * @throws PrivacyError the second time.
+	 */
 	take(): Float64Array {
 		const steps = this.#steps;
 		if (steps === undefined) {
@@ -96,9 +105,9 @@ class Draw {
 export type NoiseDraw = Draw;
 
 /**
- * Noise for a sum of `length` coordinates: round(σ·C·N/g) for standard normals N, as integers in float64. It needs no data,
- * so it can be drawn while the GPU still works on the batch. 16 bytes a coordinate pair from the source, fixed work.
- * @throws PrivacyError for a foreign source, ValueError for settings outside their domain.
+ * Noise for a sum of `length` coordinates: round(σ·C·N/g) for standard normals N, as integers in float64. It needs no data, so it
+ * can be drawn while the GPU still works on the batch. 16 bytes a coordinate pair from the source, fixed work.
+ * @throws PrivacyError for a source not made by this library, ValueError for settings outside their domain.
  */
 export function drawNoise(length: number, { grid, maxGradNorm, noiseMultiplier }: NoiseSettings, source: NoiseSource): NoiseDraw {
 	checkNoiseSource(source);
@@ -117,13 +126,14 @@ export function drawNoise(length: number, { grid, maxGradNorm, noiseMultiplier }
 }
 
 /**
- * Noisy mean: (sum + noise)·g/L, in the unit of the gradient. The sum of the two integers is exact, and dividing by the
+ * Noisy mean: (sum + noise)·g/L, f32 in the unit of the gradient. The sum of the two integers is exact, and dividing by the
  * public constant L = `expectedBatchSize` and casting to f32 come after it.
  *
- * Guarantee: rounding commutes with adding an integer, round(sum + x) = sum + round(x), so the result is a
- * post-processing of the Gaussian mechanism with deviation σ·C on a sum of sensitivity C (add/remove of one record): it
- * shows nothing of the real-valued noise below the grid. L must depend neither on the number of records nor on the batch.
- * @throws PrivacyError when the draw was used before, ShapeError when its length or grid is not that of the sum.
+ * Guarantee: rounding commutes with adding an integer, round(sum + x) = sum + round(x), so the result is a post-processing of the
+ * Gaussian mechanism with deviation σ·C on a sum of sensitivity C (add/remove of one record): it shows nothing of the real-valued
+ * noise below the grid. L must depend neither on the number of records nor on the batch.
+ * @throws PrivacyError when the draw was used before, ShapeError when its length or grid is not that of the sum, ValueError for L
+ * not above 0.
  */
 export function addNoise(
 	sum: Int32Array,

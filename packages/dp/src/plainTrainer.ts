@@ -20,28 +20,43 @@ import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord 
 import { splitVirtual } from "./sampling.ts";
 import { checkTrainedLoss, type Loss, type Trainer, type TrainingReport } from "./trainer.ts";
 
-/** An optimiser as plain training sees it: it joins the gradients of its parameters itself. */
+/** An optimiser as plain training sees it: it joins the gradients of its parameters itself. Those of `@hushgrad/nn` are such. */
 export interface PlainOptimizer extends Omit<Optimizer, "step"> {
-	readonly vector: Optimizer["vector"] & { join(grads: readonly Tensor[]): Tensor };
+	/** What it trains. */
+	readonly vector: Optimizer["vector"] & {
+		/** One gradient a parameter, in order, as one vector `[P]`. */
+		join(grads: readonly Tensor[]): Tensor;
+	};
+	/** Applies the mean gradient, f32 `[P]`, to the vector, in place. */
 	step(gradient: Tensor): void;
 }
 
+/** What a `PlainTrainer` needs. */
 export interface PlainTrainerOptions {
+	/** What trains: its parameters are the trained ones. */
 	readonly optimizer: PlainOptimizer;
+	/** Number of records: encode(0) … encode(datasetSize − 1). */
 	readonly datasetSize: number;
+	/** Records of each step, exactly: 1 … datasetSize. */
 	readonly batchSize: number;
-	/** Rows of one physical batch; 8 when left out. */
+	/** Rows of one physical batch: a matter of memory and speed. 8 when left out. */
 	readonly physicalBatchSize?: number | undefined;
-	/** Key of the shuffling and of the dropout masks. */
+	/** Key of the choice of records and of the dropout masks; `key(0)` when left out. */
 	readonly key?: Key | undefined;
 }
 
-/** Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. */
+/**
+ * Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. No
+ * clipping and no noise; the loss may read any tensor, and nothing is checked for mixing records.
+ */
 export class PlainTrainer implements Trainer {
 	readonly #options: PlainTrainerOptions;
 	readonly #batcher: Batcher;
 	#steps = 0;
 
+	/**
+	 * @throws ValueError for a batchSize that is not 1 … datasetSize, a physicalBatchSize below 1, and parameters without values.
+	 */
 	constructor(options: PlainTrainerOptions) {
 		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
 		checkInteger("physicalBatchSize", physicalBatchSize);
@@ -52,8 +67,14 @@ export class PlainTrainer implements Trainer {
 		this.#batcher = new Batcher(optimizer.vector.tensor.device);
 	}
 
-	/** One step on the mean loss of a shuffled batch, its gradient accumulated over physical batches. */
+	/**
+	 * One step on the mean loss of a batch, its gradient accumulated over physical batches. Each step draws its batch anew, without
+	 * replacement within the step; there are no epochs.
+	 * @throws PrivacyError where records differ in form or the loss is no f32 scalar of trained parameters; ValueError where
+	 * encode() gives no record; NumericError, once the step is taken, when the loss is not finite.
+	 */
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
+	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<TrainingReport> {
 		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;

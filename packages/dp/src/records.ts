@@ -1,16 +1,26 @@
 import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
 import { bytesPerElement, isPlainObject, privateProgram, RANGES, showShape, sizeOf } from "@hushgrad/tensor/author";
 
-/** Host values of one tensor of a record: a number, a typed array, or values with a shape. */
+/**
+ * Host values of one tensor of a record: a number (f32 `[]`), a typed array of n elements (`[n]` of f32, i32, u32 or u8), or
+ * values with a shape and a type.
+ */
 export type HostValue =
 	| number
 	| Float32Array
 	| Int32Array
 	| Uint32Array
 	| Uint8Array
-	| { readonly values: ArrayLike<number>; readonly shape: Shape; readonly dtype: DType };
+	| {
+			/** The elements, row-major: numbers that the type holds. */
+			readonly values: ArrayLike<number>;
+			/** Extents; their product is the number of values. */
+			readonly shape: Shape;
+			/** Type on the device; numbers are rounded to f32, f16 and bf16. */
+			readonly dtype: DType;
+	  };
 
-/** One record on the host: what its loss reads, by name. */
+/** One record on the host: what its loss reads, by name, nested or not. */
 export type HostRecord = { readonly [name: string]: HostValue | HostRecord };
 
 /** The same record on the device, as its loss sees it: a tensor for every value. */
@@ -21,7 +31,10 @@ export type DeviceRecord<R> = {
 /** The record on the host for one that a loss reads: the same names, values for tensors. */
 export type HostFor<D> = { readonly [K in keyof D]: NonNullable<D[K]> extends Tensor ? HostValue : HostFor<NonNullable<D[K]>> };
 
-/** Gives record number i, by itself. Called by the engine for each record that a step draws. */
+/**
+ * Gives record number i, by itself, at once: not async. Called for each record that a step draws, in a closed world: it cannot
+ * touch the device. All records have one form, that is the same names, types and shapes.
+ */
 export type Encode<R> = (index: number) => R;
 
 /** One tensor of a record: where it stands in the record, and its values. */
@@ -99,34 +112,36 @@ function recordOf(leaves: readonly { readonly path: readonly string[]; readonly 
 	);
 }
 
-/** A physical batch on the device: every tensor [rows, ...], rows beyond the records filled with zeros. */
+/** A physical batch on the device: every tensor `[rows, …]`, rows beyond the records filled with zeros. */
 export interface Batch {
-	/** What `vmap` hands to a loss record by record. */
+	/** What `vmap` hands to a loss record by record: the names of the record, a tensor `[rows, …]` for each value. */
 	readonly record: unknown;
-	/** Words of each record's dropout key, u32 [rows, 2]. */
+	/** Words of each record's dropout key, u32 `[rows, 2]`; zeros for padding. */
 	readonly keys: Tensor;
-	/** 1 for a record, 0 for padding: f32 [rows]. */
+	/** 1 for a record, 0 for padding: f32 `[rows]`. */
 	readonly weights: Tensor;
 	/** Whether encode() gave one and the same object, with the same numbers, for several records. */
 	readonly isOneRecord: boolean;
 }
 
 /**
- * Encodes records one at a time, each in a closed world (nothing on the device can carry one to another), copies what comes
- * out, and uploads it, a row for every number that it is asked for. All records must have the form of the first one, so that neither
+ * Encodes records one at a time, each in a closed world (nothing on the device can carry one to another), copies what comes out,
+ * and uploads it, a row for every number that it is asked for. All records must have the form of the first one, so that neither
  * shapes nor kernels tell who else is in a batch.
  */
 export class Batcher {
 	readonly #device: Device;
 	#form: string | undefined;
 
+	/** The form of records is that of the first one that this batcher meets, in any of its batches. */
 	constructor(device: Device) {
 		this.#device = device;
 	}
 
 	/**
-	 * The batch of these records, in order; -1 stands for padding. `key` is that of the step.
-	 * @throws PrivacyError for a record of another form, ValueError for one that is no record.
+	 * The batch of these records, in order; −1 stands for padding. `key` is that of the step; record i drops by
+	 * `foldIn(key, i + 1)`.
+	 * @throws PrivacyError for a record of another form, and where encode() touches the device; ValueError for what is no record.
 	 */
 	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
 		const rows = indices.length;

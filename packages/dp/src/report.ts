@@ -4,15 +4,17 @@ import type { PrivacyPlan } from "./plan.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
+	/** Steps counted, 0 or more. */
 	readonly stepsTaken: number;
-	/** The accountant's ε at the plan's δ. */
+	/** The accountant's ε at the plan's δ; ∞ is allowed. */
 	readonly epsilonSpent: number;
-	/** Whether the noise came from `secureNoise()`. */
+	/** Whether the noise came from `secureNoise()`: `NoiseSource.secure`. */
 	readonly secure: boolean;
 }
 
 /**
- * The privacy statement of a run, as plain text: what is guaranteed, for whom, by which mechanism, and what is not covered.
+ * The privacy statement of a run, as plain text: what is guaranteed, for whom, by which mechanism, and what is not covered. ε has
+ * 4 decimals and is never rounded down. Without secure noise it begins with NOT PRIVATE; δ above 1/(10 N) adds a warning.
  * @throws ValueError for facts that no run can have.
  */
 export function privacyStatement(plan: PrivacyPlan, { stepsTaken, epsilonSpent, secure }: RunFacts): string {

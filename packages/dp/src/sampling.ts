@@ -4,10 +4,11 @@ import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 /** More records do not fit an i32 index. */
 const MAX_RECORDS = 2 ** 31 - 1;
 
+/** What `poissonBatch` draws from. */
 export interface PoissonOptions {
-	/** Number of records N, declared public. */
+	/** Number of records N, declared public: 1 … 2³¹ − 1. */
 	readonly datasetSize: number;
-	/** Probability q with which each record enters the batch. */
+	/** Probability q in [0, 1] with which each record enters the batch. */
 	readonly sampleRate: number;
 }
 
@@ -43,13 +44,17 @@ export function poissonBatch({ datasetSize, sampleRate }: PoissonOptions, source
 
 /** A part of a logical batch, of fixed size. */
 export interface PhysicalBatch {
-	/** Record of each row; −1 for padding. */
+	/** Record of each row, `[physicalSize]`; −1 for padding. */
 	readonly indices: Int32Array;
-	/** 1 for a record, 0 for padding: a padding row contributes exactly 0. */
+	/** 1 for a record, 0 for padding, `[physicalSize]`: a padding row contributes exactly 0. */
 	readonly weights: Float32Array;
 }
 
-/** Cuts a logical batch into ⌈n/physicalSize⌉ padded physical ones, in order: a matter of memory only, not of privacy. */
+/**
+ * Cuts a logical batch into ⌈n/physicalSize⌉ padded physical ones, in order: a matter of memory only, not of privacy. None for an
+ * empty batch. Opacus' BatchMemoryManager.
+ * @throws ValueError for a physicalSize below 1.
+ */
 export function splitVirtual(indices: Int32Array, physicalSize: number): PhysicalBatch[] {
 	checkInteger("physicalSize", physicalSize);
 	return Array.from({ length: Math.ceil(indices.length / physicalSize) }, (_, part) => {
@@ -61,7 +66,10 @@ export function splitVirtual(indices: Int32Array, physicalSize: number): Physica
 	});
 }
 
-/** Logical steps in `epochs` passes at an expected batch size: round(epochs·N/L), at least 1. No step is lost to a float floor. */
+/**
+ * Logical steps in `epochs` passes at an expected batch size: round(epochs·N/L), at least 1. No step is lost to a float floor.
+ * @throws ValueError for numbers that are not above 0.
+ */
 export function stepsForEpochs(
 	epochs: number,
 	{ datasetSize, expectedBatchSize }: { readonly datasetSize: number; readonly expectedBatchSize: number },

@@ -14,6 +14,7 @@ class WordNoiseSource {
 		this.#secure = secure;
 	}
 
+	/** Whether a value is a source made by this library. */
 	static made(value: unknown): value is WordNoiseSource {
 		return typeof value === "object" && value !== null && #nextWord in value;
 	}
@@ -80,8 +81,8 @@ export function secureNoise(): NoiseSource {
 }
 
 /**
- * Noise that repeats: Philox4x32-10 keyed by `seed`, with an own sequence for every `stream` (a step, a tensor). For tests
- * and research; a run that uses it is NOT PRIVATE and its statement says so.
+ * Noise that repeats: Philox4x32-10 (Salmon et al. 2011) keyed by `seed`, with an own sequence for every `stream` (a step, a
+ * tensor), 0 when left out. For tests and research; a run that uses it is NOT PRIVATE and its statement says so.
  * @throws ValueError unless seed and stream are integers from 0 to 2⁵³−1.
  */
 export function insecureNoiseForTests(seed: number, { stream = 0 }: { readonly stream?: number } = {}): NoiseSource {

@@ -3,21 +3,27 @@ import { tapeOf } from "@hushgrad/tensor/author";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
 
 /**
- * The loss of one record, a scalar: what the records of a batch have in common is the program, nothing else. Without a
- * dropout key nothing is dropped.
+ * The loss of one record, f32 `[]`: what the records of a batch have in common is the program, nothing else. Without a dropout
+ * key nothing is dropped. It computes and returns; an async one is refused.
  */
 export type Loss<D> = (record: D, dropout?: DropoutKey) => Tensor;
 
 /** What a step of training tells. */
 export interface TrainingReport {
+	/** Number of this step, from 1. */
 	readonly step: number;
 	/** Mean loss of the records in the batch, before the step. */
 	readonly loss: number;
 }
 
-/** Training by two functions: one gives a record on the host, the other the loss of one record on the device. */
+/**
+ * Training by two functions: one gives a record on the host, the other the loss of one record on the device. `PrivacyEngine` and
+ * `PlainTrainer` are such.
+ */
 export interface Trainer {
+	/** Takes one step. */
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
+	/** The same for a loss whose record is of a type of its own. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
 }
 

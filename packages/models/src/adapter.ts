@@ -23,7 +23,9 @@ const CONFIG = "adapter_config.json";
 const PARTS = ["A", "B"] as const;
 
 /**
- * Writes the LoRA weights and their configuration as peft does, so that peft can read them.
+ * Writes the LoRA weights (adapter_model.safetensors, F32) and `config` (adapter_config.json) as peft does, so that peft can read
+ * them. The directory is made where it is missing; each file is written whole or not at all. `config` is that which `applyLora`
+ * had: it is not compared with the model.
  * @throws ValueError for a model without LoRA.
  */
 export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
@@ -46,8 +48,10 @@ export async function saveAdapter(model: Module, directory: string, config: Lora
 }
 
 /**
- * Puts a saved adapter on a freshly loaded base model. Everything is read and checked before the model is changed.
- * @throws FormatError for any tensor missing, extra or misshaped; ValueError when the adapter fits no layer.
+ * Puts a saved adapter of peft on a freshly loaded base model, which it freezes, and returns its configuration. Everything is
+ * read and checked before the model is changed. Unknown fields of the configuration are left out.
+ * @throws FormatError for a file that is missing or damaged, a configuration that asks for what LoRA here does not do, and any
+ * tensor missing, extra or misshaped, as when the adapter fits no layer.
  */
 export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoraConfig> {
 	const path = join(directory, CONFIG);

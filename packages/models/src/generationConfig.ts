@@ -2,12 +2,16 @@ import { FormatError } from "@hushgrad/tensor";
 import { jsonFields, readJson } from "./files/json.ts";
 import { endIds, readConfig } from "./gemma/config.ts";
 
-/** What a model's directory fixes for generation: the ids that end a text. */
+/** What a model directory fixes for generation: the ids that end a text. */
 export interface GenerationConfig {
+	/** Ids that end a text; empty where the file names none. */
 	readonly eosTokenIds: readonly number[];
 }
 
-/** Reads `directory`/generation_config.json; where there is none, config.json's eos_token_id. @throws FormatError */
+/**
+ * Reads eos_token_id of `directory`/generation_config.json; of config.json only where that file is missing.
+ * @throws FormatError for a file that is damaged, or when both are missing.
+ */
 export async function readGenerationConfig(directory: string): Promise<GenerationConfig> {
 	const file = await readJson(directory, "generation_config.json").catch((error) => {
 		if (error instanceof FormatError && error.code === "file/missing") return undefined;

@@ -15,9 +15,11 @@ import { readConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
 import { deviceOf } from "./generate.ts";
 
+/** How `fromPretrained` loads a model. */
 export interface LoadOptions {
+	/** Where the weights go. */
 	readonly device: Device;
-	/** Store the linear layers in 4 bits (NF4, double quantisation); full precision when left out. */
+	/** Hold the linear layers in 4 bits (NF4, double quantisation; Dettmers et al. 2023); in f32 when left out. */
 	readonly quantization?: "nf4" | undefined;
 }
 
@@ -26,9 +28,10 @@ const FLOATS = ["F32", "F16", "BF16"];
 const TIED = "lm_head.weight";
 
 /**
- * Loads a Hugging Face directory: config.json and model.safetensors (or its shards). The embedding stays in bf16 when
- * the file has it so; everything else is computed and held in f32, or in NF4 when asked.
- * @throws FormatError naming the file, the tensor and what was expected.
+ * Loads a VaultGemma from a directory of Hugging Face: config.json and model.safetensors (or its shards). The embedding stays in
+ * bf16 when the file has it so; everything else is held in f32, or in NF4 when asked, and computed in f32. All parameters are
+ * trainable but those in NF4. Nothing is downloaded.
+ * @throws FormatError naming the file, the tensor and what was expected; ValueError where NF4 does not fit a layer's size.
  */
 export async function fromPretrained(directory: string, { device, quantization }: LoadOptions): Promise<VaultGemmaForCausalLM> {
 	const model = new VaultGemmaForCausalLM(await readConfig(directory));
@@ -48,8 +51,10 @@ export async function fromPretrained(directory: string, { device, quantization }
 }
 
 /**
- * Gives every parameter of a model its value from a checkpoint, in the form in which the parameter holds it.
- * @throws FormatError naming the tensor, before anything was uploaded, for one that is missing, extra or misshaped.
+ * Gives every parameter of a model its value from a checkpoint (F32, F16 or BF16), in the form in which the parameter holds it. A
+ * stored lm_head.weight is passed over: it is the embedding. `directory` is for messages.
+ * @throws FormatError naming the tensor: before anything was uploaded, for one that is missing, extra, misshaped or no float; on
+ * the way, for one that holds NaN or infinity.
  */
 export async function loadWeights(model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> {
 	const parameters = new Map(model.namedParameters());
@@ -105,8 +110,9 @@ function checkTensor(directory: string, name: string, shape: readonly number[], 
 }
 
 /**
- * The weights of a model, by name, in `dtype`; quantised ones as the numbers that they stand for. Of a model with LoRA
- * those of the model below it, under the names that it has without.
+ * The weights of a model, by name, as f32 data to be written in `dtype`, a float type; quantised ones as the numbers that they
+ * stand for. Of a model with LoRA those of the model below it, under the names that it has without.
+ * @throws ValueError for a model without values.
  */
 export async function weightsOf(model: Module, dtype: SafetensorsDType): Promise<Map<string, TensorData>> {
 	const device = deviceOf(model);
@@ -119,8 +125,9 @@ export async function weightsOf(model: Module, dtype: SafetensorsDType): Promise
 }
 
 /**
- * Writes model.safetensors beside the directory's config.json, as `fromPretrained` reads it. What LoRA has learned is not
- * in it: `saveAdapter` writes that. The write is atomic.
+ * Writes model.safetensors beside the config.json of an existing directory, as `fromPretrained` reads it, in `dtype`. What LoRA
+ * has learned is not in it: `saveAdapter` writes that. config.json and the tokenizer are not written. The write is atomic.
+ * @throws ValueError for a model without values.
  */
 export async function saveModel(model: Module, directory: string, { dtype }: { readonly dtype: "F32" | "BF16" }): Promise<void> {
 	const tensors = await weightsOf(model, dtype);

@@ -2,14 +2,18 @@ import { add, type Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
-/** y = x W^T + b. weight [out, in], bias [out] when asked for; x [..., in] -> y [..., out]. */
+/** y = x Wᵀ + b, torch's Linear: `x [..., in] → y [..., out]`. Unlike there the bias is off unless asked for. */
 export class Linear extends Module {
+	/** Extent of the last axis of the input. */
 	readonly inFeatures: number;
+	/** Extent of the last axis of the output. */
 	readonly outFeatures: number;
-	/** Held in any format; replaced to quantise the layer. */
+	/** W `[out, in]`, held in any format; replaced to quantise the layer. */
 	weight: Parameter;
+	/** b `[out]`; undefined for a layer without bias. */
 	readonly bias: Parameter | undefined;
 
+	/** Without values: a checkpoint or an initialiser gives them. `bias` is false when left out. */
 	constructor(inFeatures: number, outFeatures: number, { bias = false } = {}) {
 		super();
 		this.inFeatures = inFeatures;
@@ -18,6 +22,10 @@ export class Linear extends Module {
 		this.bias = bias ? new Parameter([outFeatures]) : undefined;
 	}
 
+	/**
+	 * `x [..., in] → [..., out]`.
+	 * @throws ValueError before the weight has values, ShapeError when the last axis of x is not `inFeatures`.
+	 */
 	forward(x: Tensor): Tensor {
 		const y = this.weight.linear(x);
 		return this.bias === undefined ? y : add(y, this.bias.value);

@@ -7,28 +7,43 @@ import type { Parameter } from "./parameter.ts";
 import { type LoraConfig, matchesTarget } from "./peft.ts";
 import { NF4Parameter } from "./quant/nf4Parameter.ts";
 
-/** What LoRA can adapt: a linear map between features, whatever holds its weight. */
+/**
+ * What LoRA can adapt: a linear map between features, whatever holds its weight. Any module with inFeatures, outFeatures, weight
+ * and forward is one.
+ */
 export interface LinearLayer extends Module {
+	/** Extent of the last axis of the input. */
 	readonly inFeatures: number;
+	/** Extent of the last axis of the output. */
 	readonly outFeatures: number;
+	/** The weight `[out, in]`, in any format. `quantizeLinears` replaces it. */
 	weight: Parameter;
+	/** `x [..., in] → [..., out]`. */
 	forward(x: Tensor): Tensor;
 }
 
 const isLinear = (m: Module): m is LinearLayer => "inFeatures" in m && "outFeatures" in m && "weight" in m && "forward" in m;
 
 /**
- * Low-rank adaptation of a frozen linear layer: y = base(x) + (alpha / r) B(A(dropout(x))).
- * lora_A.weight [r, in] starts Kaiming uniform, lora_B.weight [out, r] at zero, so that y starts equal to base(x).
- * Source: Hu et al. 2021; names and semantics as in peft.
+ * Low-rank adaptation of a frozen linear layer: y = base(x) + s B(A(dropout(x))), s = α/r. A starts Kaiming uniform and B at
+ * zero, so that y starts equal to base(x). Fields have peft's names. Source: Hu et al. 2021; semantics as in peft.
  */
 export class LoRALinear extends Module {
+	/** The adapted layer, frozen by `applyLora`. */
 	readonly base_layer: LinearLayer;
+	/** Dropout on the input of the low-rank branch alone. */
 	readonly lora_dropout: Dropout;
+	/** A, weight `[r, in]`, f32. */
 	readonly lora_A: Linear;
+	/** B, weight `[out, r]`, f32. */
 	readonly lora_B: Linear;
+	/** s = α/r, or α/√r with `use_rslora` (Kalajdzievski 2023). */
 	readonly scaling: number;
 
+	/**
+	 * Around `base`, which is not changed; A and B have no values yet.
+	 * @throws ValueError when r is no whole number above 0.
+	 */
 	constructor(base: LinearLayer, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
 		super();
 		if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `LoRA: r is ${r}, expected a whole number above 0`);
@@ -39,29 +54,45 @@ export class LoRALinear extends Module {
 		this.scaling = lora_alpha / (use_rslora ? Math.sqrt(r) : r);
 	}
 
+	/** Draws A from U(−1/√in, 1/√in) and sets B to 0. */
 	init(device: Device, key: Key): void {
 		kaimingUniform(device, this.lora_A.weight, key);
 		zerosInit(device, this.lora_B.weight);
 	}
 
+	/**
+	 * `x [..., in] → [..., out]`. `key` is the randomness of the dropout; without it nothing is dropped.
+	 * @throws ValueError before base, A and B have values.
+	 */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
 		const low = this.lora_A.forward(this.lora_dropout.forward(x, key));
 		return add(this.base_layer.call(x), this.lora_B.forward(mulScalar(low, this.scaling)));
 	}
 }
 
-/** Every linear layer below a model that LoRA could adapt, by path. */
+/**
+ * Every linear layer (see `LinearLayer`) from `model` downwards, by path. Of a model with LoRA these are, beside the others, the
+ * `base_layer`, `lora_A` and `lora_B` of each adapted one.
+ */
 export function* linearLayers(model: Module): Generator<[string, LinearLayer]> {
 	for (const [path, module] of model.namedModules()) if (isLinear(module)) yield [path, module];
 }
 
-/** Lets every linear layer below a model hold its weight in four bits. For models that have no values yet. */
+/**
+ * Lets every linear layer from `model` downwards hold its weight in four bits: puts an empty `NF4Parameter` in its place. Values
+ * are neither converted nor released, so it comes before loading, and before `applyLora`, whose A and B are linear, too. Biases
+ * stay.
+ * @throws ValueError for a weight whose number of elements is no multiple of 8.
+ */
 export function quantizeLinears(model: Module): void {
 	for (const [, layer] of linearLayers(model)) layer.weight = new NF4Parameter(layer.weight.shape);
 	model.namePaths();
 }
 
-/** Replaces linear layers by what `make` returns for them, anywhere below `model`. */
+/**
+ * Puts what `make` returns in the place of each linear layer below `model`; it may return the layer itself. The root, and what
+ * lies inside a `LoRALinear`, stay as they are. Paths are named anew.
+ */
 export function replaceLinears(model: Module, make: (path: string, layer: LinearLayer) => Module): void {
 	const visit = (module: Module, prefix: string): void => {
 		for (const [name, child] of module.children()) {
@@ -75,10 +106,11 @@ export function replaceLinears(model: Module, make: (path: string, layer: Linear
 }
 
 /**
- * Freezes `model` and puts LoRA on the linear layers that `config.target_modules` names.
- * Without a device the adapters have shapes but no values.
+ * Freezes all of `model` and puts LoRA on the linear layers below it that `config.target_modules` names (see `matchesTarget`).
+ * The adapters' A and B are what is trainable afterwards. With `init` the i-th adapted layer is initialised by
+ * `foldIn(init.key, i)`; without it the adapters have shapes but no values. peft's get_peft_model.
  * @returns the adapted layers by path.
- * @throws ValueError when no layer matches.
+ * @throws ValueError when no layer matches, or r is no whole number above 0; the model is frozen by then.
  */
 export function applyLora(
 	model: Module,
@@ -102,12 +134,15 @@ export function applyLora(
 	return adapted;
 }
 
-/** Every LoRA layer below a model, by path. */
+/** Every LoRA layer from `model` downwards, by path; empty for a model without LoRA. */
 export function loraLayers(model: Module): Map<string, LoRALinear> {
 	return new Map([...model.namedModules()].filter((e): e is [string, LoRALinear] => e[1] instanceof LoRALinear));
 }
 
-/** The parameters of the model below its adapters, by the names that they have without LoRA. */
+/**
+ * The parameters of a model without those of its adapters, by the names that they have without LoRA: what `saveModel` of
+ * `@hushgrad/models` writes. Of a model without LoRA all of them. Tied ones come once.
+ */
 export function baseParameters(model: Module): Map<string, Parameter> {
 	const layers = [...loraLayers(model)];
 	const added = new Set(

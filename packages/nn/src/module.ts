@@ -3,18 +3,20 @@ import { runtimeOf, tensorsIn } from "@hushgrad/tensor/author";
 import { ModuleBuffer, Parameter } from "./parameter.ts";
 
 /**
- * Base of all layers. Fields that hold modules, parameters or buffers, directly or in arrays, maps and plain objects, are
- * its parts, and the field names are the names in a checkpoint. Subclasses define `forward`; callers use `call`, which
- * frees intermediate tensors and names the layer in errors and reports.
+ * Base of all layers, in the manner of torch's Module. Public fields that hold modules, parameters or buffers, directly or in
+ * arrays, maps and plain objects, are its parts, and the field names are the names in a checkpoint. Subclasses define `forward`;
+ * callers use `call`, which frees intermediate tensors and names the layer in errors and reports.
  */
 export abstract class Module {
-	/** Where the module stands in its model, for error texts; set by `namePaths`. */
+	/** Where the module stands in its model, such as `layers.0.mlp`; "" for a root and before `namePaths`. */
 	path = "";
 	#root: Module | undefined;
 
 	/**
-	 * Runs `forward` in a memory scope. What it returns (tensors, or arrays, maps and plain objects of them) outlives it.
-	 * @throws ValueError for a module that the running model does not know: one in a #private field, or made on the way.
+	 * Runs `forward` in a memory scope. What it returns (tensors, or arrays, maps and plain objects of them) outlives it. The first
+	 * call names the paths of the tree. Without a tensor among the arguments it is `forward` and nothing else.
+	 * @throws ValueError for a module that the running model does not know (one in a #private field, or made on the way) and for
+	 * one that stands in two places. Errors of `forward` are given the layer's path.
 	 */
 	call<A extends readonly unknown[], R>(this: Module & { forward(...args: A): R }, ...args: A): R {
 		const device = deviceOf(args);
@@ -44,22 +46,25 @@ export abstract class Module {
 		});
 	}
 
-	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps and plain objects. */
+	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps and plain objects, in order. */
 	children(): [string, Module][] {
 		return this.#parts((v) => v instanceof Module);
 	}
 
-	/** Parameters held directly, by name. */
+	/** Parameters held directly, by name; those of children are not among them. */
 	parametersHere(): [string, Parameter][] {
 		return this.#parts((v) => v instanceof Parameter);
 	}
 
-	/** Buffers held directly, by name. */
+	/** Buffers held directly, by name; those of children are not among them. */
 	buffersHere(): [string, ModuleBuffer][] {
 		return this.#parts((v) => v instanceof ModuleBuffer);
 	}
 
-	/** Puts another module in the place of a direct child. */
+	/**
+	 * Puts another module in the place of a direct child, `name` as in `children`. Paths are as before until `namePaths`.
+	 * @throws ValueError when there is no such child.
+	 */
 	replaceChild(name: string, module: Module): void {
 		for (const { name: here, part, container, key } of placesIn(this.holder)) {
 			if (here !== name || !(part instanceof Module)) continue;
@@ -70,13 +75,13 @@ export abstract class Module {
 		throw new ValueError("module/child", `${this.constructor.name} has no module ${name}`, { path: this.path });
 	}
 
-	/** What holds the parts: the fields. */
+	/** What holds the parts: the fields. A subclass may name another container, as `ModuleList` does. */
 	protected get holder(): object {
 		return this;
 	}
 
 	/**
-	 * This module and all below it, with their paths.
+	 * This module and all below it, depth first, with their paths; `prefix` is the path of this one.
 	 * @throws ValueError for a module that stands in two places.
 	 */
 	*namedModules(prefix = ""): Generator<[string, Module]> {
@@ -95,7 +100,10 @@ export abstract class Module {
 		for (const [name, child] of this.children()) yield* child.#walk(join(path, name), seen);
 	}
 
-	/** Every parameter by path, each once; a tied one under its first. */
+	/**
+	 * Every parameter from here downwards by path, each once; a tied one under its first.
+	 * @throws ValueError for a module that stands in two places.
+	 */
 	*namedParameters(prefix = ""): Generator<[string, Parameter]> {
 		const seen = new Set<Parameter>();
 		for (const [path, module] of this.namedModules(prefix)) {
@@ -107,12 +115,15 @@ export abstract class Module {
 		}
 	}
 
-	/** The parameters that training changes, by path. */
+	/** The parameters that training changes, by path: those that are not frozen. What an optimiser takes. */
 	trainableParameters(): Map<string, Parameter> {
 		return new Map([...this.namedParameters()].filter(([, p]) => p.trainable));
 	}
 
-	/** Every tensor that the model's forward pass may read: parameters and buffers. */
+	/**
+	 * Every tensor that the forward pass may read: parameters, in all their parts, and buffers, each once. Those without values are
+	 * left out. The privacy engine of `@hushgrad/dp` declares them public.
+	 */
 	*stateTensors(): Generator<Tensor> {
 		const seen = new Set<unknown>();
 		for (const [, module] of this.namedModules()) {
@@ -126,7 +137,7 @@ export abstract class Module {
 	}
 
 	/**
-	 * Tells every module and parameter its path.
+	 * Tells every module and parameter its path, with this module as the root.
 	 * @throws ValueError for a module that stands in two places.
 	 */
 	namePaths(): void {
@@ -137,17 +148,17 @@ export abstract class Module {
 		for (const [path, parameter] of this.namedParameters()) parameter.name = path;
 	}
 
-	/** Makes every parameter frozen. */
+	/** Freezes every parameter from here downwards. */
 	freeze(): void {
 		for (const [, parameter] of this.namedParameters()) parameter.trainable = false;
 	}
 
-	/** Releases the GPU memory of this module and all below it. */
+	/** Releases the GPU memory of the parameters and buffers from here downwards; they are as before they had values. */
 	dispose(): void {
 		for (const [, part] of [...this.parametersHere(), ...this.buffersHere(), ...this.children()]) part.dispose();
 	}
 
-	/** What stands between the parentheses when the module is printed. */
+	/** What stands between the parentheses when a module without children is printed. */
 	extraRepr(): string {
 		return "";
 	}
@@ -156,7 +167,7 @@ export abstract class Module {
 		return [...placesIn(this.holder)].flatMap(({ name, part }): [string, T][] => (is(part) ? [[name, part]] : []));
 	}
 
-	/** The module tree, as PyTorch prints it. */
+	/** The module tree, as PyTorch prints it; runs of equal neighbours share a line. */
 	toString(): string {
 		const children = this.children();
 		const head = `${this.constructor.name}(`;
@@ -179,10 +190,12 @@ function groupEqual(entries: [string, string][]): [string, string][] {
 	return groups.map(({ first, last, text, count }) => (count === 1 ? [first, text] : [`${first}-${last}`, `${count} x ${text}`]));
 }
 
-/** Modules by number, as in `layers.0`. */
+/** Modules by number, as in `layers.0`: torch's ModuleList. It has no `forward`. */
 export class ModuleList<M extends Module = Module> extends Module {
+	/** The modules, in order. */
 	readonly items: readonly M[];
 
+	/** The array is held, not copied. */
 	constructor(items: readonly M[]) {
 		super();
 		this.items = items;
@@ -227,12 +240,15 @@ function deviceOf(args: readonly unknown[]): Device | undefined {
 	return undefined;
 }
 
+/** Numbers of elements of a model, as `countParameters` finds them. */
 export interface ParameterCount {
+	/** Elements of parameters that are not frozen. */
 	readonly trainable: number;
+	/** Elements of all parameters. */
 	readonly all: number;
 }
 
-/** Counts elements, quantised weights by the number of weights they stand for, tied ones once. */
+/** Counts the elements of the parameters: quantised weights by the weights that they stand for, tied ones once; no buffers. */
 export function countParameters(model: Module): ParameterCount {
 	let trainable = 0;
 	let all = 0;
@@ -250,6 +266,7 @@ export function trainableParametersLine(model: Module): string {
 	return `trainable params: ${n(trainable)} || all params: ${n(all)} || trainable%: ${((100 * trainable) / all).toFixed(4)}`;
 }
 
+/** Prints `trainableParametersLine` to the console: peft's print_trainable_parameters. */
 export function printTrainableParameters(model: Module): void {
 	console.log(trainableParametersLine(model));
 }

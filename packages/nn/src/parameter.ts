@@ -2,62 +2,76 @@ import { assign, type Device, linear, type Shape, ShapeError, type Slot, type Te
 import { sameShape, showShape } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./safetensors/convert.ts";
 
-/** How a weight is held on the device. */
+/** How a weight is held on the device: in one tensor of f32, bf16 or f16, or in four bits (`NF4Parameter`). */
 export type Format = "f32" | "bf16" | "f16" | "nf4";
 
+/** Options of a `Parameter`. */
 export interface ParameterOptions {
-	/** Whether training changes it. */
+	/** Whether training changes it; true when left out. */
 	readonly trainable?: boolean | undefined;
-	/** Keep a checkpoint's bf16 as it is: for tables, which the ops that read them widen. */
+	/** Whether `load` keeps a checkpoint's bf16: for tables, which the operations that read them widen. False when left out. */
 	readonly keepsBf16?: boolean | undefined;
 }
 
 /**
- * A named place for a weight inside a module. It knows its shape before it has a value, so that a model can be built,
- * counted and printed without memory. `NF4Parameter` holds it in four bits.
+ * A named place for a weight inside a module. It knows its shape before it has a value, so that a model can be built, counted and
+ * printed without memory. `NF4Parameter` holds it in four bits.
  */
 export class Parameter implements Slot {
+	/** Shape of the weight, values or not. */
 	readonly shape: Shape;
-	/** Path in its model, for error texts; set by `Module.namePaths`. */
+	/** Path in its model, for error texts; "" before `Module.namePaths`. */
 	name = "";
 	readonly #keepsBf16: boolean;
 	#trainable: boolean;
 	#value: Tensor | undefined;
 	#owner: string | undefined;
 
+	/** Without a value: `assign` and `load` give one. */
 	constructor(shape: Shape, { trainable = true, keepsBf16 = false }: ParameterOptions = {}) {
 		this.shape = shape;
 		this.#trainable = trainable;
 		this.#keepsBf16 = keepsBf16;
 	}
 
-	/** Number of weights. */
+	/** Number of weights: the product of the shape. */
 	get size(): number {
 		return this.shape.reduce((n, d) => n * d, 1);
 	}
 
+	/** How the value is held; f32 before there is one. */
 	get format(): Format {
 		return (this.#value?.dtype ?? "f32") as Format;
 	}
 
+	/** Whether training changes it: what `Module.trainableParameters` lists, and all that an optimiser takes. */
 	get trainable(): boolean {
 		return this.#trainable;
 	}
 
+	/** Freezes it (false) or lets it be trained. An optimiser that holds it already goes on. */
 	set trainable(trainable: boolean) {
 		this.#trainable = trainable;
 	}
 
+	/** Whether it has a value. */
 	get hasValue(): boolean {
 		return this.tensors().length > 0;
 	}
 
-	/** The tensor. Assigning here borrows it; `assign` takes it over. */
+	/**
+	 * The tensor, of this shape.
+	 * @throws ValueError before there is one.
+	 */
 	get value(): Tensor {
 		if (this.#value === undefined) throw this.emptyError();
 		return this.#value;
 	}
 
+	/**
+	 * Puts a tensor here without taking it over and without a check: whoever made it releases it. It is how a gradient is taken;
+	 * `assign` replaces the value for good.
+	 */
 	set value(tensor: Tensor) {
 		this.#value = tensor;
 	}
@@ -67,12 +81,19 @@ export class Parameter implements Slot {
 		return this.#value === undefined ? [] : [this.#value];
 	}
 
-	/** The weight as one tensor of numbers; for quantised ones a new one, of the current scope. */
+	/**
+	 * The weight as one tensor of numbers: the value itself, f32, bf16 or f16; of a quantised weight a new one, of the current
+	 * scope.
+	 * @throws ValueError before there is a value.
+	 */
 	dequantize(): Tensor {
 		return this.value;
 	}
 
-	/** x W^T for a weight [out, in]: x [..., in] -> [..., out]. */
+	/**
+	 * x Wᵀ for a weight `[out, in]`: `x [..., in] → [..., out]`.
+	 * @throws ValueError before there is a value, ShapeError when the last axis of x is not `in`.
+	 */
 	linear(x: Tensor): Tensor {
 		return linear(x, this.value);
 	}
@@ -80,6 +101,7 @@ export class Parameter implements Slot {
 	/**
 	 * Replaces the value for good and takes the new tensor over: out of every scope, and the old one is released. While an
 	 * optimiser holds the parameter, the numbers go into its vector and the new tensor is released.
+	 * @throws ShapeError for a tensor of another shape.
 	 */
 	assign(tensor: Tensor): void {
 		if (!sameShape(tensor.shape, this.shape)) {
@@ -96,15 +118,20 @@ export class Parameter implements Slot {
 		if (old !== tensor) old?.dispose();
 	}
 
-	/** Takes over the values of a checkpoint, which stood there as `source` (F32, BF16, F16). */
+	/**
+	 * Takes over the values of a checkpoint, row-major, where they stood as `source` (F32, BF16, F16). They are held in f32, or in
+	 * bf16 where `keepsBf16` and the source ask for it.
+	 * @throws ShapeError when they do not fill the shape.
+	 */
 	load(device: Device, values: Float32Array, source: string): void {
 		const isKept = this.#keepsBf16 && source === "BF16";
 		this.assign(isKept ? device.fromHost(fromFloat32(values, "BF16"), this.shape, "bf16") : device.fromHost(values, this.shape));
 	}
 
 	/**
-	 * Makes the value a view of an optimiser's vector: from now on `assign` writes into it.
-	 * @throws ValueError when another optimiser holds it.
+	 * Makes the value a view of an optimiser's vector: from now on `assign` writes into it. `ParameterVector` calls this; `owner`
+	 * is the optimiser's name, for error texts.
+	 * @throws ValueError when another optimiser holds it, ShapeError for a view of another shape.
 	 */
 	bind(view: Tensor, owner: string): void {
 		this.checkFree();
@@ -120,22 +147,23 @@ export class Parameter implements Slot {
 		});
 	}
 
-	/** Ends what `bind` began; the value stays. */
+	/** Ends what `bind` began; the value stays. Called when the optimiser is disposed. */
 	unbind(): void {
 		this.#owner = undefined;
 	}
 
-	/** Releases the tensor; the parameter is as it was before it had a value. */
+	/** Releases the tensor; the parameter is as it was before it had a value. Dispose an optimiser that holds it first. */
 	dispose(): void {
 		this.#value?.dispose();
 		this.#value = undefined;
 	}
 
-	/** What to call it in a message. */
+	/** What to call it in a message: its path, or "a parameter". */
 	get label(): string {
 		return this.name === "" ? "a parameter" : this.name;
 	}
 
+	/** The error for reading a value that is not there: `parameter/empty`. */
 	protected emptyError(): ValueError {
 		return new ValueError("parameter/empty", `${this.label} of shape ${showShape(this.shape)} has no value yet`, {
 			hint: "load a checkpoint or initialise the module first",
@@ -143,26 +171,35 @@ export class Parameter implements Slot {
 	}
 }
 
-/** A tensor that belongs to a module but is neither trained nor saved: tables that its forward pass reads. */
+/**
+ * A tensor that belongs to a module but is neither trained nor saved: a table that its forward pass reads. torch's non-persistent
+ * buffer.
+ */
 export class ModuleBuffer {
 	#value: Tensor | undefined;
 
+	/** Whether it has a tensor. */
 	get hasValue(): boolean {
 		return this.#value !== undefined;
 	}
 
+	/**
+	 * The tensor.
+	 * @throws ValueError before there is one.
+	 */
 	get value(): Tensor {
 		if (this.#value === undefined)
 			throw new ValueError("buffer/empty", "a buffer of a module has no value yet", { hint: "load the model, or call its init(device)" });
 		return this.#value;
 	}
 
-	/** Takes the tensor out of every scope. */
+	/** Takes another tensor over, out of every scope; the old one is released. */
 	assign(tensor: Tensor): void {
 		this.dispose();
 		this.#value = tensor.device.keep(tensor);
 	}
 
+	/** Releases the tensor; the buffer is as it was before. */
 	dispose(): void {
 		this.#value?.dispose();
 		this.#value = undefined;

@@ -1,26 +1,36 @@
 import { FormatError } from "@hushgrad/tensor";
+import { type Some, withDefaults } from "@hushgrad/tensor/author";
 
-/** What LoRA is to do; names and meaning as in peft's LoraConfig. */
+/** What LoRA is to do; names and meaning as in peft's LoraConfig. `loraConfig` fills in the defaults. */
 export interface LoraConfig {
-	/** Rank of the update. */
+	/** Rank of the update, a whole number above 0; 8 by default. */
 	readonly r: number;
+	/** α, the numerator of the scaling α/r; 8 by default. */
 	readonly lora_alpha: number;
-	/** Probability of dropping an input of the low-rank branch. */
+	/** Probability of dropping an input of the low-rank branch, in [0, 1); 0 by default. */
 	readonly lora_dropout: number;
-	/** Names that end a module's path, a regular expression for whole paths, or "all-linear". */
+	/**
+	 * Which linear layers: a list of names that end a module's path (`q_proj` for `layers.0.q_proj`), the source of a regular
+	 * expression for whole paths, or "all-linear". See `matchesTarget`. No default.
+	 */
 	readonly target_modules: readonly string[] | string;
-	/** Scale by alpha / sqrt(r) in place of alpha / r. */
+	/** Scale by α/√r in place of α/r (Kalajdzievski 2023); false by default. */
 	readonly use_rslora: boolean;
-	/** Where the base model came from; for the reader, not followed. */
+	/** Where the base model came from; for the reader, not followed. null by default. */
 	readonly base_model_name_or_path: string | null;
 }
 
-/** peft's defaults under the given fields. */
-export function loraConfig(fields: Pick<LoraConfig, "target_modules"> & Partial<LoraConfig>): LoraConfig {
-	return { r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, base_model_name_or_path: null, ...fields };
+/** The given fields over peft's defaults: r 8, lora_alpha 8, lora_dropout 0, use_rslora false, base_model_name_or_path null. */
+export function loraConfig({ target_modules, ...fields }: Pick<LoraConfig, "target_modules"> & Some<LoraConfig>): LoraConfig {
+	const defaults = { r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, base_model_name_or_path: null };
+	return { ...withDefaults<Omit<LoraConfig, "target_modules">>(defaults, fields), target_modules };
 }
 
-/** Whether LoRA goes on the linear layer at `path`. */
+/**
+ * Whether LoRA goes on the linear layer at `path`: a name of a list equals the path or ends it after a dot; a string is a regular
+ * expression that matches all of the path, or "all-linear" in any case, which is every linear layer.
+ * @throws SyntaxError for a string that is no regular expression of JavaScript.
+ */
 export function matchesTarget(path: string, target: LoraConfig["target_modules"]): boolean {
 	if (typeof target === "string") {
 		return target.toLowerCase() === "all-linear" ? true : new RegExp(`^(?:${target})$`).test(path);
@@ -28,7 +38,7 @@ export function matchesTarget(path: string, target: LoraConfig["target_modules"]
 	return target.some((t) => path === t || path.endsWith(`.${t}`));
 }
 
-/** The name of an adapter's tensor in peft's file. */
+/** The name of an adapter's tensor in peft's file: `base_model.model.{path}.lora_A.weight`, or `lora_B`. */
 export function adapterKey(path: string, part: "A" | "B"): string {
 	return `base_model.model.${path}.lora_${part}.weight`;
 }
@@ -74,7 +84,10 @@ const INERT = new Set([
 const isEmpty = (v: unknown): boolean =>
 	v === null || v === undefined || v === false || (typeof v === "object" && Object.keys(v as object).length === 0);
 
-/** adapter_config.json as peft writes it: every field, keys sorted, two spaces. */
+/**
+ * The text of adapter_config.json as peft writes it for a causal language model: keys sorted, two spaces, a newline at the end.
+ * What LoRA here does not do stands at its neutral value.
+ */
 export function serializeLoraConfig(config: LoraConfig): string {
 	const { target_modules } = config;
 	const fields: Record<string, unknown> = {
@@ -96,11 +109,21 @@ export function serializeLoraConfig(config: LoraConfig): string {
 }
 
 /**
- * Reads adapter_config.json.
+ * Reads the text of an adapter_config.json of peft; `path` is for messages. Absent fields take the defaults of `loraConfig`, but
+ * r, lora_alpha and target_modules must be there. Of fields that ask for nothing (null, false, empty) the name does not matter.
  * @returns the configuration, and a warning for each unknown field that was left out.
- * @throws FormatError for a field of the wrong type, or one that asks for what LoRA here does not do.
+ * @throws FormatError for text that is no JSON object, a peft_type other than LORA, a field of the wrong type, or one that asks
+ * for what LoRA here does not do (DoRA, biases, patterns of ranks, modules_to_save, …).
  */
-export function parseLoraConfig(text: string, path: string): { readonly config: LoraConfig; readonly warnings: readonly string[] } {
+export function parseLoraConfig(
+	text: string,
+	path: string,
+): {
+	/** What the file asks for. */
+	readonly config: LoraConfig;
+	/** A line for each unknown field that was left out. */
+	readonly warnings: readonly string[];
+} {
 	const fail = (message: string, hint = "write the adapter again with peft's save_pretrained"): never => {
 		throw new FormatError("adapter/config", message, { path, hint });
 	};

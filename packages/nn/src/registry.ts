@@ -3,5 +3,8 @@ import * as adamw from "./optim/adamw.ts";
 import * as sgd from "./optim/sgd.ts";
 import * as nf4 from "./quant/nf4Linear.ts";
 
-/** What this package defines. */
+/**
+ * The operations and kernels that this package defines, for the tests that run every one of them: NF4 products and the rules of
+ * the optimisers.
+ */
 export const registry: Registry = collect({ ...nf4, ...adamw, ...sgd });

@@ -11,6 +11,7 @@ export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { filled, zeroed } from "./ops/create.ts";
 export { binary, elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, gemm } from "./ops/gemm.ts";
+export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
 export {

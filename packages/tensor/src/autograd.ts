@@ -9,22 +9,31 @@ import { sameShape, showShape } from "./shape.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 
-/** A holder of a tensor that a function reads while it runs, such as a module's parameter. */
+/**
+ * A holder of a tensor that a function reads while it runs, such as a module's parameter. The function has to read `value`
+ * anew each time it runs: a tensor taken out before counts as a constant. Name a slot once: of two places of one slot in a
+ * list, the last alone gets the gradient.
+ */
 export interface Slot {
+	/** The tensor; while the function runs, a traced handle of the same memory. Put back afterwards, also after an error. */
 	value: Tensor;
 }
 
+/** The value of a function and its gradients. They belong to the enclosing scope; outside of every scope, to the caller. */
 export interface ValueAndGrad<T = Tensor> {
+	/** What the function returned. */
 	readonly value: T;
-	/** One gradient for each slot, in order; zeros where the value does not depend on it. */
+	/** One gradient for each slot or input, in order, of its shape, in f32; zeros where the value does not depend on it. */
 	readonly grads: readonly Tensor[];
 }
 
 /**
- * Runs `fn` and differentiates its scalar result with respect to the tensors in `slots`. While it runs, each slot
- * holds a traced handle of its tensor. Nothing is kept or computed for tensors outside the slots. Calls may be nested:
- * the inner gradients are themselves differentiable.
- * @throws ShapeError unless `fn` returns a scalar.
+ * Runs `fn` once and differentiates its scalar result L by the tensors in `slots` (f32, f16 or bf16): dL/dw for each w, as
+ * jax's `value_and_grad` does. While it runs, each slot holds a traced handle of its tensor. Nothing is kept or computed for
+ * tensors outside the slots, and what an operation keeps for its gradient is released as the gradient passes it. Calls may
+ * be nested: the inner gradients are themselves differentiable. Inside `vmap`, L and the gradients are those of each record.
+ * @throws ShapeError (`grad/scalar`) unless `fn` returns a scalar; ValueError for no slots, for slots of whole numbers, where
+ * `fn` returns no tensor (because it is async), and where an operation between has no gradient to give (`grad/order`).
  */
 export function valueAndGrad(fn: () => Tensor, slots: readonly Slot[]): ValueAndGrad {
 	return trace("valueAndGrad", fn, slots, (value) => {
@@ -39,8 +48,9 @@ export function valueAndGrad(fn: () => Tensor, slots: readonly Slot[]): ValueAnd
 }
 
 /**
- * The gradient of a scalar function with respect to its first argument, as a function. Differentiable again:
- * `grad((x) => sum(grad(f)(x)))`.
+ * The gradient of a scalar function by its first argument, as a function: jax's `grad`. The result has the shape of x; the
+ * other arguments are passed on as they are. Differentiable again: `grad((x) => sum(grad(f)(x)))`.
+ * @throws What `valueAndGrad` does, when the returned function is called.
  */
 export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	return (x, ...rest) => {
@@ -50,8 +60,9 @@ export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) =
 }
 
 /**
- * The value of `fn` at `inputs` and v^T J, one gradient for each input. v has the shape of the value.
- * @throws ShapeError when it has not.
+ * The value of `fn` at `inputs` and v^T J, J the Jacobian of the value by each input: one gradient an input, of its shape.
+ * v has the shape of the value, which need not be a scalar. As torch.func's `vjp`, applied to v at once.
+ * @throws ShapeError (`grad/cotangent`) when v has another shape; ValueError as of `valueAndGrad`.
  */
 export function vjp(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], v: Tensor): ValueAndGrad {
 	const slots: Slot[] = inputs.map((value) => ({ value }));

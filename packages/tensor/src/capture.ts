@@ -14,9 +14,13 @@ interface Recording {
 	readonly inputs: readonly Storage[];
 }
 
-/** A step that was run once and can be run again without recording it again. */
+/**
+ * A step that was run once and can be run again without recording it again; made by `capture`. It owns its outputs and all
+ * memory made inside the step until `dispose`, and keeps the tensors that it reads and writes from being reused even where
+ * their last handle is released.
+ */
 export class CapturedStep<T> {
-	/** What the step returned; the same tensors hold the new values after each replay. */
+	/** What the step returned; the same tensors hold the new values after each replay. Released by `dispose`. */
 	readonly outputs: T;
 	readonly #device: Device;
 	readonly #list: ReplayList;
@@ -32,12 +36,17 @@ export class CapturedStep<T> {
 		this.#inputs = inputs;
 	}
 
-	/** Kernels of one step. */
+	/** Number of kernels that one replay runs. */
 	get dispatches(): number {
 		return this.#list.length;
 	}
 
-	/** Runs the kernels again, on the present values of the tensors they read. Does not wait. */
+	/**
+	 * Runs the kernels again, on the present values of the tensors they read, after all that was recorded before. Does not
+	 * wait. Replayed kernels appear neither in `device.counters()` nor in profiles.
+	 * @throws DisposedError after `dispose`; DeviceError (`capture/inside`) inside a program for one record or a private
+	 * program, and when the device was lost or reported an error.
+	 */
 	replay(): void {
 		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
 		const runtime = runtimeOf(this.#device);
@@ -47,7 +56,7 @@ export class CapturedStep<T> {
 		this.#list.run();
 	}
 
-	/** Releases the outputs and the memory of the step, and lets its inputs go. */
+	/** Releases the outputs and the memory of the step, and lets its inputs go. A second call does nothing. */
 	dispose(): void {
 		if (this.#disposed) return;
 		this.#disposed = true;
@@ -59,10 +68,13 @@ export class CapturedStep<T> {
 }
 
 /**
- * Runs `step` and keeps its kernels, parameters, bind groups and buffers, so that `replay` repeats it at the cost of
- * encoding alone, with the same bits. Inputs are tensors made before, refreshed with `write`; state is written in place
- * with `assign`. Numbers that went into kernels as attributes stay what they were.
- * @throws DeviceError when the step uploads host data or releases a tensor made before it.
+ * Runs `step` once, results included, and keeps its kernels, parameters, bind groups and buffers, so that `replay` repeats it
+ * at the cost of encoding alone, with the same bits. Inputs are tensors made before, refreshed with `write`; state is written
+ * in place with `assign`. Numbers that went into kernels as attributes stay what they were, and what the step does on the
+ * host is not repeated. Tensors made inside and not returned are released; their buffers stay with the step.
+ * @throws DeviceError when the step uploads host data (`capture/upload`), releases the last handle of a tensor made before it
+ * (`capture/released`) or captures another (`capture/nested`), while a gradient is being computed (`capture/traced`), and inside
+ * a program for one record or a private program (`capture/inside`); ValueError for a step that is async.
  */
 export function capture<T>(device: Device, step: () => T & NotPromise<T>): CapturedStep<T> {
 	const runtime = runtimeOf(device);

@@ -8,7 +8,10 @@ import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
 /**
  * Runs `fn(...inputs)` without keeping what its gradient needs, and runs it again when the gradient arrives: memory
  * for time. The gradients are the same. `fn` reads tensors through its inputs and through slots (parameters), gives
- * one tensor, and must do the same both times.
+ * one tensor, and must do the same both times, dropout keys included. Where no gradient is being computed it just runs.
+ * The inputs are held until the gradient has passed. As torch.utils.checkpoint and jax.checkpoint; Chen et al. 2016,
+ * arXiv:1604.06174.
+ * @throws ValueError without an input.
  */
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
 	if (inputs.length === 0) throw new ValueError("checkpoint/inputs", "checkpoint: needs at least one input", { op: "checkpoint" });

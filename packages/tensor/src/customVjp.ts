@@ -5,20 +5,30 @@ import { sameShape, showShape } from "./shape.ts";
 import type { TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
 
-/** A function with a gradient of its own. */
+/** A function with a gradient of its own: what `customVjp` takes. */
 export interface CustomVjp {
-	/** Names it in error texts. */
+	/** Names it in error texts and in the tape that debug level 5 prints. */
 	readonly name: string;
-	/** The value, and the tensors that `backward` reads: inputs, the value, or others. */
-	readonly forward: (...inputs: Tensor[]) => { readonly value: Tensor; readonly saved?: readonly Tensor[] };
-	/** One gradient for each input, of its shape; undefined for none. */
+	/** Computes the value, from untraced handles of the inputs. */
+	readonly forward: (...inputs: Tensor[]) => {
+		/** The result of the function, of any shape. */
+		readonly value: Tensor;
+		/** The tensors that `backward` reads, held until then: inputs, the value, or others made inside. None when left out. */
+		readonly saved?: readonly Tensor[];
+	};
+	/**
+	 * v^T J for each input, of its shape, undefined for none: from `dy`, the gradient of the value, of its shape, and from
+	 * `saved`, in the order that `forward` gave.
+	 */
 	readonly backward: (dy: Tensor, saved: readonly Tensor[]) => readonly (Tensor | undefined)[];
 }
 
 /**
- * Gives a function its own gradient, in place of the one that its operations would have. A gradient made of
- * differentiable operations that saves only inputs and the value can be differentiated again.
- * @throws ValueError when `forward` reads a traced tensor that is not among its inputs: its gradient would be lost.
+ * Gives a function its own gradient, in place of the one that its operations would have: jax's `custom_vjp`, torch's
+ * `autograd.Function`. The function takes one tensor or more. A gradient made of differentiable operations that saves only
+ * inputs and the value can be differentiated again; one that saves other tensors throws `grad/order` when that is asked.
+ * @throws ValueError (`customVjp/captured`) when `forward` reads a traced tensor that is not among its inputs: its gradient
+ * would be lost; ShapeError (`grad/shape`) when a gradient has not the shape of its input.
  */
 export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: Tensor[]) => Tensor {
 	return (...inputs) => {

@@ -2,18 +2,22 @@ import { ValueError } from "./errors.ts";
 import { showShape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
-/**
- * What a device tells about itself, each level more than the one before: 1 the device, and at its end the tensors still
- * alive; 2 the time of every kernel, at its end; 3 every operation with shapes and live memory; 4 the WGSL of every
- * kernel; 5 the operations of every gradient computation.
- */
+/** What a device tells about itself, and what it checks. All of it is off when left out. */
 export interface DebugOptions {
+	/**
+	 * 0 to 5, each level more than the one before; 0 when left out. 1: the device, and at its end the tensors still alive;
+	 * 2: the time of every kernel, at `close()`, where the device has timestamp queries; 3: every operation with shapes and
+	 * live memory; 4: the WGSL of every kernel; 5: the operations of every gradient computation.
+	 */
 	readonly level?: number | undefined;
-	/** Check the result of every operation and name the first that is not finite. */
+	/** Check every result and gradient; the next `device.flush()` throws and names the first operation that is not finite. */
 	readonly nan?: boolean | undefined;
-	/** Fill memory with a pattern before use, and check the bytes behind every tensor. */
+	/**
+	 * Fill memory with NaN before use, and check at its release the 256 bytes and more behind every tensor; the next
+	 * `device.flush()` throws `device/stray-write` where they changed.
+	 */
 	readonly memory?: boolean | undefined;
-	/** Where the text goes; standard error when left out. */
+	/** Where the text goes; `console.error` when left out. */
 	readonly log?: ((text: string) => void) | undefined;
 }
 
@@ -31,9 +35,13 @@ export function parseDebug(text: string | undefined): DebugOptions {
 
 /** Tensors made at one place of the program and still alive. */
 export interface Leak {
+	/** Number of tensors. */
 	readonly count: number;
+	/** Bytes of their elements together; views of one memory count each. */
 	readonly bytes: number;
+	/** Element type and shape of one of them, such as "f32 [2, 3]". */
 	readonly example: string;
+	/** The place: up to four frames of the stack outside of this package, one a line. */
 	readonly stack: string;
 }
 

@@ -23,8 +23,9 @@ if (worst >= p.limit) { ${noteNotFinite} }`,
 }));
 
 /**
- * Notes in the device's status word when x holds NaN (or infinity, unless allowed); the next `device.flush()` throws a
- * NumericError that names `what`. Tells them by their bits. Integers pass.
+ * Notes in the device's status word when x holds NaN (or infinity, unless `allowInfinity`; false when left out); the next
+ * `device.flush()` throws a NumericError that names `what`, of several the first. It does not wait: one kernel, which tells
+ * them by their bits. Inside `vmap` it looks at all records. Integers pass.
  */
 export function checkFinite(x: Tensor, what: string, { allowInfinity = false } = {}): void {
 	const { records } = insideOf(x);

@@ -5,7 +5,7 @@
 
 const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.buffer, values.byteOffset, values.length);
 
-/** The top 16 bits of each f32, rounded. */
+/** The bfloat16 next to each f32 (its top 16 bits, rounded), as bit patterns. Ties to even; NaN stays NaN, now quiet. */
 export function toBfloat16(values: Float32Array): Uint16Array {
 	const bits = bitsOf(values);
 	const out = new Uint16Array(values.length);
@@ -17,6 +17,7 @@ export function toBfloat16(values: Float32Array): Uint16Array {
 	return out;
 }
 
+/** The f32 of each bfloat16 bit pattern; exact, NaN payloads included. */
 export function fromBfloat16(values: Uint16Array): Float32Array {
 	const out = new Float32Array(values.length);
 	const bits = bitsOf(out);
@@ -39,10 +40,15 @@ function halfOf(b: number): number {
 	return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
 }
 
+/**
+ * The IEEE binary16 next to each f32, as bit patterns. Ties to even; subnormal where it is small; infinity from 65520 on;
+ * NaN becomes the quiet NaN 0x7e00 of its sign.
+ */
 export function toFloat16(values: Float32Array): Uint16Array {
 	return Uint16Array.from(bitsOf(values), halfOf);
 }
 
+/** The f32 of each IEEE binary16 bit pattern; exact, every NaN the same. */
 export function fromFloat16(values: Uint16Array): Float32Array {
 	return Float32Array.from(values, (h) => {
 		const sign = h & 0x8000 ? -1 : 1;

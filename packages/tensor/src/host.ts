@@ -7,12 +7,18 @@ import { isContiguous, type Shape, showShape } from "./shape.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 import { deviceBytes, type HostValues } from "./upload.ts";
 
-/** Copies host values to the device; dtype follows the array type unless given. */
+/** Copies host values to the device: `device.fromHost` as a function, with its defaults and errors. */
 export function tensor(device: Device, values: HostValues, shape: Shape, dtype?: DType): Tensor {
 	return device.fromHost(values, shape, dtype);
 }
 
-/** Overwrites a contiguous tensor in place, for the inputs of a captured step. Everything that views it changes too. */
+/**
+ * Overwrites a contiguous tensor in place, for the inputs of a captured step. Values are taken as `device.fromHost` takes
+ * them, in row-major order. Everything that views the tensor changes too; kernels recorded before still see the old values.
+ * @throws ShapeError for a tensor that is a view with gaps or an offset, traced, or of one record (`tensor/write`), and when the
+ * sizes differ; ValueError for numbers that an integer type does not hold; PrivacyError inside a private program; DeviceError
+ * inside a step that is being captured; DisposedError after its release.
+ */
 export function write(x: Tensor, values: HostValues): void {
 	const { storage, strides, offset, node, records } = insideOf(x);
 	if (!isContiguous(x.shape, strides) || offset !== 0 || node !== undefined || records !== undefined) {
@@ -27,8 +33,11 @@ export function write(x: Tensor, values: HostValues): void {
 }
 
 /**
- * Reads the elements back in row-major order.
- * @throws ValueError for a tensor of a program for one record, PrivacyError inside a private program: both at once.
+ * Reads the elements back in row-major order: submits what is pending and waits for it. The array is the caller's own, of the
+ * type that `HostArray` says; x may be released as soon as the call has returned.
+ * @throws ValueError (`vmap/read`) for a tensor of a program for one record, PrivacyError (`privacy/outside-data`) inside a
+ * private program, DisposedError after its release: all at the call, not in the promise. DeviceError when the device was lost
+ * or reported an error, at the call or in the promise.
  */
 export function data(x: Tensor): Promise<HostArray> {
 	const runtime = runtimeOf(x.device);
@@ -48,7 +57,10 @@ export function data(x: Tensor): Promise<HostArray> {
 		.read();
 }
 
-/** Reads the only element of a tensor back. Errors as of `data`, at once. */
+/**
+ * Reads the only element of a tensor back, whatever its rank; a bool is 0 or 1.
+ * @throws ShapeError (`tensor/item`) unless x has one element; otherwise what `data` does.
+ */
 export function item(x: Tensor): Promise<number> {
 	if (x.size !== 1) {
 		throw new ShapeError("tensor/item", `item: ${showShape(x.shape)} has ${x.size} elements, expected one`, { op: "item" });

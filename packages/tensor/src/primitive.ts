@@ -12,74 +12,122 @@ import { isContiguous, showShape } from "./shape.ts";
 import { type Axes, bindAxes, parseSignature, type Signature } from "./signature.ts";
 import { insideOf, Tensor } from "./tensor.ts";
 
+/** Attributes of an operation by name: what a call fixes beside its operands. Strings and lists are the caller's to encode. */
 export type Attrs = Readonly<Record<string, number | boolean>>;
+
+/** Operands of a call by the names of the signature. */
 export type Named = Readonly<Record<string, Tensor>>;
 
+/** What `forward` gets to run one call of an operation with attributes of type A. */
 export interface ForwardContext<A> {
-	/** Allocates: `runtime.empty([B, ...])`. */
+	/** Allocates: `runtime.empty([B, ...])`. What is not returned is released when `forward` ends. */
 	readonly runtime: Runtime;
 	/** The operands as kernels see them: axis 0 is the record axis, then come the axes of the signature. */
 	readonly inputs: Readonly<Record<string, Physical>>;
 	/** Extent of axis 0 of every operand: the number of records, or 1. */
 	readonly B: number;
+	/** Extents of the axes that the signature names, such as `axes.D`. */
 	readonly axes: Axes;
+	/** Attributes, defaults filled in; kernels take them as numbers. */
 	readonly attrs: A;
 }
 
 /**
- * Gradient of one operand: which inputs and results it reads (kept alive until then), and the rule, made of operations
- * on the tensors of one record. The result has the operand's shape; where `operand.records` is undefined but dy has
- * records, the rule may already sum over them (`reveal`), else the sum follows.
+ * Gradient of one operand. For `y = a * b`, that of a is `{ saves: ["b"], rule: ({ dy, b }) => mul(dy, b) }`, with
+ * `sumToOperand(mul(dy, b), operand)` where the signature lets a be broadcast.
  */
 export interface GradRule<A> {
+	/**
+	 * Names of the operands and results that the rule reads besides `dy`; they are kept alive until the gradient has passed. A
+	 * function of the attributes where that depends on them.
+	 */
 	readonly saves: readonly string[] | OfAttrs<A, readonly string[]>;
+	/**
+	 * The gradient of the operand, of the shape `operand.shape`, from `given.dy`, the gradient of the first result, and what was
+	 * saved, by name. Made of operations on the tensors of one record: where those are differentiable, so is the gradient.
+	 * Where `operand.records` is undefined but dy has records, the sum over them follows by itself.
+	 */
 	rule(given: Given, attrs: A, operand: OperandShape): Tensor;
 }
 
 /** A function of the attributes, compared as methods are: primitives of all attributes fit in one list. */
 type OfAttrs<A, R> = { of(attrs: A): R }["of"];
 
-/** How the property tests draw the values of an operand. */
+/** How the property tests draw the values of an operand: one of four forms. */
 export type Domain =
-	| { readonly range: readonly [number, number] }
-	| { readonly belowAxis: string; readonly orIgnore?: number }
-	| { readonly whole: readonly [number, number] }
-	| { readonly bits: true };
+	| {
+			/** Uniform f32 from the first number to the second. Keep it away from poles and from kinks without a derivative. */
+			readonly range: readonly [number, number];
+	  }
+	| {
+			/** Indices: whole numbers from 0 to below the extent of the axis of this name, which is then never 0. */
+			readonly belowAxis: string;
+			/** A value that stands in for an index a quarter of the time, such as a label to leave out. */
+			readonly orIgnore?: number;
+	  }
+	| {
+			/** Whole numbers from the first to the second, both included. */
+			readonly whole: readonly [number, number];
+	  }
+	| {
+			/** Random 32-bit words, for keys and packed codes in u32. */
+			readonly bits: true;
+	  };
 
-/**
- * How far a result in f32 may be from the reference: `abs` + (`ulp` + 2) 2^-23 |y|. `why` is where the figures come
- * from: the accuracy of WGSL's functions (https://www.w3.org/TR/WGSL/#floating-point-accuracy) or the length of a sum.
- */
+/** How far a result in f32 may be from the reference y: `abs` + (`ulp` + 2) 2^-23 |y| + 2^-126. */
 export interface Bound {
+	/** Units of 2^-23 |y| beyond the 2 that are always granted; 0 when left out. */
 	readonly ulp?: number | undefined;
+	/** Absolute part; 0 when left out. */
 	readonly abs?: number | undefined;
+	/**
+	 * Where the figures come from: the accuracy of WGSL's functions (https://www.w3.org/TR/WGSL/#floating-point-accuracy) or the
+	 * length of a sum. Stands in the text of a failed test.
+	 */
 	readonly why: string;
 }
 
 /**
- * Everything that defines an operation, in one place.
- * - `signature`: operands and results with their axes; shape rule, documentation and test generator at once. A result
- *   with the name of an operand is that operand, overwritten in place.
- * - `check`: what shapes and types must fulfil beyond the signature; sees the tensors of one record.
- * - `forward`: allocates the results and records the kernels, with the record axis in front. Operands may have any
- *   strides, 0 included; entries of the record axis and of leading axes never mix.
- * - `grad`: for every operand a rule, "none" where the gradient is zero (whole numbers, keys), or "missing" where it
- *   exists but is not built: asking for it throws.
- * - `composite`: the same function of differentiable operations, run in place of `forward` while a gradient is traced.
- *   With it `grad` may say "missing": no gradient of the fused form is ever asked for.
- * - `reference`: float64 on the host; the oracle of the tests.
+ * Everything that defines an operation, in one place; examples/custom-op.ts is a complete one. Of its results the first has a
+ * gradient; others (indices, sums that the rules save) are constants to whoever reads them.
  */
 export interface PrimitiveSpec<A extends Attrs> {
+	/** Names it in errors, profiles and debug output. */
 	readonly name: string;
+	/**
+	 * Operands and results of one record with their axes, such as `x[..., D], w[D] -> y[..., D]`: shape rule, documentation and
+	 * test generator at once. One name is one extent; a number is that extent; `...` stands for any leading axes, the same for
+	 * all operands that have it. `~x[...]`: its leading axes broadcast, and `forward` aligns them. `x![C]`: the same for all
+	 * records, because the kernel has no stride from one to the next. A result with the name of an operand is that operand,
+	 * overwritten in place.
+	 */
 	readonly signature: string;
+	/** Element types that an operand may have, the first being what the tests draw; f32 alone for those left out. */
 	readonly dtypes?: Readonly<Record<string, readonly DType[]>> | undefined;
+	/** The attributes with their defaults; `{}` for none. Numbers must be finite. */
 	readonly attrs: A;
-	/** Attributes may be infinite. */
+	/** Attributes and results may be infinite; the debug setting `nan` then looks for NaN alone. */
 	readonly infinite?: boolean | undefined;
+	/** Throws where shapes, types or attributes break a rule beyond the signature; sees the tensors of one record. */
 	check?(inputs: Named, attrs: A, axes: Axes): void;
+	/**
+	 * Allocates the results, records the kernels and returns the results in the order of the signature; of an operation in
+	 * place, `[]`. Operands may have any strides, 0 included (`contiguous` and `packed` copy where a kernel needs order);
+	 * entries of the record axis and of leading axes never mix. What one record gives must not depend on B: it is tested to be
+	 * the same, bit for bit, alone and among any others.
+	 */
 	forward(context: ForwardContext<A>): readonly Physical[];
+	/**
+	 * For every operand a rule, "none" where the gradient is zero (whole numbers, keys), or "missing" where it exists but is not
+	 * built: asking for it throws `grad/order`. An operation in place says "none" for all.
+	 */
 	readonly grad: Readonly<Record<string, GradRule<A> | "none" | "missing">>;
+	/**
+	 * The same function of differentiable operations, with one result, run in place of `forward` while a gradient is traced.
+	 * With it `grad` may say "missing": no gradient of the fused form is ever asked for.
+	 */
 	composite?(inputs: Named, attrs: A): Tensor;
+	/** The results for one record, in float64 on the host: the oracle of the tests. In place: the operands as they are after. */
 	reference(inputs: Readonly<Record<string, NdArray>>, attrs: A): readonly NdArray[];
 	/** Kernels of its own that no module exports: those of a table's row. */
 	readonly kernels?: readonly (Kernel | KernelFamily)[] | undefined;
@@ -87,22 +135,30 @@ export interface PrimitiveSpec<A extends Attrs> {
 	readonly derived?: (() => readonly Primitive[]) | undefined;
 	/** For the tests: how values are drawn, further attribute sets, and the error bound with its reason. */
 	readonly test?: {
+		/** How the values of each operand are drawn; from -2 to 2 for those left out. */
 		readonly domains?: Readonly<Record<string, Domain>> | undefined;
+		/** Attributes to try besides the defaults; those left out of a set keep theirs. */
 		readonly variants?: readonly Partial<A>[] | undefined;
+		/** How far results may be from the reference; correctly rounded when left out. */
 		readonly bound?: Bound | undefined;
+		/** Extents to choose from for an axis of the signature; 0 to 9 for those left out. */
 		readonly sizes?: Readonly<Record<string, readonly number[]>> | undefined;
 		/** Axes that cannot have extent 0. */
 		readonly nonEmpty?: readonly string[] | undefined;
 	};
 }
 
+/** An operation, made by `definePrimitive`. Exported by a module, it is found and tested by the registry. */
 export class Primitive<A extends Attrs = Attrs> {
+	/** Its definition. */
 	readonly spec: PrimitiveSpec<A>;
+	/** The signature, parsed. */
 	readonly signature: Signature;
 	/** It overwrites operands instead of making results. */
 	readonly inPlace: boolean;
 	readonly #names: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 
+	/** @throws ValueError for a signature that cannot be read, an operand without gradient rule, and rules of one in place. */
 	constructor(spec: PrimitiveSpec<A>) {
 		this.spec = spec;
 		this.signature = parseSignature(spec.signature);
@@ -118,8 +174,13 @@ export class Primitive<A extends Attrs = Attrs> {
 	}
 
 	/**
-	 * Checks, runs and, while a gradient is traced, records the operation. Results in the order of the signature; of an
+	 * Checks, runs and, while a gradient is traced, records the operation. `inputs` in the order of the signature; attributes
+	 * left out or undefined have their defaults. Results in the order of the signature, owned by the innermost scope; of an
 	 * operation in place, the operands that it overwrote.
+	 * @throws ValueError for another number of operands, one that is no tensor, differs between records though the signature has
+	 * `!`, or comes from another device or from a program that has ended, for an attribute that is not finite, and in place for
+	 * an operand that is traced, of one record, or has gaps; DTypeError for an element type that `dtypes` does not name;
+	 * ShapeError for shapes that contradict the signature; DisposedError for an operand that was released; what `check` throws.
 	 */
 	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): Tensor[] {
 		const all = withDefaults(this.spec.attrs, attrs);
@@ -205,7 +266,11 @@ function byName<T>(names: readonly string[], values: readonly T[]): Record<strin
 	return named;
 }
 
-/** Defines an operation. The returned object runs it with `apply` and carries its definition for the tests. */
+/**
+ * Defines an operation. The returned object runs it with `apply` and carries its definition for the tests:
+ * `export const snake = (x: Tensor) => snakePrimitive.apply([x])[0]` is what users call.
+ * @throws ValueError where the definition contradicts itself: see `Primitive`.
+ */
 export function definePrimitive<A extends Attrs>(spec: PrimitiveSpec<A>): Primitive<A> {
 	return new Primitive(spec);
 }

@@ -5,10 +5,13 @@ import { insideOf, type Tensor } from "./tensor.ts";
 import { World } from "./world.ts";
 
 /**
- * Runs a program in a closed world: its kernels read the tensors in `open` (the batch, and what is public) and what was
- * made inside, and write only what was made inside; nothing is uploaded or read back. What it returns may be used outside.
- * @throws PrivacyError from inside, where the program does otherwise, and for a result that no kernel has read but that
- * comes from elsewhere, such as a gradient that customVjp hands over; ValueError while a gradient is being computed.
+ * Runs a program once in a closed world, which ends when it returns: it must not be async. In it, kernels read the tensors in
+ * `open` (the batch, and what is public; views of their memory too) and what was made inside, and write only what was made
+ * inside; nothing is uploaded, read back, captured or replayed. It adds no noise and bounds nothing: that is the engine's part.
+ * What it returns may be used outside; a function of one record is run by calling `vmap` inside.
+ * @throws PrivacyError from inside, where the program does otherwise (`privacy/outside-read`, `-write`, `-data`), and for a
+ * result that no kernel has read but that comes from elsewhere, such as a gradient that customVjp hands over; ValueError
+ * inside another private program, inside `vmap`, and while a gradient is being computed.
  */
 export function privateProgram<T>(device: Device, open: Iterable<Tensor>, program: () => T): T {
 	const runtime = runtimeOf(device);

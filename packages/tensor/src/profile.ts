@@ -4,23 +4,31 @@ export type { KernelEvent, Work } from "./gpu/profiler.ts";
 
 /** All dispatches of one kernel. */
 export interface KernelTotal {
+	/** Name of the kernel, with its variant: "gemm/k/n/f32/f32". */
 	readonly kernel: string;
+	/** Number of dispatches. */
 	readonly calls: number;
+	/** Time of all dispatches together. */
 	readonly milliseconds: number;
-	/** Achieved rates; undefined where the work is not known. */
+	/** 10^9 floating-point operations a second, over all calls; undefined where the kernel's caller gives no number of them. */
 	readonly gflops: number | undefined;
+	/**
+	 * 10^9 bytes a second, over all calls, counting every operand and result once: caches may make it more than the memory can
+	 * do. undefined where it is not known.
+	 */
 	readonly gigabytes: number | undefined;
 }
 
-/** What the GPU did while a function ran. */
+/** What the GPU did while a function ran: the result of `device.profile(fn)`. */
 export class Profile {
+	/** Every dispatch, in the order they were recorded. */
 	readonly events: readonly KernelEvent[];
 
 	constructor(events: readonly KernelEvent[]) {
 		this.events = events;
 	}
 
-	/** Milliseconds the GPU was busy. */
+	/** Milliseconds that all dispatches took together; pauses between them do not count. */
 	get milliseconds(): number {
 		return this.events.reduce((sum, e) => sum + e.duration, 0) / 1e6;
 	}
@@ -32,7 +40,7 @@ export class Profile {
 		return [...groups].map(([kernel, list]) => total(kernel, list)).sort((a, b) => b.milliseconds - a.milliseconds);
 	}
 
-	/** The kernels as a text table. */
+	/** The kernels as a text table with columns kernel, calls, ms, GFLOP/s, GB/s; a rate that is not known is left blank. */
 	table(): string {
 		const rate = (v: number | undefined): string => (v === undefined ? "" : v.toFixed(2));
 		const rows = this.kernels().map((k) => [k.kernel, String(k.calls), k.milliseconds.toFixed(3), rate(k.gflops), rate(k.gigabytes)]);
@@ -41,7 +49,7 @@ export class Profile {
 		return all.map((r) => r.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join("  ")).join("\n");
 	}
 
-	/** The events in Chrome's trace format, for chrome://tracing and Perfetto. */
+	/** The events as JSON in Chrome's trace format, for chrome://tracing and Perfetto; `args.module` is the path. */
 	chromeTrace(): string {
 		const traceEvents = this.events.map(({ kernel, path, start, duration, flops, bytes }) => ({
 			name: kernel,

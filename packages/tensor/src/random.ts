@@ -4,11 +4,14 @@ import { type Shape, sizeOf } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * A random key: 64 bits that name one stream of random numbers. The same key gives the same integers on every device.
- * Not secret and not for privacy noise. Source: Threefry2x32-20, Salmon et al. 2011.
+ * A random key: 64 bits that name one stream of random numbers, as in jax. The same key gives the same numbers each time and
+ * everywhere: use it once, and derive others with `splitKey` and `foldIn`. Not secret and not for privacy noise. Source:
+ * Threefry2x32-20, Salmon et al. 2011, doi:10.1145/2063384.2063405; keys and streams are not those of jax.
  */
 export interface Key {
+	/** First half, a whole number below 2^32. */
 	readonly k0: number;
+	/** Second half, a whole number below 2^32. */
 	readonly k1: number;
 }
 
@@ -18,7 +21,7 @@ const ROTATIONS = [
 ] as const;
 const PARITY = 0x1bd11bda;
 
-/** Threefry2x32 with 20 rounds: two random words for counter (c0, c1) under the key. */
+/** Threefry2x32 with 20 rounds: two random 32-bit words for counter (c0, c1) under key (k0, k1), each taken modulo 2^32. */
 export function threefry(k0: number, k1: number, c0: number, c1: number): [number, number] {
 	const ks = [k0 >>> 0, k1 >>> 0, (PARITY ^ k0 ^ k1) >>> 0];
 	let x0 = (c0 + ks[0]) >>> 0;
@@ -34,7 +37,7 @@ export function threefry(k0: number, k1: number, c0: number, c1: number): [numbe
 	return [x0, x1];
 }
 
-/** The same in WGSL: `threefry(key, counter) -> vec2u`. */
+/** The same in WGSL: `fn threefry(key: vec2u, counter: vec2u) -> vec2u`, for the `helpers` of a kernel. */
 export const THREEFRY_WGSL = (() => {
 	const lines = ["fn threefry(key: vec2u, counter: vec2u) -> vec2u {", `let k2 = ${PARITY}u ^ key.x ^ key.y;`];
 	lines.push("var x = counter.x + key.x; var y = counter.y + key.y;");
@@ -47,23 +50,26 @@ export const THREEFRY_WGSL = (() => {
 	return lines.join("\n");
 })();
 
-/** A key from a whole number. */
+/** A key from a whole number, negative ones included. @throws ValueError for a number that is none, or not a safe integer. */
 export function key(seed: number): Key {
 	if (!Number.isSafeInteger(seed)) throw new ValueError("random/seed", `key: ${seed} is not a whole number`, { op: "key" });
 	const [k0, k1] = threefry(0x9e3779b9, 0x243f6a88, seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0);
 	return { k0, k1 };
 }
 
-/** The key for the `n`-th use of a key (a step, a module, a record). */
+/**
+ * The key for the `n`-th use of a key (a step, a module, a record), independent of the keys of other n: jax's `fold_in`. n is
+ * taken as a whole number modulo 2^32.
+ */
 export function foldIn({ k0, k1 }: Key, n: number): Key {
 	const [a, b] = threefry(k0, k1, n >>> 0, 0xfffffffe);
 	return { k0: a, k1: b };
 }
 
-/** `n` independent keys. */
+/** `n` independent keys, the i-th being `foldIn(k, i)`; use them in place of k. jax's `split`. */
 export const splitKey = (k: Key, n = 2): Key[] => Array.from({ length: n }, (_, i) => foldIn(k, i));
 
-/** Uniform floats in [0, 1) with 24 random bits each. */
+/** `count` uniform f32 in [0, 1), whole multiples of 2^-24, made on the host. A longer array begins with the shorter one. */
 export function uniformValues({ k0, k1 }: Key, count: number): Float32Array {
 	const out = new Float32Array(count);
 	for (let i = 0; i < count; i += 2) {
@@ -74,7 +80,10 @@ export function uniformValues({ k0, k1 }: Key, count: number): Float32Array {
 	return out;
 }
 
-/** Standard normal floats, by Box and Muller in float64 on the host. */
+/**
+ * `count` standard normal values, by Box and Muller in float64 on the host, rounded to f32; none is beyond 6.8 in size. A
+ * longer array begins with the shorter one.
+ */
 export function normalValues({ k0, k1 }: Key, count: number): Float32Array {
 	const out = new Float32Array(count);
 	for (let i = 0; i < count; i += 2) {
@@ -87,24 +96,33 @@ export function normalValues({ k0, k1 }: Key, count: number): Float32Array {
 	return out;
 }
 
+/** Range of `uniform`. */
 export interface UniformOptions {
+	/** Least value; 0 when left out. */
 	readonly low?: number | undefined;
+	/** Upper end, not a value itself but for rounding; 1 when left out. */
 	readonly high?: number | undefined;
 }
 
-/** A tensor of uniform values in [low, high). */
+/**
+ * An f32 tensor of uniform values low + (high - low) u, u in [0, 1) as of `uniformValues`. Made on the host and uploaded: inside
+ * a private program a PrivacyError, as for all random tensors; draw outside and pass them in.
+ */
 export function uniform(device: Device, shape: Shape, k: Key, { low = 0, high = 1 }: UniformOptions = {}): Tensor {
 	const values = uniformValues(k, sizeOf(shape)).map((u) => low + (high - low) * u);
 	return device.fromHost(values, shape);
 }
 
-/** A tensor of normal values with the given mean and standard deviation. */
+/** An f32 tensor of normal values with the given mean (0) and standard deviation (1), as of `normalValues`. Made on the host. */
 export function normal(device: Device, shape: Shape, k: Key, { mean = 0, std = 1 } = {}): Tensor {
 	const values = normalValues(k, sizeOf(shape)).map((z) => mean + std * z);
 	return device.fromHost(values, shape);
 }
 
-/** A tensor of whole numbers (i32) in low..high-1. */
+/**
+ * An i32 tensor of whole numbers from low to high - 1, each as likely to within 2^-24. low and high are to lie within -2^24 and
+ * 2^24, where f32 is exact. Made on the host. @throws ValueError unless low and high are whole numbers and low < high.
+ */
 export function randint(device: Device, shape: Shape, k: Key, low: number, high: number): Tensor {
 	if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
 		throw new ValueError("random/range", `randint: ${low}..${high} holds no whole number`, { op: "randint" });
@@ -113,14 +131,14 @@ export function randint(device: Device, shape: Shape, k: Key, low: number, high:
 	return device.fromHost(Int32Array.from(values), shape);
 }
 
-/** A tensor that is true with probability p. */
+/** A bool tensor, each element true with probability p. Made on the host. @throws ValueError unless 0 <= p <= 1. */
 export function bernoulli(device: Device, shape: Shape, k: Key, p: number): Tensor {
 	if (!(p >= 0 && p <= 1)) throw new ValueError("random/p", `bernoulli: ${p} is no probability`, { op: "bernoulli" });
 	const values = uniformValues(k, sizeOf(shape)).map((u) => Number(u < p));
 	return device.fromHost(Uint32Array.from(values), shape, "bool");
 }
 
-/** A permutation of 0..n-1 (Fisher and Yates). */
+/** A random order of 0..n-1, on the host (Fisher and Yates). The same key and n give the same order. */
 export function permutation(n: number, { k0, k1 }: Key): Int32Array {
 	const out = Int32Array.from({ length: n }, (_, i) => i);
 	for (let i = n - 1; i > 0; i--) {

@@ -37,7 +37,11 @@ export interface Operation {
 	readonly resultRecords?: { readonly records: Records | undefined };
 }
 
-/** A further handle of a tensor, owned by the current scope. It is traced as `node` says, never by accident. */
+/**
+ * A further handle of the memory of a tensor, owned by the innermost scope. It is traced as `node` says, never by accident:
+ * undefined makes it a constant. `ofRecords` makes it one for each of these records; left out, those of t.
+ * @throws DisposedError after the release of t.
+ */
 export function alias(t: Tensor, node: TapeNode | undefined, ofRecords?: Records): Tensor {
 	const { storage, strides, offset, records, recordStride } = insideOf(t);
 	storage.retain();
@@ -45,7 +49,7 @@ export function alias(t: Tensor, node: TapeNode | undefined, ofRecords?: Records
 	return runtimeOf(t.device).track(new Tensor(t.device, t.dtype, making));
 }
 
-/** The tape on which operations on this tensor are recorded now. */
+/** The tape on which operations on this tensor are recorded now: undefined where no gradient is computed that depends on it. */
 export function tapeOf(t: Tensor): TapeNode["tape"] | undefined {
 	const tape = nodeOf(t)?.tape;
 	return tape?.recording ? tape : undefined;
@@ -78,7 +82,10 @@ export function commonRecords(op: string, inputs: readonly Tensor[]): Records | 
 
 /**
  * Runs an operation: the one place where operands become views, kernels are recorded, results become tensors, debug
- * output is written and the tape learns how to go back.
+ * output is written and the tape learns how to go back. `definePrimitive` and `defineLinear` call it; by itself it serves
+ * operations that are neither. The first result is traced, the others never. Results belong to the innermost scope.
+ * @throws ValueError for operands of several devices (`op/device`) or of a program that has ended (`vmap/kept`); DisposedError
+ * for one that was released; what `forward` throws.
  */
 export function record(operation: Operation): Tensor[] {
 	const { name, inputs, forward, resultRecords } = operation;

@@ -3,6 +3,7 @@
  * of two programs never meet, however many records each has.
  */
 export class Records {
+	/** How many records there are, the padding of a batch included. */
 	readonly count: number;
 
 	constructor(count: number) {
@@ -12,7 +13,9 @@ export class Records {
 
 /** What a gradient must look like: its shape, and whether it is one for each record or one for all. */
 export interface OperandShape {
+	/** Shape of the operand: that of one record, where it has records. */
 	readonly shape: readonly number[];
+	/** The records that the operand has, and its gradient too; undefined where it is one for all. */
 	readonly records: Records | undefined;
 }
 

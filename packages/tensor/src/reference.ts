@@ -1,14 +1,16 @@
 import { contiguousStrides, sizeOf } from "./shape.ts";
 
-/** A float64 array of the reference implementations. */
+/** A float64 array of the reference implementations, of one record. */
 export interface NdArray {
+	/** The elements in row-major order. */
 	readonly data: Float64Array;
+	/** Extents; [] for a scalar. */
 	readonly shape: readonly number[];
 }
 
 /* Helpers of the float64 references. */
 
-/** Applies `f` to each row (last axis) of x; `row` is its number. */
+/** Applies `f`, which keeps the length, to each row (last axis) of x; `row` is its number. x needs an axis. */
 export function mapRows(x: NdArray, f: (values: Float64Array, row: number) => ArrayLike<number>): NdArray {
 	const width = x.shape[x.shape.length - 1];
 	const data = new Float64Array(x.data.length);
@@ -18,7 +20,7 @@ export function mapRows(x: NdArray, f: (values: Float64Array, row: number) => Ar
 	return { data, shape: x.shape };
 }
 
-/** One number from each row (last axis) of x. */
+/** One number from each row (last axis) of x: the result has x's shape without that axis. */
 export function reduceRows(x: NdArray, f: (values: Float64Array) => number): NdArray {
 	const width = x.shape[x.shape.length - 1];
 	const shape = x.shape.slice(0, -1);

@@ -5,14 +5,20 @@ import { Primitive } from "./primitive.ts";
 
 /** Everything that a package defines: what the tests, `npm run kernels` and the mutants read. */
 export interface Registry {
+	/** What `definePrimitive`, `unary`, `binary` and their like made. */
 	readonly primitives: readonly Primitive[];
 	/** What the gradients of element-wise rows are made of: a primitive for every operand with a derivative. */
 	readonly derived: readonly Primitive[];
+	/** What `defineLinear` made. */
 	readonly linear: readonly LinearOp[];
+	/** What `defineKernel` made: single kernels, and families with the variants used so far in `made`. */
 	readonly kernels: readonly (Kernel | KernelFamily)[];
 }
 
-/** The definitions among the exports of a module, by themselves or on the functions that call them. */
+/**
+ * The definitions among the exports of a module, by themselves or as `primitive` on the functions that call them:
+ * `collect(await import("./ops/all.ts"))`. What a module does not export is not found, but for the kernels that a spec names.
+ */
 export function collect(module: object): Registry {
 	const values = new Set(Object.values(module).flatMap((v) => [v, (v as { primitive?: unknown } | undefined)?.primitive]));
 	const all = <T>(type: abstract new (...args: never[]) => T): T[] => [...values].filter((v): v is T => v instanceof type);
@@ -22,5 +28,5 @@ export function collect(module: object): Registry {
 	return { primitives, derived, linear: all(LinearOp), kernels };
 }
 
-/** What this package defines. */
+/** What this package defines: every operation of @hushgrad/tensor. */
 export const registry: Registry = collect(ops);

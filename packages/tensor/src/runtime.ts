@@ -281,7 +281,7 @@ export class Runtime {
 		}
 	}
 
-	/** Throws the first DeviceError that the GPU reported since the last call; one that says it was lost or destroyed every time. */
+	/** Throws the first DeviceError that the GPU reported since the last call; one of a lost or destroyed device each time. */
 	raise(): void {
 		const error = this.#error;
 		if (error === undefined) return;

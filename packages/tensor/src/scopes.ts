@@ -59,7 +59,7 @@ export class ScopeStack {
 	}
 }
 
-/** The tensors in a value: itself, or in arrays, maps and plain objects. */
+/** The tensors in a value: itself, or those in arrays, maps and plain objects, at any depth; not in other objects or sets. */
 export function tensorsIn(value: unknown): Set<Tensor> {
 	const found = new Set<Owned>();
 	collect(value, found);

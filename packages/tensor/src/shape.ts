@@ -1,11 +1,15 @@
 import { ShapeError, ValueError } from "./errors.ts";
 
+/** Extents of the axes, whole numbers of 0 or more, outermost first; [] is a scalar. */
 export type Shape = readonly number[];
 
+/** Number of elements: the product of the extents, 1 for a scalar. */
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
+/** Whether two shapes have the same rank and extents; nothing is broadcast. */
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
 
+/** A shape as error texts show it: "[2, 3]". */
 export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
 /** Row-major strides, in elements. */
@@ -31,7 +35,10 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 /** Kernels number elements with u32. */
 const MAX_ELEMENTS = 2 ** 32 - 1;
 
-/** Throws unless every extent is a non-negative safe integer, and the elements can be numbered. */
+/**
+ * Refuses what is no shape; `op` names the caller in the text.
+ * @throws ShapeError unless every extent is a whole number of 0 or more and there are fewer than 2^32 elements.
+ */
 export function checkShape(op: string, shape: Shape): void {
 	for (const d of shape) {
 		if (!Number.isSafeInteger(d) || d < 0) {

@@ -43,7 +43,8 @@ export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
  * into the next record.
  *
  * A tensor is a handle of memory that views may share. It is released by the scope that owns it, by `dispose`, or by
- * `using x = ...`; never by the garbage collector. Its values change only through `write`, `assign` and operations in place.
+ * `using x = ...`; never by the garbage collector. Its values change only through `write`, `assign`, `replay` and operations
+ * in place.
  */
 export class Tensor {
 	/** The device it lives on; operands of one operation share it. */

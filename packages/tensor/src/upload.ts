@@ -3,10 +3,10 @@ import { ShapeError, ValueError } from "./errors.ts";
 import { toBfloat16, toFloat16 } from "./float16.ts";
 import { type Shape, showShape, sizeOf } from "./shape.ts";
 
-/** Host values of a tensor: a typed array of its dtype, its raw bytes, or plain numbers. */
+/** Host values of a tensor: plain numbers, or a typed array, taken as `device.fromHost` says. f16 and bf16 bits: Uint16Array. */
 export type HostValues = HostArray | Uint16Array | readonly number[];
 
-/** The whole numbers that an element type holds. */
+/** The least and the greatest whole number that an element type holds; floats have no entry. */
 export const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
 	i32: [-(2 ** 31), 2 ** 31 - 1],
 	u32: [0, 2 ** 32 - 1],

@@ -6,10 +6,15 @@ import { isPlainObject, Records } from "./records.ts";
 import { normalizeAxis, showShape } from "./shape.ts";
 import { insideOf, Tensor } from "./tensor.ts";
 
-/** The axis of each argument that counts the records, or one for all arguments; null: the same for all records. */
+/**
+ * The axis that counts the records: of each argument in a list as long as the arguments, or one number for all of them. It
+ * applies to every tensor in an argument; negative numbers count from the last axis. null: the same for all records.
+ */
 export type InAxes = number | null | readonly (number | null)[];
 
+/** Options of `vmap`. */
 export interface VmapOptions {
+	/** The axis of each argument that counts the records; 0 of all when left out. */
 	readonly inAxes?: InAxes | undefined;
 }
 
@@ -22,8 +27,11 @@ export interface VmapOptions {
  * tensors that `fn` reads from outside, are the same for all records.
  *
  * `vmap((x, y) => valueAndGrad(() => loss(x, y), parameters).grads)` gives one gradient a record.
- * @throws ValueError when called inside itself, or for a function that is async; ShapeError when the arguments count
- * different numbers of records.
+ * A result that is the same for all records is repeated as a view, without memory. Tensors made inside and not returned, in
+ * arrays, maps or plain objects, are released; one kept elsewhere is refused later (`vmap/kept`). 0 records are allowed.
+ * @throws ValueError when called inside itself (`vmap/nested`), for a function that is async, where no argument has records,
+ * where `inAxes` has another length than the arguments, and for an axis out of range; ShapeError when the arguments count
+ * different numbers of records, or a scalar is to count them. All when the returned function is called.
  */
 export function vmap<A extends readonly unknown[], R>(fn: (...args: A) => R, { inAxes = 0 }: VmapOptions = {}): (...args: A) => R {
 	return (...args) => {

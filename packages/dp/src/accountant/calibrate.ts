@@ -7,20 +7,25 @@ const RESOLUTION = 1e6;
 const SMALLEST = 0.01 * RESOLUTION;
 const LARGEST = 2 ** 20 * RESOLUTION;
 
+/** What `getNoiseMultiplier` calibrates for. All of it is public. */
 export interface CalibrationOptions {
+	/** ε that may be spent once all steps are done, finite and above 0. */
 	readonly targetEpsilon: number;
+	/** δ at which ε is read, in (0, 1). */
 	readonly targetDelta: number;
-	/** Probability with which each record enters a logical batch: never that of a micro-batch. */
+	/** Probability q in (0, 1] with which each record enters a logical batch: never that of a micro-batch. */
 	readonly sampleRate: number;
-	/** Logical steps of the whole run. */
+	/** Logical steps T of the whole run, 1 or more. */
 	readonly steps: number;
+	/** Rényi orders to minimise ε over; `DEFAULT_ORDERS` when left out. */
 	readonly orders?: readonly number[] | undefined;
 }
 
 /**
- * Smallest noise multiplier σ, a multiple of 1e-6 and at least 0.01, with which `steps` steps spend at most
- * (targetEpsilon, targetDelta). The returned σ itself was evaluated, so rounding never exceeds the target.
- * At most 60 evaluations of ε: σ is bracketed by doubling from 1, then bisected on the grid.
+ * Smallest noise multiplier σ, a multiple of 1e-6 and at least 0.01, with which `steps` steps of the Poisson-sampled Gaussian
+ * spend at most (targetEpsilon, targetDelta) by RDP. The returned σ itself was evaluated, so rounding never exceeds the target.
+ * At most 60 evaluations of ε: σ is bracketed by doubling from 1, then bisected on the grid. Opacus' get_noise_multiplier, which
+ * stops within 0.01 of the target ε.
  * @throws ValueError for arguments outside their domain, or when no σ up to 2²⁰ reaches the target.
  */
 export function getNoiseMultiplier({ targetEpsilon, targetDelta, sampleRate, steps, orders }: CalibrationOptions): number {

@@ -4,10 +4,10 @@ import { logMoment } from "./sampledGaussian.ts";
 
 const range = (length: number, at: (k: number) => number): number[] => Array.from({ length }, (_, k) => at(k));
 
-/** The orders that Opacus uses: 1.1, 1.2 … 10.9 and 12 … 63. For comparison with it; 11 is missing there. */
+/** The orders that Opacus uses: 1.1, 1.2 … 10.9 and 12 … 63, and so without 11. For comparison with it. */
 export const OPACUS_ORDERS: readonly number[] = Object.freeze([...range(99, (k) => 1 + (k + 1) / 10), ...range(52, (k) => 12 + k)]);
 
-/** Opacus' orders, and 11, orders close to 1 (little noise) and up to 2²⁰ (much noise). */
+/** Opacus' orders, and 11, orders down to 1.001 (little noise) and up to 2²⁰ (much noise): 279 in all. */
 export const DEFAULT_ORDERS: readonly number[] = Object.freeze([
 	...[1.001, 1.002, 1.003, 1.005, 1.007],
 	...range(9, (k) => 1 + (k + 1) / 100),
@@ -21,8 +21,9 @@ function checkOrder(alpha: number): void {
 }
 
 /**
- * Rényi divergence of order `alpha` of one step of the Poisson-sampled Gaussian, add/remove adjacency:
- * ln A(α)/(α−1). 0 for q = 0, ∞ for σ = 0, α/(2σ²) for q = 1. Relative error below 1e-12.
+ * Rényi divergence RDP(α) of order `alpha` of one step of the Poisson-sampled Gaussian, add/remove adjacency: ln A(α)/(α−1), see
+ * `logMoment`. q is the sampling probability, `sigma` the noise multiplier. 0 for q = 0, ∞ for σ = 0, α/(2σ²) for q = 1. Relative
+ * error below 1e-12. Source: Mironov, Talwar, Zhang 2019.
  * @throws ValueError for q outside [0, 1], sigma below 0, alpha not above 1.
  */
 export function rdp(q: number, sigma: number, alpha: number): number {
@@ -37,14 +38,16 @@ const withoutDelta = (rdpAtAlpha: number, alpha: number) => rdpAtAlpha + Math.lo
 
 /** An ε and the Rényi order that gave it. */
 export interface PrivacySpent {
+	/** ε, 0 or more; ∞ without noise. */
 	readonly epsilon: number;
+	/** The order α that attains it. One at an end of the list suggests that a wider list gives a smaller ε. */
 	readonly order: number;
 }
 
 /**
- * (ε, δ) from a curve of Rényi divergences: min over α of RDP(α) + ln((α−1)/α) − (ln δ + ln α)/(α−1), not below 0.
- * `rdpAt` must be non-decreasing, as every Rényi curve is: the walk over the orders stops where no larger one can win.
- * Source: Canonne, Kamath, Steinke 2020, Proposition 12.
+ * (ε, δ) from a curve of Rényi divergences: min over α of RDP(α) + ln((α−1)/α) − (ln δ + ln α)/(α−1), not below 0. `rdpAt` must
+ * be non-decreasing, as every Rényi curve is: the walk over the orders stops where no larger one can win. Source: Canonne,
+ * Kamath, Steinke 2020, Proposition 12.
  * @throws ValueError for delta outside (0, 1), no orders, or an order not above 1.
  */
 export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders = DEFAULT_ORDERS }: EpsilonOptions): PrivacySpent {
@@ -64,13 +67,19 @@ export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders
 
 /** δ to read ε at, and the Rényi orders to minimise over. */
 export interface EpsilonOptions {
+	/** δ in (0, 1), the additive slack of the guarantee. */
 	readonly delta: number;
+	/** Orders above 1, in any order; `DEFAULT_ORDERS` when left out. */
 	readonly orders?: readonly number[] | undefined;
 }
 
 /**
- * Guarantee: a mechanism with this history is (ε, δ)-differentially private for adding or removing one record, provided
- * every step drew its batch by Poisson sampling. Unlike the engine it accepts any δ below 1.
+ * The ε of a history at δ, by RDP: divergences add up over steps at every order, then `epsilonFromRdp`. An upper bound, not the
+ * tightest; 0 for a history without steps.
+ *
+ * Guarantee: a mechanism with this history is (ε, δ)-differentially private for adding or removing one record, provided every
+ * step drew its batch by Poisson sampling, a record at a time; shuffled or fixed batches are not covered. Unlike the engine it
+ * accepts any δ below 1.
  * @throws ValueError as `epsilonFromRdp`, and for a history that holds an impossible event.
  */
 export function privacySpent(history: PrivacyHistory, options: EpsilonOptions): PrivacySpent {
@@ -83,30 +92,41 @@ export function privacySpent(history: PrivacyHistory, options: EpsilonOptions): 
 	return used.length === 0 ? { ...spent, epsilon: 0 } : spent;
 }
 
-/** The ε of `privacySpent`. */
+/** The ε of `privacySpent`. Guarantee and errors as there. */
 export function epsilon(history: PrivacyHistory, options: EpsilonOptions): number {
 	return privacySpent(history, options).epsilon;
 }
 
-/** An accountant as JSON. */
+/** An accountant as JSON, written by `RdpAccountant.state` and read by `RdpAccountant.fromState`. */
 export interface RdpAccountantState {
+	/** Kind of the accountant. */
 	readonly mechanism: "rdp";
+	/** Version of this form. */
 	readonly version: 1;
+	/** What was added up. */
 	readonly history: PrivacyHistory;
+	/** The Rényi orders that ε is minimised over. */
 	readonly orders: readonly number[];
 }
 
-/** Adds up what a run spends, step by step. Guarantee as `privacySpent`. */
+/** Adds up what a run spends, step by step; Opacus' RDPAccountant. Guarantee as of `privacySpent`. */
 export class RdpAccountant {
 	readonly #orders: readonly number[];
 	#history: PrivacyHistory = [];
 
+	/**
+	 * `orders` are the Rényi orders to minimise over; `DEFAULT_ORDERS` when left out.
+	 * @throws ValueError for an order not above 1.
+	 */
 	constructor({ orders = DEFAULT_ORDERS }: { readonly orders?: readonly number[] } = {}) {
 		for (const alpha of orders) checkOrder(alpha);
 		this.#orders = Object.freeze([...orders]);
 	}
 
-	/** @throws ValueError when `state` was not written by `state()`. */
+	/**
+	 * An accountant that goes on where another one stopped.
+	 * @throws ValueError when `state` was not written by `state()`, or holds an impossible event or order.
+	 */
 	static fromState(state: RdpAccountantState): RdpAccountant {
 		if (state?.mechanism !== "rdp" || state.version !== 1 || !Array.isArray(state.history) || !Array.isArray(state.orders)) {
 			refuse("state", "the state of an RDP accountant, version 1", JSON.stringify(state));
@@ -116,18 +136,28 @@ export class RdpAccountant {
 		return accountant;
 	}
 
+	/** What was added up so far; it does not change with later steps. */
 	get history(): PrivacyHistory {
 		return this.#history;
 	}
 
+	/**
+	 * Adds `steps` equal steps, 1 when left out.
+	 * @throws ValueError for a rate outside [0, 1], a negative or non-finite noise multiplier, or steps that are no count.
+	 */
 	step({ sampleRate, noiseMultiplier, steps = 1 }: Omit<PrivacyEvent, "steps"> & { readonly steps?: number }): void {
 		this.#history = appendEvent(this.#history, { sampleRate, noiseMultiplier, steps });
 	}
 
+	/**
+	 * ε spent so far, at `delta`.
+	 * @throws ValueError for delta outside (0, 1), and for an accountant without orders.
+	 */
 	getEpsilon(delta: number): number {
 		return epsilon(this.#history, { delta, orders: this.#orders });
 	}
 
+	/** The accountant as plain values that JSON holds. */
 	state(): RdpAccountantState {
 		return { mechanism: "rdp", version: 1, history: this.#history, orders: this.#orders };
 	}

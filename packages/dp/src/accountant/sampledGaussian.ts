@@ -27,12 +27,12 @@ function logBracket(l: number, alpha: number): number {
 }
 
 /**
- * Log moment of the sampled Gaussian: ln A(α), A(α) = E_{z~N(0,σ²)}[((1−q) + q·e^((2z−1)/(2σ²)))^α].
+ * Log moment of the sampled Gaussian: ln A(α), A(α) = E_{z~N(0,σ²)}[((1−q) + q·e^((2z−1)/(2σ²)))^α], for q in [0, 1], σ ≥ 0 and α
+ * > 1, which are not checked: `rdp` does. 0 for q = 0, ∞ for σ = 0, α(α−1)/(2σ²) for q = 1.
  *
  * With u = q·expm1((2z−1)/(2σ²)), E[u] = 0, so A − 1 = ∫ φ_σ(z)·[(1+u)^α − 1 − αu] dz has an integrand ≥ 0, summed by the
- * trapezoid rule with step σ/8 over [−14σ, α + 14σ].
- * Float64; relative error below 1e-12 for every real α > 1.
- * Source: Mironov, Talwar, Zhang 2019 (the moment).
+ * trapezoid rule with step σ/8 over [−14σ, α + 14σ]. Float64; relative error below 1e-12 for every real α > 1. Source: Mironov,
+ * Talwar, Zhang 2019 (the moment).
  */
 export function logMoment(q: number, sigma: number, alpha: number): number {
 	if (q === 0) return 0;

@@ -9,9 +9,13 @@ const INDEX = "model.safetensors.index.json";
 
 /** The tensors of one safetensors file, or of all shards of a model. */
 export interface Checkpoint {
+	/** The names of all tensors. */
 	names(): readonly string[];
+	/** Type, shape and place of one of the named tensors. */
 	info(name: string): TensorInfo;
+	/** The bytes of one of the named tensors, row-major, little-endian; `toFloat32` of `@hushgrad/nn` makes numbers of them. */
 	read(name: string): Promise<Uint8Array>;
+	/** Closes the files; nothing is read after it. */
 	close(): Promise<void>;
 }
 
@@ -48,7 +52,11 @@ async function openFile(path: string): Promise<SafetensorsReader> {
 	});
 }
 
-/** Opens model.safetensors, or the shards that its index names; `file` names another single file. @throws FormatError */
+/**
+ * Opens model.safetensors, or the shards that model.safetensors.index.json names; `file` names another single file of the
+ * directory. Headers are read and checked, tensors not yet.
+ * @throws FormatError for a file that is missing or damaged, and for an index that does not agree with its shards.
+ */
 export async function openCheckpoint(directory: string, file?: string): Promise<Checkpoint> {
 	const exists = (name: string) =>
 		stat(join(directory, name)).then(

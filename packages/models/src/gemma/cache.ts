@@ -1,18 +1,20 @@
 import { cat, type Tensor } from "@hushgrad/tensor";
 
-/** Keys and values of one layer, [G, S, K], S tokens. */
+/** Keys and values of one layer for S tokens: G key heads of size K. */
 export interface KeysAndValues {
+	/** Keys, rotated by their positions: f32 `[G, S, K]`. */
 	readonly k: Tensor;
+	/** Values: f32 `[G, S, K]`. */
 	readonly v: Tensor;
 }
 
 /**
- * Keys and values of the tokens seen so far, one entry a layer: a plain value, which a step takes and gives. So a step
- * can run inside `vmap`, on one cache a record. Empty before the first token.
+ * Keys and values of the tokens seen so far, one entry a layer: a plain value, which a step takes and gives. So a step can run
+ * inside `vmap`, on one cache a record. Empty before the first token. Tokens that have left a sliding window stay in it.
  */
 export type KVCache = readonly KeysAndValues[];
 
-/** Number of tokens in a cache. */
+/** Number of tokens in a cache: S, 0 for an empty one. */
 export const cachedTokens = (cache: KVCache): number => cache[0]?.k.shape[1] ?? 0;
 
 /** The keys and values of all tokens: of those before, and of new ones. */
@@ -20,7 +22,7 @@ export function joined(before: KeysAndValues | undefined, now: KeysAndValues): K
 	return before === undefined ? now : { k: cat([before.k, now.k], 1), v: cat([before.v, now.v], 1) };
 }
 
-/** Releases a cache. */
+/** Releases the tensors of a cache. */
 export function disposeCache(cache: KVCache): void {
 	for (const { k, v } of cache) {
 		k.dispose();

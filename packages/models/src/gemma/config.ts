@@ -1,43 +1,63 @@
 import { type JsonFields, jsonFields, readJson } from "../files/json.ts";
 
+/** What a layer attends to: all tokens up to its own, or the last `sliding_window` of them. */
 export type LayerType = "full_attention" | "sliding_attention";
 
-/** Shape of a VaultGemma; names as in its config.json. */
+/**
+ * Shape of a VaultGemma; names and, where a key is absent, defaults as in transformers' VaultGemmaConfig. Sizes are whole numbers
+ * above 0.
+ */
 export interface VaultGemmaConfig {
+	/** Tokens of the vocabulary, V; 256000 when absent. */
 	readonly vocab_size: number;
+	/** Width of the model, D; 2304 when absent. */
 	readonly hidden_size: number;
+	/** Width of the feed-forward layers; 9216 when absent. */
 	readonly intermediate_size: number;
+	/** Decoder layers; 26 when absent. */
 	readonly num_hidden_layers: number;
+	/** Query heads, H; 8 when absent. */
 	readonly num_attention_heads: number;
-	/** Each serves num_attention_heads / num_key_value_heads heads. */
+	/** Key heads, G, a divisor of H: each serves H / G query heads. 4 when absent. */
 	readonly num_key_value_heads: number;
+	/** Size of a head, K, even; 256 when absent. H · K need not be D. */
 	readonly head_dim: number;
-	/** Attention scores are multiplied by its power -1/2. */
+	/** Attention scores are multiplied by its power −1/2; 256 when absent. */
 	readonly query_pre_attn_scalar: number;
-	/** s -> cap tanh(s / cap) on attention scores; none when null. */
+	/** s → cap tanh(s / cap) on attention scores, before the mask; none when null, 50 when absent. */
 	readonly attn_logit_softcapping: number | null;
-	/** The same on the output logits. */
+	/** The same on the output logits; none when null, 30 when absent. */
 	readonly final_logit_softcapping: number | null;
+	/** What each layer attends to; when absent, sliding and full in turn, sliding first. */
 	readonly layer_types: readonly LayerType[];
-	/** Tokens a sliding layer sees, the current one included. */
+	/** Tokens a sliding layer sees, the current one included; 4096 when absent, null only without sliding layers. */
 	readonly sliding_window: number | null;
+	/** eps of the norms; 1e-6 when absent. */
 	readonly rms_norm_eps: number;
+	/** Base θ of the rotary positions: the i-th pair turns by θ^(−2i/K) a token. 10000 when absent. */
 	readonly rope_theta: number;
+	/** Most tokens of a text, prompt and continuation; 8192 when absent. */
 	readonly max_position_embeddings: number;
+	/** Padding token, whose embedding gets no gradient from lookups; none when null, 0 when absent. */
 	readonly pad_token_id: number | null;
+	/** Token that begins a text; 2 when absent. */
 	readonly bos_token_id: number | null;
+	/** Token or tokens that end a text; 1 when absent. */
 	readonly eos_token_id: number | readonly number[] | null;
 }
 
-/** Reads `directory`/config.json. @throws FormatError */
+/**
+ * Reads `directory`/config.json.
+ * @throws FormatError when it is missing or no JSON, and as `parseConfig`.
+ */
 export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
 	const { value, path } = await readJson(directory, "config.json");
 	return parseConfig(value, path);
 }
 
 /**
- * Checks a config.json of transformers 4.x or 5.x. A key that is absent takes the class default of transformers'
- * VaultGemmaConfig; one that is null stays null.
+ * Checks the parsed config.json of transformers 4.x or 5.x; `path` is for messages. A key that is absent takes the class default
+ * of transformers' VaultGemmaConfig; one that is null stays null where null has a meaning.
  * @throws FormatError for another architecture, a field of the wrong type, or a feature that is not supported.
  */
 export function parseConfig(value: unknown, path = "config.json"): VaultGemmaConfig {
@@ -105,7 +125,7 @@ function checkTogether(config: VaultGemmaConfig, fields: JsonFields): void {
 	}
 }
 
-/** The token ids that end a text, from a config's or a generation config's eos_token_id. */
+/** The token ids that end a text, from the eos_token_id of a config or a generation config; none for null. */
 export function endIds(eos: VaultGemmaConfig["eos_token_id"]): readonly number[] {
 	return eos === null ? [] : typeof eos === "number" ? [eos] : eos;
 }

@@ -21,36 +21,49 @@ import { cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
 
+/** Options of a forward pass. */
 export interface ForwardOptions {
+	/** Randomness of the LoRA dropout; nothing is dropped when left out. */
 	readonly dropout?: DropoutKey | undefined;
-	/** Keep only the input of each layer, and run the layer again for its gradient: memory for time, the same bits. */
+	/**
+	 * Keep only the input of each layer, and run the layer again for its gradient: memory for time, the same bits. False when left
+	 * out. The pass gives no cache.
+	 */
 	readonly gradientCheckpointing?: boolean | undefined;
 }
 
-/** What a model is to learn from one text. */
+/** What a model is to learn from one text; `padExample` makes it. All records of a run have the same T and P. */
 export interface TrainingRecord {
-	/** The tokens: i32 [T]. */
+	/** The tokens: i32 `[T]`. */
 	readonly ids: Tensor;
-	/** The token after each position, or after each of `positions`; -100 where nothing is learned: i32 [P]. */
+	/** The token after each position, or after each of `positions`; −100 where nothing is learned: i32 `[P]`. */
 	readonly targets: Tensor;
-	/** Factor of the summed loss, usually 1 / number of targets: f32 []. */
+	/** Factor of the summed loss, usually 1 / number of targets: f32 `[]`. */
 	readonly weight: Tensor;
-	/** The positions that have targets: i32 [P]. All T when left out; naming them saves the head's work on prompts. */
+	/** The positions that have targets: i32 `[P]`. All T when left out; naming them saves the head's work on prompts. */
 	readonly positions?: Tensor | undefined;
 }
 
 /** Logits of the next token, and the cache with the tokens read. */
 export interface Step {
-	/** [V] */
+	/** f32 `[V]`, soft-capped where the configuration says so. */
 	readonly logits: Tensor;
+	/** Keys and values of all tokens so far; the caller releases it with `disposeCache`. */
 	readonly cache: KVCache;
 }
 
-/** Embedding, decoder layers and final norm, of one text. */
+/**
+ * Embedding, decoder layers and final norm, of one text: transformers' VaultGemmaModel. Fields are the names in a checkpoint. No
+ * weight has values before loading.
+ */
 export class VaultGemmaModel extends Module {
+	/** Table of the tokens `[V, D]`, which is the head, too; lookups are scaled by √D. */
 	readonly embed_tokens: Embedding;
+	/** The decoder layers, in order. */
 	readonly layers: ModuleList<VaultGemmaDecoderLayer>;
+	/** The norm after the last layer. */
 	readonly norm: RMSNorm;
+	/** Tables of the rotary positions, in no checkpoint. */
 	readonly rotary: RotaryTables;
 	readonly #config: VaultGemmaConfig;
 
@@ -66,13 +79,21 @@ export class VaultGemmaModel extends Module {
 	}
 
 	/**
-	 * ids i32 [T] -> hidden states [T, D]. With a cache, positions count from its length, and the longer one is given too.
+	 * ids i32 `[T]` → hidden states f32 `[T, D]`. With a cache, `before`, positions count from its length, and the longer one is
+	 * given, too; without one the cache given is empty.
+	 * @throws ShapeError for ids that are not `[T]`; ValueError for more tokens than max_position_embeddings, and for a model
+	 * without values.
 	 */
 	forward(
 		ids: Tensor,
 		{ dropout, gradientCheckpointing = false }: ForwardOptions = {},
 		before?: KVCache,
-	): { hidden: Tensor; cache: KVCache } {
+	): {
+		/** f32 `[T, D]`, after the final norm. */
+		hidden: Tensor;
+		/** Keys and values of all tokens so far; empty without `before`. */
+		cache: KVCache;
+	} {
 		const { hidden_size, max_position_embeddings } = this.#config;
 		if (ids.rank !== 1) {
 			throw new ShapeError("model/rank", `VaultGemma takes the tokens of one text, [T], got [${ids.shape.join(", ")}]`, {
@@ -104,11 +125,17 @@ export class VaultGemmaModel extends Module {
 	}
 }
 
-/** VaultGemma with its language-model head, which is the embedding (tied). Written for one text: batches go through `vmap`. */
+/**
+ * VaultGemma with its language-model head, which is the embedding (tied): transformers' VaultGemmaForCausalLM, computed in f32.
+ * Written for one text: batches go through `vmap`. `fromPretrained` loads one.
+ */
 export class VaultGemmaForCausalLM extends Module {
+	/** All but the head. */
 	readonly model: VaultGemmaModel;
+	/** Shape of the model. */
 	readonly config: VaultGemmaConfig;
 
+	/** A model without values, for loading or counting. */
 	constructor(config: VaultGemmaConfig) {
 		super();
 		this.config = config;
@@ -116,17 +143,25 @@ export class VaultGemmaForCausalLM extends Module {
 		this.namePaths();
 	}
 
-	/** Makes the tables that belong to no checkpoint. */
+	/** Makes the tables that belong to no checkpoint. `fromPretrained` does; after `loadWeights` the caller does. */
 	init(device: Device): void {
 		this.model.rotary.init(device);
 	}
 
-	/** ids [T] -> logits [T, V], soft-capped when the configuration says so. For inference. */
+	/**
+	 * ids i32 `[T]` → logits f32 `[T, V]`, soft-capped when the configuration says so. For inference: `loss` never holds the
+	 * logits.
+	 * @throws ShapeError for ids that are not `[T]`; ValueError for more tokens than max_position_embeddings, and for a model
+	 * without values.
+	 */
 	forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
 		return this.#logits(this.model.call(ids, options).hidden);
 	}
 
-	/** Reads further tokens, i32 [T], after those in the cache: logits of the next token, and the longer cache. */
+	/**
+	 * Reads further tokens, i32 `[T]`, after those in the cache, which is empty when left out: logits of the next token, and the
+	 * longer cache. The cache given stays as it is; the caller releases it. Errors as of `forward`.
+	 */
 	step(ids: Tensor, cache: KVCache = []): Step {
 		return ids.device.scope(() => {
 			const { hidden, cache: longer } = this.model.call(ids, {}, cache);
@@ -135,7 +170,10 @@ export class VaultGemmaForCausalLM extends Module {
 		});
 	}
 
-	/** The loss of one text, in nats: the weighted sum of the cross-entropies of its targets. Logits are never held in full. */
+	/**
+	 * The loss of one text, f32 `[]`, in nats: weight · Σ over the targets of their cross-entropies. Logits are never held in full.
+	 * Runs inside the privacy engine, with this model as its `model`. Errors as of `forward`.
+	 */
 	loss({ ids, targets, weight, positions }: TrainingRecord, options: ForwardOptions = {}): Tensor {
 		return ids.device.scope(() => {
 			const { hidden } = this.model.call(ids, options);

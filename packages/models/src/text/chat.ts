@@ -4,19 +4,26 @@ import type { SentencePieceTokenizer } from "./tokenizer.ts";
 
 const ROLES = ["system", "user", "assistant"] as const;
 
+/** One turn of a conversation. */
 export interface ChatMessage {
+	/** Who speaks: "system", "user" or "assistant". */
 	readonly role: (typeof ROLES)[number];
+	/** What is said, as text; markers in it are characters. */
 	readonly content: string;
 }
 
+/** How to render a conversation. */
 export interface ChatOptions {
-	/** Jinja source, as in a tokenizer_config.json; Gemma's when left out. */
+	/** Jinja source, as chat_template in a tokenizer_config.json; `GEMMA_CHAT_TEMPLATE` when left out. */
 	readonly template?: string | undefined;
-	/** End with the opening of the model's turn. */
+	/** End with the opening of the model's turn; false when left out. */
 	readonly addGenerationPrompt?: boolean | undefined;
 }
 
-/** Turns of a Gemma: user and model in turn, the user first, no system message. */
+/**
+ * The chat format of a Gemma, as Jinja: bos, then the turns of user and model, the user first, contents trimmed, no system
+ * message.
+ */
 export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
 {%- if messages[0]['role'] == 'system' -%}
 {{ raise_exception('a Gemma has no system message') }}
@@ -31,7 +38,11 @@ export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
 {{ '<start_of_turn>model\\n' }}
 {%- endif -%}`;
 
-/** Renders a conversation with a chat template. @throws ValueError for an unknown role, and when the template refuses. */
+/**
+ * Renders a conversation with a chat template, as transformers' apply_chat_template; the template sees bos_token, eos_token,
+ * messages and add_generation_prompt. Contents go in as they are: `encodeChat` protects against markers in them.
+ * @throws ValueError for no message, an unknown role, and when the template refuses.
+ */
 export function renderChat(
 	messages: readonly ChatMessage[],
 	{
@@ -58,7 +69,10 @@ export function renderChat(
 	}
 }
 
-/** A conversation as ids. Whatever the messages say, only the template itself makes turn markers and control tokens. */
+/**
+ * A conversation as ids. Whatever the messages say, only the template itself makes turn markers and control tokens.
+ * @throws ValueError as `renderChat`, and for a tokenizer without begin or end token.
+ */
 export function encodeChat(tokenizer: SentencePieceTokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
 	const protectedMessages = messages.map((m) => ({ ...m, content: tokenizer.protect(m.content) }));
 	const bosToken = tokenizer.pieceOf(tokenizer.bosId);

@@ -4,30 +4,36 @@ import type { SentencePieceTokenizer } from "./tokenizer.ts";
 
 /** A question and the answer to be learned. */
 export interface PromptResponse {
+	/** The question: one user turn. */
 	readonly prompt: string;
+	/** The answer; spaces at its ends are taken off. */
 	readonly response: string;
 }
 
 /** One training text. */
 export interface Example {
+	/** The tokens of prompt and answer. */
 	readonly ids: Int32Array;
-	/** Where the answer begins; everything from there on is learned, nothing before it. */
+	/** Index of the first token of the answer; it and everything after it is learned, nothing before it. */
 	readonly start: number;
 }
 
-/** Number of tokens that an example teaches. */
+/** Number of tokens that an example teaches: those of the answer, the end of the turn and the end token. */
 export function learnedTokens({ ids, start }: Example): number {
 	return ids.length - start;
 }
 
-/** The prompt as one user turn, up to the opening of the model's turn. */
+/**
+ * The prompt as one user turn of Gemma's chat format, up to the opening of the model's turn.
+ * @throws ValueError as `encodeChat`.
+ */
 export function encodePrompt(tokenizer: SentencePieceTokenizer, prompt: string): number[] {
 	return encodeChat(tokenizer, [{ role: "user", content: prompt }], { addGenerationPrompt: true });
 }
 
 /**
- * Prompt and response as one text, of which the response, the end of the turn and the end token are learned. Prompt
- * and response are encoded apart, so that no token straddles the border.
+ * Prompt and response as one text, of which the response, the end of the turn and the end token are learned. Prompt and response
+ * are encoded apart, so that no token straddles the border. `maxLength` is in tokens.
  * @throws ValueError for an empty response, and for a text of more than `maxLength` tokens: it is not cut.
  */
 export function encodeExample(
@@ -49,29 +55,32 @@ export function encodeExample(
 	return { ids: Int32Array.from([...before, ...answer]), start: before.length };
 }
 
+/** The fixed sizes of `padExample`. They must not follow from the private texts. */
 export interface PadOptions {
-	/** Tokens of every padded text. */
+	/** Tokens of every padded text, T. */
 	readonly length: number;
-	/** Learned tokens that a text has room for; `length` when left out. */
+	/** Learned tokens that a text has room for, P; `length` when left out. */
 	readonly learned?: number | undefined;
+	/** Token that fills up: `SentencePieceTokenizer.padId`. */
 	readonly padId: number;
 }
 
-/** One text at a fixed size, as `VaultGemmaForCausalLM.loss` reads it. */
+/** One text at a fixed size, as `VaultGemmaForCausalLM.loss` reads it: what encode() of a trainer returns. */
 export type PaddedExample = {
-	/** [length], filled up on the right. */
+	/** The tokens, i32 `[length]`, filled up on the right. */
 	readonly ids: Int32Array;
-	/** [learned]: the positions before each learned token, whose logits predict it; 0 for padding. */
+	/** The position before each learned token, whose logits predict it, i32 `[learned]`; 0 for padding. */
 	readonly positions: Int32Array;
-	/** [learned]: the learned tokens; -100 for padding. */
+	/** The learned tokens, i32 `[learned]`; −100 for padding. */
 	readonly targets: Int32Array;
-	/** 1 / learned tokens: turns the sum of a text's losses into their mean. */
+	/** 1 / learned tokens: turns the sum of the losses of a text into their mean. */
 	readonly weight: number;
 };
 
 /**
- * Fills a text up to fixed sizes, which must not depend on the private texts: with them every record looks the same from
- * outside. @throws ValueError when it does not fit.
+ * Fills a text up to fixed sizes, which must not depend on the private texts: with them every record looks the same from outside.
+ * Padding on the right changes nothing before it, and is not learned.
+ * @throws ValueError when it does not fit.
  */
 export function padExample(example: Example, { length, learned = length, padId }: PadOptions): PaddedExample {
 	const answer = example.ids.subarray(example.start);

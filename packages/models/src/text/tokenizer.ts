@@ -16,12 +16,16 @@ const INSIDE_MARKER = /(?<=<)(?=(?:start|end)_of_turn>)/;
  */
 const CUT = "\ufdd0";
 
+/** How ids become text. */
 export interface DecodeOptions {
-	/** Leave out control pieces and turn markers. */
+	/** Leave out control pieces and turn markers; true when left out. */
 	readonly skipSpecialTokens?: boolean | undefined;
 }
 
-/** SentencePiece, as Gemma uses it: encoding by the original's WebAssembly, the vocabulary and decoding by our own code. */
+/**
+ * SentencePiece, as Gemma uses it: encoding by the original's WebAssembly, the vocabulary and decoding by our own code. Kudo and
+ * Richardson 2018.
+ */
 export class SentencePieceTokenizer {
 	readonly #processor: SentencePieceProcessor;
 	readonly #model: SentencePieceModel;
@@ -35,7 +39,10 @@ export class SentencePieceTokenizer {
 		this.#controls = model.pieces.filter((p) => p.type === PieceType.CONTROL).map((p) => p.text);
 	}
 
-	/** Reads a tokenizer.model. @throws FormatError when it is missing, empty or no SentencePiece model. */
+	/**
+	 * Reads a tokenizer.model.
+	 * @throws FormatError when it is missing, empty or no SentencePiece model.
+	 */
 	static async fromFile(path: string): Promise<SentencePieceTokenizer> {
 		const bytes = await readFile(path).catch((cause) => {
 			throw new FormatError("tokenizer/missing", "the tokenizer file cannot be read", {
@@ -48,28 +55,35 @@ export class SentencePieceTokenizer {
 		return new SentencePieceTokenizer(await loadProcessor(path), model);
 	}
 
+	/** Number of pieces, V. */
 	get vocabSize(): number {
 		return this.#model.pieces.length;
 	}
 
+	/** Id of the token that begins a text; −1 when the model has none. */
 	get bosId(): number {
 		return this.#model.bosId;
 	}
 
+	/** Id of the token that ends a text; −1 when the model has none. */
 	get eosId(): number {
 		return this.#model.eosId;
 	}
 
-	/** Fills up short rows; never the end token. */
+	/** Id that fills up short rows, never the end token; −1 when the model has none. */
 	get padId(): number {
 		return this.#model.padId;
 	}
 
+	/** Id of what the vocabulary has no piece for. */
 	get unkId(): number {
 		return this.#model.unkId;
 	}
 
-	/** @throws ValueError when the vocabulary has no such piece. */
+	/**
+	 * The id of a piece, such as `<end_of_turn>`.
+	 * @throws ValueError when the vocabulary has no such piece.
+	 */
 	idOf(piece: string): number {
 		const id = this.#ids.get(piece);
 		if (id === undefined) {
@@ -80,12 +94,15 @@ export class SentencePieceTokenizer {
 		return id;
 	}
 
-	/** @throws ValueError for an id outside the vocabulary. */
+	/**
+	 * The piece of an id, as it stands in the vocabulary: ▁ is a space.
+	 * @throws ValueError for an id outside the vocabulary.
+	 */
 	pieceOf(id: number): string {
 		return this.#piece(id).text;
 	}
 
-	/** Text as ids, without begin or end token. Turn markers in it are spelled out as characters. */
+	/** Text as ids, without begin or end token. Turn markers and control pieces in it are spelled out as characters. */
 	encode(text: string): number[] {
 		return text.split(INSIDE_MARKER).flatMap((part) => this.#encodeRaw(part));
 	}
@@ -104,7 +121,10 @@ export class SentencePieceTokenizer {
 			.flatMap((part) => (this.#controls.includes(part) ? [this.idOf(part)] : this.#encodeRaw(part)));
 	}
 
-	/** Ids as text. Bytes that form no UTF-8 character become U+FFFD. @throws ValueError for an id outside the vocabulary */
+	/**
+	 * Ids as text. Bytes that form no UTF-8 character become U+FFFD, the unknown piece ⁇ between spaces.
+	 * @throws ValueError for an id outside the vocabulary.
+	 */
 	decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
 		const stream = new TokenStream(this, options);
 		let text = "";
@@ -112,8 +132,19 @@ export class SentencePieceTokenizer {
 		return text + stream.flush();
 	}
 
-	/** What one id adds to a text: characters, or a byte of one. */
-	contribution(id: number, { skipSpecialTokens = true }: DecodeOptions): string | { readonly byte: number } {
+	/**
+	 * What one id adds to a text: characters, or a byte of one. `TokenStream` puts them together.
+	 * @throws ValueError for an id outside the vocabulary.
+	 */
+	contribution(
+		id: number,
+		{ skipSpecialTokens = true }: DecodeOptions,
+	):
+		| string
+		| {
+				/** One byte of UTF-8. */
+				readonly byte: number;
+		  } {
 		const { text, type } = this.#piece(id);
 		if (type === PieceType.BYTE) return { byte: Number.parseInt(text.slice(3, 5), 16) };
 		if (type === PieceType.UNKNOWN) return " \u2047 ";
@@ -121,6 +152,7 @@ export class SentencePieceTokenizer {
 		return text.replaceAll("\u2581", " ");
 	}
 
+	/** Whether encoding puts a space before a text, which decoding takes off again. */
 	get addsDummyPrefix(): boolean {
 		return this.#model.addDummyPrefix;
 	}
@@ -138,20 +170,24 @@ export class SentencePieceTokenizer {
 	}
 }
 
-/** Decodes token by token; text is given out as soon as it is final. */
+/** Decodes token by token; text is given out as soon as it is final. All pieces together are what `decode` gives. */
 export class TokenStream {
 	readonly #tokenizer: SentencePieceTokenizer;
 	readonly #options: DecodeOptions;
 	#bytes: number[] = [];
 	#atStart: boolean;
 
+	/** For one text; options as of `decode`. */
 	constructor(tokenizer: SentencePieceTokenizer, options: DecodeOptions = {}) {
 		this.#tokenizer = tokenizer;
 		this.#options = options;
 		this.#atStart = tokenizer.addsDummyPrefix;
 	}
 
-	/** The text that this id completes; "" while a character's bytes are still coming. */
+	/**
+	 * The text that this id completes; "" while the bytes of a character are still coming.
+	 * @throws ValueError for an id outside the vocabulary.
+	 */
 	push(id: number): string {
 		const part = this.#tokenizer.contribution(id, this.#options);
 		if (typeof part === "string") return this.flush() + this.#withoutPrefix(part, id);
@@ -162,7 +198,7 @@ export class TokenStream {
 		return bytesToText(ready);
 	}
 
-	/** The rest, its unfinished bytes as U+FFFD. */
+	/** The rest, its unfinished bytes as U+FFFD. For the end of a text. */
 	flush(): string {
 		const text = bytesToText(this.#bytes);
 		this.#bytes = [];

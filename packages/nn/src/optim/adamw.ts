@@ -17,18 +17,26 @@ w = w * keep - lr / c1 * m / (sqrt(v) / c2 + eps);`,
 });
 export const { primitive: adamwPrimitive, kernel: adamwKernel } = rule;
 
+/** Options of `AdamW` and `Adam`; defaults are torch's. */
 export interface AdamWOptions extends OptimizerOptions {
+	/** Decays β₁ and β₂ of the first and of the second moment; 0.9 and 0.999 when left out. */
 	readonly betas?: readonly [number, number] | undefined;
+	/** Added to the root of the second moment; 1e-8 when left out. */
 	readonly eps?: number | undefined;
+	/**
+	 * Decoupled weight decay: each step takes the part lr · weightDecay off the weights. When left out, 0.01 of `AdamW`, 0 of
+	 * `Adam`.
+	 */
 	readonly weightDecay?: number | undefined;
 }
 
 /**
- * AdamW with decoupled weight decay, torch's form and defaults (betas 0.9 and 0.999, eps 1e-8, weight decay 0.01):
- * w <- w (1 - lr wd) - lr (m / c1) / (sqrt(v) / sqrt(c2) + eps), c_i = 1 - beta_i^t. Moments in f32.
- * Source: Loshchilov and Hutter 2019.
+ * AdamW with decoupled weight decay, torch's form and defaults (betas 0.9 and 0.999, eps 1e-8, weight decay 0.01): w ← w (1 − lr
+ * wd) − lr (m / c₁) / (√v / √c₂ + eps), m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², cᵢ = 1 − βᵢᵗ in step t. Moments in f32, 8
+ * bytes a weight. Source: Loshchilov and Hutter 2019.
  */
 export class AdamW extends Optimizer<AdamWOptions> {
+	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
 		super(rule, parameters, options);
 	}
@@ -42,8 +50,12 @@ export class AdamW extends Optimizer<AdamWOptions> {
 	}
 }
 
-/** Adam: AdamW whose weight decay is 0 when left out. Source: Kingma and Ba 2015. */
+/**
+ * Adam: `AdamW` whose weight decay is 0 when left out. Where it is not 0 it is decoupled, unlike that of torch's Adam. Source:
+ * Kingma and Ba 2015.
+ */
 export class Adam extends AdamW {
+	/** Errors as of `AdamW`. */
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
 		super(parameters, { ...options, weightDecay: options.weightDecay ?? 0 });
 	}

@@ -1,20 +1,25 @@
 import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { type Some, withDefaults } from "@hushgrad/tensor/author";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
 import { constant, type Schedule } from "./schedule.ts";
 import { isGradient, ParameterVector, type Range } from "./vector.ts";
 
+/** Options that all optimisers have. */
 export interface OptimizerOptions {
-	/** Base learning rate. */
+	/** Base learning rate, 0 or more. */
 	readonly lr: number;
-	/** Factor of the rate in step 1, 2, …; 1 throughout when left out. */
+	/** Factor of the rate in step 1, 2, …, of all groups; 1 throughout when left out. */
 	readonly schedule?: Schedule | undefined;
 }
 
-/** Parameters with options of their own: a run of the vector. */
-export type ParameterGroup<O extends OptimizerOptions> = { readonly parameters: Iterable<Parameter> } & Partial<Omit<O, "schedule">>;
+/** Parameters with options of their own, a run of the vector; options that it does not name are those of the optimiser. */
+export type ParameterGroup<O extends OptimizerOptions> = {
+	/** The parameters of the group, at least one. */
+	readonly parameters: Iterable<Parameter>;
+} & Some<Omit<O, "schedule">>;
 
-/** What an optimiser trains: parameters, by name or not, or groups of them. */
+/** What an optimiser trains: parameters, by name or not, or groups of them. None may be frozen or come twice. */
 export type Trained<O extends OptimizerOptions> = Iterable<Parameter> | ReadonlyMap<string, Parameter> | readonly ParameterGroup<O>[];
 
 interface Group<O> {
@@ -23,10 +28,11 @@ interface Group<O> {
 }
 
 /**
- * What optimisers have in common: one vector of parameters, state vectors beside it, and one kernel a group and step. A
- * subclass is a formula (`Rule`) and the numbers that it takes in step t.
+ * What optimisers have in common: one vector of parameters, state vectors beside it, and one kernel a group and step. A subclass
+ * is a formula (`Rule`) and the numbers that it takes in step t. State is made with the first step.
  */
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
+	/** What is trained, as one vector `[P]`; from when it is first asked for, the parameters are views of it. */
 	readonly vector: ParameterVector;
 	readonly #rule: Rule;
 	readonly #groups: readonly Group<O>[];
@@ -35,6 +41,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	#numbers: Tensor | undefined;
 	#steps = 0;
 
+	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	protected constructor(rule: Rule, trained: Trained<O>, options: O) {
 		const name = new.target.name;
 		const items: readonly (Parameter | ParameterGroup<O>)[] =
@@ -55,7 +62,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 			? [{ range: { start: 0, end: this.vector.length }, options }]
 			: groups.map(({ parameters, ...own }) => {
 					const ranges = parameters.map((p) => this.vector.rangeOf(p));
-					return { range: { start: ranges[0].start, end: ranges[ranges.length - 1].end }, options: { ...options, ...own } };
+					return {
+						range: { start: ranges[0].start, end: ranges[ranges.length - 1].end },
+						options: withDefaults<O>(options, own as Some<O>),
+					};
 				});
 		for (const { options: o } of this.#groups) {
 			if (!(o.lr >= 0)) throw new ValueError("optim/lr", `${name}: lr is ${o.lr}, expected 0 or more`);
@@ -65,23 +75,26 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	/** The numbers of step t = 1, 2, … at rate `lr`, in the order of the rule. */
 	protected abstract numbersOf(t: number, lr: number, options: O): readonly number[];
 
+	/** The parameters, in the order of the vector. */
 	get parameters(): readonly Parameter[] {
 		return this.vector.parameters;
 	}
 
-	/** Steps taken. */
+	/** Steps taken; 0 again after `dispose`. */
 	get steps(): number {
 		return this.#steps;
 	}
 
-	/** Base rate of the next step: lr times the schedule's factor. */
+	/** Base rate of the next step: the lr of the options, not of a group, times the factor of the schedule. */
 	get lr(): number {
 		return this.#rate(this.#options, this.#steps + 1);
 	}
 
 	/**
-	 * Applies a gradient: the vector [P], or one tensor a parameter, in order. Parameters and state change in place.
-	 * @throws ShapeError, ValueError when the gradients do not fit.
+	 * Takes a step with a gradient: the vector `[P]`, or one tensor a parameter, in order, f32. Parameters and state change in
+	 * place.
+	 * @throws ShapeError, ValueError when the gradients do not fit, or are those of single records; ValueError when a parameter has
+	 * no value or another optimiser holds it.
 	 */
 	step(gradient: Tensor | readonly Tensor[]): void {
 		if (!this.#isVector(gradient)) this.vector.check(listOf(gradient));
@@ -89,7 +102,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		this.update(gradient);
 	}
 
-	/** Counts a step and hands its numbers to the device: the part of `step` that comes before each replay of a captured `update`. */
+	/**
+	 * Counts a step and hands its numbers to the device: the part of `step` that comes before each replay of a captured `update`.
+	 */
 	prepare(): void {
 		const t = this.#steps + 1;
 		const { device, length } = this.vector;
@@ -103,7 +118,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		this.#steps = t;
 	}
 
-	/** The kernels of a step, with the numbers of the last `prepare`. */
+	/**
+	 * The kernels of a step, with the numbers of the last `prepare`: the part of `step` to be captured.
+	 * @throws ValueError before the first `prepare`.
+	 */
 	update(gradient: Tensor | readonly Tensor[]): void {
 		const { vector } = this;
 		const numbers = this.#numbers;
@@ -119,7 +137,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		});
 	}
 
-	/** Releases the state and lets the parameters go; they keep their values. A step after that is step 1 again. */
+	/** Releases the state and lets the parameters go; they keep their values. A step after that is step 1 again, with new state. */
 	dispose(): void {
 		this.#steps = 0;
 		for (const t of this.#state) t.dispose();

@@ -35,7 +35,10 @@ export interface Rule {
 	readonly count: number;
 }
 
-/** An update rule as an operation in place, in pieces where a vector exceeds one storage binding: w [P], the state, g [P], numbers [count] -> w and the state. */
+/**
+ * An update rule as an operation in place, in pieces where a vector exceeds one storage binding: w `[P]`, the state, g `[P]`,
+ * numbers `[count]` → w and the state.
+ */
 export function defineRule<S extends string, N extends string>(spec: RuleSpec<S, N>): Rule {
 	const { name, state, numbers, update } = spec;
 	const vectors = ["w", ...state];

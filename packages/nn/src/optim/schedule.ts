@@ -1,9 +1,10 @@
-/** Learning-rate factor for step k = 0, 1, …, to be multiplied with the base rate. */
+/** Learning-rate factor of step k, to be multiplied with the base rate. Optimisers count their steps 1, 2, … */
 export type Schedule = (k: number) => number;
 
 /**
- * Linear warm-up over `warmupSteps`, then half a cosine down to 0 at `totalSteps`; as in transformers'
- * get_cosine_schedule_with_warmup. Step 0 has factor 0 when there is a warm-up.
+ * Linear warm-up over `warmupSteps` steps, then half a cosine down to 0 at k = `totalSteps`, beyond which it rises again; the
+ * formula of transformers' get_cosine_schedule_with_warmup, with factor 0 at k = 0 when there is a warm-up. transformers counts
+ * from k = 0, the optimisers here from 1: a run of n steps has `totalSteps` n + 1, or its last step has the rate 0.
  */
 export function cosineWithWarmup(warmupSteps: number, totalSteps: number): Schedule {
 	return (k) => {
@@ -13,4 +14,5 @@ export function cosineWithWarmup(warmupSteps: number, totalSteps: number): Sched
 	};
 }
 
+/** Factor 1 in every step. */
 export const constant: Schedule = () => 1;

@@ -16,16 +16,20 @@ w = w - lr * b;`,
 });
 export const { primitive: sgdPrimitive, kernel: sgdKernel } = rule;
 
+/** Options of `SGD`; defaults are torch's. */
 export interface SGDOptions extends OptimizerOptions {
+	/** Part of the last update that the next one goes on with; 0 when left out. */
 	readonly momentum?: number | undefined;
+	/** L2 penalty: weightDecay · w is added to the gradient; 0 when left out. */
 	readonly weightDecay?: number | undefined;
 }
 
 /**
- * Stochastic gradient descent with momentum, torch's form (no dampening, no Nesterov): b <- momentum b + (g + wd w),
- * w <- w - lr b. Source: Sutskever et al. 2013.
+ * Stochastic gradient descent with momentum, torch's form (no dampening, no Nesterov): b ← momentum b + (g + wd w), w ← w − lr b.
+ * b in f32, 4 bytes a weight. Source: Sutskever et al. 2013.
  */
 export class SGD extends Optimizer<SGDOptions> {
+	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	constructor(parameters: Trained<SGDOptions>, options: SGDOptions) {
 		super(rule, parameters, options);
 	}

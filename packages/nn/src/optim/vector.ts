@@ -2,9 +2,11 @@ import { cast, cat, type Device, reshape, type Shape, ShapeError, slice, Tensor,
 import { insideOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import type { Parameter } from "../parameter.ts";
 
-/** A run of the vector: one parameter, or a group of them. */
+/** A run of coordinates of the vector: one parameter, or a group of them. */
 export interface Range {
+	/** First coordinate. */
 	readonly start: number;
+	/** One past the last coordinate. */
 	readonly end: number;
 }
 
@@ -13,11 +15,12 @@ export const isGradient = (g: unknown, shape: Shape): g is Tensor =>
 	g instanceof Tensor && g.dtype === "f32" && sameShape(g.shape, shape) && insideOf(g).records === undefined;
 
 /**
- * The trainable state as mathematics writes it: one vector in R^P, in one buffer, of which the parameters are views. An
- * optimiser updates it in one go and the privacy engine clips, sums, noises and checks it in one go, however many tensors
- * there are.
+ * The trainable state as mathematics writes it: one vector in R^P, f32, in one buffer, of which the parameters are views. An
+ * optimiser updates it in one go, and the privacy engine clips, sums, noises and checks it in one go, however many tensors there
+ * are.
  */
 export class ParameterVector {
+	/** The parameters, in the order of their coordinates. */
 	readonly parameters: readonly Parameter[];
 	/** P, the number of coordinates. */
 	readonly length: number;
@@ -25,7 +28,10 @@ export class ParameterVector {
 	readonly #owner: string;
 	#tensor: Tensor | undefined;
 
-	/** `owner` is whose it is, for error texts. @throws ValueError for no parameters, one given twice, or a frozen one. */
+	/**
+	 * `owner` is whose it is, for error texts.
+	 * @throws ValueError for no parameters, one given twice, or a frozen one.
+	 */
 	constructor(parameters: Iterable<Parameter>, owner: string) {
 		this.parameters = [...parameters];
 		this.#owner = owner;
@@ -47,7 +53,11 @@ export class ParameterVector {
 		this.length = length;
 	}
 
-	/** The vector, f32 [P]. The parameters become views of it when it is first asked for. */
+	/**
+	 * The vector, f32 `[P]`. The parameters become views of it when it is first asked for; those of bf16 and f16 are f32 from then
+	 * on.
+	 * @throws ValueError when a parameter has no value, or another optimiser holds it.
+	 */
 	get tensor(): Tensor {
 		if (this.#tensor !== undefined) return this.#tensor;
 		const { device } = this.parameters[0].value;
@@ -62,23 +72,27 @@ export class ParameterVector {
 		return this.tensor;
 	}
 
+	/** The device of the vector. Errors as of `tensor`. */
 	get device(): Device {
 		return this.tensor.device;
 	}
 
-	/** The coordinates of a parameter. */
+	/** The coordinates of one of the parameters. */
 	rangeOf(parameter: Parameter): Range {
 		const start = this.#starts[this.parameters.indexOf(parameter)];
 		return { start, end: start + parameter.size };
 	}
 
-	/** The parameter that a coordinate belongs to. */
+	/** The name of the parameter that a coordinate belongs to; `parameter {i}` where it has none. */
 	nameAt(offset: number): string {
 		const i = this.#starts.findLastIndex((start) => start <= offset);
 		return this.parameters[i].name || `parameter ${i}`;
 	}
 
-	/** @throws ShapeError, ValueError unless there is one gradient a parameter, in order and of its shape. */
+	/**
+	 * @throws ValueError unless there is one gradient a parameter; ShapeError unless each, in order, is f32, of the shape of its
+	 * parameter, and of no single record.
+	 */
 	check(grads: readonly Tensor[]): void {
 		if (grads.length !== this.parameters.length) {
 			throw new ValueError("optim/grads", `${this.#owner}: ${grads.length} gradients for ${this.parameters.length} parameters`);
@@ -93,13 +107,13 @@ export class ParameterVector {
 		});
 	}
 
-	/** One gradient a parameter, in order, as one vector [P]. Errors as of `check`. */
+	/** One gradient a parameter, in order, as one vector `[P]`. Errors as of `check`. */
 	join(grads: readonly Tensor[]): Tensor {
 		this.check(grads);
 		return cat(grads.map((g) => reshape(g, [g.size])));
 	}
 
-	/** Lets the parameters go; they keep their values. */
+	/** Lets the parameters go; they keep their values, and other optimisers may take them. */
 	dispose(): void {
 		for (const p of this.#tensor === undefined ? [] : this.parameters) p.unbind();
 		this.#tensor?.dispose();

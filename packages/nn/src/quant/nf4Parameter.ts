@@ -3,27 +3,30 @@ import { Parameter } from "../parameter.ts";
 import { NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
 import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive } from "./nf4Linear.ts";
 
-/** A 4-bit weight [out, in] on the device, as bitsandbytes lays it out. */
+/** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
 export interface NF4Weight {
-	/** Two codes a byte, high nibble first, four bytes a word: u32 [out * in / 8]. */
+	/** Two codes a byte, high nibble first, four bytes a word: u32 `[out · in / 8]`. */
 	readonly codes: Tensor;
-	/** 8-bit codes of the block scales, four a word: u32 [ceil(blocks / 4)]. */
+	/** 8-bit codes of the block scales, four a word: u32 `[⌈blocks / 4⌉]`. */
 	readonly scales: Tensor;
-	/** Scales of 256 block scales each: f32. */
+	/** A scale for every 256 block scales: f32 `[⌈blocks / 256⌉]`. */
 	readonly nested: Tensor;
-	/** The 256 values of the 8-bit codes: f32. */
+	/** The values of the 8-bit codes: f32 `[256]`. */
 	readonly map: Tensor;
 }
 
 /**
- * A frozen weight [out, in] in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32.
- * The gradient flows through it, not to it. Source: Dettmers et al. 2023; bitsandbytes' layout.
+ * A frozen weight `[out, in]` in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32. The
+ * gradient flows through it, not to it. Source: Dettmers et al. 2023; layout of bitsandbytes.
  */
 export class NF4Parameter extends Parameter {
 	#weight: NF4Weight | undefined;
 	#offset = 0;
 
-	/** Without values; `load` and `loadQuantized` set them. */
+	/**
+	 * Without values; `load` and `loadQuantized` set them.
+	 * @throws ValueError unless the shape is `[out, in]` and out · in a multiple of 8.
+	 */
 	constructor(shape: readonly number[]) {
 		super(shape, { trainable: false });
 		if (shape.length !== 2 || this.size % 8 !== 0) {
@@ -31,55 +34,82 @@ export class NF4Parameter extends Parameter {
 		}
 	}
 
+	/** Always "nf4", values or not. */
 	override get format(): "nf4" {
 		return "nf4";
 	}
 
+	/** Always false. */
 	override get trainable(): boolean {
 		return false;
 	}
 
-	/** Quantised weights are frozen. @throws ValueError when asked to train. */
+	/**
+	 * Quantised weights are frozen.
+	 * @throws ValueError when asked to train.
+	 */
 	override set trainable(trainable: boolean) {
 		if (trainable)
 			throw new ValueError("nf4/frozen", `${this.label}: a weight in NF4 cannot be trained`, { hint: "put LoRA on its layer" });
 	}
 
-	/** @throws ValueError: it is no single tensor. */
+	/**
+	 * It is no single tensor, and cannot be set either.
+	 * @throws ValueError always: `weight` has the parts, `dequantize` makes one tensor.
+	 */
 	override get value(): Tensor {
 		throw new ValueError("nf4/value", `${this.label}: a weight in NF4 is not one tensor`, { hint: "dequantize() makes one" });
 	}
 
-	/** The parts, in bitsandbytes' layout. @throws ValueError before `load`. */
+	/**
+	 * The parts.
+	 * @throws ValueError before there are values.
+	 */
 	get weight(): NF4Weight {
 		if (this.#weight === undefined) throw this.emptyError();
 		return this.#weight;
 	}
 
+	/** The four parts of `weight`; none before there are values. */
 	override tensors(): readonly Tensor[] {
 		return this.#weight === undefined ? [] : Object.values(this.#weight);
 	}
 
+	/**
+	 * The weight in f32 `[out, in]`, a new tensor of the current scope; bit for bit `dequantizeNF4`.
+	 * @throws ValueError before there are values.
+	 */
 	override dequantize(): Tensor {
 		const { codes, scales, nested, map } = this.weight;
 		return nf4DequantizePrimitive.apply([codes, scales, nested, map], this.#attrs)[0];
 	}
 
+	/**
+	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x alone.
+	 * @throws ValueError before there are values, and when the last axis of x is not `in`.
+	 */
 	override linear(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
 		return nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0];
 	}
 
+	/** @throws ShapeError always: it takes its values from `load` and `loadQuantized`. */
 	override assign(): never {
 		throw new ShapeError("nf4/assign", `${this.label}: a weight in NF4 takes its value from load()`);
 	}
 
-	/** Quantises the values of a checkpoint. */
+	/**
+	 * Quantises the values of a checkpoint, row-major, on the host, and uploads them.
+	 * @throws ShapeError when they do not fill the shape, ValueError for NaN or infinity.
+	 */
 	override load(device: Device, values: Float32Array): void {
 		this.loadQuantized(device, quantizeNF4(values, this.shape));
 	}
 
-	/** Uploads a weight that is quantised already. @throws ValueError when it is another shape or block size. */
+	/**
+	 * Uploads a weight that is quantised already, and releases the one before.
+	 * @throws ValueError when it is of another shape, or not in blocks of 64.
+	 */
 	loadQuantized(device: Device, state: QuantState): void {
 		const [n, k] = this.shape;
 		if (state.blocksize !== NF4_BLOCK || state.shape[0] !== n || state.shape[1] !== k) {
@@ -99,6 +129,7 @@ export class NF4Parameter extends Parameter {
 		};
 	}
 
+	/** Releases the parts; the parameter is as it was before it had values. */
 	override dispose(): void {
 		for (const part of this.tensors()) part.dispose();
 		this.#weight = undefined;

@@ -2,7 +2,7 @@ import { DTypeError } from "@hushgrad/tensor";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
 import { bytesPer, type SafetensorsDType } from "./dtype.ts";
 
-/** The types that `fromFloat32` writes. */
+/** The types of safetensors that `fromFloat32` writes. */
 export type FloatDType = "F32" | "F16" | "BF16";
 
 const refuse = (what: string, dtype: string): never => {
@@ -11,7 +11,11 @@ const refuse = (what: string, dtype: string): never => {
 	});
 };
 
-/** A tensor's bytes as f32: exact for every value of F32, F16 and BF16. @throws DTypeError for any other type. */
+/**
+ * A tensor's bytes, little-endian, as f32: exact for every value of F32, F16 and BF16. Of F32 it is a view of the bytes where
+ * they are aligned, else a copy.
+ * @throws DTypeError for any other type.
+ */
 export function toFloat32(bytes: Uint8Array, dtype: SafetensorsDType): Float32Array {
 	if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") return refuse("toFloat32", dtype);
 	const aligned = bytes.byteOffset % bytesPer(dtype) === 0 ? bytes : bytes.slice();
@@ -21,7 +25,10 @@ export function toFloat32(bytes: Uint8Array, dtype: SafetensorsDType): Float32Ar
 	return dtype === "BF16" ? fromBfloat16(halves) : fromFloat16(halves);
 }
 
-/** f32 values as bytes of a float type, rounded to nearest, ties to even. */
+/**
+ * f32 values as bytes of a float type, little-endian, rounded to nearest, ties to even. Of F32 it is a view of the values.
+ * @throws DTypeError for a type that is no `FloatDType`.
+ */
 export function fromFloat32(values: Float32Array, dtype: SafetensorsDType): Uint8Array {
 	if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 	if (dtype === "BF16") return new Uint8Array(toBfloat16(values).buffer);

@@ -17,6 +17,7 @@ const BITS = {
 	U64: 64,
 } as const;
 
+/** The element types of safetensors by their names in the header, such as F32, BF16 and U8. */
 export type SafetensorsDType = keyof typeof BITS;
 
 const ORDER = Object.keys(BITS);

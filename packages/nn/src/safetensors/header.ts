@@ -2,16 +2,23 @@ import { FormatError } from "@hushgrad/tensor";
 import { bytesPer, isSafetensorsDType, type SafetensorsDType } from "./dtype.ts";
 import { duplicateKey } from "./duplicateKey.ts";
 
-/** Where one tensor lies: bytes [begin, end) after the header. */
+/** What the header says of one tensor. */
 export interface TensorInfo {
+	/** Element type. */
 	readonly dtype: SafetensorsDType;
+	/** Extents, row-major; [] for a scalar. */
 	readonly shape: readonly number[];
+	/** First byte, counted from the end of the header. */
 	readonly begin: number;
+	/** One past the last byte, counted likewise. */
 	readonly end: number;
 }
 
+/** The header of a safetensors file, checked. */
 export interface Header {
+	/** Every tensor by name. */
 	readonly tensors: ReadonlyMap<string, TensorInfo>;
+	/** The strings of `__metadata__`; empty when there is none. */
 	readonly metadata: Readonly<Record<string, string>>;
 }
 

@@ -1,19 +1,22 @@
 import { ValueError } from "@hushgrad/tensor";
 import { corrupt, type Header, parseHeader, type TensorInfo } from "./header.ts";
 
-/** Random access to a file's bytes, wherever it lies. */
+/** Random access to the bytes of a file, wherever it lies. */
 export interface ByteSource {
-	/** For messages. */
+	/** Name of the file, for messages. */
 	readonly path: string;
+	/** Length in bytes. */
 	readonly size: number;
+	/** The bytes [begin, end), all of them. */
 	read(begin: number, end: number): Promise<Uint8Array>;
+	/** Releases what is open; nothing is read after it. */
 	close(): Promise<void>;
 }
 
 const LENGTH_BYTES = 8;
 const MAX_HEADER = 100_000_000;
 
-/** One safetensors file: its header is read and checked on opening, each tensor's bytes when asked for. */
+/** One safetensors file: its header is read and checked on opening, the bytes of each tensor when asked for. */
 export class SafetensorsReader {
 	readonly #source: ByteSource;
 	readonly #header: Header;
@@ -25,7 +28,11 @@ export class SafetensorsReader {
 		this.#start = start;
 	}
 
-	/** @throws FormatError for anything but a whole and consistent file. */
+	/**
+	 * Reads and checks the header: types known, sizes equal to their shapes, tensors side by side without gap or overlap and as
+	 * long as the rest of the file. On an error the source stays open.
+	 * @throws FormatError for anything but a whole and consistent file, and a header of more than 100 million bytes.
+	 */
 	static async open(source: ByteSource): Promise<SafetensorsReader> {
 		const { path, size } = source;
 		if (size < LENGTH_BYTES) throw corrupt("short", `the file has ${size} bytes, a safetensors file has at least ${LENGTH_BYTES}`, path);
@@ -38,26 +45,36 @@ export class SafetensorsReader {
 		return new SafetensorsReader(source, header, start);
 	}
 
+	/** The strings of `__metadata__`, such as format "pt"; empty when there is none. */
 	get metadata(): Readonly<Record<string, string>> {
 		return this.#header.metadata;
 	}
 
+	/** The names of all tensors. */
 	names(): string[] {
 		return [...this.#header.tensors.keys()];
 	}
 
+	/**
+	 * What the header says of a tensor.
+	 * @throws ValueError for a name that is not in the file.
+	 */
 	info(name: string): TensorInfo {
 		const info = this.#header.tensors.get(name);
 		if (info === undefined) throw new ValueError("safetensors/name", `there is no tensor ${name} in the file`, { path: this.#source.path });
 		return info;
 	}
 
-	/** The tensor's bytes, row-major, little-endian. */
+	/**
+	 * The bytes of a tensor, row-major, little-endian; `toFloat32` makes numbers of them.
+	 * @throws ValueError, at once, for a name that is not in the file.
+	 */
 	read(name: string): Promise<Uint8Array> {
 		const { begin, end } = this.info(name);
 		return this.#source.read(this.#start + begin, this.#start + end);
 	}
 
+	/** Closes the source. */
 	close(): Promise<void> {
 		return this.#source.close();
 	}

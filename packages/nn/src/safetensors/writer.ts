@@ -2,19 +2,23 @@ import { ShapeError } from "@hushgrad/tensor";
 import { fromFloat32 } from "./convert.ts";
 import { bytesPer, type SafetensorsDType, writeRank } from "./dtype.ts";
 
-/** A tensor to write. f32 values are rounded to a float `dtype`; bytes are taken as they are. */
+/** A tensor to write. */
 export interface TensorData {
+	/** Element type in the file. */
 	readonly dtype: SafetensorsDType;
+	/** Extents, row-major; [] for a scalar. */
 	readonly shape: readonly number[];
+	/** f32 values, rounded to a `dtype` of F32, F16 or BF16; or bytes, row-major and little-endian, taken as they are. */
 	readonly data: Float32Array | Uint8Array;
 }
 
 const ALIGN = 8;
 
 /**
- * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded
- * to 8 bytes. The same tensors always give the same bytes.
- * @throws ShapeError when a tensor's data do not fill its shape.
+ * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded to a
+ * multiple of 8 bytes. The same tensors always give the same bytes. `metadata` goes into `__metadata__`.
+ * @throws ShapeError when the data of a tensor do not fill its shape, DTypeError for f32 values with a `dtype` that is no float
+ * type of 16 or 32 bits.
  */
 export function encodeSafetensors(
 	tensors: ReadonlyMap<string, TensorData>,

@@ -5,7 +5,6 @@
 type Declared<Name extends string> = typeof globalThis extends { readonly [K in Name]: { prototype: infer T } } ? T : unknown;
 
 export type GPU = Declared<"GPU">;
-export type GPUAdapterInfo = Declared<"GPUAdapterInfo">;
 export type GPUBindGroup = Declared<"GPUBindGroup">;
 export type GPUBindGroupLayout = Declared<"GPUBindGroupLayout">;
 export type GPUBuffer = Declared<"GPUBuffer">;
@@ -14,3 +13,15 @@ export type GPUComputePassEncoder = Declared<"GPUComputePassEncoder">;
 export type GPUComputePipeline = Declared<"GPUComputePipeline">;
 export type GPUDevice = Declared<"GPUDevice">;
 export type GPUQuerySet = Declared<"GPUQuerySet">;
+
+/** What a driver tells of itself: the part of WebGPU's GPUAdapterInfo that every version has. */
+export interface GPUAdapterInfo {
+	/** Who made the GPU, such as "nvidia"; "" where the browser hides it, here and below. */
+	readonly vendor: string;
+	/** The family of the GPU, such as "ampere". */
+	readonly architecture: string;
+	/** The vendor's number of the model. */
+	readonly device: string;
+	/** The name of the model, for people. */
+	readonly description: string;
+}

@@ -35,8 +35,18 @@ function extreme(op: string, x: Tensor, axes: readonly number[] | undefined, { k
 	});
 }
 
-/** Largest value over `axes` (all when left out), NaN if one is. Where several are largest they share the gradient. */
+/**
+ * Largest value over `axes` (all when left out), NaN if one is. f32 and f16 give f32; i32, u32 and bool stay what they are.
+ * Where several are largest they share the gradient equally.
+ * @throws ValueError when there is no value to choose from, or an axis is out of range or named twice.
+ * @throws DTypeError for bf16 and u8.
+ */
 export const amax = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amax", x, axes, options, false);
 
-/** Smallest value over `axes` (all when left out), NaN if one is. Where several are smallest they share the gradient. */
+/**
+ * Smallest value over `axes` (all when left out), NaN if one is. f32 and f16 give f32; i32, u32 and bool stay what they are.
+ * Where several are smallest they share the gradient equally.
+ * @throws ValueError when there is no value to choose from, or an axis is out of range or named twice.
+ * @throws DTypeError for bf16 and u8.
+ */
 export const amin = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amin", x, axes, options, true);

@@ -58,8 +58,18 @@ function position(op: string, x: Tensor, axis: number | undefined, { keepDim = f
 	});
 }
 
-/** Position (i32) of the largest value along `axis`, or among all values; the first of several, NaN counts as largest. */
+/**
+ * Position (i32) of the largest value along `axis`, or, when left out, in row-major order among all values; the first of
+ * several. NaN counts as the largest. f32, f16, i32 or u32. No gradient.
+ * @throws ValueError when there is no value to choose from, or `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
 export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => position("argmax", x, axis, options, false);
 
-/** Position (i32) of the smallest value along `axis`, or among all values; the first of several, NaN counts as smallest. */
+/**
+ * Position (i32) of the smallest value along `axis`, or, when left out, in row-major order among all values; the first of
+ * several. NaN counts as the smallest. f32, f16, i32 or u32. No gradient.
+ * @throws ValueError when there is no value to choose from, or `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
 export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => position("argmin", x, axis, options, true);

@@ -12,24 +12,35 @@ import { transpose } from "./view.ts";
 /** Stands for minus infinity among scores: its exponential is 0, and sums with it stay finite. */
 const MASKED = -1e30;
 
+/** Which keys a query sees, and what becomes of its scores. Query t of T stands at position t + offset of the keys. */
 export interface AttentionOptions {
-	/** Query t sees keys up to t only. */
+	/** Query t sees keys up to t + offset only; false when left out. */
 	readonly isCausal?: boolean | undefined;
-	/** Query t sees the last `window` keys up to t only. */
+	/**
+	 * Query t sees keys after t + offset − window only: with `isCausal` its own and the window − 1 before. 0, when left out,
+	 * for all.
+	 */
 	readonly window?: number | undefined;
-	/** Bound of the scores, cap tanh(s / cap), before the mask. */
+	/** Bound of the scores, cap · tanh(s / cap), before the mask; 0, when left out, for none. */
 	readonly softcap?: number | undefined;
-	/** Factor of the scores; K^(-1/2) when left out. */
+	/** Factor of the scores; K^(−½) when left out. */
 	readonly scale?: number | undefined;
-	/** bool, broadcastable to the scores [..., T, S]: true where a query may see a key. */
+	/**
+	 * bool, broadcast with the scores `[..., T, S]`: true where a query may see a key. Together with `isCausal` and `window`
+	 * both must allow it.
+	 */
 	readonly mask?: Tensor | undefined;
-	/** Position of the first query minus that of the first key. */
+	/** Position of the first query minus that of the first key, as with a cache of keys; a whole number, 0 when left out. */
 	readonly offset?: number | undefined;
 }
 
 /**
- * Attention: softmax(cap(q k^T scale) + mask) v. q [..., T, K], k [..., S, K], v [..., S, V], result [..., T, V]; leading
- * axes broadcast. A query that may see no key gives 0. The scores are held in memory, [..., T, S].
+ * Attention: the softmax of cap(q kᵀ scale) over the keys that each query may see, times v. q `[..., T, K]`, k `[..., S, K]`, v
+ * `[..., S, V]`, f32 or f16 → f32 `[..., T, V]`; leading axes broadcast. A query that may see no key gives 0. The scores are
+ * held in memory, `[..., T, S]`. Source: Vaswani et al. 2017; the soft-cap as in Gemma 2.
+ * @throws ShapeError when K or S differ, T is missing, or leading axes or mask do not broadcast.
+ * @throws DTypeError for other types, or a mask that is not bool.
+ * @throws ValueError when `window` or `offset` is negative or no whole number, or `scale` or `softcap` is not finite.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
 	const { isCausal = false, window = 0, softcap = 0, mask, offset = 0 } = options;

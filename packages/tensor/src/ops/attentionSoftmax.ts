@@ -180,21 +180,27 @@ export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
 	},
 });
 
+/** Which keys s a query t sees, and what becomes of its scores. */
 export interface AttentionSoftmaxOptions {
+	/** Factor of the scores; 1 when left out. */
 	readonly scale?: number | undefined;
-	/** Bound of the scores, cap * tanh(s / cap), applied before the mask; none when left out. */
+	/** Bound of the scores, cap · tanh(s / cap), applied after the factor and before the mask; 0, when left out, for none. */
 	readonly softcap?: number | undefined;
-	/** Query t sees keys s <= t + offset. */
+	/** Query t sees keys s ≤ t + offset only; false when left out. */
 	readonly causal?: boolean | undefined;
-	/** Query t sees keys s > t + offset - window only; none when left out. */
+	/** Query t sees keys s > t + offset − window only; 0, when left out, for all. */
 	readonly window?: number | undefined;
-	/** Position of the first query minus that of the first key. */
+	/** Position of the first query minus that of the first key; a whole number, 0 when left out. */
 	readonly offset?: number | undefined;
 }
 
 /**
- * Softmax of attention scores over the last axis, scaled, soft-capped and masked: x[..., T, S] -> y[..., T, S].
- * Masked entries are exactly 0. Subtracts the row maximum; accumulates in f32.
+ * Softmax of attention scores over the last axis, scaled, soft-capped and masked: x f32 `[..., T, S]` → `[..., T, S]`. Masked
+ * entries are exactly 0, whatever stood there; so is a row that is masked throughout. Subtracts the row maximum; accumulates in
+ * f32.
+ * @throws ShapeError when x has fewer than two axes.
+ * @throws DTypeError unless x is f32.
+ * @throws ValueError when `window` or `offset` is negative or no whole number, or `scale` or `softcap` is not finite.
  */
 export function attentionSoftmax(x: Tensor, options: AttentionSoftmaxOptions = {}): Tensor {
 	return attentionSoftmaxPrimitive.apply([x], options)[0];

@@ -13,9 +13,32 @@ const DIVISION = { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" };
 
 /* Element-wise operations of two tensors, with broadcasting. Adding one is adding a row. */
 
+/**
+ * a + b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
+ * f16 with f32 gives f32.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const add = binary("add", { f: "a + b", d: { a: "1.0", b: "1.0" }, ref: ({ a, b }) => a + b, dtypes: NUMBERS });
+/**
+ * a − b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
+ * f16 with f32 gives f32.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: ({ a, b }) => a - b, dtypes: NUMBERS });
+/**
+ * a · b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
+ * f16 with f32 gives f32.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS });
+/**
+ * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32.
+ * @throws DTypeError unless both are f32 or f16.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const div = binary("div", {
 	f: "a / b",
 	d: { a: "1.0 / b", b: "-y / b" },
@@ -23,14 +46,24 @@ export const div = binary("div", {
 	domain: POSITIVE,
 	bound: DIVISION,
 });
-/** a^b, also for negative a and whole b; the gradient by b needs a > 0. */
+/**
+ * aᵇ, element by element, broadcast as numpy, as C's pow: a⁰ = 1 and 1ᵇ = 1 also with NaN; of negative a only whole b, others
+ * give NaN. The gradient by a is b aᵇ⁻¹ (NaN at 0⁰); that by b is aᵇ ln a, which is not finite unless a > 0.
+ * @throws DTypeError unless both are f32 or f16.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const pow = binary("pow", {
 	f: "power(a, b)",
 	ref: ({ a, b }) => a ** b,
 	domain: { a: POSITIVE, b: { range: [-2, 2] } },
 	bound: { ulp: 64, abs: 1e-6, why: "WGSL: pow inherits from exp2(b log2 a)" },
 });
-/** Larger of two, NaN if either is; where they are equal the gradient is shared. */
+/**
+ * The larger of two, element by element, broadcast as numpy; NaN if either is. f32, f16, i32 or u32. Where both are equal each
+ * gets half of the gradient.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const maximum = binary("maximum", {
 	f: "nanMax(a, b)",
 	integer: "max(a, b)",
@@ -39,7 +72,12 @@ export const maximum = binary("maximum", {
 	ref: ({ a, b }) => Math.max(a, b),
 	bound: EXACT,
 });
-/** Smaller of two, NaN if either is; where they are equal the gradient is shared. */
+/**
+ * The smaller of two, element by element, broadcast as numpy; NaN if either is. f32, f16, i32 or u32. Where both are equal each
+ * gets half of the gradient.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const minimum = binary("minimum", {
 	f: "nanMin(a, b)",
 	integer: "min(a, b)",
@@ -48,7 +86,13 @@ export const minimum = binary("minimum", {
 	ref: ({ a, b }) => Math.min(a, b),
 	bound: EXACT,
 });
-/** a - floor(a / b) b: what is left, with the sign of b. Whole numbers by 0 give 0. */
+/**
+ * a − ⌊a / b⌋ b, element by element, broadcast as numpy: what is left, with the sign of b, as torch's remainder and Python's %.
+ * Floats by 0 give NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by
+ * a and −⌊a / b⌋ by b.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const remainder = binary("remainder", {
 	f: "remainderOf(a, b)",
 	integer: "select(a % b, a % b + b, a % b != 0 && (a % b < 0) != (b < 0))",
@@ -58,7 +102,13 @@ export const remainder = binary("remainder", {
 	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },
 	bound: { abs: 2e-6, why: "the product floor(a / b) b is rounded at up to 4" },
 });
-/** a - trunc(a / b) b: what is left, with the sign of a. Whole numbers by 0 give 0. */
+/**
+ * a − trunc(a / b) b, element by element, broadcast as numpy: what is left, with the sign of a, as C's fmod. Floats by 0 give
+ * NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by a and
+ * −trunc(a / b) by b.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const fmod = binary("fmod", {
 	f: "fmodOf(a, b)",
 	integer: "a % b",
@@ -68,7 +118,12 @@ export const fmod = binary("fmod", {
 	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },
 	bound: { abs: 2e-6, why: "the product trunc(a / b) b is rounded at up to 4" },
 });
-/** Angle of the point (b, a). */
+/**
+ * Angle of the point (b, a), −π to π in radians, element by element, broadcast as numpy: the arc tangent of a / b by quadrant.
+ * At the point (0, 0) it is 0, and its gradient NaN.
+ * @throws DTypeError unless both are f32 or f16.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const atan2 = binary("atan2", {
 	f: "select(atan2(a, b), 0.0, a == 0.0 && b == 0.0)",
 	d: { a: "b / (a * a + b * b)", b: "-a / (a * a + b * b)" },
@@ -76,20 +131,75 @@ export const atan2 = binary("atan2", {
 	domain: POSITIVE,
 	bound: { ulp: 4096, abs: 1e-6, why: "WGSL: atan2 is within 4096 ULP" },
 });
-/** gelu(gate) * up in the tanh form, the gated activation of Gemma's MLP. */
+/**
+ * gelu(a) · b, element by element, broadcast as numpy, a the gate, gelu in the tanh form: the gated activation of Gemma's MLP.
+ * Source: Shazeer 2020.
+ * @throws DTypeError unless both are f32 or f16.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const geglu = binary("geglu", {
 	f: "0.5 * a * (1.0 + safeTanh(0.7978845608028654 * (a + 0.044715 * a * a * a))) * b",
 	ref: ({ a, b }) => 0.5 * a * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))) * b,
 	bound: { abs: 1e-4, why: "half of |a b| <= 9 times tanh's 1e-5" },
 });
+/**
+ * True where a = b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const eq = binary("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...COMPARISON });
+/**
+ * True where a ≠ b, element by element, broadcast as numpy; true where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const ne = binary("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...COMPARISON });
+/**
+ * True where a < b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const lt = binary("lt", { f: "a < b", ref: ({ a, b }) => Number(a < b), ...COMPARISON });
+/**
+ * True where a ≤ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const le = binary("le", { f: "a <= b", ref: ({ a, b }) => Number(a <= b), ...COMPARISON });
+/**
+ * True where a > b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const gt = binary("gt", { f: "a > b", ref: ({ a, b }) => Number(a > b), ...COMPARISON });
+/**
+ * True where a ≥ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * gradient.
+ * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const ge = binary("ge", { f: "a >= b", ref: ({ a, b }) => Number(a >= b), ...COMPARISON });
+/**
+ * True where a and b are, element by element, broadcast as numpy; bool. No gradient.
+ * @throws DTypeError unless both are bool.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const logicalAnd = binary("logicalAnd", { f: "a != 0u && b != 0u", ref: ({ a, b }) => Number(a !== 0 && b !== 0), ...LOGICAL });
+/**
+ * True where a or b is, element by element, broadcast as numpy; bool. No gradient.
+ * @throws DTypeError unless both are bool.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const logicalOr = binary("logicalOr", { f: "a != 0u || b != 0u", ref: ({ a, b }) => Number(a !== 0 || b !== 0), ...LOGICAL });
+/**
+ * True where one of a and b is, but not both, element by element, broadcast as numpy; bool. No gradient.
+ * @throws DTypeError unless both are bool.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const logicalXor = binary("logicalXor", {
 	f: "(a != 0u) != (b != 0u)",
 	ref: ({ a, b }) => Number((a !== 0) !== (b !== 0)),
@@ -103,7 +213,12 @@ export const addScaledPrimitive = elementwise("addScaled", ["a", "b"], {
 	attrs: { s: 0.5 },
 });
 
-/** a + s * b. */
+/**
+ * a + s · b with one number s, element by element, broadcast as numpy.
+ * @throws DTypeError unless both are f32 or f16.
+ * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when s is not finite.
+ */
 export const addScaled = (a: Tensor, b: Tensor, s: number): Tensor => addScaledPrimitive.apply([a, b], { s })[0];
 
 export const wherePrimitive = elementwise("where", ["c", "a", "b"], {
@@ -115,7 +230,12 @@ export const wherePrimitive = elementwise("where", ["c", "a", "b"], {
 	bound: EXACT,
 });
 
-/** a where the condition holds, b elsewhere; all three broadcast. */
+/**
+ * a where the condition holds, b elsewhere, element by element; all three broadcast as numpy. a and b are f32, f16, i32 or u32.
+ * The gradient goes to the operand that was chosen.
+ * @throws DTypeError unless `condition` is bool and a and b are of one type, or both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
 export const where = (condition: Tensor, a: Tensor, b: Tensor): Tensor => wherePrimitive.apply([condition, a, b])[0];
 
 export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
@@ -129,5 +249,12 @@ export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
 	bound: EXACT,
 });
 
-/** x with `value` where the mask holds. */
+/**
+ * `value` where the mask holds, x elsewhere, element by element; both broadcast as numpy, so that the result may be larger than
+ * x. x is f32, f16 or i32. `value` may be infinite; it passes through f32, and i32 drops its fraction. The gradient is 0 where
+ * the mask holds.
+ * @throws DTypeError for another x, or a mask that is not bool.
+ * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when `value` is NaN.
+ */
 export const maskedFill = (x: Tensor, mask: Tensor, value: number): Tensor => maskedFillPrimitive.apply([x, mask], { value })[0];

@@ -31,14 +31,18 @@ export const castPrimitive: LinearOp<DType> = defineLinear({
 });
 
 /**
- * Converts the element type: to floats as the nearest value, ties to even (too large for f16: infinity); to integers
- * towards 0, limited to the range; to bool, 0 or not. Differentiable from float to float.
+ * x with its elements converted to `dtype`; x itself when it has that dtype. To floats: the nearest value, ties to even (too
+ * large for f16: infinity). To integers: towards 0, limited to what the integer and x's type both hold (of f32 beyond i32:
+ * 2147483520); NaN gives some whole number. To bool: whether it is not 0 (NaN is true). Differentiable from float to float,
+ * else of gradient 0.
+ * @throws DTypeError when `dtype` is no element type.
+ * @throws DeviceError for f16 on a device without it.
  */
 export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castPrimitive.apply([x], dtype));
 
 /**
- * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that
- * views the target changes with it.
+ * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that views the
+ * target changes with it. Not for bf16 and u8.
  * @throws ShapeError when they differ in shape or dtype, or belong to a gradient or to a program for one record.
  */
 export function assign(target: Tensor, source: Tensor): void {

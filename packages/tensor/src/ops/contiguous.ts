@@ -56,10 +56,13 @@ export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
 	return y;
 }
 
-/** The same values in row-major order, all records one after the other; the view itself when it is so already. */
+/** The same values in row-major order, all records one after the other; the view itself when it is so already, else a copy. */
 export const contiguous = (x: Physical): Physical => (x.isContiguous ? x : materialize(x));
 
-/** The same values, those of each record in row-major order. The record axis keeps any stride: what all share stays one copy. */
+/**
+ * The same values, those of each record in row-major order: x itself or a copy. The record axis keeps any stride: what all
+ * records share stays one copy.
+ */
 export function packed(x: Physical): Physical {
 	const [, ...shape] = x.shape;
 	const [stride, ...strides] = x.strides;
@@ -69,7 +72,10 @@ export function packed(x: Physical): Physical {
 	return one.view({ shape: x.shape, strides: [0, ...one.strides.slice(1)] });
 }
 
-/** Another shape for the elements of each record, in row-major order; `shape` is without the record axis. */
+/**
+ * Another shape for the elements of each record, in row-major order; `shape` is without the record axis, and of as many
+ * elements (not checked). A view where the strides allow it, else of a copy.
+ */
 export function reshaped(x: Physical, shape: Shape): Physical {
 	const [count, ...own] = x.shape;
 	const strides = viewStrides(own, x.strides.slice(1), shape);
@@ -77,7 +83,10 @@ export function reshaped(x: Physical, shape: Shape): Physical {
 	return reshaped(packed(x), shape);
 }
 
-/** Copies x into a view of the same shape with any strides. */
+/**
+ * Copies x into a view of the same shape and dtype (not checked) with any strides. Not for bf16 and u8, of which a word holds
+ * several elements.
+ */
 export function copyInto(x: Physical, target: Physical): void {
 	const { rank, params } = planWalk(x.shape, [x, target]);
 	copyIntoKernel.of({ dtype: x.dtype, rank }).run({ x, y: target }, { n: x.size, ...params }, x.size);

@@ -27,10 +27,14 @@ export const fullKernel = generator("full", (_, dtype) => (dtype === "bool" ? "s
 export const rampKernel = generator("ramp", () => "p.a + i * p.b");
 export const eyeKernel = generator("eye", (scalar) => `select(${scalar}(0), ${scalar}(1), index / u32(p.a) == index % u32(p.a))`);
 
-/** A view filled with one value; `shape` starts with the record axis. */
+/**
+ * A view filled with one value; `shape` starts with the record axis. The value is not checked against the dtype.
+ * @throws DTypeError for bf16 and u8, which are storage only.
+ */
 export const filled = (runtime: Runtime, shape: Shape, value: number, dtype: DType = "f32"): Physical =>
 	generate(runtime, "full", fullKernel, shape, dtype, value);
 
+/** A view of zeros; `shape` starts with the record axis. @throws DTypeError for bf16 and u8, which are storage only. */
 export const zeroed = (runtime: Runtime, shape: Shape, dtype: DType = "f32"): Physical => filled(runtime, shape, 0, dtype);
 
 function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Physical {
@@ -66,20 +70,54 @@ function checkHeld(op: string, value: number, dtype: DType): void {
 	});
 }
 
-/** A tensor filled with one value. */
+/**
+ * A tensor filled with one value, f32 when `dtype` is left out; for bool the value is 0 or 1. Inside `vmap` it is the same for
+ * all records.
+ * @throws ValueError when an integer or bool `dtype` does not hold the value.
+ * @throws DTypeError for bf16 and u8: make it in f32 or u32 and `cast` it.
+ * @throws ShapeError when an extent is negative or no whole number.
+ * @throws DeviceError for f16 on a device without it.
+ */
 export function full(device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor {
 	checkHeld("full", value, dtype);
 	return create(device, "full", fullKernel, shape, dtype, value);
 }
 
+/**
+ * A tensor of zeros (false for bool), f32 when `dtype` is left out.
+ * @throws DTypeError for bf16 and u8, ShapeError and DeviceError as {@link full}.
+ */
 export const zeros = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype);
+/**
+ * A tensor of ones (true for bool), f32 when `dtype` is left out.
+ * @throws DTypeError for bf16 and u8, ShapeError and DeviceError as {@link full}.
+ */
 export const ones = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype);
 
+/**
+ * A tensor of the shape, dtype and device of x, filled with one value. It takes neither records nor gradient from x.
+ * @throws ValueError when the dtype does not hold the value.
+ * @throws DTypeError when x is bf16 or u8.
+ */
 export const fullLike = (x: Tensor, value: number): Tensor => full(x.device, x.shape, value, x.dtype);
+/**
+ * Zeros of the shape, dtype and device of x. They take neither records nor gradient from x.
+ * @throws DTypeError when x is bf16 or u8.
+ */
 export const zerosLike = (x: Tensor): Tensor => fullLike(x, 0);
+/**
+ * Ones of the shape, dtype and device of x. They take neither records nor gradient from x.
+ * @throws DTypeError when x is bf16 or u8.
+ */
 export const onesLike = (x: Tensor): Tensor => fullLike(x, 1);
 
-/** start, start + step, … below end. */
+/**
+ * start, start + step, … before end, one axis, as numpy's arange: ⌈(end − start) / step⌉ values, none where the step leads away
+ * from end. `step` is 1 when left out and may be negative; `dtype` is f32 when left out.
+ * @throws ValueError when the step is 0, a bound is not finite, or an integer dtype does not hold start, step or the last
+ * value.
+ * @throws DTypeError for bf16 and u8.
+ */
 export function arange(device: Device, start: number, end: number, step = 1, dtype: DType = "f32"): Tensor {
 	const count = Math.ceil((end - start) / step);
 	if (!Number.isFinite(count) || step === 0) {
@@ -90,7 +128,12 @@ export function arange(device: Device, start: number, end: number, step = 1, dty
 	return create(device, "arange", rampKernel, [Math.max(0, count)], dtype, start, step);
 }
 
-/** `count` values from start to end, both included. */
+/**
+ * `count` values from start to end in equal steps, both included, f32: start + i (end − start) / (count − 1), so that the last
+ * may differ from end by rounding. A count of 1 gives start.
+ * @throws ValueError when start or end is not finite.
+ * @throws ShapeError when `count` is negative or no whole number.
+ */
 export function linspace(device: Device, start: number, end: number, count: number): Tensor {
 	if (!Number.isFinite(start) || !Number.isFinite(end)) {
 		throw new ValueError("linspace/range", `linspace: ${start} to ${end} is no range`, { op: "linspace" });
@@ -98,7 +141,12 @@ export function linspace(device: Device, start: number, end: number, count: numb
 	return create(device, "linspace", rampKernel, [count], "f32", start, count > 1 ? (end - start) / (count - 1) : 0);
 }
 
-/** Ones on the diagonal of an [n, m] matrix. */
+/**
+ * An [n, m] matrix, square when m is left out, with 1 where row and column are equal and 0 elsewhere; f32 when `dtype` is left
+ * out.
+ * @throws ShapeError when an extent is negative or no whole number.
+ * @throws DTypeError for bf16 and u8.
+ */
 export function eye(device: Device, n: number, m = n, dtype: DType = "f32"): Tensor {
 	return create(device, "eye", eyeKernel, [n, m], dtype, m);
 }

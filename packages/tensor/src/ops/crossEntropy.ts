@@ -11,16 +11,22 @@ import { logSoftmax } from "./logSoftmax.ts";
 import { logicalNot, neg } from "./unary.ts";
 import { squeeze, unsqueeze } from "./view.ts";
 
+/** How `crossEntropy` treats and sums up rows. */
 export interface CrossEntropyOptions {
-	/** Label of rows that are left out. */
+	/** Label of rows that are left out; −100 (`IGNORE_INDEX`) when left out. */
 	readonly ignoreIndex?: number | undefined;
-	/** "mean" over the rows that are not left out, "sum", or "none" for one loss a row. */
+	/** "mean" (when left out) over the rows that are not left out, "sum", or "none" for one loss a row. */
 	readonly reduction?: "mean" | "sum" | "none" | undefined;
 }
 
 /**
- * Cross-entropy of logits [..., C] with labels (i32, [...]): -log softmax(logits)[label]; 0 for rows left out. A label
- * outside 0..C-1 gives NaN. For a large vocabulary behind a linear map, `linearCrossEntropy` needs less memory.
+ * Cross-entropy of logits with labels: −ln softmax(logits)[label], over the last axis. Logits f32 `[..., C]`, labels i32
+ * `[...]` → a scalar, or `[...]` with reduction "none". Rows left out have loss and gradient 0; "mean" of none but such is NaN.
+ * A label outside 0..C−1, also a negative one other than `ignoreIndex`, gives NaN and no gradient. For a large vocabulary
+ * behind a linear map, `linearCrossEntropy` needs less memory.
+ * @throws ShapeError unless there is one label for each row.
+ * @throws DTypeError unless logits are f32 and labels i32.
+ * @throws ValueError for another reduction, an `ignoreIndex` that is no i32, or logits without an axis.
  */
 export function crossEntropy(
 	logits: Tensor,

@@ -64,7 +64,10 @@ export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAtt
 });
 
 /**
- * Running sum along an axis, in order. `reverse` starts at the end, `exclusive` leaves out the element itself.
+ * Running sum along an axis, in order: y_i = ∑ x_k over k ≤ i. `reverse` runs from the end, k ≥ i; `exclusive` leaves out the
+ * element itself, k < i or k > i; both are false when left out. f32, i32 or u32, which wrap around.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `axis` is out of range.
  */
 export const cumsum = (x: Tensor, axis: number, options: Partial<CumsumAttrs> = {}): Tensor =>
 	alongAxis("cumsum", x, axis, (v) => cumsumPrimitive.apply([v], options)[0]);

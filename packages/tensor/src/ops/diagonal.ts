@@ -55,7 +55,12 @@ export const placeDiagonalPrimitive: LinearOp<Pair> = defineLinear({
 	},
 });
 
-/** The elements whose indices on two axes (first < second) are equal, without copying; the second axis disappears. */
+/**
+ * The elements whose indices on two axes (first < second; 0 and 1 when left out) are equal, as a view: the second axis
+ * disappears and the diagonal stays in the place of the first, where torch's comes last. `[2, 2, 3]` → `[2, 3]`. Any dtype.
+ * @throws ShapeError unless first comes before second and both have one extent.
+ * @throws ValueError when an axis is out of range.
+ */
 export function diagonal(x: Tensor, first = 0, second = 1): Tensor {
 	const [a, b] = [normalizeAxis("diagonal", first, x.rank), normalizeAxis("diagonal", second, x.rank)];
 	if (a >= b || x.shape[a] !== x.shape[b]) {

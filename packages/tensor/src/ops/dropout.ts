@@ -62,26 +62,31 @@ export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<Dropout
 });
 
 /**
- * Randomness of one forward pass: a key, and a stream for every use of it. Streams come from names (the path of the
- * module that drops), so that masks depend neither on the order of calls nor on how a batch is split. Inside `vmap` the
- * key may differ between records.
+ * Randomness of one forward pass: a key, and a stream for every use of it. Streams come from names (the path of the module that
+ * drops), so that masks depend neither on the order of calls nor on how a batch is split. Inside `vmap` the key may differ
+ * between records.
  */
 export class DropoutKey {
+	/** The two words of the key, u32 `[2]`. */
 	readonly words: Tensor;
+	/** Number of the stream, a whole number below 2³²; 0 for a fresh key. */
 	readonly stream: number;
 
-	/** `words` is u32 [2]. */
+	/** `words` is u32 `[2]`, checked when it is used; it stays the caller's to release. */
 	constructor(words: Tensor, stream = 0) {
 		this.words = words;
 		this.stream = stream;
 	}
 
-	/** The randomness of a key on a device. */
+	/** The randomness of a key on a device, stream 0. Uploads the key: not inside a captured step or a private program. */
 	static of(device: Device, { k0, k1 }: Key): DropoutKey {
 		return new DropoutKey(device.fromHost(Uint32Array.of(k0, k1), [2]));
 	}
 
-	/** The same key with a stream of its own for `name`: FNV-1a of the name, started at this stream. */
+	/**
+	 * The same key with a stream of its own for `name`: FNV-1a of the name, started at this stream. A number counts as its
+	 * digits.
+	 */
 	fold(name: string | number): DropoutKey {
 		let hash = (0x811c9dc5 ^ this.stream) >>> 0;
 		for (const c of String(name)) hash = Math.imul(hash ^ (c.codePointAt(0) as number), 0x01000193) >>> 0;
@@ -90,9 +95,12 @@ export class DropoutKey {
 }
 
 /**
- * Zeroes each element with probability p and scales the others by 1/(1-p). The mask is a function of the key, its
- * stream and the position within the record; the gradient draws it again instead of storing it.
- * @throws ValueError unless 0 <= p < 1.
+ * Each element is 0 with probability p, and x / (1 − p) otherwise. The mask is a function of the key, its stream and the
+ * position within the record; the gradient draws it again instead of storing it. p counts in steps of 2⁻²⁴. A dropped infinity
+ * or NaN gives NaN.
+ * @throws ValueError unless 0 ≤ p < 1.
+ * @throws DTypeError unless x is f32 and the words of the key are u32.
+ * @throws ShapeError unless the key has two words.
  */
 export function dropout(x: Tensor, p: number, { words, stream }: DropoutKey): Tensor {
 	if (!(p >= 0 && p < 1)) throw new ValueError("dropout/p", `dropout: p is ${p}, expected 0 <= p < 1`, { op: "dropout" });

@@ -124,9 +124,14 @@ function contract(a: Labelled, b: Labelled, needed: ReadonlySet<string>): Labell
 }
 
 /**
- * Sums of products of tensors after Einstein: `einsum("bij,bjk->bik", a, b)`. Letters name axes; an axis that the result
- * does not name is summed over; one letter twice in a term takes the diagonal; `...` stands for any axes, which broadcast.
- * Without `->`, the result has `...` and the letters that occur once, in alphabetical order. Works from left to right.
+ * Sums of products of tensors after Einstein: `einsum("bij,bjk->bik", a, b)`. Letters name axes; an axis that the result does
+ * not name is summed over; one letter twice in a term takes the diagonal; `...` stands for any axes, which broadcast, and so do
+ * axes of extent 1. Without `->`, the result has `...` and the letters that occur once, in alphabetical order (capitals first).
+ * Works from left to right, as products of matrices: several operands are f32 or f16, one may have any dtype that `sum` takes.
+ * @throws ValueError for an equation that cannot be read, that has another number of terms, or whose result names an unknown
+ * axis or one twice; or without an operand.
+ * @throws ShapeError when a term does not fit the rank of its operand, or one letter has two extents.
+ * @throws DTypeError for several operands of other types.
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 	if (operands.length === 0) throw new ValueError("einsum/operands", "einsum: needs at least one operand", { op: "einsum" });

@@ -13,25 +13,39 @@ import { planWalk, walkCode, walkParams } from "./strided.ts";
 import { derivative, evaluator } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
-/**
- * One element-wise operation. `f` is WGSL of the operands and attributes (p.NAME); `d` gives, per operand, WGSL of the
- * derivative of the result y with respect to it. Left out, it is derived from `f`; "none" for functions without one.
- * `ref` is the same in float64. `bound` is how far f32 may be from it, from the accuracy that WGSL promises.
- */
+/** One element-wise operation: what `unary`, `binary`, `withScalar` and `elementwise` make a primitive of. */
 export interface Row {
+	/**
+	 * WGSL expression of the operands, under their names, and of the attributes, as p.NAME. For whole numbers its literals and
+	 * attributes become integers, unless `integer` is given.
+	 */
 	readonly f: string;
+	/**
+	 * Per operand, WGSL of the derivative of the result y with respect to it; it may read y. Left out, it is derived from `f`;
+	 * "none" for functions without one, of gradient 0.
+	 */
 	readonly d?: Readonly<Record<string, string>> | "none" | undefined;
+	/** The same function in float64, of operands and attributes by name; a bool is 0 or 1. */
 	readonly ref: (v: Readonly<Record<string, number>>) => number;
+	/** How the tests draw the operands, one for all or one for each; between −3 and 3 when left out. */
 	readonly domain?: Domain | Readonly<Record<string, Domain>> | undefined;
+	/** Names and defaults of the numbers that a call may set; they reach the kernel as f32, and must be finite. */
 	readonly attrs?: Readonly<Record<string, number>> | undefined;
+	/**
+	 * How far f32 may be from `ref`, from the accuracy that WGSL promises; when left out, the 2 · 2⁻²³ |y| that every `Bound`
+	 * allows.
+	 */
 	readonly bound?: Bound | undefined;
-	/** Element types the operands may have; f32 and f16 when left out. */
+	/**
+	 * Element types the operands may have, one list for all or one for each; f32 and f16 when left out. An operand that is bool
+	 * only selects, and says nothing about the type of the result.
+	 */
 	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>> | undefined;
 	/** WGSL for whole numbers, where it is not `f` with other literals. */
 	readonly integer?: string | undefined;
-	/** Type of the result; that of the operands when left out. */
+	/** Type of the result; when left out that of the operands, f32 for f16 with f32. */
 	readonly result?: "bool" | undefined;
-	/** Attributes may be infinite. */
+	/** Attributes may be infinite, and so may results when `HUSHGRAD_DEBUG` looks for what is not finite. */
 	readonly infinite?: boolean | undefined;
 }
 
@@ -54,7 +68,7 @@ function aligned(op: string, operands: readonly Physical[]): Physical[] {
 	return lifted.map((t) => t.broadcast(shape));
 }
 
-/** Sums a gradient over the axes along which its operand was repeated. */
+/** A gradient summed over the axes along which its operand was repeated by broadcasting: to the operand's shape. */
 export function sumToOperand(g: Tensor, { shape }: { readonly shape: Shape }): Tensor {
 	const lead = g.rank - shape.length;
 	const axes = [...g.shape.keys()].filter((i) => (i < lead || shape[i - lead] === 1) && g.shape[i] !== 1);
@@ -137,7 +151,10 @@ const RESULT: Domain = { range: [0.1, 2] };
 const domainOf = ({ domain = { range: [-3, 3] } }: Row, operand: string): Domain => (isDomain(domain) ? domain : domain[operand]);
 const typesOf = ({ dtypes = FLOATS }: Row, operand: string): readonly DType[] => (isList(dtypes) ? dtypes : dtypes[operand]);
 
-/** The primitive of a row. */
+/**
+ * The primitive of a row: operands, under the names given, broadcast as numpy. `unary` and `binary` make functions of it.
+ * @throws ValueError when `d` is left out and `f` cannot be read or calls a function without a known derivative.
+ */
 export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
 	const { attrs = {}, ref, result } = row;
 	const values = operands.filter((o) => !isCondition(row, o));
@@ -238,20 +255,29 @@ type Op<F> = F & { readonly primitive: Primitive<Attrs> };
 
 const withPrimitive = <F extends (...args: never[]) => Tensor>(primitive: Primitive<Attrs>, f: F): Op<F> => Object.assign(f, { primitive });
 
-/** An operation of one tensor x. */
+/**
+ * An operation of one tensor x, in the shape of x; `name` stands in errors, reports and kernels.
+ * @throws ValueError when `d` is left out and `f` cannot be derived.
+ */
 export function unary(name: string, row: Row): Op<(x: Tensor) => Tensor> {
 	const primitive = elementwise(name, ["x"], row);
 	return withPrimitive(primitive, (x: Tensor) => primitive.apply([x])[0]);
 }
 
-/** An operation of one tensor x and one number, the row's only attribute. */
+/**
+ * An operation of one tensor x and one number, the row's only attribute.
+ * @throws ValueError when `d` is left out and `f` cannot be derived.
+ */
 export function withScalar(name: string, row: Row): Op<(x: Tensor, value: number) => Tensor> {
 	const primitive = elementwise(name, ["x"], row);
 	const [attr] = Object.keys(row.attrs ?? {});
 	return withPrimitive(primitive, (x: Tensor, value: number) => primitive.apply([x], { [attr]: value })[0]);
 }
 
-/** An operation of two tensors a and b, with broadcasting. */
+/**
+ * An operation of two tensors a and b, broadcast as numpy.
+ * @throws ValueError when `d` is left out and `f` cannot be derived.
+ */
 export function binary(name: string, row: Row): Op<(a: Tensor, b: Tensor) => Tensor> {
 	const primitive = elementwise(name, ["a", "b"], row);
 	return withPrimitive(primitive, (a: Tensor, b: Tensor) => primitive.apply([a, b])[0]);

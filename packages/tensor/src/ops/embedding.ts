@@ -12,8 +12,9 @@ import { foldRecords } from "./records.ts";
 /** No id is negative. */
 export const NO_PADDING = -1;
 
+/** Options of `embedding`. */
 export interface EmbeddingOptions {
-	/** Row of the table that receives no gradient. */
+	/** Row of the table that receives no gradient; none when left out. It is read like any other. */
 	readonly paddingIdx?: number | undefined;
 }
 
@@ -161,9 +162,12 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 });
 
 /**
- * Rows of a table: y[..., :] = table[ids[...], :]. table[V, D] (f32 or bf16), ids i32; an id outside 0..V-1 gives NaN.
- * The gradient adds rows up in a fixed order, and leaves row `paddingIdx` at 0. Tables larger than one storage binding
- * are read in several passes.
+ * Rows of a table: `y[..., :] = table[ids[...], :]`. ids i32 `[...]`, table `[V, D]` (f32 or bf16) → f32 `[..., D]`; an id
+ * outside 0..V−1 gives NaN and no gradient. The gradient adds rows up in a fixed order, in time proportional to V times the
+ * number of ids, and leaves row `paddingIdx` at 0; it has no gradient of its own. Tables larger than one storage binding are
+ * read in parts.
+ * @throws DTypeError for another table, or ids that are not i32.
+ * @throws ShapeError unless the table has two axes.
  */
 export function embedding(ids: Tensor, table: Tensor, { paddingIdx = NO_PADDING }: EmbeddingOptions = {}): Tensor {
 	return embeddingPrimitive.apply([table, ids], { paddingIdx })[0];

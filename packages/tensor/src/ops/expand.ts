@@ -16,8 +16,9 @@ export function reduceAxes(op: string, x: Tensor, axes: readonly number[] | unde
 	return { axes: chosen, order: [...all.filter((a) => !chosen.includes(a)), ...chosen] };
 }
 
+/** Options of the reductions. */
 export interface ReduceOptions {
-	/** Keep the reduced axes with extent 1. */
+	/** Keep the reduced axes with extent 1; false when left out. */
 	readonly keepDim?: boolean | undefined;
 }
 
@@ -53,8 +54,10 @@ export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly
 });
 
 /**
- * Sum over `axes` (all when left out), accumulated in f32 (integers in their own type) in a fixed order.
- * Adjoint of `expand`.
+ * Sum over `axes` (all when left out, none for `[]`), in a fixed order. f32 and f16 are added up in f32 and give f32; i32 and
+ * u32 stay what they are and wrap around. The sum of nothing is 0. Adjoint of `expand`.
+ * @throws DTypeError for bool and storage types.
+ * @throws ValueError when an axis is out of range or named twice.
  */
 export function sum(x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor {
 	if (![...FLOATS, ...INTEGERS].includes(x.dtype)) {
@@ -76,7 +79,11 @@ export const expandPrimitive: LinearOp<Shape> = defineLinear({
 	test: { draw: (shape, next) => [...(next() < 0.5 ? [2] : []), ...shape.map((d) => (d === 1 ? 3 : d))] },
 });
 
-/** Repeats axes of size 1, and adds leading axes, without copying. Adjoint of `sum`. */
+/**
+ * x repeated along axes of extent 1, and along new leading axes, to `shape` (numpy's broadcast_to), as a view. Any dtype.
+ * Adjoint of `sum`.
+ * @throws ShapeError when another axis would change, `shape` has fewer axes than x, or an extent is −1.
+ */
 export function expand(x: Tensor, shape: Shape): Tensor {
 	checkShape("expand", shape);
 	const lead = shape.length - x.rank;

@@ -60,8 +60,9 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 
 /**
- * a[..., M, K] times b[..., K, N]; the leading axes of both, the record axis first, must already be equal (repeat with
- * stride 0). Any strides. Without `target` the result is a fresh contiguous [..., M, N].
+ * a `[..., M, K]` (f32 or f16) times b `[..., K, N]` (f32, f16 or bf16), accumulated in f32; the leading axes of both, the
+ * record axis first, must already be equal (repeat with stride 0). Any strides; shapes are not checked. Without `target` the
+ * result is a fresh contiguous f32 `[..., M, N]`, else the view of the target.
  */
 export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 	const lead = a.shape.slice(0, -2);

@@ -139,20 +139,34 @@ function onLast(op: string, axis: number, operands: readonly Tensor[], f: (opera
 }
 
 /**
- * Values picked along an axis, torch's gather: y[..., k, ...] = x[..., index[..., k, ...], ...]. index is i32, of x's
- * shape beside the axis. An index outside gives NaN (0 for integers).
+ * Values picked along an axis, torch's gather: `y[..., k, ...] = x[..., index[..., k, ...], ...]`. index is i32, of x's shape
+ * beside the axis; y has the shape of index. x is f32, i32, u32 or bool. An index outside, negative ones too, gives NaN (0 for
+ * whole numbers, false for bool) and no gradient. The gradient is `scatterAdd`.
+ * @throws ShapeError when the shapes differ beside the axis.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `axis` is out of range.
  */
 export const gather = (x: Tensor, axis: number, index: Tensor): Tensor =>
 	onLast("gather", axis, [x, index], (operands) => gatherPrimitive.apply(operands)[0]);
 
 /**
- * x with src added at the positions in index (i32) along an axis, several at one place in their order. Indices outside
- * add nothing. Takes time in proportion to the product of the extents along the axis.
+ * x with src added at the positions in index (i32) along an axis, several at one place in their order; a new tensor. index and
+ * src have one shape, that of x beside the axis. Indices outside, negative ones too, add nothing. Takes time in proportion to
+ * the product of the extents of x and index along the axis.
+ * @throws ShapeError when the shapes of index and src differ, or that of x beside the axis.
+ * @throws DTypeError unless x and src are f32 and index is i32.
+ * @throws ValueError when `axis` is out of range.
  */
 export const scatterAdd = (x: Tensor, axis: number, index: Tensor, src: Tensor): Tensor =>
 	onLast("scatterAdd", axis, [x, index, src], (operands) => scatterAddPrimitive.apply(operands)[0]);
 
-/** Entries of x along an axis, by their numbers in ids (i32, one axis). An id outside gives NaN (0 for integers). */
+/**
+ * Entries of x along an axis, by their numbers in ids (i32, one axis): torch's index_select. x is f32, i32, u32 or bool. An id
+ * outside, a negative one too, gives NaN (0 for whole numbers, false for bool) and no gradient.
+ * @throws ShapeError unless ids have one axis.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `axis` is out of range.
+ */
 export function indexSelect(x: Tensor, axis: number, ids: Tensor): Tensor {
 	if (ids.rank !== 1)
 		throw new ShapeError("shape/index", `indexSelect: ids ${showShape(ids.shape)} must have one axis`, { op: "indexSelect" });

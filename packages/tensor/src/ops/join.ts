@@ -13,7 +13,12 @@ import { full, ones } from "./create.ts";
 import { cat, place, refuseStorage, slice } from "./slice.ts";
 import { reshape, unsqueeze } from "./view.ts";
 
-/** Joins tensors of one shape along a new axis. */
+/**
+ * Tensors of one shape joined along a new axis, which becomes number `axis` of the result, the first when left out.
+ * @throws ShapeError when shapes or dtypes differ.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError without a tensor, or when `axis` is out of range.
+ */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
 	const odd = parts.find((t) => !sameShape(t.shape, parts[0].shape));
 	if (odd !== undefined) {
@@ -26,7 +31,12 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
 	);
 }
 
-/** Parts along an axis: of one size (the last may be smaller), or of the sizes given. Views, no copies. */
+/**
+ * Parts along an axis (the first when left out), as views: of one size, the last may be smaller; or of the sizes given. Any
+ * dtype.
+ * @throws ShapeError when the sizes do not add up to the extent.
+ * @throws ValueError when a size is negative, no whole number, or the one size is 0; or when `axis` is out of range.
+ */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
 	const at = normalizeAxis("split", axis, x.rank);
 	const extent = x.shape[at];
@@ -47,11 +57,20 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
 	});
 }
 
-/** At most `count` parts of one size along an axis. */
+/**
+ * At most `count` parts of one size, ⌈extent / count⌉, along an axis (the first when left out), as views; the last may be
+ * smaller. As torch's chunk, 5 elements in 4 parts are 2, 2 and 1.
+ * @throws ValueError when `count` is 0 or `axis` is out of range.
+ */
 export const chunk = (x: Tensor, count: number, axis = 0): Tensor[] =>
 	split(x, Math.max(1, Math.ceil(x.shape[normalizeAxis("chunk", axis, x.rank)] / count)), axis);
 
-/** Adds `before` and `after` elements of `value` along each axis; one pair an axis. */
+/**
+ * x with `before` and `after` elements of `value` (0 when left out) along each axis; one pair for each axis, the first axis
+ * first, as numpy's pad and unlike torch's. The value may be infinite or NaN. The gradient is that of the part in the middle.
+ * @throws ValueError unless there is one pair of whole numbers ≥ 0 for each axis.
+ * @throws DTypeError for bf16 and u8, or a value other than 0 unless x is f32.
+ */
 export function pad(x: Tensor, pairs: readonly (readonly [before: number, after: number])[], { value = 0 } = {}): Tensor {
 	if (pairs.length !== x.rank || pairs.flat().some((n) => !Number.isInteger(n) || n < 0)) {
 		throw new ValueError(
@@ -85,7 +104,11 @@ export function pad(x: Tensor, pairs: readonly (readonly [before: number, after:
 /** True where the padded tensor holds x. */
 const inside = (x: Tensor, widen: (t: Tensor) => Tensor): Tensor => widen(ones(x.device, x.shape, "bool"));
 
-/** Reverses the order along the axes. */
+/**
+ * The order along each of the axes reversed; an axis named twice stays as it is. All dtypes but bf16 and u8.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError when an axis is out of range.
+ */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
 	refuseStorage("flip", x);
 	return axes.reduce((t, axis) => flipPrimitive.apply([t], normalizeAxis("flip", axis, x.rank)), x);
@@ -117,7 +140,10 @@ export const flipPrimitive: LinearOp<number> = defineLinear({
 	test: { draw: (shape, next) => (shape.length === 0 ? undefined : Math.floor(next() * shape.length)) },
 });
 
-/** Merges the axes from `start` to `end` (both included) into one. */
+/**
+ * The axes from `start` to `end` (both included; all when left out) merged into one, as `reshape`. A scalar becomes `[1]`.
+ * @throws ValueError when an axis is out of range or `end` comes before `start`.
+ */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 	if (x.rank === 0) return reshape(x, [1]);
 	const [a, b] = [normalizeAxis("flatten", start, x.rank), normalizeAxis("flatten", end, x.rank)];

@@ -116,17 +116,22 @@ export const standardizePrimitive = definePrimitive({
 	},
 });
 
+/** What `layerNorm` does after and while it standardises. */
 export interface LayerNormOptions {
-	/** Scale [D]; 1 when left out. */
+	/** Scale, `[D]`; 1 when left out. */
 	readonly weight?: Tensor | undefined;
-	/** Shift [D]; 0 when left out. */
+	/** Shift, `[D]`; 0 when left out. */
 	readonly bias?: Tensor | undefined;
+	/** Added to the variance; 1e-5 when left out. */
 	readonly eps?: number | undefined;
 }
 
 /**
- * Layer normalisation over the last axis: y = (x - mean) / sqrt(variance + eps) * weight + bias, the variance without
- * correction. Accumulates in f32. Source: Ba, Kiros and Hinton 2016.
+ * Layer normalisation over the last axis: y = (x − mean) / √(variance + eps) · weight + bias, the variance without correction.
+ * x f32 `[..., D]` → `[..., D]`. Accumulates in f32. Source: Ba, Kiros and Hinton 2016; torch's layer_norm.
+ * @throws ShapeError when x has no axis, or weight or bias do not broadcast with it.
+ * @throws DTypeError unless x is f32, and weight and bias are f32 or f16.
+ * @throws ValueError when `eps` is not finite.
  */
 export function layerNorm(x: Tensor, { weight, bias, eps = 1e-5 }: LayerNormOptions = {}): Tensor {
 	const y = standardizePrimitive.apply([x], { eps })[0];

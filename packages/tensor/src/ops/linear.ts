@@ -100,8 +100,10 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 });
 
 /**
- * Linear map without bias: y = x w^T. x[..., K], w[N, K], y[..., N]. w may be stored in bf16 or f16, and be larger than
- * one storage binding. Accumulates in f32. The gradient of w is the sum over rows of dy x^T.
+ * Linear map without bias: y = x wᵀ. x `[..., K]` (f32 or f16), w `[N, K]` → f32 `[..., N]`. w may be stored in bf16 or f16,
+ * and be larger than one storage binding. Accumulates in f32. The gradient of w is the sum over rows of dyᵀ x.
+ * @throws ShapeError when K differs, w does not have two axes, or x has none.
+ * @throws DTypeError for other types.
  */
 export function linear(x: Tensor, w: Tensor): Tensor {
 	return linearPrimitive.apply([x, w])[0];

@@ -12,7 +12,10 @@ import { zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
 import { foldRecords } from "./records.ts";
 
-/** Labels below 0 (by convention -100) are not predicted: no loss, no gradient. */
+/**
+ * Label of rows that are left out, torch's default. `linearCrossEntropy` leaves out rows of any label below 0, `crossEntropy`
+ * those of its `ignoreIndex`, this one by default: no loss, no gradient.
+ */
 export const IGNORE_INDEX = -100;
 
 /** Most bytes of logits held at once. */
@@ -322,10 +325,13 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 });
 
 /**
- * Cross-entropy of a linear head, without holding the full logits: loss[i] = logsumexp(z_i) - z_i[label_i] with
- * z = softcap(h w^T), computed in chunks of the vocabulary and again in the backward pass.
- * h[..., D], w[V, D] (f32 or bf16), labels i32 [...]; loss [...], 0 where the label is negative, NaN where it is V or more.
- * @param options.softcap bound of the logits, cap tanh(z / cap); 0 for none.
+ * Cross-entropy of a linear head, without holding the full logits: loss = ln ∑ e^z − z[label] with z = cap(h wᵀ), computed in
+ * chunks of the vocabulary and again in the backward pass, which has no gradient of its own. h f32 `[..., D]`, w `[V, D]`
+ * (f32 or bf16), labels i32 `[...]` → one loss a row, `[...]`: 0 where the label is negative, NaN, as its gradient, where it is
+ * V or more. `softcap` bounds the logits, cap · tanh(z / cap); 0, when left out, for none.
+ * @throws ShapeError when D differs, w does not have two axes, or there is not one label for each row.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `softcap` is not finite.
  */
 export function linearCrossEntropy(h: Tensor, w: Tensor, labels: Tensor, { softcap = 0 } = {}): Tensor {
 	return linearCrossEntropyPrimitive.apply([h, w, labels], { softcap })[0];

@@ -23,5 +23,10 @@ export const logSoftmaxPrimitive = definePrimitive({
 	test: { bound: EXP_SUM },
 });
 
-/** Logarithm of the softmax along an axis. */
+/**
+ * x − ln ∑ eˣ along an axis (the last when left out): the logarithm of the softmax, computed from the largest value down,
+ * without overflow. −∞ stays −∞; a slice of nothing but −∞ gives NaN.
+ * @throws DTypeError unless x is f32.
+ * @throws ValueError when `axis` is out of range.
+ */
 export const logSoftmax = (x: Tensor, axis = -1): Tensor => alongAxis("logSoftmax", x, axis, (v) => logSoftmaxPrimitive.apply([v])[0]);

@@ -23,6 +23,11 @@ export const logsumexpPrimitive = definePrimitive({
 	test: { bound: EXP_SUM, nonEmpty: ["N"] },
 });
 
-/** log(sum(exp(x))) over `axes` (all when left out), computed from the largest value down. */
+/**
+ * ln ∑ eˣ over `axes` (all when left out), computed from the largest value down, without overflow. −∞ of nothing and of nothing
+ * but −∞; ∞ where one value is ∞. The gradient is the softmax, NaN where that is.
+ * @throws DTypeError unless x is f32.
+ * @throws ValueError when an axis is out of range or named twice.
+ */
 export const logsumexp = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
 	overAxes("logsumexp", x, axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);

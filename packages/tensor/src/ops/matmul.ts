@@ -89,8 +89,11 @@ export const matmulPrimitive = definePrimitive({
 });
 
 /**
- * Matrix product over the last two axes: y = a b. a[..., M, K], b[..., K, N], y[..., M, N]; leading axes broadcast. A
- * vector [K] stands for one row (a) or one column (b). f32 or f16; accumulates and results in f32.
+ * Matrix product over the last two axes, numpy's matmul: y = a b. a `[..., M, K]`, b `[..., K, N]` → `[..., M, N]`; leading
+ * axes broadcast. A vector `[K]` stands for one row (a) or one column (b), and its axis is dropped; of two vectors comes a
+ * scalar. f32 or f16; accumulates and results in f32. K = 0 gives 0.
+ * @throws ShapeError when K differs, leading axes do not broadcast, or an operand has no axis.
+ * @throws DTypeError for other types.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
 	if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
@@ -98,7 +101,11 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 	return matmulPrimitive.apply([a, b])[0];
 }
 
-/** Products of the matrices of two batches: a[B, M, K], b[B, K, N], y[B, M, N]. */
+/**
+ * Products of the matrices of two batches: a `[B, M, K]`, b `[B, K, N]` → `[B, M, N]`. f32 or f16; results in f32.
+ * @throws ShapeError unless both have three axes and one B and K.
+ * @throws DTypeError for other types.
+ */
 export function bmm(a: Tensor, b: Tensor): Tensor {
 	if (a.rank !== 3 || b.rank !== 3 || a.shape[0] !== b.shape[0]) {
 		throw new ShapeError("shape/bmm", `bmm: a${showShape(a.shape)} and b${showShape(b.shape)} are not two batches of as many matrices`, {

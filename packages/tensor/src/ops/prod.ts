@@ -49,6 +49,11 @@ export const prodPrimitive = definePrimitive({
 	test: { bound: { ulp: 9, why: "up to 9 products" } },
 });
 
-/** Product over `axes` (all when left out). */
+/**
+ * Product over `axes` (all when left out); of nothing it is 1. The gradient is the product of the other values, right with
+ * zeros; it has no gradient of its own.
+ * @throws DTypeError unless x is f32.
+ * @throws ValueError when an axis is out of range or named twice.
+ */
 export const prod = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
 	overAxes("prod", x, axes, keepDim, (v) => prodPrimitive.apply([v])[0]);

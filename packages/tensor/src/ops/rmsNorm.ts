@@ -149,9 +149,12 @@ export const rmsNormPrimitive = definePrimitive({
 });
 
 /**
- * Root-mean-square normalisation over the last axis: y = x r (offset + w), r = (mean(x^2) + eps)^(-1/2).
- * x[..., D], w[D]. Gemma stores w - 1, hence offset 1. Accumulates in f32.
+ * Root-mean-square normalisation over the last axis: y = x r (offset + w), r = (mean(x²) + eps)^(−½). x `[..., D]`, w `[D]`,
+ * both f32 → `[..., D]`. `eps` is 1e-6 and `offset` 0 when left out; Gemma stores w − 1, hence offset 1. Accumulates in f32.
  * Source: Zhang and Sennrich 2019, eq. 4.
+ * @throws ShapeError when w is not `[D]`, or x has no axis.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `eps` or `offset` is not finite.
  */
 export function rmsNorm(x: Tensor, w: Tensor, { eps = 1e-6, offset = 0 } = {}): Tensor {
 	return rmsNormPrimitive.apply([x, w], { eps, offset })[0];

@@ -35,6 +35,11 @@ export const rollPrimitive: Primitive<{ shift: number }> = definePrimitive<{ shi
 	test: { bound: { why: "moves values" }, variants: [{ shift: -2 }, { shift: 20 }] },
 });
 
-/** The elements along an axis, moved on by `shift` places; what leaves at one end comes in at the other. */
+/**
+ * The elements along an axis, moved on by `shift` places (back when negative); what leaves at one end comes in at the other. As
+ * numpy's roll of one axis. f32, i32, u32 or bool.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `axis` is out of range or `shift` no whole number.
+ */
 export const roll = (x: Tensor, shift: number, axis: number): Tensor =>
 	alongAxis("roll", x, axis, (v) => rollPrimitive.apply([v], { shift })[0]);

@@ -103,8 +103,11 @@ export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ 
 });
 
 /**
- * Rotary position embedding, half-split form: y = x cos + rot(x) sin with rot(x) = (-x[K/2:], x[:K/2]).
- * x[..., T, K], cos and sin [T, K/2], computed on the host. Source: Su et al. 2021; layout as in transformers.
+ * Rotary position embedding, half-split form: y = x cos + rot(x) sin with rot(x) = (−x[K/2:], x[:K/2]), cos and sin repeated
+ * for both halves. x `[..., T, K]`, cos and sin `[T, K/2]`, all f32 → `[..., T, K]`. Gradient for x only. Source: Su et al.
+ * 2021; layout as in transformers.
+ * @throws ShapeError when the tables do not have T rows and K/2 columns.
+ * @throws DTypeError for other types.
  */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
 	return ropePrimitive.apply([x, cos, sin])[0];

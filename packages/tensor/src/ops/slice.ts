@@ -74,7 +74,11 @@ export const placePrimitive: LinearOp<Run> = defineLinear({
 	},
 });
 
-/** Elements start, start + step, … below end along one axis, without copying. */
+/**
+ * Elements start, start + step, … below `end` along one axis, as a view: ⌈(end − start) / step⌉ of them. Any dtype. Bounds do
+ * not count from the end: 0 ≤ start ≤ end ≤ extent.
+ * @throws ValueError for other bounds, a step below 1, or an axis out of range.
+ */
 export function slice(x: Tensor, axis: number, start: number, end: number, step = 1): Tensor {
 	const at = normalizeAxis("slice", axis, x.rank);
 	const extent = x.shape[at];
@@ -132,7 +136,12 @@ export const catPrimitive: LinearOp<number> = defineLinear({
 	},
 });
 
-/** Joins tensors along an axis; the other axes must agree. */
+/**
+ * Tensors joined along an axis, the first when left out; the other axes and the dtype must agree.
+ * @throws ShapeError when ranks, other axes or dtypes differ.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError without a tensor, or when `axis` is out of range.
+ */
 export function cat(parts: readonly Tensor[], axis = 0): Tensor {
 	if (parts.length === 0) throw new ValueError("cat/empty", "cat: needs at least one tensor", { op: "cat" });
 	const [first] = parts;

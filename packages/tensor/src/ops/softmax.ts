@@ -22,5 +22,10 @@ export const softmaxPrimitive = definePrimitive({
 	test: { bound: EXP_SUM },
 });
 
-/** exp(x) over the sum of exp(x) along an axis, computed from the largest value down. */
+/**
+ * exp(x) over the sum of exp(x) along an axis (the last when left out), computed from the largest value down. −∞ gives 0; a
+ * slice with ∞ or NaN, or of nothing but −∞, has NaN.
+ * @throws DTypeError unless x is f32.
+ * @throws ValueError when `axis` is out of range.
+ */
 export const softmax = (x: Tensor, axis = -1): Tensor => alongAxis("softmax", x, axis, (v) => softmaxPrimitive.apply([v])[0]);

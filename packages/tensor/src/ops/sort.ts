@@ -109,20 +109,32 @@ export const sortPrimitive = definePrimitive<{ descending: boolean }>({
 	test: { bound: { why: "moves values" }, variants: [{ descending: true }] },
 });
 
+/** Values in order, and where they stood. */
 export interface Sorted {
+	/** The values in order, of x's dtype. */
 	readonly values: Tensor;
-	/** Where each value stood, i32. */
+	/** Where each value stood along the axis, i32; no gradient. */
 	readonly indices: Tensor;
 }
 
-/** Sorts along an axis, keeping equal values in their order; NaN counts as the largest. */
+/**
+ * Sorts along an axis (the last when left out), upwards unless `descending`. Equal values keep their order, −0 and 0 too; NaN
+ * counts as the largest. f32, f16, i32 or u32. The gradient goes back to where the values stood.
+ * @throws DTypeError for other types.
+ * @throws ValueError when `axis` is out of range.
+ */
 export function sort(x: Tensor, { axis = -1, descending = false } = {}): Sorted {
 	const at = normalizeAxis("sort", axis, x.rank);
 	const [values, indices] = sortPrimitive.apply([transpose(x, at, -1)], { descending }).map((t) => transpose(t, at, -1));
 	return { values, indices };
 }
 
-/** The k largest (or smallest) values along an axis, in order. */
+/**
+ * The k largest values along an axis (the last when left out), largest first; with `largest` false the k smallest, smallest
+ * first. The first of equal values come first; NaN counts as the largest. Sorts the whole axis. f32, f16, i32 or u32.
+ * @throws ValueError unless 0 ≤ k ≤ extent, or when `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
 export function topk(x: Tensor, k: number, { axis = -1, largest = true } = {}): Sorted {
 	const at = normalizeAxis("topk", axis, x.rank);
 	if (!Number.isInteger(k) || k < 0 || k > x.shape[at]) {

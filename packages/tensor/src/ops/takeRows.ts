@@ -83,8 +83,11 @@ export const takeRowsPrimitive = definePrimitive({
 });
 
 /**
- * Rows of each matrix of a batch: y[..., p, :] = x[..., ids[..., p], :]. x [..., T, D], ids i32 [..., P] within 0..T-1;
- * an id outside gives NaN. The gradient adds rows up in a fixed order.
+ * Rows of each matrix of a batch: `y[..., p, :] = x[..., ids[..., p], :]`. x f32 `[..., T, D]`, ids i32 `[..., P]` →
+ * `[..., P, D]`; leading axes are equal, they do not broadcast. An id outside 0..T−1 gives NaN and no gradient. The gradient
+ * adds rows up in a fixed order, and has no gradient of its own.
+ * @throws ShapeError when the leading axes differ.
+ * @throws DTypeError unless x is f32 and ids are i32.
  */
 export function takeRows(x: Tensor, ids: Tensor): Tensor {
 	return takeRowsPrimitive.apply([x, ids])[0];

@@ -42,8 +42,20 @@ export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleA
 	test: { bound: { why: "copies values" }, variants: [{ diagonal: 2 }, { upper: true, diagonal: -1 }] },
 });
 
-/** The part of each matrix on and below a diagonal (counted up from the main one), 0 elsewhere. */
+/**
+ * The part of each matrix on and below a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. `diagonal` counts up from the
+ * main one: 0 (when left out) is it, 1 the one above it, −1 the one below. f32, f16, i32, u32 or bool.
+ * @throws ShapeError when x has fewer than two axes.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError when `diagonal` is no whole number.
+ */
 export const tril = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: false })[0];
 
-/** The part of each matrix on and above a diagonal (counted up from the main one), 0 elsewhere. */
+/**
+ * The part of each matrix on and above a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. `diagonal` counts up from the
+ * main one: 0 (when left out) is it, 1 the one above it, −1 the one below. f32, f16, i32, u32 or bool.
+ * @throws ShapeError when x has fewer than two axes.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError when `diagonal` is no whole number.
+ */
 export const triu = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: true })[0];

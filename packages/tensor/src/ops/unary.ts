@@ -16,10 +16,21 @@ const ARC = { ulp: 4096, abs: 2 ** -11, why: "WGSL: atan within 4096 ULP; asin a
 
 /* Element-wise operations of one tensor. Adding one is adding a row. */
 
+/** −x, element by element; f32, f16 or i32. @throws DTypeError for other types. */
 export const neg = unary("neg", { f: "-x", ref: ({ x }) => -x, dtypes: [...FLOATS, "i32"], bound: EXACT });
+/**
+ * |x|, element by element; f32, f16 or i32 (of −2³¹ it is −2³¹). The gradient is sign(x): 0 at 0.
+ * @throws DTypeError for other types.
+ */
 export const abs = unary("abs", { f: "abs(x)", ref: ({ x }) => Math.abs(x), dtypes: [...FLOATS, "i32"], bound: EXACT });
+/**
+ * −1, 0 or 1 by the sign of x, element by element; NaN stays NaN. The gradient is 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const sign = unary("sign", { f: "keepNan(x, sign(x))", d: "none", ref: ({ x }) => Math.sign(x), bound: EXACT });
+/** x², element by element; f32, f16, i32 or u32. Whole numbers wrap around. @throws DTypeError for other types. */
 export const square = unary("square", { f: "x * x", ref: ({ x }) => x * x, dtypes: NUMBERS });
+/** √x, element by element; NaN below 0. The gradient 1 / (2√x) is infinite at 0. @throws DTypeError unless x is f32 or f16. */
 export const sqrt = unary("sqrt", {
 	f: "safeSqrt(x)",
 	d: { x: "0.5 / y" },
@@ -27,7 +38,10 @@ export const sqrt = unary("sqrt", {
 	domain: POSITIVE,
 	bound: { ulp: 5, why: "WGSL: sqrt inherits from 1 / inverseSqrt, 2 and 2.5 ULP" },
 });
-/** x^(-1/2). */
+/**
+ * 1 / √x, element by element; infinite at 0, NaN below. The gradient is −½ x^(−3/2).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const rsqrt = unary("rsqrt", {
 	f: "inverseSqrt(x)",
 	d: { x: "-0.5 * y * y * y" },
@@ -35,6 +49,7 @@ export const rsqrt = unary("rsqrt", {
 	domain: POSITIVE,
 	bound: { ulp: 2, why: "WGSL: inverseSqrt is within 2 ULP" },
 });
+/** 1 / x, element by element; infinite at 0. The gradient is −1 / x². @throws DTypeError unless x is f32 or f16. */
 export const reciprocal = unary("reciprocal", {
 	f: "1.0 / x",
 	d: { x: "-y * y" },
@@ -42,110 +57,198 @@ export const reciprocal = unary("reciprocal", {
 	domain: POSITIVE,
 	bound: { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" },
 });
+/** eˣ, element by element. f32 overflows to infinity above 88.72. @throws DTypeError unless x is f32 or f16. */
 export const exp = unary("exp", { f: "safeExp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: EXP });
+/** 2ˣ, element by element. f32 overflows to infinity at 128. @throws DTypeError unless x is f32 or f16. */
 export const exp2 = unary("exp2", { f: "keepNan(x, exp2(x))", ref: ({ x }) => 2 ** x, bound: EXP });
-/** exp(x) - 1, accurate near 0. */
+/**
+ * eˣ − 1, element by element, accurate near 0. f32 overflows to infinity above 88.72.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const expm1 = unary("expm1", {
 	f: "expm1(x)",
 	ref: ({ x }) => Math.expm1(x),
 	bound: { ulp: 12, abs: 4e-6, why: "exp above 0.5: 3 + 2|x| ULP of up to 20" },
 });
+/**
+ * Natural logarithm ln x, element by element; −∞ at 0, NaN below. The gradient is 1 / x.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const log = unary("log", {
 	f: "safeLog(x)",
 	ref: ({ x }) => Math.log(x),
 	domain: POSITIVE,
 	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log is within 2^-21 on [0.5, 2], 3 ULP outside" },
 });
+/**
+ * Logarithm to the base 2, element by element; −∞ at 0, NaN below. The gradient is 1 / (x ln 2).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const log2 = unary("log2", {
 	f: "1.4426950408889634 * safeLog(x)",
 	ref: ({ x }) => Math.log2(x),
 	domain: POSITIVE,
 	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log2 is within 2^-21 on [0.5, 2], 3 ULP outside" },
 });
-/** log(1 + x), accurate near 0. */
+/**
+ * ln(1 + x), element by element, accurate near 0; −∞ at −1, NaN below. The gradient is 1 / (1 + x).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const log1p = unary("log1p", {
 	f: "log1p(x)",
 	ref: ({ x }) => Math.log1p(x),
 	domain: { range: [-0.9, 3] },
 	bound: { ulp: 8, abs: 2 ** -21, why: "log: 2^-21 on [0.5, 2], 3 ULP outside" },
 });
+/**
+ * Sine of x in radians, element by element; WGSL promises accuracy from −π to π only.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const sin = unary("sin", { f: "sin(x)", ref: ({ x }) => Math.sin(x), bound: TRIGONOMETRIC });
+/**
+ * Cosine of x in radians, element by element; WGSL promises accuracy from −π to π only.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const cos = unary("cos", { f: "cos(x)", ref: ({ x }) => Math.cos(x), bound: TRIGONOMETRIC });
+/**
+ * Tangent of x in radians, element by element; WGSL promises accuracy from −π to π only. The gradient is 1 + tan² x.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const tan = unary("tan", {
 	f: "tan(x)",
 	ref: ({ x }) => Math.tan(x),
 	domain: { range: [-1.2, 1.2] },
 	bound: { abs: 5e-3, why: "WGSL: tan inherits from sin / cos, each 2^-11, with cos >= 0.36" },
 });
+/**
+ * Arc sine in radians, −π/2 to π/2, element by element, of x in [−1, 1]: WGSL leaves open what others give. The gradient is
+ * (1 − x²)^(−½), infinite at ±1.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const asin = unary("asin", { f: "asin(x)", ref: ({ x }) => Math.asin(x), domain: INSIDE, bound: ARC });
+/**
+ * Arc cosine in radians, 0 to π, element by element, of x in [−1, 1]: WGSL leaves open what others give. The gradient is
+ * −(1 − x²)^(−½), infinite at ±1.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const acos = unary("acos", { f: "acos(x)", ref: ({ x }) => Math.acos(x), domain: INSIDE, bound: ARC });
+/**
+ * Arc tangent in radians, −π/2 to π/2, element by element. The gradient is 1 / (1 + x²). See `atan2`.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: ARC });
+/** Hyperbolic sine (eˣ − e⁻ˣ) / 2, element by element. The gradient is cosh x. @throws DTypeError unless x is f32 or f16. */
 export const sinh = unary("sinh", {
 	f: "safeSinh(x)",
 	ref: ({ x }) => Math.sinh(x),
 	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) - exp(-x)) / 2, exp(3) within 9 ULP" },
 });
+/** Hyperbolic cosine (eˣ + e⁻ˣ) / 2, element by element. The gradient is sinh x. @throws DTypeError unless x is f32 or f16. */
 export const cosh = unary("cosh", {
 	f: "keepNan(x, cosh(x))",
 	ref: ({ x }) => Math.cosh(x),
 	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) + exp(-x)) / 2, exp(3) within 9 ULP" },
 });
+/**
+ * Hyperbolic tangent, element by element; ±1 far out. The gradient is 1 − tanh² x.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const tanh = unary("tanh", { f: "safeTanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: TANH });
-/** 1 / (1 + exp(-x)). */
+/**
+ * 1 / (1 + e⁻ˣ), element by element, with x below −80 taken as −80: never less than 1.8 · 10⁻³⁵. The gradient is y (1 − y).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const sigmoid = unary("sigmoid", {
 	f: "logistic(x)",
 	d: { x: "y * (1.0 - y)" },
 	ref: ({ x }) => 1 / (1 + Math.exp(-x)),
 	bound: EXP,
 });
-/** The larger of x and 0; the gradient at 0 is 0. */
+/**
+ * max(x, 0), element by element; NaN stays NaN. The gradient is 1 above 0, else 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const relu = unary("relu", {
 	f: "select(x, 0.0, x < 0.0)",
 	d: { x: "select(0.0, 1.0, x > 0.0)" },
 	ref: ({ x }) => Math.max(x, 0),
 	bound: EXACT,
 });
-/** x sigmoid(x). */
+/**
+ * x sigmoid(x), element by element, also called swish; −∞ at −∞. Source: Elfwing, Uchibe and Doya 2017; torch's silu.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const silu = unary("silu", { f: "x * logistic(x)", ref: ({ x }) => x / (1 + Math.exp(-x)), bound: EXP });
-/** log(1 + exp(x)). */
+/**
+ * ln(1 + eˣ), element by element, without overflow. The gradient is sigmoid(x). As torch's with beta 1 and no threshold.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const softplus = unary("softplus", {
 	f: "keepNan(x, max(x, 0.0) + log1p(exp(-abs(x))))",
 	d: { x: "logistic(x)" },
 	ref: ({ x }) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
 	bound: { ulp: 10, abs: 2 ** -20, why: "log of exp: 2^-21 and 9 ULP" },
 });
-/** log(sigmoid(x)), without overflow. */
+/**
+ * ln sigmoid(x) = −ln(1 + e⁻ˣ), element by element, without overflow. The gradient is sigmoid(−x).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const logsigmoid = unary("logsigmoid", {
 	f: "keepNan(x, min(x, 0.0) - log1p(exp(-abs(x))))",
 	d: { x: "logistic(-x)" },
 	ref: ({ x }) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x))),
 	bound: { ulp: 10, abs: 2 ** -20, why: "log of exp: 2^-21 and 9 ULP" },
 });
-/** The error function, by polynomials (1.5e-7). */
+/**
+ * Error function 2/√π ∫₀ˣ e^(−t²) dt, element by element: its Taylor series below 0.5, above it Abramowitz and Stegun 7.1.26.
+ * The gradient is 2/√π e^(−x²).
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const erf = unary("erf", {
 	f: "erf(x)",
 	ref: ({ x }) => erfOf(x),
 	bound: { abs: 2e-6, why: "Abramowitz and Stegun 7.1.26 (1.5e-7), exp within 9 ULP" },
 });
+/**
+ * The largest whole number ≤ x, element by element, as a float. The gradient is 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const floor = unary("floor", { f: "floor(x)", d: "none", ref: ({ x }) => Math.floor(x), bound: EXACT });
+/**
+ * The smallest whole number ≥ x, element by element, as a float. The gradient is 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const ceil = unary("ceil", { f: "ceil(x)", d: "none", ref: ({ x }) => Math.ceil(x), bound: EXACT });
-/** To the nearest whole number, halves to the even one. */
+/**
+ * The nearest whole number, halves to the even one, element by element, as a float. The gradient is 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const round = unary("round", {
 	f: "round(x)",
 	d: "none",
 	ref: ({ x }) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
 	bound: EXACT,
 });
-/** Towards 0. */
+/**
+ * x without its fraction (rounded towards 0), element by element, as a float. The gradient is 0.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const trunc = unary("trunc", { f: "trunc(x)", d: "none", ref: ({ x }) => Math.trunc(x), bound: EXACT });
+/** True where x is NaN; bool. No gradient. @throws DTypeError unless x is f32 or f16. */
 export const isnan = unary("isnan", { f: "isNan(x)", d: "none", ref: ({ x }) => Number(Number.isNaN(x)), result: "bool" });
+/** True where x is ∞ or −∞; bool. No gradient. @throws DTypeError unless x is f32 or f16. */
 export const isinf = unary("isinf", {
 	f: "isInf(x)",
 	d: "none",
 	ref: ({ x }) => Number(Math.abs(x) === Number.POSITIVE_INFINITY),
 	result: "bool",
 });
+/** True where x is neither NaN nor infinite; bool. No gradient. @throws DTypeError unless x is f32 or f16. */
 export const isfinite = unary("isfinite", { f: "isFinite(x)", d: "none", ref: ({ x }) => Number(Number.isFinite(x)), result: "bool" });
+/**
+ * Not x, element by element; bool. No gradient.
+ * @throws DTypeError unless x is bool: `cast(x, "bool")` is true for all but 0.
+ */
 export const logicalNot = unary("logicalNot", {
 	f: "x == 0u",
 	d: "none",
@@ -155,18 +258,36 @@ export const logicalNot = unary("logicalNot", {
 	domain: { whole: [0, 1] },
 });
 
-/** x + s. */
+/**
+ * x + s with one number s, element by element.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when s is not finite.
+ */
 export const addScalar = withScalar("addScalar", { f: "x + p.s", ref: ({ x, s }) => x + s, attrs: { s: 0.5 } });
-/** x * s. */
+/**
+ * x · s with one number s, element by element.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when s is not finite.
+ */
 export const mulScalar = withScalar("mulScalar", { f: "x * p.s", ref: ({ x, s }) => x * s, attrs: { s: 1.5 } });
-/** x^exponent, also for negative x and a whole exponent. */
+/**
+ * x to the power `exponent`, element by element, as C's pow: x⁰ = 1 also of NaN; of negative x only whole exponents, others
+ * give NaN. The gradient is exponent · x^(exponent − 1): infinite at 0 for exponents below 1, NaN at 0 for exponent 0.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when `exponent` is not finite.
+ */
 export const powScalar = withScalar("powScalar", {
 	f: "power(x, p.exponent)",
 	ref: ({ x, exponent }) => x ** exponent,
 	attrs: { exponent: 2 },
 	bound: { ulp: 64, abs: 1e-6, why: "WGSL: pow inherits from exp2(n log2 x)" },
 });
-/** cap tanh(x / cap): bounds |x| smoothly by cap. */
+/**
+ * cap · tanh(x / cap), element by element: bounds |x| smoothly by `cap`. The gradient is 1 − (y / cap)². A cap of 0 gives NaN
+ * at 0 and else 0. Source: the logits of Gemma 2.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when `cap` is not finite.
+ */
 export const softcap = withScalar("softcap", {
 	f: "p.cap * safeTanh(x / p.cap)",
 	d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
@@ -174,13 +295,22 @@ export const softcap = withScalar("softcap", {
 	attrs: { cap: 2 },
 	bound: { abs: 4e-5, why: "cap times tanh's 1e-5" },
 });
-/** x where positive, slope x elsewhere. */
+/**
+ * x from 0 on, slope · x below, element by element. The gradient at 0 is 1.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when `slope` is not finite.
+ */
 export const leakyRelu = withScalar("leakyRelu", {
 	f: "select(x, x * p.slope, x < 0.0)",
 	ref: ({ x, slope }) => (x < 0 ? x * slope : x),
 	attrs: { slope: 0.01 },
 });
-/** x where positive, alpha (exp(x) - 1) elsewhere. */
+/**
+ * x from 0 on, alpha · (eˣ − 1) below, element by element. The gradient at 0 is 1. Source: Clevert, Unterthiner and Hochreiter
+ * 2015.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when `alpha` is not finite.
+ */
 export const elu = withScalar("elu", {
 	f: "select(x, p.alpha * expm1(x), x < 0.0)",
 	d: { x: "select(1.0, p.alpha * exp(x), x < 0.0)" },
@@ -198,7 +328,12 @@ const clampPrimitive = elementwise("clamp", ["x"], {
 	bound: EXACT,
 });
 
-/** x limited to min..max; either may be left out. The gradient is 0 outside. */
+/**
+ * x limited to `min`..`max`, element by element: min(max(x, `min`), `max`), so that `max` wins where it is the smaller. Either
+ * may be left out or infinite; NaN stays NaN. The gradient is 1 from `min` to `max`, both included, 0 outside.
+ * @throws DTypeError unless x is f32 or f16.
+ * @throws ValueError when `min` or `max` is NaN.
+ */
 export const clamp = Object.assign(
 	(
 		x: Tensor,
@@ -207,7 +342,10 @@ export const clamp = Object.assign(
 		if (Number.isNaN(min) || Number.isNaN(max)) throw new ValueError("clamp/range", `clamp: ${min}..${max} is no range`, { op: "clamp" });
 		return clampPrimitive.apply([x], { low: min, high: max })[0];
 	},
-	{ primitive: clampPrimitive },
+	{
+		/** The definition, for the registry. */
+		primitive: clampPrimitive,
+	},
 );
 
 /** gelu in its tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
@@ -222,11 +360,18 @@ const geluErf = unary("gelu", {
 	bound: { abs: 4e-6, why: "half of |x| <= 3 times the error of erf" },
 });
 
-/** Gaussian error linear unit, x/2 (1 + erf(x / sqrt(2))), or its tanh form. */
+/**
+ * Gaussian error linear unit x Φ(x) = x/2 (1 + erf(x/√2)), element by element; NaN at −∞. With `approximate` "tanh"
+ * ("none" is the default) x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). Source: Hendrycks and Gimpel 2016; torch's gelu.
+ * @throws DTypeError unless x is f32 or f16.
+ */
 export const gelu = Object.assign(
 	(x: Tensor, { approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}): Tensor =>
 		approximate === "tanh" ? geluTanh(x) : geluErf(x),
-	{ primitive: geluErf.primitive },
+	{
+		/** The definition of the exact form, for the registry. */
+		primitive: geluErf.primitive,
+	},
 );
 
 /** erf in float64: its series, or the continued fraction of erfc beyond 2.5. */

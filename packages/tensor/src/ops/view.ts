@@ -13,7 +13,11 @@ export const reshapePrimitive: LinearOp<Shape> = defineLinear({
 	test: { draw: (shape, next) => (next() < 0.5 ? [sizeOf(shape)] : [...shape.slice(0, -2), 1, sizeOf(shape.slice(-2))]) },
 });
 
-/** Gives the elements, in row-major order, a new shape; one extent may be -1. Copies only if the strides demand it. */
+/**
+ * The elements, in row-major order, in a new shape; one extent may be −1, for what is left. A view where the strides allow it,
+ * else a copy. Any dtype.
+ * @throws ShapeError when the shape does not have x's number of elements, or more than one −1, or −1 beside an extent of 0.
+ */
 export function reshape(x: Tensor, shape: Shape): Tensor {
 	const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
 	const free = shape.filter((d) => d === -1).length;
@@ -50,7 +54,10 @@ export const permutePrimitive: LinearOp<readonly number[]> = defineLinear({
 	},
 });
 
-/** Reorders the axes. */
+/**
+ * The axes in another order, as a view: axis i of the result is axis `order[i]` of x; negative ones count from the last.
+ * @throws ValueError unless `order` names each axis once.
+ */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
 	const axes = order.map((a) => normalizeAxis("permute", a, x.rank));
 	if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
@@ -59,7 +66,10 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 	return permutePrimitive.apply([x], axes);
 }
 
-/** Swaps two axes. */
+/**
+ * Two axes swapped, as a view; the last two when left out.
+ * @throws ValueError when an axis is out of range, as of a vector when they are left out.
+ */
 export function transpose(x: Tensor, a = -1, b = -2): Tensor {
 	const order = x.shape.map((_, i) => i);
 	const i = normalizeAxis("transpose", a, x.rank);
@@ -68,14 +78,21 @@ export function transpose(x: Tensor, a = -1, b = -2): Tensor {
 	return permute(x, order);
 }
 
-/** Moves one axis to another place. */
+/**
+ * One axis moved to another place, as a view; the others keep their order. Negative numbers count from the last.
+ * @throws ValueError when `from` or `to` is out of range.
+ */
 export function movedim(x: Tensor, from: number, to: number): Tensor {
 	const a = normalizeAxis("movedim", from, x.rank);
 	const order = x.shape.map((_, i) => i).filter((i) => i !== a);
 	return permute(x, order.toSpliced(normalizeAxis("movedim", to, x.rank), 0, a));
 }
 
-/** Removes an axis of size 1. */
+/**
+ * x without one axis of extent 1.
+ * @throws ShapeError when the axis has another extent.
+ * @throws ValueError when `axis` is out of range.
+ */
 export function squeeze(x: Tensor, axis: number): Tensor {
 	const at = normalizeAxis("squeeze", axis, x.rank);
 	if (x.shape[at] !== 1)
@@ -83,7 +100,10 @@ export function squeeze(x: Tensor, axis: number): Tensor {
 	return reshape(x, x.shape.toSpliced(at, 1));
 }
 
-/** Inserts an axis of size 1. */
+/**
+ * x with a new axis of extent 1, which becomes number `axis` of the result; −1 puts it last.
+ * @throws ValueError when `axis` is not within the rank of the result.
+ */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
 	const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
 	return reshape(x, x.shape.toSpliced(at, 0, 1));
