@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, it } from "vitest";
+import { root } from "../../tools/packages.mjs";
 import { npm } from "./install.ts";
 
 const project = inject("project");
@@ -46,6 +47,20 @@ describe("a program of 20 lines trains privately", () => {
 	it("in Deno", () =>
 		expect(output(deno, ["run", "--allow-ffi", "--allow-read", "--allow-env", "--allow-sys", "train.ts"])).toMatch(STATEMENT));
 	it("in Bun", () => expect(output(bun, ["run", "train.ts"])).toMatch(STATEMENT));
+});
+
+describe("what runs in Node runs elsewhere", () => {
+	const MODEL = join(root, "assets/tiny-vaultgemma");
+	beforeAll(() => {
+		cpSync(join(root, "tests/packages/generate.ts"), join(project, "generate.ts"));
+		cpSync(join(root, "examples/custom-op.ts"), join(project, "custom-op.ts"));
+	});
+	it.each([["generate.ts", MODEL], ["custom-op.ts"]])("%s", (...program) => {
+		const inNode = output(node(24), program);
+		expect(inNode).toMatch(/^\w/);
+		expect(output(deno, ["run", "-A", ...program])).toBe(inNode);
+		expect(output(bun, ["run", ...program])).toBe(inNode);
+	});
 });
 
 describe("one clear error", () => {
