@@ -22,28 +22,39 @@ export class HushgradError extends Error {
 
 	/** What went wrong, as `area/case`, such as "shape/broadcast". It stays the same when the text is reworded. */
 	readonly code: string;
-	/** The operation, kernel, layer or function that refused, such as "add"; undefined where none is named. */
-	readonly op: string | undefined;
-	/** Path of the module ("model.layers.0.mlp") or of the file where it happened; undefined outside of both. */
-	path: string | undefined;
-	/** What the user can do about it; undefined where there is nothing to say. */
-	readonly hint: string | undefined;
+	readonly #op: string | undefined;
+	readonly #hint: string | undefined;
+	#path: string | undefined;
 
 	/** `message` is one line; `details.path` and `details.hint` are appended to it on lines of their own. */
-	constructor(code: string, message: string, details: ErrorDetails = {}) {
-		const where = details.path === undefined ? "" : `\n  in ${details.path}`;
-		const hint = details.hint === undefined ? "" : `\n  Hint: ${details.hint}`;
-		super(message + where + hint, details.cause === undefined ? undefined : { cause: details.cause });
+	constructor(code: string, message: string, { op, path, hint, cause }: ErrorDetails = {}) {
+		const where = path === undefined ? "" : `\n  in ${path}`;
+		super(`${message}${where}${hint === undefined ? "" : `\n  Hint: ${hint}`}`, cause === undefined ? undefined : { cause });
 		this.code = code;
-		this.op = details.op;
-		this.path = details.path;
-		this.hint = details.hint;
+		this.#op = op;
+		this.#path = path;
+		this.#hint = hint;
+	}
+
+	/** The operation, kernel, layer or function that refused, such as "add"; undefined where none is named. */
+	get op(): string | undefined {
+		return this.#op;
+	}
+
+	/** Path of the module ("model.layers.0.mlp") or of the file where it happened; undefined outside of both. */
+	get path(): string | undefined {
+		return this.#path;
+	}
+
+	/** What the user can do about it; undefined where there is nothing to say. */
+	get hint(): string | undefined {
+		return this.#hint;
 	}
 
 	/** Adds the module path where it happened, to `path` and to the message, unless one is known already or `path` is "". */
 	locate(path: string): void {
-		if (this.path !== undefined || path === "") return;
-		this.path = path;
+		if (this.#path !== undefined || path === "") return;
+		this.#path = path;
 		const [first, ...rest] = this.message.split("\n");
 		this.message = [first, `  in ${path}`, ...rest].join("\n");
 	}
