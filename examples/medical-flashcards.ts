@@ -63,7 +63,7 @@ await run(async (options) => {
 	heading("6. Optimiser and privacy");
 	const { steps, gradientCheckpointing } = options;
 	const loss = (record: models.TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout, gradientCheckpointing });
-	const encode = (i: number) => models.padExample(train[i], size);
+	const encode = (i: number) => models.padExample(train[i]!, size);
 	const schedule = cosineWithWarmup(options["warmup-steps"], steps + 1);
 	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], schedule });
 	const common = { optimizer, datasetSize: train.length, physicalBatchSize: options["physical-batch"], key: foldIn(seed, 1) };
@@ -78,7 +78,7 @@ await run(async (options) => {
 	// private cards: it is for your eyes, epsilon does not cover it.
 	heading("7. Training");
 	const evaluate = async () => {
-		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => models.padExample(heldOut[i], size), loss);
+		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => models.padExample(heldOut[i]!, size), loss);
 		return perLoss(each, heldOut.map(models.learnedTokens));
 	};
 	const ask = (who: models.VaultGemmaForCausalLM, card: Card, n: number) =>
@@ -108,10 +108,10 @@ await run(async (options) => {
 	field("saved", options.output);
 	const reloaded = await loadBase();
 	await models.loadAdapter(reloaded, options.output, device);
-	await checkReload(model, reloaded, { probe: heldOut[0].ids, baseBefore });
+	await checkReload(model, reloaded, { probe: heldOut[0]!.ids, baseBefore });
 	for (const [n, card] of asked.entries()) {
 		console.log(`\n  ${card.input}`);
-		field("  before", answers[n]);
+		field("  before", answers[n]!);
 		field("  after", await ask(reloaded, card, n));
 		field("  card", card.output);
 	}

@@ -1,7 +1,4 @@
-/** `npm run errors`: writes docs/errors.md, every error code that the packages throw, with its class and its text. */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+/** docs/errors.md: every error code that the packages throw, with its class and its text. */
 import { readSources, type Source } from "./sources.ts";
 
 export const PAGE = "docs/errors.md";
@@ -204,7 +201,7 @@ export function page({ errors }: ErrorReport): string {
 	return `# Errors
 
 Every error that the packages throw on purpose is a \`HushgradError\` with a \`code\`, a text that says what was expected and
-what came, and mostly a \`hint\` with the cure. These are the ${codes} codes. Written by \`npm run errors\`.
+what came, and mostly a \`hint\` with the cure. These are the ${codes} codes. Written by \`npm run pages\`.
 
 | code | class | text begins | thrown in |
 | --- | --- | --- | --- |
@@ -214,13 +211,3 @@ ${rows.join("\n")}
 
 /** The sources of the packages below the repository's root. */
 export const packageSources = (root: string): Source[] => readSources(root).filter(({ path }) => /^packages\/[^/]+\/src\//.test(path));
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const root = fileURLToPath(new URL("..", import.meta.url));
-	const report = findErrors(packageSources(root));
-	mkdirSync(join(root, "docs"), { recursive: true });
-	writeFileSync(join(root, PAGE), page(report));
-	for (const fault of report.faults) console.error(fault);
-	console.log(`${PAGE}: ${new Set(report.errors.map((e) => e.code)).size} codes`);
-	process.exitCode = report.faults.length === 0 ? 0 : 1;
-}

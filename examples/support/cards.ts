@@ -56,7 +56,7 @@ export interface Split {
 
 /** 90 % of the cards to train on, 10 % to evaluate on, in an order that the seed decides. */
 export function splitCards(cards: readonly Card[], seed: number): Split {
-	const shuffled = [...permutation(cards.length, key(seed))].map((i) => cards[i]);
+	const shuffled = [...permutation(cards.length, key(seed))].map((i) => cards[i]!);
 	const cut = Math.round(0.9 * cards.length);
 	return { train: shuffled.slice(0, cut), heldOut: shuffled.slice(cut) };
 }

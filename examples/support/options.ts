@@ -28,14 +28,14 @@ const FLAGS = {
 	seed: { default: "0", kind: "whole", help: "of the split, LoRA's start and the answers; never of the privacy noise" },
 } as const;
 
-const KINDS: Record<string, { readonly expected: string; readonly holds: (n: number) => boolean }> = {
+const KINDS = {
 	positive: { expected: "a number above 0", holds: (n) => n > 0 && Number.isFinite(n) },
 	notNegative: { expected: "a number, 0 or more", holds: (n) => n >= 0 && Number.isFinite(n) },
 	count: { expected: "a whole number, 1 or more", holds: (n) => Number.isSafeInteger(n) && n >= 1 },
 	whole: { expected: "a whole number, 0 or more", holds: (n) => Number.isSafeInteger(n) && n >= 0 },
 	fraction: { expected: "a number from 0 to below 1", holds: (n) => n >= 0 && n < 1 },
 	fraction1: { expected: "a number above 0, at most 1", holds: (n) => n > 0 && n <= 1 },
-};
+} satisfies Record<string, { readonly expected: string; readonly holds: (n: number) => boolean }>;
 
 type Flag = keyof typeof FLAGS;
 type Numeric = { [F in Flag]: (typeof FLAGS)[F]["kind"] extends "text" ? never : F }[Flag];
@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	const options = Object.fromEntries(
 		Object.entries(FLAGS).map(([name, f]) => [name, { type: "string" as const, default: f.default as string }]),
 	);
-	let values: Record<string, unknown>;
+	let values: { readonly [flag: string]: unknown; readonly help?: unknown };
 	try {
 		({ values } = parseArgs({
 			args: [...args],
@@ -89,7 +89,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	} as Options;
 }
 
-function number(name: string, kind: string, text: string): number {
+function number(name: string, kind: keyof typeof KINDS, text: string): number {
 	const value = text.trim() === "" ? Number.NaN : Number(text);
 	const { expected, holds } = KINDS[kind];
 	if (!holds(value)) {
@@ -105,17 +105,14 @@ function nearest(args: readonly string[]): string {
 	const known = [...Object.keys(FLAGS), "no-dp", "gradient-checkpointing", "help"];
 	const wrong = args.map((a) => /^--([^=]+)/.exec(a)?.[1]).find((a) => a !== undefined && !known.includes(a));
 	if (wrong === undefined) return "";
-	const guess = known.find((k) => distance(k, wrong) <= 2);
+	const guess = known.find((k) => isNear(k, wrong));
 	return guess === undefined ? "" : `; did you mean --${guess}?`;
 }
 
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-	let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-	for (let i = 1; i <= a.length; i++) {
-		const next = [i];
-		for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-		row = next;
-	}
-	return row[b.length];
+/** Whether so many letters put in, left out or exchanged turn one word into the other. */
+function isNear(a: string, b: string, changes = 2): boolean {
+	if (a === b) return true;
+	const [restA, restB] = [a.slice(1), b.slice(1)];
+	if (a[0] === b[0]) return isNear(restA, restB, changes);
+	return changes > 0 && [isNear(restA, b, changes - 1), isNear(a, restB, changes - 1), isNear(restA, restB, changes - 1)].includes(true);
 }

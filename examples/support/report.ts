@@ -53,6 +53,6 @@ export function stepLine(loss: number, engine: PrivacyEngine | undefined): strin
 
 /** Mean loss a token of texts, from the mean loss of each and its number of tokens. */
 export function perLoss(each: Float32Array, tokens: readonly number[]): { readonly loss: number; readonly text: string } {
-	const loss = tokens.reduce((sum, n, i) => sum + n * each[i], 0) / tokens.reduce((a, b) => a + b, 0);
+	const loss = tokens.reduce((sum, n, i) => sum + n * each[i]!, 0) / tokens.reduce((a, b) => a + b, 0);
 	return { loss, text: `${loss.toFixed(4)} nats per response token (perplexity ${Math.exp(loss).toFixed(1)})` };
 }

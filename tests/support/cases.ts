@@ -55,7 +55,7 @@ export function arbitraryDraw(primitive: Primitive, { leading = 6 }: { readonly 
 export function caseOf(primitive: Primitive, draw: Draw, { values = draw.seed }: { readonly values?: number } = {}): Case {
 	const { spec, signature } = primitive;
 	const { domains = {}, sizes = {}, variants = [] } = spec.test ?? {};
-	const filled = new Set(Object.values(domains).map((d) => ("belowAxis" in d ? d.belowAxis : "")));
+	const filled = new Set(Object.values(domains).map((d) => (d !== undefined && "belowAxis" in d ? d.belowAxis : "")));
 	const extent = (axis: string): number => {
 		if (/^\d+$/.test(axis)) return Number(axis);
 		const list = sizes[axis];

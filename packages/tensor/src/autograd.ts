@@ -20,11 +20,11 @@ export interface Slot {
 }
 
 /** The value of a function and its gradients. They belong to the enclosing scope; outside of every scope, to the caller. */
-export interface ValueAndGrad<T = Tensor> {
+export interface ValueAndGrad<S extends readonly unknown[] = readonly unknown[]> {
 	/** What the function returned. */
-	readonly value: T;
+	readonly value: Tensor;
 	/** One gradient for each slot or input, in order, of its shape, in f32; zeros where the value does not depend on it. */
-	readonly grads: readonly Tensor[];
+	readonly grads: { readonly [I in keyof S]: Tensor };
 }
 
 /**
@@ -35,7 +35,7 @@ export interface ValueAndGrad<T = Tensor> {
  * @throws ShapeError (`grad/scalar`) unless `fn` returns a scalar; ValueError for no slots, for slots of whole numbers, where
  * `fn` returns no tensor (because it is async), and where an operation between has no gradient to give (`grad/order`).
  */
-export function valueAndGrad(fn: () => Tensor, slots: readonly Slot[]): ValueAndGrad {
+export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor, slots: S): ValueAndGrad<S> {
 	return trace("valueAndGrad", fn, slots, (value) => {
 		if (value.rank !== 0) {
 			throw new ShapeError("grad/scalar", `valueAndGrad: the function returned ${showShape(value.shape)}, expected a scalar`, {
@@ -64,11 +64,15 @@ export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) =
  * v has the shape of the value, which need not be a scalar. As torch.func's `vjp`, applied to v at once.
  * @throws ShapeError (`grad/cotangent`) when v has another shape; ValueError as of `valueAndGrad`.
  */
-export function vjp(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], v: Tensor): ValueAndGrad {
+export function vjp<const S extends readonly Tensor[]>(
+	fn: (...inputs: { [I in keyof S]: Tensor }) => Tensor,
+	inputs: S,
+	v: Tensor,
+): ValueAndGrad<S> {
 	const slots: Slot[] = inputs.map((value) => ({ value }));
 	return trace(
 		"vjp",
-		() => fn(...slots.map((s) => s.value)),
+		() => fn(...(slots.map((s) => s.value) as { [I in keyof S]: Tensor })),
 		slots,
 		(value) => {
 			if (!sameShape(value.shape, v.shape)) {
@@ -80,7 +84,12 @@ export function vjp(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor
 }
 
 /** Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. */
-function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (value: Tensor) => Tensor): ValueAndGrad {
+function trace<S extends readonly unknown[]>(
+	op: string,
+	fn: () => Tensor,
+	slots: readonly Slot[],
+	seed: (value: Tensor) => Tensor,
+): ValueAndGrad<S> {
 	if (slots.length === 0) throw new ValueError("grad/slots", `${op}: nothing to differentiate`, { op });
 	const runtime = runtimeOf(slots[0].value.device);
 	const originals = slots.map((s) => s.value);
@@ -119,7 +128,7 @@ function trace(op: string, fn: () => Tensor, slots: readonly Slot[], seed: (valu
 				tape.during(outer !== undefined, () => walk(tape, start, gradients));
 			}
 			const grads = leaves.map((t, i) => gradients.take(nodes[i]) ?? full(t.device, t.shape, 0));
-			return { value: alias(value, outer && node), grads };
+			return { value: alias(value, outer && node), grads: grads as ValueAndGrad<S>["grads"] };
 		} finally {
 			slots.forEach((s, i) => {
 				s.value = originals[i];

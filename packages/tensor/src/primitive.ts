@@ -9,25 +9,25 @@ import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
 import type { Runtime } from "./runtime.ts";
 import { isContiguous, showShape } from "./shape.ts";
-import { type Axes, bindAxes, parseSignature, type Signature } from "./signature.ts";
+import { type AxisName, bindAxes, type NameIn, type OperandName, parseSignature, type Signature } from "./signature.ts";
 import { insideOf, Tensor } from "./tensor.ts";
 
 /** Attributes of an operation by name: what a call fixes beside its operands. Strings and lists are the caller's to encode. */
 export type Attrs = Readonly<Record<string, number | boolean>>;
 
 /** Operands of a call by the names of the signature. */
-export type Named = Readonly<Record<string, Tensor>>;
+export type Named<Name extends string = string> = Readonly<Record<Name, Tensor>>;
 
-/** What `forward` gets to run one call of an operation with attributes of type A. */
-export interface ForwardContext<A> {
+/** What `forward` gets to run one call of an operation with attributes of type A and signature S. */
+export interface ForwardContext<A, S extends string = string> {
 	/** Allocates: `runtime.empty([B, ...])`. What is not returned is released when `forward` ends. */
 	readonly runtime: Runtime;
 	/** The operands as kernels see them: axis 0 is the record axis, then come the axes of the signature. */
-	readonly inputs: Readonly<Record<string, Physical>>;
+	readonly inputs: Readonly<Record<OperandName<S>, Physical>>;
 	/** Extent of axis 0 of every operand: the number of records, or 1. */
 	readonly B: number;
 	/** Extents of the axes that the signature names, such as `axes.D`. */
-	readonly axes: Axes;
+	readonly axes: Readonly<Record<AxisName<S>, number>>;
 	/** Attributes, defaults filled in; kernels take them as numbers. */
 	readonly attrs: A;
 }
@@ -36,18 +36,18 @@ export interface ForwardContext<A> {
  * Gradient of one operand. For `y = a * b`, that of a is `{ saves: ["b"], rule: ({ dy, b }) => mul(dy, b) }`, with
  * `sumToOperand(mul(dy, b), operand)` where the signature lets a be broadcast.
  */
-export interface GradRule<A> {
+export interface GradRule<A, S extends string = string> {
 	/**
 	 * Names of the operands and results that the rule reads besides `dy`; they are kept alive until the gradient has passed. A
 	 * function of the attributes where that depends on them.
 	 */
-	readonly saves: readonly string[] | OfAttrs<A, readonly string[]>;
+	readonly saves: readonly NameIn<S>[] | OfAttrs<A, readonly NameIn<S>[]>;
 	/**
 	 * The gradient of the operand, of the shape `operand.shape`, from `given.dy`, the gradient of the first result, and what was
 	 * saved, by name. Made of operations on the tensors of one record: where those are differentiable, so is the gradient.
 	 * Where `operand.records` is undefined but dy has records, the sum over them follows by itself.
 	 */
-	rule(given: Given, attrs: A, operand: OperandShape): Tensor;
+	rule(given: Given<NameIn<S>>, attrs: A, operand: OperandShape): Tensor;
 }
 
 /** A function of the attributes, compared as methods are: primitives of all attributes fit in one list. */
@@ -91,7 +91,7 @@ export interface Bound {
  * Everything that defines an operation, in one place; examples/custom-op.ts is a complete one. Of its results the first has a
  * gradient; others (indices, sums that the rules save) are constants to whoever reads them.
  */
-export interface PrimitiveSpec<A extends Attrs> {
+export interface PrimitiveSpec<A extends Attrs, S extends string = string> {
 	/** Names it in errors, profiles and debug output. */
 	readonly name: string;
 	/**
@@ -101,34 +101,34 @@ export interface PrimitiveSpec<A extends Attrs> {
 	 * records, because the kernel has no stride from one to the next. A result with the name of an operand is that operand,
 	 * overwritten in place.
 	 */
-	readonly signature: string;
+	readonly signature: S;
 	/** Element types that an operand may have, the first being what the tests draw; f32 alone for those left out. */
-	readonly dtypes?: Readonly<Record<string, readonly DType[]>> | undefined;
+	readonly dtypes?: { readonly [Name in OperandName<S>]?: readonly DType[] } | undefined;
 	/** The attributes with their defaults; `{}` for none. Numbers must be finite. */
 	readonly attrs: A;
 	/** Attributes and results may be infinite; the debug setting `nan` then looks for NaN alone. */
 	readonly infinite?: boolean | undefined;
 	/** Throws where shapes, types or attributes break a rule beyond the signature; sees the tensors of one record. */
-	check?(inputs: Named, attrs: A, axes: Axes): void;
+	check?(inputs: Named<OperandName<S>>, attrs: A, axes: Readonly<Record<AxisName<S>, number>>): void;
 	/**
 	 * Allocates the results, records the kernels and returns the results in the order of the signature; of an operation in
 	 * place, `[]`. Operands may have any strides, 0 included (`contiguous` and `packed` copy where a kernel needs order);
 	 * entries of the record axis and of leading axes never mix. What one record gives must not depend on B: it is tested to be
 	 * the same, bit for bit, alone and among any others.
 	 */
-	forward(context: ForwardContext<A>): readonly Physical[];
+	forward(context: ForwardContext<A, S>): readonly Physical[];
 	/**
 	 * For every operand a rule, "none" where the gradient is zero (whole numbers, keys), or "missing" where it exists but is not
 	 * built: asking for it throws `grad/order`. An operation in place says "none" for all.
 	 */
-	readonly grad: Readonly<Record<string, GradRule<A> | "none" | "missing">>;
+	readonly grad: Readonly<Record<OperandName<S>, GradRule<A, S> | "none" | "missing">>;
 	/**
 	 * The same function of differentiable operations, with one result, run in place of `forward` while a gradient is traced.
 	 * With it `grad` may say "missing": no gradient of the fused form is ever asked for.
 	 */
-	composite?(inputs: Named, attrs: A): Tensor;
+	composite?(inputs: Named<OperandName<S>>, attrs: A): Tensor;
 	/** The results for one record, in float64 on the host: the oracle of the tests. In place: the operands as they are after. */
-	reference(inputs: Readonly<Record<string, NdArray>>, attrs: A): readonly NdArray[];
+	reference(inputs: Readonly<Record<OperandName<S>, NdArray>>, attrs: A): readonly NdArray[];
 	/** Kernels of its own that no module exports: those of a table's row. */
 	readonly kernels?: readonly (Kernel | KernelFamily)[] | undefined;
 	/** The primitives that its gradient rules derive on demand. */
@@ -136,15 +136,15 @@ export interface PrimitiveSpec<A extends Attrs> {
 	/** For the tests: how values are drawn, further attribute sets, and the error bound with its reason. */
 	readonly test?: {
 		/** How the values of each operand are drawn; from -2 to 2 for those left out. */
-		readonly domains?: Readonly<Record<string, Domain>> | undefined;
+		readonly domains?: { readonly [Name in OperandName<S>]?: Domain } | undefined;
 		/** Attributes to try besides the defaults; those left out of a set keep theirs. */
 		readonly variants?: readonly Partial<A>[] | undefined;
 		/** How far results may be from the reference; correctly rounded when left out. */
 		readonly bound?: Bound | undefined;
 		/** Extents to choose from for an axis of the signature; 0 to 9 for those left out. */
-		readonly sizes?: Readonly<Record<string, readonly number[]>> | undefined;
+		readonly sizes?: { readonly [Name in AxisName<S>]?: readonly number[] } | undefined;
 		/** Axes that cannot have extent 0. */
-		readonly nonEmpty?: readonly string[] | undefined;
+		readonly nonEmpty?: readonly AxisName<S>[] | undefined;
 	};
 }
 
@@ -182,7 +182,7 @@ export class Primitive<A extends Attrs = Attrs> {
 	 * an operand that is traced, of one record, or has gaps; DTypeError for an element type that `dtypes` does not name;
 	 * ShapeError for shapes that contradict the signature; DisposedError for an operand that was released; what `check` throws.
 	 */
-	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): Tensor[] {
+	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): [Tensor, ...Tensor[]] {
 		const all = withDefaults(this.spec.attrs, attrs);
 		const { name, check, forward, composite, infinite } = this.spec;
 		this.#checkOperands(inputs);
@@ -203,7 +203,7 @@ export class Primitive<A extends Attrs = Attrs> {
 			infinite,
 			overwrites: this.inPlace ? names.outputs.map((n) => named[n]) : undefined,
 		});
-		return this.inPlace ? names.outputs.map((n) => named[n]) : results;
+		return (this.inPlace ? names.outputs.map((n) => named[n]) : results) as [Tensor, ...Tensor[]];
 	}
 
 	#gradients(attrs: A): OperandGradient[] {
@@ -271,6 +271,6 @@ function byName<T>(names: readonly string[], values: readonly T[]): Record<strin
  * `export const snake = (x: Tensor) => snakePrimitive.apply([x])[0]` is what users call.
  * @throws ValueError where the definition contradicts itself: see `Primitive`.
  */
-export function definePrimitive<A extends Attrs>(spec: PrimitiveSpec<A>): Primitive<A> {
-	return new Primitive(spec);
+export function definePrimitive<A extends Attrs, const S extends string = string>(spec: PrimitiveSpec<A, S>): Primitive<A> {
+	return new Primitive(spec as PrimitiveSpec<A>);
 }

@@ -17,7 +17,7 @@ export type OperandGradient =
 	| "none";
 
 /** What a rule reads: the gradient of the first result, and what it saved by name. */
-export type Given = Readonly<Record<string, Tensor>> & { readonly dy: Tensor };
+export type Given<Name extends string = string> = Readonly<Record<Name, Tensor>> & { readonly dy: Tensor };
 
 /** One run of an operation, checked, ready to be recorded. */
 export interface Operation {

@@ -3,6 +3,7 @@ import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
 
+/** How a device is opened. */
 export interface DeviceOptions {
 	/**
 	 * Most bytes of GPU buffers to hold; asking for more throws instead of exhausting the machine. Left out: 70 % of the

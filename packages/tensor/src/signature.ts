@@ -23,6 +23,18 @@ export interface Signature {
 /** Extents of the named axes of one call. */
 export type Axes = Readonly<Record<string, number>>;
 
+type Bare<S> = S extends `${"~" | "," | " "}${infer Rest}` ? Bare<Rest> : S extends `${infer Name}!` ? Name : S;
+type NamesIn<S> = S extends `${infer Head}[${string}]${infer Rest}` ? Bare<Head> | NamesIn<Rest> : never;
+type Listed<S> = S extends `${infer First},${infer Rest}` ? Bare<First> | Listed<Rest> : Bare<S>;
+type AxesIn<S> = S extends `${string}[${infer List}]${infer Rest}` ? Listed<List> | AxesIn<Rest> : never;
+
+/** The operands of a signature, as the compiler reads it; any name where it is not a literal. */
+export type OperandName<S extends string> = S extends `${infer Left}->${string}` ? NamesIn<Left> : string;
+/** The operands and results of a signature; any name where it is not a literal. */
+export type NameIn<S extends string> = S extends `${infer Left}->${infer Right}` ? NamesIn<Left> | NamesIn<Right> : string;
+/** The axes that a signature names; any name where it is not a literal. */
+export type AxisName<S extends string> = string extends S ? string : Exclude<AxesIn<S>, "..." | "">;
+
 /** Parses `"x[..., D], w[D] -> y[..., D]"`. */
 export function parseSignature(text: string): Signature {
 	const [left, right, ...rest] = text.split("->");

@@ -58,9 +58,10 @@ ${vectors.map((v) => `var ${v}_ = ${v}_at(index);`).join(" ")}
 ${update.replace(new RegExp(`\\b(${vectors.join("|")})\\b`, "g"), "$1_")}
 ${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
 	});
+	const signature: string = `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`;
 	const primitive = definePrimitive({
 		name,
-		signature: `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`,
+		signature,
 		attrs: {},
 		forward: ({ inputs }) => {
 			const names = [...vectors, "g"];

@@ -14,7 +14,7 @@ import { derivative, evaluator } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
 /** One element-wise operation: what `unary`, `binary`, `withScalar` and `elementwise` make a primitive of. */
-export interface Row {
+export interface Row<O extends string = string, A extends string = string> {
 	/**
 	 * WGSL expression of the operands, under their names, and of the attributes, as p.NAME. For whole numbers its literals and
 	 * attributes become integers, unless `integer` is given.
@@ -24,13 +24,13 @@ export interface Row {
 	 * Per operand, WGSL of the derivative of the result y with respect to it; it may read y. Left out, it is derived from `f`;
 	 * "none" for functions without one, of gradient 0.
 	 */
-	readonly d?: Readonly<Record<string, string>> | "none" | undefined;
+	readonly d?: { readonly [Operand in O]?: string } | "none" | undefined;
 	/** The same function in float64, of operands and attributes by name; a bool is 0 or 1. */
-	readonly ref: (v: Readonly<Record<string, number>>) => number;
+	readonly ref: (v: Readonly<Record<O | A, number>>) => number;
 	/** How the tests draw the operands, one for all or one for each; between −3 and 3 when left out. */
 	readonly domain?: Domain | Readonly<Record<string, Domain>> | undefined;
 	/** Names and defaults of the numbers that a call may set; they reach the kernel as f32, and must be finite. */
-	readonly attrs?: Readonly<Record<string, number>> | undefined;
+	readonly attrs?: Readonly<Record<A, number>> | undefined;
 	/**
 	 * How far f32 may be from `ref`, from the accuracy that WGSL promises; when left out, the 2 · 2⁻²³ |y| that every `Bound`
 	 * allows.
@@ -79,7 +79,7 @@ export function sumToOperand(g: Tensor, { shape }: { readonly shape: Shape }): T
 /** Derivatives per operand as WGSL, derived where the row gives none. */
 function derivatives(operands: readonly string[], { f, d }: Row): Readonly<Record<string, string>> {
 	if (d === "none") return Object.fromEntries(operands.map((o) => [o, "0.0"]));
-	return d ?? Object.fromEntries(operands.map((o) => [o, derivative(f, o)]));
+	return Object.fromEntries(operands.map((o) => [o, d?.[o] ?? derivative(f, o)]));
 }
 
 /** The kernels of a row: one element an invocation with any strides, or four at once where all operands lie in order. */
@@ -259,7 +259,7 @@ const withPrimitive = <F extends (...args: never[]) => Tensor>(primitive: Primit
  * An operation of one tensor x, in the shape of x; `name` stands in errors, reports and kernels.
  * @throws ValueError when `d` is left out and `f` cannot be derived.
  */
-export function unary(name: string, row: Row): Op<(x: Tensor) => Tensor> {
+export function unary<A extends string = never>(name: string, row: Row<"x", A>): Op<(x: Tensor) => Tensor> {
 	const primitive = elementwise(name, ["x"], row);
 	return withPrimitive(primitive, (x: Tensor) => primitive.apply([x])[0]);
 }
@@ -268,7 +268,7 @@ export function unary(name: string, row: Row): Op<(x: Tensor) => Tensor> {
  * An operation of one tensor x and one number, the row's only attribute.
  * @throws ValueError when `d` is left out and `f` cannot be derived.
  */
-export function withScalar(name: string, row: Row): Op<(x: Tensor, value: number) => Tensor> {
+export function withScalar<A extends string>(name: string, row: Row<"x", A>): Op<(x: Tensor, value: number) => Tensor> {
 	const primitive = elementwise(name, ["x"], row);
 	const [attr] = Object.keys(row.attrs ?? {});
 	return withPrimitive(primitive, (x: Tensor, value: number) => primitive.apply([x], { [attr]: value })[0]);
@@ -278,7 +278,7 @@ export function withScalar(name: string, row: Row): Op<(x: Tensor, value: number
  * An operation of two tensors a and b, broadcast as numpy.
  * @throws ValueError when `d` is left out and `f` cannot be derived.
  */
-export function binary(name: string, row: Row): Op<(a: Tensor, b: Tensor) => Tensor> {
+export function binary<A extends string = never>(name: string, row: Row<"a" | "b", A>): Op<(a: Tensor, b: Tensor) => Tensor> {
 	const primitive = elementwise(name, ["a", "b"], row);
 	return withPrimitive(primitive, (a: Tensor, b: Tensor) => primitive.apply([a, b])[0]);
 }

@@ -1,0 +1,45 @@
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { page, readOperations, shown } from "../../tools/operations.ts";
+import { unbuilt } from "../support/derivatives.ts";
+import { linearOps, primitives } from "../support/registry.ts";
+
+const operations = await readOperations(fileURLToPath(new URL("../..", import.meta.url)));
+const of = (name: string) => operations.find((op) => op.name === name);
+
+describe("docs/operations.md", () => {
+	it("lists every operation once, in a family of its own", () => {
+		const names = [...primitives(), ...linearOps()].map((op) => op.spec.name).sort();
+		expect(operations.map((op) => op.name)).toEqual(names);
+		expect(operations.filter(({ file, family }) => file === "" || family === "Others")).toEqual([]);
+		const rows = page(operations).match(/^\| `.*$/gm) ?? [];
+		expect(rows.map((row) => /`([^`]+)`/.exec(row)?.[1]).sort()).toEqual(names);
+	});
+
+	it("says what the registry says", () => {
+		expect(of("matmul")).toMatchObject({ family: "Products", file: "tensor/src/ops/matmul.ts", types: "f32 f16", gradient: "yes" });
+		expect(of("where")).toMatchObject({ types: "c: bool; a b: f32 f16 i32 u32", gradient: "c: zero; a b: yes" });
+		expect(of("pow")).toMatchObject({ values: "a: [0.1, 4]; b: [-2, 2]", bound: { ulp: 64, abs: 1e-6 } });
+		expect(of("isnan")?.family).toBe("Of truth");
+		expect(of("sign")?.family).toBe("Element-wise, of one tensor");
+		expect(of("adamw")).toMatchObject({ family: "Optimisers", gradient: "none, in place" });
+		expect(of("reshape")).toMatchObject({ signature: undefined, bound: undefined });
+	});
+
+	it("promises gradients where the tests ask for them, and no others", () => {
+		for (const p of primitives()) {
+			const refused = unbuilt(p).length > 0;
+			expect(/\bnone\b/.test(of(p.spec.name)?.gradient ?? "") && !p.inPlace, p.spec.name).toBe(refused);
+		}
+		expect(operations.filter((op) => /\bonce\b/.test(op.gradient)).map((op) => op.name)).toEqual([
+			"embedding",
+			"linearCrossEntropy",
+			"prod",
+			"takeRows",
+		]);
+	});
+
+	it("writes numbers as people do", () => {
+		expect([0, 64, 2.5, 2e-5, 2 ** -11, 0.005, 1.5e-5].map(shown)).toEqual(["0", "64", "2.5", "2e-5", "2⁻¹¹", "5e-3", "1.5e-5"]);
+	});
+});
