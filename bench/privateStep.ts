@@ -18,7 +18,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { BoundedSum, fixedPointGrid, type StepReport } from "@hushgrad/dp";
@@ -215,7 +215,7 @@ const OWN = fileURLToPath(import.meta.url);
 /** One part in a process of its own. */
 async function child<T>(script: string, ...args: string[]): Promise<T> {
 	const node = ["--import", "tsx", "-C", "@hushgrad/source", script, ...args];
-	const cwd = fileURLToPath(new URL(".", `file://${script}`));
+	const cwd = dirname(script);
 	const { stdout } = await promisify(execFile)(process.execPath, node, { cwd, maxBuffer: 2 ** 28 });
 	return JSON.parse(stdout) as T;
 }
@@ -314,5 +314,5 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
 	weights: () => weights(Number(flags.dropout), flags.save),
 	size,
 };
-if (flags.part === undefined) await report(Number(flags.processes), flags.beside);
+if (flags.part === undefined) await report(Number(flags.processes), flags.beside && resolve(flags.beside));
 else console.log(JSON.stringify(await parts[flags.part]()));

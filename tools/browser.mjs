@@ -12,6 +12,7 @@ export const swiftShader = () => find("HUSHGRAD_SWIFTSHADER", SWIFTSHADER);
 
 /** The path, or an error that names what to do. @param {string | undefined} path @param {string} name */
 export function required(path, name) {
-	if (path === undefined) throw new Error(`${name} is not installed; type: node tools/ensure-browser.mjs`);
+	if (path === undefined) throw new Error(`${name} is not installed; type: npm run browser`);
+	if (!existsSync(path)) throw new Error(`${name} is not at ${path}, where HUSHGRAD_${name.toUpperCase()} says it is`);
 	return path;
 }

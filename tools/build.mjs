@@ -14,7 +14,8 @@ const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/pack
 const withJsExtensions = (/** @type {string} */ code) => code.replaceAll(/((?:from |import\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
 
 /** Definitions register nothing: a bundler may drop those that a program does not use. */
-const withPureDefinitions = (/** @type {string} */ code) => code.replaceAll(/^((?:export )?const \w+ = )(?=(?:new )?\w+\()/gm, "$1/* @__PURE__ */ ");
+const withPureDefinitions = (/** @type {string} */ code) =>
+	code.replaceAll(/^((?:export )?const \w+ = )(?=(?:new )?\w+\()/gm, "$1/* @__PURE__ */ ");
 
 function build(/** @type {import("./packages.mjs").Package} */ { name, folder }) {
 	const dist = join(folder, "dist");

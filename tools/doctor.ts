@@ -48,6 +48,8 @@ interface SubgroupMatrixConfig {
 
 const NODE_NEEDED = "20.19.0";
 const BACKENDS: Readonly<Partial<Record<NodeJS.Platform, string>>> = { linux: "Vulkan", darwin: "Metal", win32: "D3D12" };
+const NO_ADAPTER =
+	"WebGPU finds no adapter; on Debian and Ubuntu the next line installs Mesa's by apt, or prints how where HUSHGRAD_NO_INSTALL=1 is set";
 const LIMITS = [
 	"maxBufferSize",
 	"maxStorageBufferBindingSize",
@@ -93,7 +95,7 @@ async function examineAdapter(): Promise<{ adapter: Adapter | null; findings: Fi
 		return { adapter: null, findings: [broken(`webgpu does not load: ${gpu.message.split("\n")[0]}`, "npm ci")] };
 	}
 	const found = await gpu.requestAdapter();
-	if (found === null) return { adapter: null, findings: [broken("WebGPU finds no adapter", "npm run driver")] };
+	if (found === null) return { adapter: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
 	const adapter = describe(found);
 	const problem = await requestDevice().then(
 		(device) => device.destroy(),

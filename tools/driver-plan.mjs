@@ -8,15 +8,15 @@
  * @property {string} aptSources  text of the system's package sources
  * @property {boolean} isRoot
  * @property {boolean} hasSudo  without a password
- * @property {boolean} isForbidden  by HUSHGRAD_NO_DRIVER_INSTALL
- * @typedef {{ kind: "none" | "install" | "tell", reason: string, commands: readonly string[] }} Plan
- *   commands are lines of one shell session; where kind is "install", the last one cleans up and always runs
+ * @property {boolean} isForbidden  by HUSHGRAD_NO_INSTALL
+ * @typedef {{ kind: "none" | "install" | "tell", what: string, commands: readonly string[] }} Plan
+ *   `what` is done, or is to be done; commands are lines of one shell session; where kind is "install", the last one
+ *   cleans up and always runs
  */
 
 /**
  * @typedef {object} Wanted
- * @property {string} name
- * @property {string} packages
+ * @property {readonly string[]} packages  of apt
  * @property {(system: System) => boolean} isOffered  by the system's package sources
  * @property {(system: System) => string | undefined} suite  to take it from, where it is not the system's own
  * @property {string} byHand
@@ -31,8 +31,7 @@ const BACKPORTS = { 12: "bookworm-backports" };
 
 /** @type {Wanted} */
 const DRIVER = {
-	name: "Mesa's software driver",
-	packages: "mesa-vulkan-drivers libvulkan1",
+	packages: ["mesa-vulkan-drivers", "libvulkan1"],
 	isOffered: ({ id, version }) => isDebian(id, version) || (id === "ubuntu" && Number(version) >= 24.04),
 	suite: ({ id, version }) => (id === "debian" ? BACKPORTS[version] : undefined),
 	byHand: "install a Vulkan driver by hand: your GPU's, or Mesa 23 or newer, whose lavapipe needs no GPU",
@@ -44,8 +43,7 @@ const DRIVER = {
 
 /** Debian's Chromium brings SwiftShader along. @type {Wanted} */
 const BROWSER = {
-	name: "Chromium and SwiftShader",
-	packages: "chromium-headless-shell libvulkan1",
+	packages: ["chromium-headless-shell", "libvulkan1"],
 	isOffered: ({ id, version }) => isDebian(id, version),
 	suite: () => undefined,
 	byHand: "install Chromium by hand, and name it and its vk_swiftshader_icd.json in HUSHGRAD_CHROMIUM and HUSHGRAD_SWIFTSHADER",
@@ -57,20 +55,32 @@ export const browserPlan = (/** @type {Facts} */ facts) => planFor(BROWSER, fact
 
 /** @param {Wanted} wanted @param {Facts} facts @returns {Plan} */
 function planFor(wanted, { isThere, system, aptSources, isRoot, hasSudo, isForbidden }) {
-	if (isThere) return { kind: "none", reason: "it is there", commands: [] };
+	if (isThere) return { kind: "none", what: "it is there", commands: [] };
 	if (!wanted.isOffered(system)) {
 		const command = wanted.elsewhere[system.id];
-		return { kind: "tell", reason: wanted.byHand, commands: command === undefined ? [] : [command] };
+		return { kind: "tell", what: wanted.byHand, commands: command === undefined ? [] : [command] };
 	}
-	const commands = (/** @type {string} */ prefix) =>
-		aptCommands({ prefix, suite: wanted.suite(system), aptSources, packages: wanted.packages });
-	if (isForbidden) {
-		return { kind: "tell", reason: "HUSHGRAD_NO_DRIVER_INSTALL forbids installing it", commands: commands(isRoot ? "" : "sudo ") };
-	}
-	if (isRoot) return { kind: "install", reason: `installing ${wanted.name}`, commands: commands("") };
-	if (hasSudo) return { kind: "install", reason: `installing ${wanted.name} with sudo`, commands: commands("sudo -n ") };
-	return { kind: "tell", reason: "installing it needs root", commands: commands("sudo ") };
+	const suite = wanted.suite(system);
+	const commands = (/** @type {string} */ prefix) => aptCommands({ prefix, suite, aptSources, packages: wanted.packages.join(" ") });
+	const installing = `installing ${wanted.packages.join(" and ")}`;
+	if (isForbidden) return { kind: "tell", what: `HUSHGRAD_NO_INSTALL forbids ${installing}`, commands: commands(isRoot ? "" : "sudo ") };
+	const byApt = `${installing} by apt${suite === undefined ? "" : `, from ${suite}`}`;
+	if (isRoot) return { kind: "install", what: byApt, commands: commands("") };
+	if (hasSudo) return { kind: "install", what: `${byApt}, with sudo`, commands: commands("sudo -n ") };
+	return { kind: "tell", what: `${installing} needs root`, commands: commands("sudo ") };
 }
+
+/**
+ * The line before an installation, or before the commands to type: why, what, and how to forbid it.
+ * @param {string} problem @param {Plan} plan
+ */
+export function announcement(problem, { kind, what, commands }) {
+	if (kind === "install") return `${problem}; ${what} (HUSHGRAD_NO_INSTALL=1 forbids it).`;
+	return `${problem}; ${what}.${commands.length > 0 ? " Type:" : ""}`;
+}
+
+/** Whether this environment forbids every installation. @param {Readonly<Record<string, string | undefined>>} env */
+export const isInstallForbidden = ({ HUSHGRAD_NO_INSTALL: value = "" }) => !["", "0"].includes(value);
 
 /** Debian's testing and unstable have no version. @param {string} id @param {string} version */
 const isDebian = (id, version) => id === "debian" && (version === "" || Number(version) >= 12);

@@ -1,6 +1,7 @@
 /**
  * Makes sure that Dawn finds a WebGPU adapter. Silent and without effect where there is one; otherwise installs Mesa's
- * software Vulkan driver (Debian and Ubuntu, root or password-less sudo), or says what to type and fails.
+ * software Vulkan driver by apt (Debian and Ubuntu, root or password-less sudo) after a line that says so, or says what to
+ * type and fails. HUSHGRAD_NO_INSTALL=1 forbids installing.
  */
 import { spawnSync } from "node:child_process";
 import { driverPlan } from "./driver-plan.mjs";

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseOsRelease, scriptOf } from "./driver-plan.mjs";
+import { announcement, isInstallForbidden, parseOsRelease, scriptOf } from "./driver-plan.mjs";
 
 const readIfThere = (/** @type {string} */ path) => (existsSync(path) ? readFileSync(path, "utf8") : "");
 
@@ -21,16 +21,16 @@ export function look(/** @type {boolean} */ isThere) {
 		aptSources: readAptSources(),
 		isRoot,
 		hasSudo: !isThere && !isRoot && spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0,
-		isForbidden: process.env.HUSHGRAD_NO_DRIVER_INSTALL === "1",
+		isForbidden: isInstallForbidden(process.env),
 	};
 }
 
 /**
- * Installs, or says what to type. True when something was installed.
+ * Installs, after a line that says so, or says what to type. True when something was installed.
  * @param {string} problem @param {import("./driver-plan.mjs").Plan} plan
  */
 export function carryOut(problem, plan) {
-	console.error(`${problem}; ${plan.reason}${plan.commands.length > 0 && plan.kind === "tell" ? ":" : "."}`);
+	console.error(announcement(problem, plan));
 	if (plan.kind === "tell") {
 		for (const command of plan.commands) console.error(`  ${command}`);
 		return false;

@@ -19,10 +19,10 @@ export function obstacles({ branch, changes, changesets, versions, tags }) {
 	return [
 		...(branch === "main" ? [] : [`this is the branch ${branch}; releases are made from main`]),
 		...(changes === "" ? [] : [`there are changes that are not committed:\n${changes.trimEnd()}`]),
-		...(changesets.length === 0 ? [] : [`${changesets.join(", ")} not applied yet: npx changeset version, then commit`]),
+		...(changesets.length === 0 ? [] : [`${changesets.join(", ")} not applied yet: npm run version-packages, then commit`]),
 		...(versions.every((v) => v === version) ? [] : [`the packages have several versions: ${versions.join(", ")}`]),
 		...(tags.includes(tagOf(version))
-			? [`${tagOf(version)} is tagged already: describe the changes with npx changeset, then npx changeset version`]
+			? [`${tagOf(version)} is tagged already: describe the changes with npx changeset, then npm run version-packages`]
 			: []),
 	];
 }

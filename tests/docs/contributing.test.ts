@@ -32,9 +32,9 @@ beforeAll(() => {
 		expect(after).not.toBe(before);
 		writeFileSync(file, after);
 	};
-	const row = shownBehind("below the row of `square`, write");
-	edit("ops/unary.ts", (text) => text.replace(/^export const square = .*\n/m, (line) => `${line}${row}\n`));
-	edit("index.ts", (text) => text.replace("\tsoftplus,\n", "\tsoftplus,\n\tsoftsign,\n"));
+	const row = shownBehind("below the row of `softplus`");
+	edit("ops/activations.ts", (text) => text.replace(/^export const softplus = [\s\S]*?\n\}\);\n/m, (softplus) => `${softplus}${row}\n`));
+	edit("index.ts", (text) => text.replace(", softplus }", ", softplus, softsign }"));
 	scaffold(copy, "center");
 	const file = shownBehind("replace all that follows the imports by");
 	edit("ops/center.ts", (text) => {
@@ -50,7 +50,7 @@ const check = (tool: string, ...args: string[]) => {
 };
 
 it("the operations that CONTRIBUTING.md adds are clean for formatter, linter and compiler", () => {
-	check("biome", "check", "--vcs-enabled=false", ...["ops/unary.ts", "ops/center.ts", "index.ts"].map((f) => join(copy, SOURCE, f)));
+	check("biome", "check", "--vcs-enabled=false", ...["ops/activations.ts", "ops/center.ts", "index.ts"].map((f) => join(copy, SOURCE, f)));
 	writeFileSync(join(copy, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", include: [SOURCE] }));
 	check("tsc", "--noEmit", "-p", copy);
 });

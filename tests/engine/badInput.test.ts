@@ -32,6 +32,29 @@ const disposed = (): Tensor => {
 	return x;
 };
 
+/** A function that runs when somebody asks for its next value. */
+function* generator(): Generator<Tensor> {
+	yield f32(1);
+}
+/** The identity with a gradient of its own, with parts exchanged. */
+const custom = (parts: Partial<t.CustomVjp> = {}) =>
+	t.customVjp({ name: "own", forward: (x) => ({ value: x }), backward: (dy) => [dy], ...parts });
+/** Typed arrays, the type that they are given as, and a word of the cure. */
+const ARRAYS: readonly (readonly [ArrayBufferView, t.DType | undefined, string])[] = [
+	[Int32Array.of(1, 2), "f32", "Array.from"],
+	[Uint32Array.of(1, 2), "f32", "Array.from"],
+	[Uint32Array.of(1, 2), "i32", "Int32Array"],
+	[Int32Array.of(1, 2), "u32", "Uint32Array"],
+	[Int32Array.of(0, 1), "bool", "Uint32Array"],
+	[new Uint8Array(8), "f32", "Float32Array"],
+	[new Uint8Array(8), "bool", "Uint32Array"],
+	[Uint16Array.of(1, 2, 3, 4), undefined, "bf16"],
+	[Int16Array.of(1, 2), "bf16", "Uint16Array"],
+	[Float64Array.of(1), undefined, "Array.from"],
+	[new Uint8ClampedArray(2), "u8", "Uint8Array"],
+	[new DataView(new ArrayBuffer(8)), "f32", "Float32Array"],
+];
+
 /** What is asked, the error's class and code, and words its text must have. */
 const CASES: [string, () => unknown, string, string, string[]][] = [
 	[
@@ -156,7 +179,63 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 		"grad/value",
 		["valueAndGrad", "async"],
 	],
+	["a generator as a scope", () => device().scope(() => generator() as never), "ValueError", "scope/async", ["generator"]],
+	["a custom gradient of nothing", () => custom()(), "ValueError", "customVjp/inputs", ["own", "at least one"]],
+	[
+		"an async function with a gradient of its own",
+		() => custom({ forward: (async (x: Tensor) => ({ value: x })) as never })(f32(2)),
+		"ValueError",
+		"customVjp/value",
+		["own", "async"],
+	],
+	[
+		"a promise among what a custom gradient keeps",
+		() => custom({ forward: (x) => ({ value: x, saved: [Promise.resolve(x) as never] }) })(f32(2)),
+		"ValueError",
+		"customVjp/value",
+		["own"],
+	],
+	[
+		"an async gradient of its own",
+		() => t.grad((x: Tensor) => t.sum(custom({ backward: (async (dy: Tensor) => [dy]) as never })(x)))(f32(2)),
+		"ValueError",
+		"customVjp/gradients",
+		["own", "async"],
+	],
+	[
+		"a promise as a gradient of its own",
+		() => t.grad((x: Tensor) => t.sum(custom({ backward: (dy) => [Promise.resolve(dy) as never] })(x)))(f32(2)),
+		"ValueError",
+		"customVjp/gradients",
+		["own"],
+	],
+	...ARRAYS.map(([values, dtype, word]): (typeof CASES)[number] => [
+		`a ${values.constructor.name} as ${dtype ?? "nothing by name"}`,
+		() => device().fromHost(values as Float32Array, [2], dtype),
+		"DTypeError",
+		"tensor/host-type",
+		[values.constructor.name, dtype ?? "f32", word],
+	]),
+	[
+		"an array of another type to write",
+		() => t.write(f32(2), Int32Array.of(1, 2)),
+		"DTypeError",
+		"tensor/host-type",
+		["write", "Array.from"],
+	],
 	["a seed that is no whole number", () => t.key(0.5), "ValueError", "random/seed", ["0.5"]],
+	...[-1, 2 ** 32, 0.5, Number.NaN].map((n): (typeof CASES)[number] => [
+		`the use number ${n} of a key`,
+		() => t.foldIn(t.key(0), n),
+		"ValueError",
+		"random/fold",
+		[String(n)],
+	]),
+	["random numbers beyond i32", () => t.randint(device(), [2], t.key(0), 2 ** 31 - 2, 2 ** 31 + 1), "ValueError", "random/range", ["i32"]],
+	["random numbers below i32", () => t.randint(device(), [2], t.key(0), -(2 ** 31) - 1, 0), "ValueError", "random/range", ["i32"]],
+	["random numbers of no range", () => t.randint(device(), [2], t.key(0), 3, 3), "ValueError", "random/range", ["3..3"]],
+	["uniform numbers upside down", () => t.uniform(device(), [2], t.key(0), { low: 2, high: 1 }), "ValueError", "random/range", ["2", "1"]],
+	["uniform numbers without end", () => t.uniform(device(), [2], t.key(0), { high: Infinity }), "ValueError", "random/range", ["Infinity"]],
 ];
 
 describe("bad input gives one typed error with its fix, and the device stays as it was", () => {

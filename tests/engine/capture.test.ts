@@ -13,6 +13,7 @@ import {
 	mulScalar,
 	normalValues,
 	sub,
+	sum,
 	type Tensor,
 	valueAndGrad,
 	write,
@@ -146,6 +147,48 @@ describe("capture", () => {
 		captured.dispose();
 		for (const t of [x, ...others]) t.dispose();
 		expect(device().memory()).toMatchObject({ liveBytes, liveBuffers });
+	});
+
+	it("a capture inside is refused and changes nothing: a step that goes on owns its memory, and its inputs are held", async () => {
+		const { liveBytes, liveBuffers } = device().memory();
+		const x = device().fromHost([1, 2, 3], [3]);
+		const w = device().fromHost([1, 1, 1], [3]);
+		const captured = capture(device(), () => {
+			const y = mulScalar(x, 4);
+			expect(() => capture(device(), () => mulScalar(y, 2))).toThrow(expect.objectContaining({ code: "capture/nested" }));
+			return mulScalar(sub(mulScalar(y, 2), w), 10);
+		});
+		w.dispose();
+		const others = Array.from({ length: 8 }, () => device().fromHost([7, 7, 7], [3]));
+		write(x, [10, 20, 30]);
+		captured.replay();
+		for (const t of others) expect([...(await data(t))]).toEqual([7, 7, 7]);
+		expect([...(await data(captured.outputs))]).toEqual([790, 1590, 2390]);
+		captured.dispose();
+		for (const t of [x, ...others]) t.dispose();
+		expect(device().memory()).toMatchObject({ liveBytes, liveBuffers });
+	});
+
+	it("replay is refused inside a capture and while a gradient is computed: its kernels would be in neither", async () => {
+		const x = device().fromHost([1, 2], [2]);
+		const once = capture(device(), () => mulScalar(x, 2));
+		expect(() => capture(device(), () => once.replay())).toThrow(expect.objectContaining({ code: "capture/nested" }));
+		const traced = (): Tensor => {
+			once.replay();
+			return sum(once.outputs);
+		};
+		expect(() => valueAndGrad(traced, [{ value: x }])).toThrow(expect.objectContaining({ code: "capture/traced" }));
+		write(x, [3, 4]);
+		once.replay();
+		expect([...(await data(once.outputs))]).toEqual([6, 8]);
+		once.dispose();
+		x.dispose();
+	});
+
+	it("names what refreshes an input, where a step uploads", () => {
+		expect(() => capture(device(), () => device().fromHost([1], [1]))).toThrow(
+			expect.objectContaining({ code: "capture/upload", hint: expect.stringContaining("with write(x, values)") }),
+		);
 	});
 
 	it.each<[string, string, (x: Tensor) => void]>([

@@ -13,7 +13,7 @@ import {
 	valueAndGrad,
 } from "@hushgrad/tensor";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { RUNS } from "../support/environment.ts";
 
 /** A device that collects what it tells. */
@@ -220,6 +220,76 @@ describe("profile", () => {
 		const { flops } = profile.events[2];
 		expect(flops).toBeUndefined();
 		x.dispose();
+		device.destroy();
+	});
+
+	it("of a function that throws leaves the device as it was", async () => {
+		const device = await requestDevice();
+		const x = device.fromHost([1, 2], [2]);
+		const fails = () => {
+			mulScalar(x, 3);
+			throw new Error("the function's own");
+		};
+		await expect(device.profile(fails)).rejects.toThrow("the function's own");
+		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		await device.flush();
+		const later = async () => {
+			await device.flush();
+			fails();
+		};
+		await expect(device.profile(later)).rejects.toThrow("the function's own");
+		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		await device.flush();
+		device.destroy();
+	});
+
+	it("is taken one at a time: two would time each other's kernels, and the later end with the queries of the earlier", async () => {
+		const device = await requestDevice();
+		const x = device.fromHost([1, 2], [2]);
+		const kernel = async () => {
+			mulScalar(x, 3).dispose();
+			await device.flush();
+		};
+		const [first, second] = [device.profile(kernel), device.profile(() => kernel().then(kernel))];
+		await expect(second).rejects.toMatchObject({ code: "device/profiling" });
+		expect((await first).events.length).toBe(1);
+		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		await device.flush();
+		expect((await device.profile(kernel)).events.length).toBe(1);
+		device.destroy();
+	});
+
+	it("gives back every buffer that it made, whether the function throws or not", async () => {
+		const device = await requestDevice();
+		const x = device.fromHost([1, 2], [2]);
+		mulScalar(x, 2).dispose();
+		await device.flush();
+		const made: GPUBuffer[] = [];
+		const destroyed: unknown[] = [];
+		const create = device.gpu.createBuffer.bind(device.gpu);
+		const spy = vi.spyOn(device.gpu, "createBuffer").mockImplementation((descriptor) => {
+			const buffer = create(descriptor);
+			const destroy = buffer.destroy.bind(buffer);
+			buffer.destroy = () => {
+				destroyed.push(buffer);
+				return destroy();
+			};
+			made.push(buffer);
+			return buffer;
+		});
+		const kernels = async () => {
+			for (let i = 0; i < 3; i++) {
+				device.scope<void>(() => {
+					mulScalar(x, 2);
+				});
+				await device.flush();
+			}
+		};
+		await device.profile(kernels);
+		await expect(device.profile(() => kernels().then(() => Promise.reject(new Error("late"))))).rejects.toThrow("late");
+		expect(made.length).toBeGreaterThan(0);
+		expect(made.filter((b) => !destroyed.includes(b)).map((b) => b.usage)).toEqual([]);
+		spy.mockRestore();
 		device.destroy();
 	});
 });

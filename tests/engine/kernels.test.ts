@@ -196,3 +196,16 @@ describe("kernels of one name", () => {
 		expect([a.of({ twice: false }).key, a.of({ twice: true }).key]).toEqual(["fillAny", "fillAny/twice"]);
 	});
 });
+
+it("a family makes one kernel of the same values, in whatever order they are named", () => {
+	const family = defineKernel("ordered", ({ width }: { dtype: DType; width: number }) => ({
+		params: {},
+		buffers: { y: writes("f32") },
+		workgroup: 64,
+		body: wgsl`if (index < 4u) { y_set(index, f32(${width})); }`,
+	}));
+	const first = family.of({ dtype: "f32", width: 2 });
+	expect(family.of({ width: 2, dtype: "f32" })).toBe(first);
+	expect(family.of({ width: 3, dtype: "f32" })).not.toBe(first);
+	expect(family.made.map((k) => k.key)).toEqual(["ordered/f32/2", "ordered/3/f32"]);
+});

@@ -164,7 +164,7 @@ describe("whose a parameter is", () => {
 		expect(() => new SGD([new Parameter([2])], { lr: 1 }).vector.tensor).toThrow(error("parameter/empty"));
 		for (const lr of [-1, Number.NaN, undefined as unknown as number]) {
 			expect(() => new SGD([a], { lr })).toThrow(error("optim/lr"));
-			expect(() => new SGD([{ parameters: [a], lr }], { lr: 1 })).toThrow(error("optim/lr"));
+			if (lr !== undefined) expect(() => new SGD([{ parameters: [a], lr }], { lr: 1 })).toThrow(error("optim/lr"));
 		}
 	});
 });

@@ -76,6 +76,18 @@ describe("one clear error", () => {
 			"in Deno this takes",
 		));
 
+	it("with two copies of @hushgrad/tensor", () => {
+		const two = join(project, "../two");
+		cpSync(project, two, { recursive: true });
+		const inner = join(two, "node_modules/@hushgrad/nn/node_modules/@hushgrad/tensor");
+		cpSync(join(two, "node_modules/@hushgrad/tensor"), inner, { recursive: true });
+		says(
+			output(process.execPath, ["train.js"], { cwd: two }),
+			"this device belongs to another copy of @hushgrad/tensor",
+			"npm ls @hushgrad/tensor",
+		);
+	});
+
 	describe("without the package webgpu", () => {
 		const bare = join(project, "../bare");
 		beforeAll(() => {

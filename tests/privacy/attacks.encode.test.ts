@@ -191,4 +191,86 @@ describe("encode() runs in a closed world", () => {
 			code,
 		);
 	});
+
+	/** Records of which reading runs a program: `act` is what it does. */
+	const traps: Readonly<Record<string, (values: Float32Array, act: () => void) => unknown>> = {
+		"a getter": (values, act) => ({
+			get x() {
+				act();
+				return values;
+			},
+		}),
+		"a Proxy of the record": (values, act) =>
+			new Proxy(
+				{ x: values },
+				{
+					ownKeys: (target) => {
+						act();
+						return Reflect.ownKeys(target);
+					},
+				},
+			),
+		"a Proxy of its values": (values, act) => ({
+			x: new Proxy(values, {
+				get: (target, name) => {
+					act();
+					const own = Reflect.get(target, name, target);
+					return typeof own === "function" ? own.bind(target) : own;
+				},
+			}),
+		}),
+		"values that give themselves": (values, act) => ({
+			x: {
+				shape: [D],
+				dtype: "f32",
+				values: {
+					*[Symbol.iterator]() {
+						act();
+						yield* values;
+					},
+				},
+			},
+		}),
+		"an extent that is an object": (values, act) => {
+			const extent = {
+				valueOf: () => {
+					act();
+					return D;
+				},
+			};
+			return { x: { values, shape: [extent], dtype: "f32" } };
+		},
+		"a number that is an object": (values, act) => {
+			const first = {
+				valueOf: () => {
+					act();
+					return values[0];
+				},
+			};
+			const all = Object.assign([first, ...values.subarray(1)]);
+			return {
+				x: new Proxy(values, {
+					get: (target, name) => {
+						const own = Reflect.get(all, name);
+						return typeof own === "function" ? own.bind(all) : (own ?? Reflect.get(target, name, target));
+					},
+				}),
+			};
+		},
+	};
+
+	it.each(Object.keys(traps))("%s is read inside: what it does is refused, what it gives is copied", async (name) => {
+		await expectRefused(
+			device(),
+			({ model, records }) => ({
+				encode: (i) => traps[name](records[i], () => write(model.table.value, records[i])) as HostRecord,
+				loss: ({ x }) => model.call(mul(x, model.table.value)),
+			}),
+			"privacy/outside-data",
+		);
+		await expectBounded(device(), ({ model, records }) => ({
+			encode: (i) => traps[name](records[i], () => undefined) as HostRecord,
+			loss: ({ x }) => model.call(x),
+		}));
+	});
 });

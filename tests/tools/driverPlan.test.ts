@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { browserPlan, driverPlan, parseOsRelease, scriptOf } from "../../tools/driver-plan.mjs";
+import { announcement, browserPlan, driverPlan, isInstallForbidden, parseOsRelease, scriptOf } from "../../tools/driver-plan.mjs";
+import { readSources } from "../../tools/sources.ts";
 
 const debian = (version: string) => ({ id: "debian", version });
 const facts = { isThere: false, system: debian("12"), aptSources: "", isRoot: true, hasSudo: false, isForbidden: false };
@@ -90,13 +91,69 @@ describe("browserPlan", () => {
 	it("does nothing where it is there, and tells what to do elsewhere", () => {
 		expect(browserPlan({ ...facts, isThere: true }).kind).toBe("none");
 		const ubuntu = browserPlan({ ...facts, system: { id: "ubuntu", version: "24.04" } });
-		expect(ubuntu).toMatchObject({ kind: "tell", commands: [], reason: expect.stringContaining("HUSHGRAD_CHROMIUM") });
+		expect(ubuntu).toMatchObject({ kind: "tell", commands: [], what: expect.stringContaining("HUSHGRAD_CHROMIUM") });
 		expect(browserPlan({ ...facts, system: { id: "fedora", version: "42" } }).commands).toEqual(["sudo dnf install chromium-headless"]);
 	});
 });
 
+describe("announcement", () => {
+	const said = (changes: object, plan = driverPlan) => announcement("Dawn finds no WebGPU adapter", plan({ ...facts, ...changes }));
+
+	it("says in one line why, which packages from where, and how to forbid it", () => {
+		expect(said({})).toBe(
+			"Dawn finds no WebGPU adapter; installing mesa-vulkan-drivers and libvulkan1 by apt, from bookworm-backports (HUSHGRAD_NO_INSTALL=1 forbids it).",
+		);
+		expect(said({ isRoot: false, hasSudo: true, system: debian("13") })).toBe(
+			"Dawn finds no WebGPU adapter; installing mesa-vulkan-drivers and libvulkan1 by apt, with sudo (HUSHGRAD_NO_INSTALL=1 forbids it).",
+		);
+		expect(said({}, browserPlan)).toContain(
+			"; installing chromium-headless-shell and libvulkan1 by apt (HUSHGRAD_NO_INSTALL=1 forbids it).",
+		);
+	});
+
+	it("names the packages also where nothing is installed, and ends with a colon where commands follow", () => {
+		expect(said({ isForbidden: true })).toBe(
+			"Dawn finds no WebGPU adapter; HUSHGRAD_NO_INSTALL forbids installing mesa-vulkan-drivers and libvulkan1. Type:",
+		);
+		expect(said({ isRoot: false })).toBe("Dawn finds no WebGPU adapter; installing mesa-vulkan-drivers and libvulkan1 needs root. Type:");
+		expect(said({ system: debian("11") })).toMatch(/; install a Vulkan driver by hand: .*\.$/);
+	});
+});
+
+describe("isInstallForbidden", () => {
+	it.each([
+		[{}, false],
+		[{ HUSHGRAD_NO_INSTALL: "" }, false],
+		[{ HUSHGRAD_NO_INSTALL: "0" }, false],
+		[{ HUSHGRAD_NO_INSTALL: "1" }, true],
+		[{ HUSHGRAD_NO_INSTALL: "true" }, true],
+	])("by %j: %s", (env, expected) => {
+		expect(isInstallForbidden(env)).toBe(expected);
+	});
+});
+
+describe("carryOut", () => {
+	it("announces the installation before it starts", () => {
+		const folder = mkdtempSync(join(tmpdir(), "hushgrad-"));
+		try {
+			const log = join(folder, "log");
+			const plan = { ...driverPlan(facts), commands: [":", `echo started >> ${log}`, ":"] };
+			const install = new URL("../../tools/install.mjs", import.meta.url).href;
+			const code = `const { carryOut } = await import(${JSON.stringify(install)}); carryOut("Nothing is there", ${JSON.stringify(plan)});`;
+			const out = openSync(log, "a");
+			const { status } = spawnSync(process.execPath, ["--input-type=module", "-e", code], { stdio: ["ignore", out, out] });
+			closeSync(out);
+			expect(status).toBe(0);
+			const lines = readFileSync(log, "utf8").split("\n");
+			expect(lines).toEqual([announcement("Nothing is there", plan), "started", ""]);
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
+	});
+});
+
 describe("scriptOf", () => {
-	const run = (...commands: string[]) => spawnSync("sh", ["-c", scriptOf({ kind: "install", reason: "", commands })], { encoding: "utf8" });
+	const run = (...commands: string[]) => spawnSync("sh", ["-c", scriptOf({ ...driverPlan(facts), commands })], { encoding: "utf8" });
 
 	it("runs the commands in one shell and cleans up at the end", () => {
 		expect(run("D=x", 'echo "work $D"', 'echo "clean $D"')).toMatchObject({ status: 0, stdout: "work x\nclean x\n" });
@@ -113,6 +170,34 @@ describe("parseOsRelease", () => {
 	});
 });
 
+describe("the tools", () => {
+	it("install by apt in one place, which one variable forbids", () => {
+		const texts = readSources(fileURLToPath(new URL("../..", import.meta.url))).filter(({ path }) => path.startsWith("tools/"));
+		expect(texts.filter(({ text }) => text.includes("apt-get")).map(({ path }) => path)).toEqual(["tools/driver-plan.mjs"]);
+		const variables = texts.flatMap(({ text }) => text.match(/HUSHGRAD_NO_\w+/g) ?? []);
+		expect([...new Set(variables)]).toEqual(["HUSHGRAD_NO_INSTALL"]);
+	});
+});
+
+describe("ensure-browser", () => {
+	it("installs nothing when forbidden: one line and what to type", () => {
+		const folder = mkdtempSync(join(tmpdir(), "hushgrad-browser-"));
+		try {
+			cpSync(fileURLToPath(new URL("../../tools", import.meta.url)), folder, { recursive: true });
+			writeFileSync(join(folder, "browser.mjs"), "export const chromium = () => undefined;\nexport const swiftShader = () => undefined;\n");
+			const env = { ...process.env, HUSHGRAD_NO_INSTALL: "1" };
+			const { status, stdout, stderr } = spawnSync(process.execPath, [join(folder, "ensure-browser.mjs")], { encoding: "utf8", env });
+			const [first, ...rest] = stderr.trimEnd().split("\n");
+			expect(status).toBe(1);
+			expect(stdout).toBe("");
+			expect(first).toMatch(/^The tests need Chromium and SwiftShader, and one is missing; /);
+			expect(rest.filter((line) => !line.startsWith("  "))).toEqual([]);
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
+	});
+});
+
 describe("ensure-driver", () => {
 	const tools = fileURLToPath(new URL("../../tools", import.meta.url));
 
@@ -125,7 +210,7 @@ describe("ensure-driver", () => {
 			mkdirSync(home, { recursive: true });
 			writeFileSync(join(home, "package.json"), '{ "type": "module", "exports": "./index.js" }');
 			writeFileSync(join(home, "index.js"), webgpu);
-			const env = { ...process.env, HUSHGRAD_NO_DRIVER_INSTALL: "1" };
+			const env = { ...process.env, HUSHGRAD_NO_INSTALL: "1" };
 			return spawnSync(process.execPath, [join(folder, "tools/ensure-driver.mjs")], { encoding: "utf8", env });
 		} finally {
 			rmSync(folder, { recursive: true });

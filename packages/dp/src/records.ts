@@ -52,16 +52,17 @@ const TYPES: readonly (readonly [abstract new (...args: never[]) => ArrayLike<nu
 	[Uint8Array, "u8"],
 ];
 
-/** The tensors of a record in the order of its fields. Everything is read once. */
+/** The tensors of a record in the order of its fields. Everything is read once, and copied: numbers and texts that run nothing. */
 function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[] {
 	if (typeof value === "number") return [{ path, dtype: "f32", shape: [], values: [value] }];
 	const typed = TYPES.find(([type]) => value instanceof type);
 	if (typed !== undefined) {
-		const values = value as ArrayLike<number>;
+		const values = Array.from(value as ArrayLike<number>, Number);
 		return [{ path, dtype: typed[1], shape: [values.length], values }];
 	}
 	const name = path.join(".") || "encode";
 	if (!isPlainObject(value)) {
+		if (value instanceof Promise) value.catch(() => {});
 		throw new ValueError("record/value", `record ${index}: ${name} gives ${describe(value)}`, {
 			op: "encode",
 			hint: "give numbers, typed arrays, { values, shape, dtype }, or plain objects of them",
@@ -69,7 +70,7 @@ function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[
 	}
 	const { values, shape, dtype } = value as { values?: ArrayLike<number>; shape?: Shape; dtype?: DType };
 	if (values !== undefined && values !== null && Array.isArray(shape) && typeof dtype === "string") {
-		const leaf = { path, dtype, shape: [...shape], values: Array.from(values) };
+		const leaf = { path, dtype, shape: Array.from(shape, Number), values: Array.from(values) };
 		const fault = faultOf(leaf);
 		if (fault === undefined) return [leaf];
 		throw new ValueError("record/tensor", `record ${index}: ${name} ${fault}`, {
@@ -151,8 +152,7 @@ export class Batcher {
 		const weights = new Float32Array(rows);
 		indices.forEach((index, row) => {
 			if (index < 0) return;
-			const record = this.#encode(encode, index);
-			const leaves = leavesOf(record, [], index);
+			const { record, leaves } = this.#encode(encode, index);
 			given.add(record);
 			this.#checkForm(leaves, index);
 			if (staged.length === 0) staged = leaves.map((leaf) => ({ leaf, values: new Array(rows * sizeOf(leaf.shape)).fill(0) }));
@@ -179,10 +179,12 @@ export class Batcher {
 		};
 	}
 
-	#encode(encode: Encode<HostRecord>, index: number): HostRecord {
+	/** A record and its tensors. It is read inside, too: getters and proxies run as encode() does. */
+	#encode(encode: Encode<HostRecord>, index: number): { readonly record: object; readonly leaves: readonly Leaf[] } {
 		const give = privateProgram(this.#device, [], () => {
 			const record = encode(index);
-			return () => record;
+			const leaves = leavesOf(record, [], index);
+			return () => ({ record, leaves });
 		});
 		return give();
 	}

@@ -34,6 +34,7 @@ function fail(what: string, hint: string): never {
 /** @throws PrivacyError unless a loss function gave one number for its record. */
 export function checkLoss(value: Tensor): Tensor {
 	if (typeof (value as { then?: unknown } | undefined)?.then === "function") {
+		Promise.resolve(value).catch(() => {}); // refused: nobody needs to hear how it ends
 		fail("a promise", "a loss computes and returns; encode() is where records are prepared");
 	}
 	if (!(value instanceof Tensor))

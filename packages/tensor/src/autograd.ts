@@ -5,6 +5,7 @@ import { full } from "./ops/create.ts";
 import { sumRecords } from "./ops/records.ts";
 import { alias, commonRecords } from "./record.ts";
 import type { Runtime } from "./runtime.ts";
+import { holdsLate } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
@@ -113,7 +114,7 @@ function trace<S extends readonly unknown[]>(
 				s.value = leaves[i];
 			});
 			const value = fn();
-			if (!(value instanceof Tensor)) {
+			if (holdsLate(value) || !(value instanceof Tensor)) {
 				throw new ValueError("grad/value", `${op}: the function returned ${value === undefined ? "nothing" : "no tensor"}`, {
 					op,
 					hint: "return the tensor to differentiate; the function must not be async",

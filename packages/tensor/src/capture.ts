@@ -44,8 +44,9 @@ export class CapturedStep<T> {
 	/**
 	 * Runs the kernels again, on the present values of the tensors they read, after all that was recorded before. Does not
 	 * wait. Replayed kernels appear neither in `device.counters()` nor in profiles.
-	 * @throws DisposedError after `dispose`; DeviceError (`capture/inside`) inside a program for one record or a private
-	 * program, and when the device was lost or reported an error.
+	 * @throws DisposedError after `dispose`; DeviceError inside a program for one record or a private program (`capture/inside`),
+	 * while a gradient is being computed (`capture/traced`), inside a step that is being captured (`capture/nested`), and when the
+	 * device was lost or reported an error.
 	 */
 	replay(): void {
 		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
@@ -78,9 +79,8 @@ export class CapturedStep<T> {
  */
 export function capture<T>(device: Device, step: () => T & NotPromise<T>): CapturedStep<T> {
 	const runtime = runtimeOf(device);
-	const { pool, recorder, tape, gpu } = runtime;
+	const { pool, recorder, gpu } = runtime;
 	checkOutside(runtime, "capture");
-	if (tape !== undefined) throw new DeviceError("capture/traced", "capture: a gradient is being computed; capture the whole step");
 	recorder.flush();
 	const start = runtime.nextBirth;
 	const { result, arena } = pool.inArena(() => runtime.watching(() => recorder.listen(() => runtime.scope(step))));
@@ -90,8 +90,21 @@ export function capture<T>(device: Device, step: () => T & NotPromise<T>): Captu
 	return new CapturedStep(device, outputs, { list: new ReplayList(gpu, dispatches), arena, inputs });
 }
 
-/** Kernels that are captured or replayed are launched for nobody in particular: not inside a program for one record. */
-function checkOutside({ records, world }: Runtime, op: string): void {
-	if (records === undefined && world === undefined) return;
-	throw new DeviceError("capture/inside", `${op}: a program for one record runs`, { op, hint: "capture the whole step, vmap included" });
+/**
+ * Kernels that are captured or replayed are launched for nobody in particular: in a program for one record, a gradient or another
+ * capture they would be missing.
+ */
+function checkOutside({ records, world, tape, recorder }: Runtime, op: string): void {
+	if (records !== undefined || world !== undefined) {
+		throw new DeviceError("capture/inside", `${op}: a program for one record runs`, { op, hint: "capture the whole step, vmap included" });
+	}
+	if (tape !== undefined) {
+		throw new DeviceError("capture/traced", `${op}: a gradient is being computed`, {
+			op,
+			hint: "capture the whole step, gradient included",
+		});
+	}
+	if (recorder.isListening) {
+		throw new DeviceError("capture/nested", `${op}: a capture is in progress`, { op, hint: "call the inner step itself, as a function" });
+	}
 }

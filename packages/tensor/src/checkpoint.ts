@@ -36,7 +36,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 			const gradients = new Gradients(runtime, sources);
 			const from = tape.length;
 			try {
-				const again = tape.during(true, () => fn(...kept));
+				const again = tape.during(true, () => runtime.scope(() => fn(...kept)));
 				gradients.add(nodeOf(again) as TapeNode, dy);
 				walk(tape, from, gradients);
 				return sources.map((n) => gradients.take(n));

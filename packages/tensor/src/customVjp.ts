@@ -1,9 +1,10 @@
 import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
 import { alias, missing, tapeOf } from "./record.ts";
+import { holdsLate } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
 import type { TapeNode } from "./tape.ts";
-import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
+import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 
 /** A function with a gradient of its own: what `customVjp` takes. */
 export interface CustomVjp {
@@ -28,18 +29,27 @@ export interface CustomVjp {
  * `autograd.Function`. The function takes one tensor or more. A gradient made of differentiable operations that saves only
  * inputs and the value can be differentiated again; one that saves other tensors throws `grad/order` when that is asked.
  * @throws ValueError (`customVjp/captured`) when `forward` reads a traced tensor that is not among its inputs: its gradient
- * would be lost; ShapeError (`grad/shape`) when a gradient has not the shape of its input.
+ * would be lost; without an input (`customVjp/inputs`), and where `forward` or `backward` returns something else, being async
+ * (`customVjp/value`, `customVjp/gradients`); ShapeError (`grad/shape`) when a gradient has not the shape of its input.
  */
 export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: Tensor[]) => Tensor {
 	return (...inputs) => {
+		if (inputs.length === 0) throw new ValueError("customVjp/inputs", `${name}: needs at least one input`, { op: name });
 		const runtime = runtimeOf(inputs[0].device);
 		const { tape } = runtime;
 		const start = tape?.length ?? 0;
 		const handles = inputs.map((t) => alias(t, undefined));
 		const { value, saved = [] } = runtime.scope(() => {
 			const result = forward(...handles);
-			const value = alias(result.value, undefined);
-			const saved = (result.saved ?? []).map((t) => (t === result.value ? value : handles.includes(t) ? t : alias(t, undefined)));
+			const { value: own, saved: kept = [] } = result ?? {};
+			if (holdsLate(result) || ![own, ...kept].every((t) => t instanceof Tensor)) {
+				throw new ValueError("customVjp/value", `${name}: forward returned no tensor, or saved something else`, {
+					op: name,
+					hint: "return { value, saved }, tensors both; it must not be async",
+				});
+			}
+			const value = alias(own, undefined);
+			const saved = kept.map((t) => (t === own ? value : handles.includes(t) ? t : alias(t, undefined)));
 			return { value, saved };
 		});
 		const captured = tape?.sourcesSince(start) ?? [];
@@ -63,6 +73,12 @@ export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: T
 			saved: kept,
 			backward: (dy) => {
 				const grads = backward(dy, kept);
+				if (holdsLate(grads) || !(Array.isArray(grads) && grads.every((g) => g === undefined || g instanceof Tensor))) {
+					throw new ValueError("customVjp/gradients", `${name}: backward returned no list of tensors`, {
+						op: name,
+						hint: "return one gradient an input, undefined for none; it must not be async",
+					});
+				}
 				grads.forEach((g, i) => {
 					if (g !== undefined && !sameShape(g.shape, inputs[i].shape)) {
 						const text = `${name}: gradient ${i} is ${showShape(g.shape)}, the input is ${showShape(inputs[i].shape)}`;

@@ -9,7 +9,7 @@ import { Profile } from "./profile.ts";
 import { Runtime } from "./runtime.ts";
 import type { NotPromise } from "./scopes.ts";
 import type { Shape } from "./shape.ts";
-import { Tensor } from "./tensor.ts";
+import { foreign, Tensor } from "./tensor.ts";
 import { dtypeOf, type HostValues } from "./upload.ts";
 
 /** What was done since the device was made. What a `CapturedStep` replays is not counted. */
@@ -45,9 +45,10 @@ export class Device {
 	/** WebGPU's entry point: Dawn's instance lives only as long as it is reachable. */
 	readonly instance: GPU;
 	readonly #runtime: Runtime;
+	#isProfiled = false;
 
 	static {
-		runtimeOf = (device) => device.#runtime;
+		runtimeOf = (device) => (#runtime in device ? device.#runtime : foreign("device"));
 		Object.freeze(Device.prototype);
 	}
 
@@ -94,11 +95,12 @@ export class Device {
 	/**
 	 * Copies host values, in row-major order, to a new tensor. dtype, when left out, is i32 for an Int32Array, u32 for a
 	 * Uint32Array, u8 for a Uint8Array, else f32. Plain numbers and Float32Arrays are converted: rounded to f32, f16 or bf16
-	 * (nearest, ties to even), checked for whole numbers. Other typed arrays are taken as the bytes of the dtype, unconverted;
-	 * a Uint32Array given as bool is checked for 0 and 1. The tensor belongs to the innermost scope.
-	 * @throws ShapeError when the sizes differ or `shape` is none; ValueError for numbers that an integer type does not hold;
-	 * DeviceError for f16 on a device without it, where memory runs out, and inside a step that is being captured;
-	 * PrivacyError inside a private program.
+	 * (nearest, ties to even), checked for whole numbers. Other typed arrays are those that hold the dtype: an Int32Array for i32,
+	 * a Uint32Array for u32 and bool (checked for 0 and 1), a Uint8Array for u8, the bits of f16 and bf16 in a Uint16Array or a
+	 * Uint8Array. The tensor belongs to the innermost scope.
+	 * @throws ShapeError when the sizes differ or `shape` is none; DTypeError (`tensor/host-type`) for another typed array;
+	 * ValueError for numbers that an integer type does not hold; DeviceError for f16 on a device without it, where memory runs out,
+	 * and inside a step that is being captured; PrivacyError inside a private program.
 	 */
 	fromHost(values: HostValues, shape: Shape, dtype: DType = dtypeOf(values)): Tensor {
 		const runtime = this.#runtime;
@@ -162,21 +164,30 @@ export class Device {
 
 	/**
 	 * Times every kernel that is recorded while `fn` runs, each in a pass of its own, and waits for them; `fn` may be async.
-	 * Replays of captured steps are not timed. @throws DeviceError when the device has no timestamp queries.
+	 * Replays of captured steps are not timed. @throws DeviceError when the device has no timestamp queries, or another profile is
+	 * being taken (`device/profiling`).
 	 */
 	async profile(fn: () => unknown): Promise<Profile> {
 		if (!this.has("timestamp-query")) throw new DeviceError("device/no-timestamps", "profile: this device has no timestamp queries");
+		if (this.#isProfiled) {
+			throw new DeviceError("device/profiling", "profile: another profile is being taken", { op: "profile", hint: "await it first" });
+		}
 		const { recorder, gpu } = this.#runtime;
 		recorder.flush();
 		const before = recorder.profiler;
 		const profiler = new Profiler(gpu, () => this.path);
 		recorder.profiler = profiler;
+		this.#isProfiled = true;
 		try {
-			await fn();
-			recorder.flush();
+			try {
+				await fn();
+			} finally {
+				recorder.flush();
+				recorder.profiler = before;
+				this.#isProfiled = false;
+			}
 			return new Profile(await this.#runtime.orLost(profiler.collect()));
 		} finally {
-			recorder.profiler = before;
 			profiler.destroy();
 		}
 	}

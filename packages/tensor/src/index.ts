@@ -20,6 +20,7 @@ export {
 export { checkFinite } from "./finite.ts";
 export type { MemoryReport } from "./gpu/pool.ts";
 export { data, item, tensor, write } from "./host.ts";
+export { elu, erf, gelu, leakyRelu, logsigmoid, relu, sigmoid, silu, softcap, softplus } from "./ops/activations.ts";
 export { amax, amin } from "./ops/amax.ts";
 export { argmax, argmin } from "./ops/argmax.ts";
 export { type AttentionOptions, scaledDotProductAttention } from "./ops/attention.ts";
@@ -86,36 +87,26 @@ export {
 	clamp,
 	cos,
 	cosh,
-	elu,
-	erf,
 	exp,
 	exp2,
 	expm1,
 	floor,
-	gelu,
 	isfinite,
 	isinf,
 	isnan,
-	leakyRelu,
 	log,
 	log1p,
 	log2,
 	logicalNot,
-	logsigmoid,
 	mulScalar,
 	neg,
 	powScalar,
 	reciprocal,
-	relu,
 	round,
 	rsqrt,
-	sigmoid,
 	sign,
-	silu,
 	sin,
 	sinh,
-	softcap,
-	softplus,
 	sqrt,
 	square,
 	tan,

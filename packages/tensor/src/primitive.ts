@@ -231,7 +231,8 @@ export class Primitive<A extends Attrs = Attrs> {
 		this.signature.inputs.forEach((operand, i) => {
 			const t = inputs[i];
 			if (!(t instanceof Tensor)) {
-				throw new ValueError("op/operand", `${name}: operand ${operand.name} is not a tensor`, { op: name });
+				const hint = isLikeTensor(t) ? "if it is one, npm ls @hushgrad/tensor shows whether two copies are installed" : undefined;
+				throw new ValueError("op/operand", `${name}: operand ${operand.name} is not a tensor`, { op: name, hint });
 			}
 			const allowed = dtypes[operand.name] ?? ["f32"];
 			if (!allowed.includes(t.dtype)) {
@@ -259,6 +260,8 @@ export class Primitive<A extends Attrs = Attrs> {
 		}
 	}
 }
+
+const isLikeTensor = (value: unknown): boolean => typeof value === "object" && value !== null && "dtype" in value;
 
 function byName<T>(names: readonly string[], values: readonly T[]): Record<string, T> {
 	const named: Record<string, T> = {};

@@ -1,6 +1,6 @@
 import { type Device, runtimeOf } from "./device.ts";
 import { PrivacyError, ValueError } from "./errors.ts";
-import { tensorsIn } from "./scopes.ts";
+import { holdsLate, type NotPromise, tensorsIn } from "./scopes.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 import { World } from "./world.ts";
 
@@ -8,12 +8,13 @@ import { World } from "./world.ts";
  * Runs a program once in a closed world, which ends when it returns: it must not be async. In it, kernels read the tensors in
  * `open` (the batch, and what is public; views of their memory too) and what was made inside, and write only what was made
  * inside; nothing is uploaded, read back, captured or replayed. It adds no noise and bounds nothing: that is the engine's part.
- * What it returns may be used outside; a function of one record is run by calling `vmap` inside.
- * @throws PrivacyError from inside, where the program does otherwise (`privacy/outside-read`, `-write`, `-data`), and for a
- * result that no kernel has read but that comes from elsewhere, such as a gradient that customVjp hands over; ValueError
- * inside another private program, inside `vmap`, and while a gradient is being computed.
+ * What it returns, tensors as of `device.scope`, may be used outside; a function of one record is run by calling `vmap` inside.
+ * @throws PrivacyError from inside, where the program does otherwise (`privacy/outside-read`, `-write`, `-data`), for a
+ * result that no kernel has read but that comes from elsewhere, such as a gradient that customVjp hands over, and where a promise
+ * or a generator is, or is in, what it returns (`privacy/async`): then all that it made is released; ValueError inside another
+ * private program, inside `vmap`, and while a gradient is being computed.
  */
-export function privateProgram<T>(device: Device, open: Iterable<Tensor>, program: () => T): T {
+export function privateProgram<T>(device: Device, open: Iterable<Tensor>, program: () => T & NotPromise<T>): T {
 	const runtime = runtimeOf(device);
 	if (runtime.tape !== undefined || runtime.records !== undefined) {
 		throw new ValueError("privacy/started-inside", "a private program starts inside of another computation", {
@@ -22,12 +23,19 @@ export function privateProgram<T>(device: Device, open: Iterable<Tensor>, progra
 	}
 	const storages = [...open].map((t) => insideOf(t).storage);
 	const world = new World(runtime.nextBirth, storages);
-	const result = runtime.inside(world, program);
-	for (const t of tensorsIn(result)) {
-		if (world.isOpen(insideOf(t).storage)) continue;
-		throw new PrivacyError("privacy/outside-read", `a private program would return ${t}, which was made outside of it`, {
-			hint: "values and gradients are computed from the record, from public tensors, and from what is made inside",
-		});
-	}
-	return result;
+	return runtime.scope(() => {
+		const result = runtime.inside(world, program);
+		if (holdsLate(result)) {
+			throw new PrivacyError("privacy/async", "a private program is async or a generator: it would run on outside of its closed world", {
+				hint: "a program computes and returns; read what it returns afterwards",
+			});
+		}
+		for (const t of tensorsIn(result)) {
+			if (world.isOpen(insideOf(t).storage)) continue;
+			throw new PrivacyError("privacy/outside-read", `a private program would return ${t}, which was made outside of it`, {
+				hint: "values and gradients are computed from the record, from public tensors, and from what is made inside",
+			});
+		}
+		return result;
+	});
 }

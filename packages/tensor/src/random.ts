@@ -58,11 +58,17 @@ export function key(seed: number): Key {
 }
 
 /**
- * The key for the `n`-th use of a key (a step, a module, a record), independent of the keys of other n: jax's `fold_in`. n is
- * taken as a whole number modulo 2^32.
+ * The key for the `n`-th use of a key (a step, a module, a record), independent of the keys of other n: jax's `fold_in`.
+ * @throws ValueError unless n is a whole number from 0 to 2^32 - 1.
  */
 export function foldIn({ k0, k1 }: Key, n: number): Key {
-	const [a, b] = threefry(k0, k1, n >>> 0, 0xfffffffe);
+	if (n >>> 0 !== n) {
+		throw new ValueError("random/fold", `foldIn: ${n} is no whole number from 0 to 2^32 - 1`, {
+			op: "foldIn",
+			hint: "for a larger number fold in its halves, one after the other",
+		});
+	}
+	const [a, b] = threefry(k0, k1, n, 0xfffffffe);
 	return { k0: a, k1: b };
 }
 
@@ -100,16 +106,24 @@ export function normalValues({ k0, k1 }: Key, count: number): Float32Array {
 export interface UniformOptions {
 	/** Least value; 0 when left out. */
 	readonly low?: number | undefined;
-	/** Upper end, not a value itself but for rounding; 1 when left out. */
+	/** Upper end, never a value itself; 1 when left out. */
 	readonly high?: number | undefined;
 }
 
 /**
- * An f32 tensor of uniform values low + (high - low) u, u in [0, 1) as of `uniformValues`. Made on the host and uploaded: inside
- * a private program a PrivacyError, as for all random tensors; draw outside and pass them in.
+ * An f32 tensor of uniform values low + (high - low) u in [low, high), u as of `uniformValues`, rounded to f32 as low and high are;
+ * what would round up to high is low. Of equal ends every value is low. Made on the host and uploaded: inside a private program a
+ * PrivacyError, as for all random tensors; draw outside and pass them in. @throws ValueError unless low <= high, both finite.
  */
 export function uniform(device: Device, shape: Shape, k: Key, { low = 0, high = 1 }: UniformOptions = {}): Tensor {
-	const values = uniformValues(k, sizeOf(shape)).map((u) => low + (high - low) * u);
+	const [first, end] = [Math.fround(low), Math.fround(high)];
+	if (!(Number.isFinite(end - first) && low <= high)) {
+		throw new ValueError("random/range", `uniform: ${low}..${high} is no range of f32`, { op: "uniform" });
+	}
+	const values = uniformValues(k, sizeOf(shape)).map((u) => {
+		const value = Math.fround(low + (high - low) * u);
+		return value < end ? value : first;
+	});
 	return device.fromHost(values, shape);
 }
 
@@ -119,16 +133,34 @@ export function normal(device: Device, shape: Shape, k: Key, { mean = 0, std = 1
 	return device.fromHost(values, shape);
 }
 
+/** floor((range word + carry) / 2^32), exactly: range is at most 2^32, word and carry are below. */
+const scaled = (range: number, word: number, carry: number): number => {
+	const low = (range % 2 ** 16) * word + carry;
+	return Math.floor((Math.floor(range / 2 ** 16) * word + Math.floor(low / 2 ** 16)) / 2 ** 16);
+};
+
 /**
- * An i32 tensor of whole numbers from low to high - 1, each as likely to within 2^-24. low and high are to lie within -2^24 and
- * 2^24, where f32 is exact. Made on the host. @throws ValueError unless low and high are whole numbers and low < high.
+ * An i32 tensor of whole numbers from low to high - 1, each as likely to within 2^-32 of its probability. A longer tensor begins
+ * with the shorter one. Made on the host.
+ * @throws ValueError unless low and high are whole numbers, low < high, and i32 holds low and high - 1.
  */
 export function randint(device: Device, shape: Shape, k: Key, low: number, high: number): Tensor {
 	if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
 		throw new ValueError("random/range", `randint: ${low}..${high} holds no whole number`, { op: "randint" });
 	}
-	const values = uniformValues(k, sizeOf(shape)).map((u) => low + Math.floor((high - low) * u));
-	return device.fromHost(Int32Array.from(values), shape);
+	if (low < -(2 ** 31) || high > 2 ** 31) {
+		throw new ValueError("random/range", `randint: i32 does not hold all of ${low}..${high}`, {
+			op: "randint",
+			hint: "low is at least -2^31, high at most 2^31, itself not drawn",
+		});
+	}
+	const values = new Int32Array(sizeOf(shape));
+	for (let i = 0; i < values.length; i += 2) {
+		const heads = threefry(k.k0, k.k1, i >>> 1, 0);
+		const tails = threefry(k.k0, k.k1, i >>> 1, 3);
+		for (let j = 0; j < 2; j++) values[i + j] = low + scaled(high - low, heads[j], scaled(high - low, tails[j], 0));
+	}
+	return device.fromHost(values, shape);
 }
 
 /** A bool tensor, each element true with probability p. Made on the host. @throws ValueError unless 0 <= p <= 1. */

@@ -153,19 +153,20 @@ export class Runtime {
 		}
 	}
 
-	/** Runs `fn` and notes the memory that its kernels read and write. Not to be nested. */
+	/** Runs `fn` and notes the memory that its kernels read and write; where it is nested, only the innermost does. */
 	watching<T>(fn: () => T): {
 		/** What `fn` returned. */
 		readonly result: T;
 		/** Every storage that was bound to a kernel. */
 		readonly touched: ReadonlySet<Storage>;
 	} {
+		const before = this.#touched;
 		const touched = new Set<Storage>();
 		this.#touched = touched;
 		try {
 			return { result: fn(), touched };
 		} finally {
-			this.#touched = undefined;
+			this.#touched = before;
 		}
 	}
 

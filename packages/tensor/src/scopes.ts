@@ -41,9 +41,8 @@ export class ScopeStack {
 	run<T>(fn: () => T): T {
 		return this.runThrough(() => {
 			const result = fn();
-			if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
-				Promise.resolve(result).catch(() => {});
-				throw new ValueError("scope/async", "scope: the function is async; its tensors would be released while it waits", {
+			if (isLate(result)) {
+				throw new ValueError("scope/async", "scope: the function is async or a generator; its tensors would be released while it waits", {
 					op: "scope",
 					hint: "record the operations synchronously inside the scope, and await data() outside",
 				});
@@ -66,10 +65,38 @@ export function tensorsIn(value: unknown): Set<Tensor> {
 	return new Set([...found].filter((t): t is Tensor => t instanceof Tensor));
 }
 
+/**
+ * Whether what makes a value would run after it was returned: a promise, an object with a `then`, a generator. Whoever asks
+ * refuses it, so that nobody needs to be told where the promise fails.
+ */
+function isLate(value: unknown): boolean {
+	if (typeof (value as { then?: unknown } | null | undefined)?.then === "function") {
+		Promise.resolve(value).catch(() => {});
+		return true;
+	}
+	return /Generator\]$/.test(Object.prototype.toString.call(value));
+}
+
+/** Whether a value, or anything in its arrays, maps and plain objects, at any depth, is late in that sense. */
+export function holdsLate(value: unknown): boolean {
+	let found = false;
+	visit(value, (v) => {
+		found = isLate(v) || found;
+	});
+	return found;
+}
+
 function collect(value: unknown, into: Set<Owned>): void {
-	if (value instanceof Tensor) into.add(value);
-	else if (value instanceof Physical) into.add(value.storage);
-	else if (Array.isArray(value)) for (const v of value) collect(v, into);
-	else if (value instanceof Map) for (const v of value.values()) collect(v, into);
-	else if (isPlainObject(value)) for (const v of Object.values(value)) collect(v, into);
+	visit(value, (v) => {
+		if (v instanceof Tensor) into.add(v);
+		else if (v instanceof Physical) into.add(v.storage);
+	});
+}
+
+/** Shows `see` a value and all that its arrays, maps and plain objects hold, at any depth. */
+function visit(value: unknown, see: (value: unknown) => void): void {
+	see(value);
+	if (Array.isArray(value)) for (const v of value) visit(v, see);
+	else if (value instanceof Map) for (const v of value.values()) visit(v, see);
+	else if (isPlainObject(value)) for (const v of Object.values(value)) visit(v, see);
 }

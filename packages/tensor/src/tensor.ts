@@ -2,7 +2,7 @@
 
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
-import { DisposedError } from "./errors.ts";
+import { DeviceError, DisposedError } from "./errors.ts";
 import type { Records } from "./records.ts";
 import { contiguousStrides, type Shape, showShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
@@ -37,6 +37,13 @@ export let insideOf: (tensor: Tensor) => Inside;
 /** The tape node of a tensor, released or not. */
 export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
 
+/** Refuses an object whose class is not that of this copy of the library: private fields are not shared. */
+export function foreign(what: "device" | "tensor"): never {
+	throw new DeviceError("device/two-copies", `this ${what} belongs to another copy of @hushgrad/tensor`, {
+		hint: "npm ls @hushgrad/tensor shows the copies that are installed; npm dedupe leaves one",
+	});
+}
+
 /**
  * An immutable n-dimensional array on a device. Inside `vmap` it may stand for one array a record; then `shape` is that
  * of one of them, and nothing that a program can say names another. Frozen, its shape included: a longer one would reach
@@ -57,7 +64,7 @@ export class Tensor {
 	#disposed = false;
 
 	static {
-		insideOf = (t) => t.#alive();
+		insideOf = (t) => (#inside in t ? t.#alive() : foreign("tensor"));
 		nodeOf = (t) => t.#inside.node;
 		Object.freeze(Tensor.prototype);
 	}

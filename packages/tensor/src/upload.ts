@@ -1,5 +1,5 @@
 import { bytesPerElement, type DType, type HostArray } from "./dtype.ts";
-import { ShapeError, ValueError } from "./errors.ts";
+import { DTypeError, ShapeError, ValueError } from "./errors.ts";
 import { toBfloat16, toFloat16 } from "./float16.ts";
 import { type Shape, showShape, sizeOf } from "./shape.ts";
 
@@ -37,11 +37,27 @@ export function deviceBytes(op: string, values: HostValues, shape: Shape, dtype:
 	return padded;
 }
 
+/** The typed arrays that hold an element type as the device does; where there is none with a name of its own, its bits. */
+const STORED: Readonly<Record<DType, readonly string[]>> = {
+	f32: ["Float32Array"],
+	i32: ["Int32Array"],
+	u32: ["Uint32Array"],
+	bool: ["Uint32Array"],
+	f16: ["Uint16Array", "Uint8Array"],
+	bf16: ["Uint16Array", "Uint8Array"],
+	u8: ["Uint8Array"],
+};
+
+/** Which typed array it is, also when it is of a subclass or of another realm; undefined for plain numbers. */
+const kindOf = (values: HostValues): string | undefined =>
+	ArrayBuffer.isView(values) ? (values as { [Symbol.toStringTag]: string })[Symbol.toStringTag] : undefined;
+
 function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
-	if (!(values instanceof Float32Array) && ArrayBuffer.isView(values) && !(dtype === "bool" && values instanceof Uint32Array))
-		return values;
+	const kind = kindOf(values);
+	if (kind !== undefined && STORED[dtype]?.includes(kind) && dtype !== "bool") return values as ArrayBufferView;
+	if (kind !== undefined && kind !== "Float32Array" && !(dtype === "bool" && kind === "Uint32Array")) throw wrongArray(op, kind, dtype);
 	const numbers = values as Float32Array | Uint32Array | readonly number[];
-	if (dtype === "f32") return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+	if (dtype === "f32") return Float32Array.from(numbers);
 	if (dtype === "f16" || dtype === "bf16") return (dtype === "f16" ? toFloat16 : toBfloat16)(Float32Array.from(numbers));
 	const [low, high] = RANGES[dtype] as readonly [number, number];
 	const wrong = numbers.findIndex((v) => !(Number.isInteger(v) && v >= low && v <= high));
@@ -53,4 +69,12 @@ function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
 	}
 	if (dtype === "i32") return Int32Array.from(numbers);
 	return dtype === "u8" ? Uint8Array.from(numbers) : Uint32Array.from(numbers);
+}
+
+function wrongArray(op: string, kind: string, dtype: DType): DTypeError {
+	const bits = kind === "Uint16Array" ? "; for bits of f16 or bf16 name that type" : "";
+	return new DTypeError("tensor/host-type", `${op}: a ${kind} does not hold ${dtype}`, {
+		op,
+		hint: `give plain numbers, such as Array.from(values), or a ${STORED[dtype]?.join(" or ")}${bits}`,
+	});
 }

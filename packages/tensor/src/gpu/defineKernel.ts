@@ -103,9 +103,9 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 		return [...this.#made.values()];
 	}
 
-	/** The kernel of a variant, made at the first call. The same values in another order of the names are another kernel. */
+	/** The kernel of a variant, made at the first call, which gives it its name; the order of the values' names does not matter. */
 	of(variant: V): Kernel<P, B> {
-		const identity = JSON.stringify(variant);
+		const identity = JSON.stringify(variant, Object.keys(variant).sort());
 		let kernel = this.#made.get(identity);
 		if (kernel === undefined) {
 			const values = Object.entries(variant).filter(([, value]) => value !== false);

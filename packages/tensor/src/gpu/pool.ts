@@ -134,16 +134,16 @@ export class BufferPool {
 
 	/** Runs `fn` with all buffers it acquires set aside in an arena of their own. */
 	inArena<T>(fn: () => T): { result: T; arena: Arena } {
+		const before = this.#arena;
 		const arena = new Arena();
 		this.#arena = arena;
 		try {
 			return { result: fn(), arena };
 		} catch (error) {
-			this.#arena = undefined;
 			this.dissolve(arena);
 			throw error;
 		} finally {
-			this.#arena = undefined;
+			this.#arena = before;
 		}
 	}
 

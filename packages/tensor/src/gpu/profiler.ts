@@ -40,7 +40,9 @@ interface PassTimestamps {
 export class Profiler {
 	readonly #device: GPUDevice;
 	readonly #path: () => string;
-	#set: GPUQuerySet;
+	readonly #set: GPUQuerySet;
+	/** Where every submit resolves its queries, before they are copied to a buffer of its own. */
+	readonly #resolved: GPUBuffer;
 	#entries: Entry[] = [];
 	readonly #pending: { readonly entries: readonly Entry[]; readonly staging: GPUBuffer }[] = [];
 
@@ -49,6 +51,7 @@ export class Profiler {
 		this.#device = device;
 		this.#path = path;
 		this.#set = device.createQuerySet({ type: "timestamp", count: QUERIES });
+		this.#resolved = device.createBuffer({ size: 8 * QUERIES, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
 	}
 
 	/** The queries for the next dispatch; undefined when the set is full until the next submit. */
@@ -63,10 +66,9 @@ export class Profiler {
 	resolve(encoder: GPUCommandEncoder): void {
 		if (this.#entries.length === 0) return;
 		const size = 16 * this.#entries.length;
-		const resolved = this.#device.createBuffer({ size, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
 		const staging = this.#device.createBuffer({ size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
-		encoder.resolveQuerySet(this.#set, 0, 2 * this.#entries.length, resolved, 0);
-		encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+		encoder.resolveQuerySet(this.#set, 0, 2 * this.#entries.length, this.#resolved, 0);
+		encoder.copyBufferToBuffer(this.#resolved, 0, staging, 0, size);
 		this.#pending.push({ entries: this.#entries, staging });
 		this.#entries = [];
 	}
@@ -88,7 +90,10 @@ export class Profiler {
 		return events;
 	}
 
+	/** Gives up the queries and what was not collected. The commands must have been submitted. */
 	destroy(): void {
 		this.#set.destroy();
+		this.#resolved.destroy();
+		for (const { staging } of this.#pending.splice(0)) staging.destroy();
 	}
 }

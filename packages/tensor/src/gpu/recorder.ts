@@ -105,6 +105,11 @@ export class Recorder {
 		return this.#submits;
 	}
 
+	/** Whether `listen` runs: a step is being captured. */
+	get isListening(): boolean {
+		return this.#listener !== undefined;
+	}
+
 	dispatch(dispatch: Dispatch, work: Work = {}): void {
 		const { pipeline, bindings, grid } = dispatch;
 		if (this.#used === RING_SLOTS) this.flush();
@@ -139,7 +144,7 @@ export class Recorder {
 	upload(to: PooledBuffer, data: ArrayBufferView): void {
 		if (this.#listener !== undefined) {
 			throw new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
-				hint: "make the tensor before the capture and refresh it with device.write() before each replay",
+				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
 			});
 		}
 		if (to.usedIn === this.#epoch) this.flush();
@@ -164,13 +169,13 @@ export class Recorder {
 
 	/** Runs `fn` and returns the kernels it recorded. */
 	listen<T>(fn: () => T): { result: T; dispatches: Dispatch[] } {
-		if (this.#listener !== undefined) throw new DeviceError("capture/nested", "capture: a capture is in progress");
+		const before = this.#listener;
 		const dispatches: Dispatch[] = [];
 		this.#listener = (d) => dispatches.push(d);
 		try {
 			return { result: fn(), dispatches };
 		} finally {
-			this.#listener = undefined;
+			this.#listener = before;
 		}
 	}
 

@@ -1,5 +1,6 @@
 /* Every file that defines an operation or a kernel: what the registry is made of. */
 export * from "../finite.ts";
+export * from "./activations.ts";
 export * from "./amax.ts";
 export * from "./argmax.ts";
 export * from "./attention.ts";

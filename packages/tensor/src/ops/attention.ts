@@ -1,12 +1,13 @@
 import { ShapeError } from "../errors.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { softcap as cap } from "./activations.ts";
 import { attentionSoftmax } from "./attentionSoftmax.ts";
 import { mul, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { matmul } from "./matmul.ts";
-import { softcap as cap, mulScalar } from "./unary.ts";
+import { mulScalar } from "./unary.ts";
 import { transpose } from "./view.ts";
 
 /** Stands for minus infinity among scores: its exponential is 0, and sums with it stay finite. */
