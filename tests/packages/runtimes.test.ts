@@ -49,6 +49,11 @@ describe("a program of 20 lines trains privately", () => {
 	it("in Bun", () => expect(output(bun, ["run", "train.ts"])).toMatch(STATEMENT));
 });
 
+it("CommonJS can require it", () => {
+	writeFileSync(join(project, "common.cjs"), 'console.log(typeof require("@hushgrad/dp").PrivacyEngine);');
+	expect(output(process.execPath, ["common.cjs"])).toBe("function\n");
+});
+
 describe("what runs in Node runs elsewhere", () => {
 	const MODEL = join(root, "assets/tiny-vaultgemma");
 	beforeAll(() => {
