@@ -19,7 +19,7 @@ function shownBehind(sentence: string): string {
 	return block.replaceAll(/^ {4}/gm, "").trim();
 }
 
-/** A copy of the library to which the operations of the page are added as the page says. */
+/** A copy of the library to which the operations of the page are added as the page says, unless somebody did. */
 let copy: string;
 beforeAll(() => {
 	mkdirSync(join(root, "out"), { recursive: true });
@@ -32,6 +32,8 @@ beforeAll(() => {
 		expect(after).not.toBe(before);
 		writeFileSync(file, after);
 	};
+	const has = (path: string, name: string): boolean => readFileSync(join(copy, SOURCE, path), "utf8").includes(name);
+	if (has("index.ts", "softsign")) return;
 	const row = shownBehind("below the row of `softplus`");
 	edit("ops/activations.ts", (text) => text.replace(/^export const softplus = [\s\S]*?\n\}\);\n/m, (softplus) => `${softplus}${row}\n`));
 	edit("index.ts", (text) => text.replace(", softplus }", ", softplus, softsign }"));
