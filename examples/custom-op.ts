@@ -5,7 +5,7 @@
  * What is written here once serves as documentation, shape rule, kernel, gradient and test oracle. The frequency a is an
  * attribute: a number that goes to the kernel as a parameter.
  */
-import { addScalar, data, grad, mul, mulScalar, requestDevice, sin, sum, type Tensor } from "@hushgrad/tensor";
+import { add, data, grad, mul, requestDevice, sin, sum, type Tensor } from "@hushgrad/tensor";
 import { contiguous, defineKernel, definePrimitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 
 export const snakeKernel = defineKernel("snake", {
@@ -30,7 +30,7 @@ export const snakePrimitive = definePrimitive({
 		return [y];
 	},
 	// dy/dx = 1 + sin(2 a x): made of differentiable operations, so that it can be differentiated again.
-	grad: { x: { saves: ["x"], rule: ({ dy, x }, { a }) => mul(dy, addScalar(sin(mulScalar(x, 2 * a)), 1)) } },
+	grad: { x: { saves: ["x"], rule: ({ dy, x }, { a }) => mul(dy, add(sin(mul(x, 2 * a)), 1)) } },
 	reference: ({ x }, { a }) => [{ data: x.data.map((v) => v + Math.sin(a * v) ** 2 / a), shape: x.shape }],
 	test: { bound: { abs: 2 ** -9, why: "WGSL: sin is within 2^-11" }, variants: [{ a: 1.5 }] },
 });

@@ -58,7 +58,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		name: "gradient with the wrong factor transposed",
 		file: `${OPS}/matmul.ts`,
 		from: "productTo(transpose(a), dy, operand)",
-		to: "productTo(transpose(mulScalar(a, 1.01)), dy, operand)",
+		to: "productTo(transpose(mul(a, 1.01)), dy, operand)",
 		tests: ["tests/tensor/primitives.test.ts"],
 		only: "matmul",
 	},

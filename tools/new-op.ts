@@ -14,7 +14,6 @@ import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
-import { mulScalar } from "./unary.ts";
 
 // Replace the kernel: here one invocation an element; every store is guarded.
 export const ${name}Kernel = defineKernel("${name}", {
@@ -40,7 +39,7 @@ export const ${name}Primitive = definePrimitive({
 		return [y];
 	},
 	// Replace the gradient: what it reads and the rule, made of operations so that it has a gradient itself.
-	grad: { x: { saves: ["x"], rule: ({ dy, x }) => mul(dy, mulScalar(x, 2)) } },
+	grad: { x: { saves: ["x"], rule: ({ dy, x }) => mul(dy, mul(x, 2)) } },
 	// Replace the reference: the same in float64, the oracle of the tests.
 	reference: ({ x }) => [mapRows(x, (row) => row.map((v) => v * v))],
 	// Replace the tests' domains and bound: where operands are drawn, and how far f32 may be off, with the reason.

@@ -41,7 +41,7 @@ beforeAll(() => {
 	const file = shownBehind("replace all that follows the imports by");
 	edit("ops/center.ts", (text) => {
 		const imports = text.match(/^import .*\n/gm) ?? [];
-		return `${imports.filter((line) => !/\{ (mul|mulScalar) \}/.test(line)).join("")}\n${file}\n`;
+		return `${imports.filter((line) => !/\{ mul \}/.test(line)).join("")}\n${file}\n`;
 	});
 });
 afterAll(() => rmSync(copy, { recursive: true }));

@@ -11,7 +11,7 @@ import {
 	key,
 	log,
 	mean,
-	mulScalar,
+	mul,
 	normalValues,
 	permutation,
 	stack,
@@ -152,7 +152,7 @@ describe("PlainTrainer", () => {
 		const trainer = new PlainTrainer({ optimizer: new SGD([w], { lr: 0.1 }), datasetSize: 3, batchSize: 3, physicalBatchSize: 8 });
 		const { loss } = await trainer.step(
 			(i) => ({ positive: i + 1 }),
-			({ positive }: { readonly positive: Tensor }) => div(mulScalar(sum(w.value), 2), log(mulScalar(positive, 5))),
+			({ positive }: { readonly positive: Tensor }) => div(mul(sum(w.value), 2), log(mul(positive, 5))),
 		);
 		expect(Number.isFinite(loss)).toBe(true);
 		expect((await data(w.value)).every(Number.isFinite)).toBe(true);

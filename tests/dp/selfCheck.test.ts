@@ -1,6 +1,6 @@
 import { type HostRecord, insecureNoiseForTests, type Loss, type PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
 import type { Parameter } from "@hushgrad/nn";
-import { data, linear, mulScalar, square, sum, type Tensor } from "@hushgrad/tensor";
+import { data, linear, mul, square, sum, type Tensor } from "@hushgrad/tensor";
 import { defineKernel, definePrimitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -93,7 +93,7 @@ const losses: readonly (readonly [string, (w: Parameter) => Loss<Row>])[] = [
 		"a counter that scales the loss",
 		(w) => {
 			let count = 0;
-			return (row) => mulScalar(lossBy(w)(row), 1 + 0.1 * count++);
+			return (row) => mul(lossBy(w)(row), 1 + 0.1 * count++);
 		},
 	],
 	[
@@ -234,7 +234,7 @@ describe("when it checks", () => {
 		const { w, engine, loss } = allOf();
 		await engine.step(record, loss);
 		let count = 0;
-		await expect(engine.step(record, (row: Row) => mulScalar(lossBy(w)(row), 1 + count++))).rejects.toMatchObject({
+		await expect(engine.step(record, (row: Row) => mul(lossBy(w)(row), 1 + count++))).rejects.toMatchObject({
 			code: "privacy/records-mix",
 		});
 		await expect(engine.step((i: number) => scaled(i, 1 + count++), loss)).rejects.toMatchObject({ code: "privacy/records-mix" });

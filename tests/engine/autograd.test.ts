@@ -17,9 +17,8 @@ import {
 	maskedFill,
 	matmul,
 	mul,
-	mulScalar,
 	normalValues,
-	powScalar,
+	pow,
 	relu,
 	reshape,
 	rmsNorm,
@@ -53,7 +52,7 @@ const random = (seed: number, ...shape: number[]): Tensor =>
 
 describe("grad", () => {
 	it("of grad of grad: the derivatives of x^5", async () => {
-		const f = (x: Tensor): Tensor => sum(powScalar(x, 5));
+		const f = (x: Tensor): Tensor => sum(pow(x, 5));
 		const up = (g: (x: Tensor) => Tensor) => (x: Tensor) => sum(g(x));
 		const first = grad(f);
 		const second = grad(up(first));
@@ -137,7 +136,7 @@ describe("grad", () => {
 	});
 
 	it("of a network with respect to its gradient is symmetric: u H v = v H u", async () => {
-		const w: Slot = { value: mulScalar(random(1, 6, 6), 0.4) };
+		const w: Slot = { value: mul(random(1, 6, 6), 0.4) };
 		const x = random(2, 3, 6);
 		const loss = () =>
 			sum(square(layerNorm(gelu(linear(rmsNorm(tanh(linear(x, w.value)), device().fromHost(new Float32Array(6).fill(1), [6])), w.value)))));
@@ -167,7 +166,7 @@ describe("vjp", () => {
 });
 
 describe("checkpoint", () => {
-	const layers = () => Array.from({ length: 4 }, (_, i): Slot => ({ value: mulScalar(random(i, 8, 8), 0.3) }));
+	const layers = () => Array.from({ length: 4 }, (_, i): Slot => ({ value: mul(random(i, 8, 8), 0.3) }));
 	const block = (w: Slot, d: DropoutKey) => (x: Tensor) => add(x, dropout(gelu(linear(layerNorm(x), w.value)), 0.2, d));
 
 	it("gives the same gradients, bit for bit, dropout included, with less memory", async () => {
@@ -244,19 +243,19 @@ describe("customVjp", () => {
 	/** Identity whose gradient is limited to 1. */
 	const limited = customVjp({
 		name: "limited",
-		forward: (x) => ({ value: mulScalar(x, 1) }),
-		backward: (dy) => [mulScalar(tanh(dy), 1)],
+		forward: (x) => ({ value: mul(x, 1) }),
+		backward: (dy) => [mul(tanh(dy), 1)],
 	});
 	/** log(1 + exp(x)) with the gradient that does not overflow. */
 	const log1pexp = customVjp({
 		name: "log1pexp",
 		forward: (x) => ({ value: relu(x), saved: [x] }),
-		backward: (dy, [x]) => [div(dy, add(exp(mulScalar(x, -1)), device().fromHost([1], [])))],
+		backward: (dy, [x]) => [div(dy, add(exp(mul(x, -1)), device().fromHost([1], [])))],
 	});
 
 	it("replaces the gradient of a function", async () => {
 		const x: Slot = { value: device().fromHost([1, 2], [2]) };
-		const { grads } = valueAndGrad(() => sum(mulScalar(limited(x.value), 1000)), [x]);
+		const { grads } = valueAndGrad(() => sum(mul(limited(x.value), 1000)), [x]);
 		expect([...(await data(grads[0]))]).toEqual([1, 1]);
 	});
 
@@ -271,7 +270,7 @@ describe("customVjp", () => {
 		const newton = customVjp({
 			name: "newton",
 			forward: (x) => ({ value: grad((v: Tensor) => sum(square(v)))(x) }),
-			backward: (dy) => [mulScalar(dy, 2)],
+			backward: (dy) => [mul(dy, 2)],
 		});
 		const x: Slot = { value: device().fromHost([3], [1]) };
 		const { value, grads } = valueAndGrad(() => sum(newton(x.value)), [x]);
@@ -280,7 +279,7 @@ describe("customVjp", () => {
 
 	it("gives one gradient a record inside vmap", async () => {
 		const w: Slot = { value: device().fromHost([2, 3], [2]) };
-		const gradient = (x: Tensor): Tensor => valueAndGrad(() => sum(limited(mulScalar(mul(x, w.value), 100))), [w]).grads[0];
+		const gradient = (x: Tensor): Tensor => valueAndGrad(() => sum(limited(mul(mul(x, w.value), 100))), [w]).grads[0];
 		const x = random(1, 3, 2);
 		const all = vmap(gradient)(x);
 		expect(all.shape).toEqual([3, 2]);
@@ -296,7 +295,7 @@ describe("customVjp", () => {
 		const w: Slot = { value: random(1, 2) };
 		const captured = customVjp({ name: "captured", forward: (x) => ({ value: mul(x, w.value) }), backward: (dy) => [dy] });
 		expect(() => valueAndGrad(() => sum(captured(w.value)), [w])).toThrow(expect.objectContaining({ code: "customVjp/captured" }));
-		const wrong = customVjp({ name: "wrong", forward: (x) => ({ value: mulScalar(x, 2) }), backward: (dy) => [slice(dy, 0, 0, 1)] });
+		const wrong = customVjp({ name: "wrong", forward: (x) => ({ value: mul(x, 2) }), backward: (dy) => [slice(dy, 0, 0, 1)] });
 		expect(() => valueAndGrad(() => sum(wrong(w.value)), [w])).toThrow(expect.objectContaining({ code: "grad/shape" }));
 	});
 });

@@ -84,6 +84,7 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["another dtype", () => t.add(f32(2), i32([1, 2])), "DTypeError", "op/dtype", ["add", "f32 [2] and i32 [2]", "cast"]],
 	["an integer where a float is needed", () => t.exp(i32([1])), "DTypeError", "op/dtype", ["exp", "i32", "f32"]],
 	["a sum of bools", () => t.sum(t.ones(device(), [2], "bool")), "DTypeError", "op/dtype", ["sum", "bool", "cast"]],
+	["a mean of whole numbers", () => t.mean(i32([1])), "DTypeError", "op/dtype", ["mean: x is i32 [1]", "cast"]],
 	["an axis that is not there", () => t.sum(f32(2, 3), [2]), "ValueError", "axis/range", ["sum", "axis 2", "rank 2"]],
 	["an axis that is no whole number", () => t.softmax(f32(2), 0.5), "ValueError", "axis/range", ["softmax", "0.5"]],
 	["one axis twice", () => t.sum(f32(2, 3), [1, -1]), "ValueError", "axis/twice", ["sum", "twice"]],
@@ -97,7 +98,7 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["stacking a storage type", () => t.stack([u8(2), u8(2)]), "DTypeError", "op/dtype", ["cat", "u8 [1, 2]", "storage only"]],
 	["padding a storage type", () => t.pad(bf16(2), [[1, 0]]), "DTypeError", "op/dtype", ["pad", "bf16 [2]", "storage only", "cast"]],
 	["joining two dtypes", () => t.cat([f32(2), i32([1])]), "ShapeError", "shape/cat", ["cat", "f32 [2]", "i32 [1]"]],
-	["something that is no tensor", () => t.add(f32(2), 3 as unknown as Tensor), "ValueError", "op/operand", ["add", "b", "not a tensor"]],
+	["something that is no tensor", () => t.add(f32(2), "3" as unknown as Tensor), "ValueError", "op/operand", ["add", "b", "not a tensor"]],
 	["a missing operand", () => wherePrimitive.apply([f32(2)]), "ValueError", "op/operands", ["where", "1 operands"]],
 	[
 		"NaN as an integer",
@@ -121,14 +122,8 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 		"device/binding-limit",
 		["neg", "maxStorageBufferBindingSize", "physical batch"],
 	],
-	["a scalar that is NaN", () => t.addScalar(f32(2), Number.NaN), "ValueError", "op/attribute", ["addScalar", "NaN"]],
-	[
-		"a scalar that is infinite",
-		() => t.mulScalar(f32(2), Number.POSITIVE_INFINITY),
-		"ValueError",
-		"op/attribute",
-		["mulScalar", "Infinity"],
-	],
+	["a scalar that is NaN", () => t.add(f32(2), Number.NaN), "ValueError", "op/attribute", ["add", "NaN"]],
+	["a scalar that is infinite", () => t.mul(f32(2), Number.POSITIVE_INFINITY), "ValueError", "op/attribute", ["mul", "Infinity"]],
 	["a clamp without order", () => t.clamp(f32(2), { min: Number.NaN }), "ValueError", "clamp/range", ["clamp", "NaN"]],
 	["a reshape that does not fit", () => t.reshape(f32(6), [4, -1]), "ShapeError", "shape/reshape", ["[6]", "[4, -1]"]],
 	["an order that is none", () => t.permute(f32(2, 3), [0, 0]), "ValueError", "permute/order", ["permute"]],
@@ -259,7 +254,7 @@ describe("bad input gives one typed error with its fix, and the device stays as 
 		const { liveBytes, liveBuffers } = device().memory();
 		expect(liveBuffers - before.liveBuffers, "buffers left").toBe(0);
 		expect(liveBytes - before.liveBytes).toBe(0);
-		const y = device().scope<Tensor>(() => t.addScalar(f32(2), 1));
+		const y = device().scope<Tensor>(() => t.add(f32(2), 1));
 		expect([...(await data(y))]).toEqual([2, 2]);
 		y.dispose();
 		await device().flush();

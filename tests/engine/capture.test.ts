@@ -10,7 +10,7 @@ import {
 	key,
 	layerNorm,
 	linear,
-	mulScalar,
+	mul,
 	normalValues,
 	sub,
 	sum,
@@ -138,7 +138,7 @@ describe("capture", () => {
 	it("does not lend its memory out, and gives it back in the end", async () => {
 		const { liveBytes, liveBuffers } = device().memory();
 		const x = device().fromHost([1, 2, 3], [3]);
-		const captured = capture(device(), () => mulScalar(sub(mulScalar(x, 4), x), 2));
+		const captured = capture(device(), () => mul(sub(mul(x, 4), x), 2));
 		const others = Array.from({ length: 8 }, () => device().fromHost([7, 7, 7], [3]));
 		write(x, [10, 20, 30]);
 		captured.replay();
@@ -154,9 +154,9 @@ describe("capture", () => {
 		const x = device().fromHost([1, 2, 3], [3]);
 		const w = device().fromHost([1, 1, 1], [3]);
 		const captured = capture(device(), () => {
-			const y = mulScalar(x, 4);
-			expect(() => capture(device(), () => mulScalar(y, 2))).toThrow(expect.objectContaining({ code: "capture/nested" }));
-			return mulScalar(sub(mulScalar(y, 2), w), 10);
+			const y = mul(x, 4);
+			expect(() => capture(device(), () => mul(y, 2))).toThrow(expect.objectContaining({ code: "capture/nested" }));
+			return mul(sub(mul(y, 2), w), 10);
 		});
 		w.dispose();
 		const others = Array.from({ length: 8 }, () => device().fromHost([7, 7, 7], [3]));
@@ -171,7 +171,7 @@ describe("capture", () => {
 
 	it("replay is refused inside a capture and while a gradient is computed: its kernels would be in neither", async () => {
 		const x = device().fromHost([1, 2], [2]);
-		const once = capture(device(), () => mulScalar(x, 2));
+		const once = capture(device(), () => mul(x, 2));
 		expect(() => capture(device(), () => once.replay())).toThrow(expect.objectContaining({ code: "capture/nested" }));
 		const traced = (): Tensor => {
 			once.replay();
@@ -194,12 +194,12 @@ describe("capture", () => {
 	it.each<[string, string, (x: Tensor) => void]>([
 		["host data inside the step", "capture/upload", (x) => assign(x, device().fromHost([1, 2], [2]))],
 		["the release of a tensor made before", "capture/released", (x) => x.dispose()],
-		["a capture inside a capture", "capture/nested", (x) => capture(device(), () => mulScalar(x, 2))],
+		["a capture inside a capture", "capture/nested", (x) => capture(device(), () => mul(x, 2))],
 	])("refuses %s, and the device stays usable", async (_, code, step) => {
 		const x = device().fromHost([3, 4], [2]);
 		const y = device().fromHost([3, 4], [2]);
 		expect(() => capture(device(), () => step(x))).toThrow(expect.objectContaining({ code }));
-		const z = mulScalar(y, 2);
+		const z = mul(y, 2);
 		expect([...(await data(z))]).toEqual([6, 8]);
 		for (const t of [y, z]) t.dispose();
 	});

@@ -1,17 +1,6 @@
 import { AdamW, Parameter } from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
-import {
-	type DebugOptions,
-	data,
-	linear,
-	matmul,
-	mulScalar,
-	requestDevice,
-	square,
-	sum,
-	type Tensor,
-	valueAndGrad,
-} from "@hushgrad/tensor";
+import { type DebugOptions, data, linear, matmul, mul, requestDevice, square, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { RUNS } from "../support/environment.ts";
@@ -64,7 +53,7 @@ describe("debug levels", () => {
 		const { device, lines } = await talkative({ level: 1 });
 		expect(lines[0]).toMatch(/^device: .+budget \d+ bytes/);
 		device.scope<void>(() => {
-			mulScalar(device.fromHost([1, 2], [2]), 2);
+			mul(device.fromHost([1, 2], [2]), 2);
 		});
 		expect(device.leaks()).toEqual([]);
 		for (let i = 0; i < 3; i++) device.fromHost([1, 2, 3, 4], [2, 2]);
@@ -227,18 +216,18 @@ describe("profile", () => {
 		const device = await requestDevice();
 		const x = device.fromHost([1, 2], [2]);
 		const fails = () => {
-			mulScalar(x, 3);
+			mul(x, 3);
 			throw new Error("the function's own");
 		};
 		await expect(device.profile(fails)).rejects.toThrow("the function's own");
-		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		expect([...(await data(mul(x, 2)))]).toEqual([2, 4]);
 		await device.flush();
 		const later = async () => {
 			await device.flush();
 			fails();
 		};
 		await expect(device.profile(later)).rejects.toThrow("the function's own");
-		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		expect([...(await data(mul(x, 2)))]).toEqual([2, 4]);
 		await device.flush();
 		device.destroy();
 	});
@@ -247,13 +236,13 @@ describe("profile", () => {
 		const device = await requestDevice();
 		const x = device.fromHost([1, 2], [2]);
 		const kernel = async () => {
-			mulScalar(x, 3).dispose();
+			mul(x, 3).dispose();
 			await device.flush();
 		};
 		const [first, second] = [device.profile(kernel), device.profile(() => kernel().then(kernel))];
 		await expect(second).rejects.toMatchObject({ code: "device/profiling" });
 		expect((await first).events.length).toBe(1);
-		expect([...(await data(mulScalar(x, 2)))]).toEqual([2, 4]);
+		expect([...(await data(mul(x, 2)))]).toEqual([2, 4]);
 		await device.flush();
 		expect((await device.profile(kernel)).events.length).toBe(1);
 		device.destroy();
@@ -262,7 +251,7 @@ describe("profile", () => {
 	it("gives back every buffer that it made, whether the function throws or not", async () => {
 		const device = await requestDevice();
 		const x = device.fromHost([1, 2], [2]);
-		mulScalar(x, 2).dispose();
+		mul(x, 2).dispose();
 		await device.flush();
 		const made: GPUBuffer[] = [];
 		const destroyed: unknown[] = [];
@@ -280,7 +269,7 @@ describe("profile", () => {
 		const kernels = async () => {
 			for (let i = 0; i < 3; i++) {
 				device.scope<void>(() => {
-					mulScalar(x, 2);
+					mul(x, 2);
 				});
 				await device.flush();
 			}

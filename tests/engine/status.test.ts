@@ -1,6 +1,6 @@
 import { AdamW, Linear, Module, Parameter } from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
-import { checkFinite, data, div, exp, mulScalar, type Slot, sub, sum, type Tensor, transpose, valueAndGrad } from "@hushgrad/tensor";
+import { checkFinite, data, div, exp, mul, type Slot, sub, sum, type Tensor, transpose, valueAndGrad } from "@hushgrad/tensor";
 import { contiguous, defineKernel, definePrimitive, reads, writes } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -79,7 +79,7 @@ describe("debug: nan", () => {
 			up_proj.weight.assign(device().fromHost(new Float32Array(9).fill(i === 0 ? 1 : 3e38), [3, 3]));
 		});
 		device().scope<void>(() => {
-			mulScalar(model.call(x), 0.5);
+			mul(model.call(x), 0.5);
 		});
 		await expect(device().flush()).rejects.toMatchObject({
 			message: expect.stringContaining("the result of linear in model.layers.1.up_proj"),
@@ -127,7 +127,7 @@ describe("debug: nan", () => {
 		["diagonal", Number.NaN, (x) => t.diagonal(x)],
 		["cumsum", LARGEST, (x) => t.cumsum(x, 1)],
 	])("blames %s for %d, alone and among records", async (name, value, run) => {
-		const program = (x: Tensor): Tensor => mulScalar(t.cast(run(x), "f32"), 0.5);
+		const program = (x: Tensor): Tensor => mul(t.cast(run(x), "f32"), 0.5);
 		const values = new Float32Array(18).fill(1);
 		const good = device().fromHost(values, [2, 3, 3]);
 		values.fill(value, 13, 15);
@@ -156,7 +156,7 @@ describe("debug: nan", () => {
 
 	it("blames what makes numbers out of nothing", async () => {
 		device().scope<void>(() => {
-			mulScalar(t.full(device(), [2], Number.NaN), 2);
+			mul(t.full(device(), [2], Number.NaN), 2);
 		});
 		await expect(device().flush()).rejects.toMatchObject({ message: expect.stringContaining("the result of full holds") });
 	});

@@ -23,7 +23,7 @@ import {
 	quantizeLinears,
 	SafetensorsReader,
 } from "@hushgrad/nn";
-import { addScalar, data, key, normal, type Tensor, vmap } from "@hushgrad/tensor";
+import { add, data, key, normal, type Tensor, vmap } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenJson, goldenPath, relativeError } from "../support/goldens.ts";
@@ -142,7 +142,7 @@ describe("a model with LoRA", () => {
 		for (const file of ["model.safetensors", "adapter/adapter_model.safetensors"]) {
 			expect(Buffer.compare(await readFile(join(a, file)), await readFile(join(b, file)))).toBe(0);
 		}
-		device().scope<void>(() => optimizer.step(addScalar(optimizer.vector.tensor, 1)));
+		device().scope<void>(() => optimizer.step(add(optimizer.vector.tensor, 1)));
 		await save(bound, b);
 		const again = await load(b);
 		await loadAdapter(again, join(b, "adapter"), device());

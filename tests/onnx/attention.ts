@@ -59,7 +59,7 @@ interface Scores {
 
 /** Step by step, for additive masks and to show what lies between. A query that sees no key gives 0. */
 function composed(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, { scale, cap, mode }: Scores): Tensor[] {
-	const scores = t.mulScalar(t.matmul(q, t.transpose(k)), scale);
+	const scores = t.mul(t.matmul(q, t.transpose(k)), scale);
 	const capped = cap > 0 ? t.softcap(scores, cap) : scores;
 	const masked = t.add(capped, bias);
 	const none = t.isinf(t.amax(bias, [-1], { keepDim: true }));

@@ -19,20 +19,19 @@ const many =
 /** A number as a tensor beside x. */
 const beside = (x: Tensor, value: number): Tensor => t.full(x.device, [], value, x.dtype);
 const onlyAbove = (x: Tensor, bound: number): Tensor => t.where(t.gt(x, beside(x, bound)), x, beside(x, 0));
-const hardSigmoid = (x: Tensor, alpha: number, beta: number): Tensor =>
-	t.clamp(t.addScalar(t.mulScalar(x, alpha), beta), { min: 0, max: 1 });
-const swish = (x: Tensor, alpha: number): Tensor => t.mul(x, t.sigmoid(t.mulScalar(x, alpha)));
+const hardSigmoid = (x: Tensor, alpha: number, beta: number): Tensor => t.clamp(t.add(t.mul(x, alpha), beta), { min: 0, max: 1 });
+const swish = (x: Tensor, alpha: number): Tensor => t.mul(x, t.sigmoid(t.mul(x, alpha)));
 
 /** log1p(a + a^2 / (1 + sqrt(a^2 + 1))) for a = |x|, which does not cancel near 0. */
 function asinh(x: Tensor): Tensor {
 	const a = t.abs(x);
 	const s = t.square(a);
-	return t.mul(t.sign(x), t.log1p(t.add(a, t.div(s, t.addScalar(t.sqrt(t.addScalar(s, 1)), 1)))));
+	return t.mul(t.sign(x), t.log1p(t.add(a, t.div(s, t.add(t.sqrt(t.add(s, 1)), 1)))));
 }
 
 function shrink(x: Tensor, bound: number, bias: number): Tensor {
-	const below = t.where(t.lt(x, beside(x, -bound)), t.addScalar(x, bias), beside(x, 0));
-	return t.where(t.gt(x, beside(x, bound)), t.addScalar(x, -bias), below);
+	const below = t.where(t.lt(x, beside(x, -bound)), t.add(x, bias), beside(x, 0));
+	return t.where(t.gt(x, beside(x, bound)), t.add(x, -bias), below);
 }
 
 /** Outside training everything is kept; in training only a ratio of 0 has one result. */
@@ -78,19 +77,19 @@ function dequantize(call: Call): Tensor {
 export const elementwise: Operators = {
 	Abs: one(t.abs),
 	Acos: one(t.acos),
-	Acosh: one((x) => t.log(t.add(x, t.sqrt(t.addScalar(t.square(x), -1))))),
+	Acosh: one((x) => t.log(t.add(x, t.sqrt(t.add(t.square(x), -1))))),
 	Add: two(t.add),
 	And: two(t.logicalAnd),
 	Asin: one(t.asin),
 	Asinh: one(asinh),
 	Atan: one(t.atan),
-	Atanh: one((x) => t.mulScalar(t.sub(t.log1p(x), t.log1p(t.neg(x))), 0.5)),
+	Atanh: one((x) => t.mul(t.sub(t.log1p(x), t.log1p(t.neg(x))), 0.5)),
 	Cast: (call) => t.cast(call.inputs[0], dtype(call, "to", "f32")),
 	CastLike: two((x, like) => t.cast(x, like.dtype)),
 	Ceil: one(t.ceil),
 	Celu: (call) => {
 		const alpha = number(call, "alpha", 1);
-		return t.mulScalar(t.elu(t.mulScalar(call.inputs[0], 1 / alpha), 1), alpha);
+		return t.mul(t.elu(t.mul(call.inputs[0], 1 / alpha), 1), alpha);
 	},
 	Clip: clip,
 	Cos: one(t.cos),
@@ -116,7 +115,7 @@ export const elementwise: Operators = {
 	LessOrEqual: two(t.le),
 	Log: one(t.log),
 	Max: many(t.maximum),
-	Mean: ({ inputs }) => t.mulScalar(inputs.reduce(t.add), 1 / inputs.length),
+	Mean: ({ inputs }) => t.mul(inputs.reduce(t.add), 1 / inputs.length),
 	Min: many(t.minimum),
 	Mish: one((x) => t.mul(x, t.tanh(t.softplus(x)))),
 	Mod: (call) => (flag(call, "fmod") ? t.fmod : t.remainder)(call.inputs[0], call.inputs[1]),
@@ -129,14 +128,14 @@ export const elementwise: Operators = {
 	Reciprocal: one(t.reciprocal),
 	Relu: one(t.relu),
 	Round: one(t.round),
-	Selu: (call) => t.mulScalar(t.elu(call.inputs[0], number(call, "alpha", 1.6732632423543772)), number(call, "gamma", 1.0507009873554805)),
+	Selu: (call) => t.mul(t.elu(call.inputs[0], number(call, "alpha", 1.6732632423543772)), number(call, "gamma", 1.0507009873554805)),
 	Shrink: (call) => shrink(call.inputs[0], number(call, "lambd", 0.5), number(call, "bias", 0)),
 	Sigmoid: one(t.sigmoid),
 	Sign: one(t.sign),
 	Sin: one(t.sin),
 	Sinh: one(t.sinh),
 	Softplus: one(t.softplus),
-	Softsign: one((x) => t.div(x, t.addScalar(t.abs(x), 1))),
+	Softsign: one((x) => t.div(x, t.add(t.abs(x), 1))),
 	Sqrt: one(t.sqrt),
 	Sub: two(t.sub),
 	Sum: many(t.add),

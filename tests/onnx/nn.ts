@@ -6,13 +6,13 @@ type Tensor = t.Tensor;
 /** A vector of one value a channel, beside x [N, C, ...]. */
 const channels = (v: Tensor, rank: number): Tensor => t.reshape(v, [v.size, ...new Array<number>(rank - 2).fill(1)]);
 const affine = (y: Tensor, scale: Tensor, bias: Tensor): Tensor => t.add(t.mul(y, channels(scale, y.rank)), channels(bias, y.rank));
-const standardize = (x: Tensor, m: Tensor, v: Tensor, eps: number): Tensor => t.mul(t.sub(x, m), t.rsqrt(t.addScalar(v, eps)));
+const standardize = (x: Tensor, m: Tensor, v: Tensor, eps: number): Tensor => t.mul(t.sub(x, m), t.rsqrt(t.add(v, eps)));
 
 function gemm(call: Call): Tensor {
 	const [a, b, c] = call.inputs;
 	const product = t.matmul(flag(call, "transA") ? t.transpose(a) : a, flag(call, "transB") ? t.transpose(b) : b);
-	const scaled = t.mulScalar(product, number(call, "alpha", 1));
-	return c === undefined ? scaled : t.add(scaled, t.mulScalar(c, number(call, "beta", 1)));
+	const scaled = t.mul(product, number(call, "alpha", 1));
+	return c === undefined ? scaled : t.add(scaled, t.mul(c, number(call, "beta", 1)));
 }
 
 /** The axes from `axis` on as one, which is what our normalisations work on. */
@@ -28,7 +28,7 @@ function layerNormalization(call: Call): Tensor[] {
 	const { rows, one, outer } = rowsFrom(x, fromEnd(number(call, "axis", -1), x.rank));
 	const y = t.layerNorm(rows, { weight: one(weight), bias: bias && one(bias), eps });
 	const mean = t.mean(rows, [-1]);
-	const deviation = t.rsqrt(t.addScalar(t.variance(rows, [-1], { correction: 0 }), eps));
+	const deviation = t.rsqrt(t.add(t.variance(rows, [-1], { correction: 0 }), eps));
 	return [t.reshape(y, x.shape), t.reshape(mean, outer), t.reshape(deviation, outer)];
 }
 
@@ -46,8 +46,7 @@ function batchNormalization(call: Call): (Tensor | undefined)[] {
 	const training = flag(call, "training_mode");
 	const m = training ? t.mean(x, axes) : mean;
 	const v = training ? t.variance(x, axes, { correction: 0 }) : variance;
-	const running = (old: Tensor, now: Tensor): Tensor | undefined =>
-		training ? t.add(t.mulScalar(old, keep), t.mulScalar(now, 1 - keep)) : undefined;
+	const running = (old: Tensor, now: Tensor): Tensor | undefined => (training ? t.add(t.mul(old, keep), t.mul(now, 1 - keep)) : undefined);
 	const y = affine(standardize(x, channels(m, x.rank), channels(v, x.rank), eps), scale, bias);
 	return [y, running(mean, m), running(variance, v)];
 }
@@ -67,7 +66,7 @@ function meanVariance(call: Call): Tensor {
 	const [x] = call.inputs;
 	const axes = attribute<readonly number[]>(call, "axes", [0, 2, 3]);
 	const deviation = t.std(x, axes, { correction: 0, keepDim: true });
-	return t.div(t.sub(x, t.mean(x, axes, { keepDim: true })), t.addScalar(deviation, 1e-9));
+	return t.div(t.sub(x, t.mean(x, axes, { keepDim: true })), t.add(deviation, 1e-9));
 }
 
 function lpNormalization(call: Call): Tensor {

@@ -1,6 +1,6 @@
 import { PlainTrainer } from "@hushgrad/dp";
 import { Parameter, SGD } from "@hushgrad/nn";
-import { checkpoint, customVjp, type Device, data, mul, mulScalar, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
+import { checkpoint, customVjp, type Device, data, mul, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { privateProgram } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -61,7 +61,7 @@ describe("a private program that runs on", () => {
 		const found: unknown[] = [];
 		let result: unknown;
 		const program = () => {
-			const own = mulScalar(x, 2);
+			const own = mul(x, 2);
 			result = LATE[name](() => {
 				try {
 					void data(own);
@@ -91,7 +91,7 @@ describe("a private program that runs on", () => {
 
 	it("what is no promise comes through: arrays, maps, objects, functions", () => {
 		const x = device().fromHost([1, 2, 3], [3]);
-		const value = privateProgram(device(), [x], () => ({ list: [mulScalar(x, 2)], map: new Map([["x", mulScalar(x, 3)]]), give: () => 4 }));
+		const value = privateProgram(device(), [x], () => ({ list: [mul(x, 2)], map: new Map([["x", mul(x, 3)]]), give: () => 4 }));
 		expect([value.list[0].disposed, value.map.get("x")?.disposed, value.give()]).toEqual([false, false, 4]);
 		for (const t of [x, value.list[0], ...value.map.values()]) t.dispose();
 	});
@@ -222,7 +222,7 @@ describe("a loss that runs on", () => {
 					const loss = make(scene, late);
 					return {
 						loss: (record) => {
-							const own = keep ? { x: scene.device.keep(mulScalar(record.x, 1)) } : record;
+							const own = keep ? { x: scene.device.keep(mul(record.x, 1)) } : record;
 							return loss(own);
 						},
 					};

@@ -1,4 +1,4 @@
-import { full, fullLike, mean, mul, mulScalar, sub, sum, type Tensor } from "@hushgrad/tensor";
+import { full, fullLike, mean, mul, sub, sum, type Tensor } from "@hushgrad/tensor";
 import { defineKernel, definePrimitive, packed, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -57,7 +57,7 @@ describe("A12: arithmetic on the host, found by running a batch again", () => {
 					total += records[i][0];
 					return { x: records[i] };
 				},
-				loss: ({ x }) => mulScalar(model.call(x), Math.sin(total)),
+				loss: ({ x }) => mul(model.call(x), Math.sin(total)),
 			};
 		},
 		"the same by way of full()": ({ model, records }) => {
@@ -92,12 +92,12 @@ describe("A12: arithmetic on the host, found by running a batch again", () => {
 					batch.push(i);
 					return { x: records[i] };
 				},
-				loss: ({ x }) => mulScalar(model.call(x), 0.1 * batch.length),
+				loss: ({ x }) => mul(model.call(x), 0.1 * batch.length),
 			};
 		},
 		"how often the loss was called": ({ model }) => {
 			let calls = 0;
-			return { loss: ({ x }) => mulScalar(model.call(x), calls++ % 2 === 0 ? 0.3 : -0.3) };
+			return { loss: ({ x }) => mul(model.call(x), calls++ % 2 === 0 ? 0.3 : -0.3) };
 		},
 		"random numbers that depend on nothing": ({ model, records }) => ({
 			encode: (i) => ({ x: records[i].map((v) => v + 0.01 * Math.random()) }),
@@ -183,7 +183,7 @@ describe("when batches are run again", () => {
 					total += records[i][0];
 					return { x: records[i] };
 				},
-				loss: ({ x }: { x: Tensor }) => mulScalar(model.call(x), calls++ < 4 ? 1 : Math.sin(total)),
+				loss: ({ x }: { x: Tensor }) => mul(model.call(x), calls++ < 4 ? 1 : Math.sin(total)),
 			};
 		};
 
@@ -209,7 +209,7 @@ describe("when batches are run again", () => {
 					loss: ({ x }) => model.call(x),
 					run: async (engine, encode, loss) => {
 						await engine.step(encode, loss);
-						const other: AnyLoss = ({ x }) => mulScalar(model.call(x), Math.sin(total));
+						const other: AnyLoss = ({ x }) => mul(model.call(x), Math.sin(total));
 						await engine.step(encode, other);
 					},
 				};
@@ -230,7 +230,7 @@ describe("when batches are run again", () => {
 						total += records[i][0];
 						return { x: records[i] };
 					},
-					loss: ({ x }) => mulScalar(model.call(x), Math.sin(total)),
+					loss: ({ x }) => mul(model.call(x), Math.sin(total)),
 					run: async (engine, encode, loss) => {
 						for (let s = 0; s < 3; s++) await engine.step(encode, loss).catch((error) => codes.push(error.code));
 					},
@@ -283,7 +283,7 @@ describe("what no rule can see: data that the script itself declares public, or 
 		"the loss that an earlier step reported": ({ model, records }) => {
 			let reported = 1;
 			return {
-				loss: ({ x }) => mulScalar(model.call(x), Math.sin(30 * reported)),
+				loss: ({ x }) => mul(model.call(x), Math.sin(30 * reported)),
 				encode: (i) => ({ x: records[i] }),
 				run: async (engine, encode, loss) => {
 					reported = (await engine.step(encode, loss)).loss;

@@ -15,7 +15,6 @@ import {
 	key,
 	mean,
 	mul,
-	mulScalar,
 	normal,
 	requestDevice,
 	reshape,
@@ -227,7 +226,7 @@ describe("from one batch to the next", () => {
 					loss: ({ x }) => {
 						const y = isFirst ? x : sub(x, model.frozen.value);
 						isFirst = false;
-						model.frozen.value = d.keep(mulScalar(x, 2));
+						model.frozen.value = d.keep(mul(x, 2));
 						return model.call(y);
 					},
 				};
@@ -240,7 +239,7 @@ describe("from one batch to the next", () => {
 				const seen: Tensor[] = [];
 				return {
 					loss: ({ x }) => {
-						const own = d.scope(() => [mulScalar(x, 2)]);
+						const own = d.scope(() => [mul(x, 2)]);
 						seen.push(d.keep(own[0]));
 						return model.call(sub(x, seen[0]));
 					},
@@ -285,7 +284,7 @@ describe("what a loss may not do", () => {
 		"write a record into a buffer": ["assign/operands", (x, { model }) => assign(model.table.value, x)],
 		"write a constant into a buffer": ["privacy/outside-write", (x, { model }) => assign(model.table.value, zeros(x.device, [D]))],
 		"write a record into a parameter": ["assign/operands", (x, { model }) => assign(model.w.value, x)],
-		"assign a trained parameter": ["assign/operands", (x, { model }) => model.w.assign(mulScalar(x, 2))],
+		"assign a trained parameter": ["assign/operands", (x, { model }) => model.w.assign(mul(x, 2))],
 		"write host values into a buffer": ["privacy/outside-data", (_, { model }) => write(model.table.value, new Float32Array(D))],
 		"upload host values": ["privacy/outside-data", (_, { device: d }) => d.fromHost([1], [])],
 		"upload by tensor()": ["privacy/outside-data", (_, { device: d }) => tensor(d, [1], [])],

@@ -48,7 +48,6 @@ import {
 	minimum,
 	movedim,
 	mul,
-	mulScalar,
 	pad,
 	permute,
 	prod,
@@ -123,7 +122,7 @@ export function sized(t: Tensor, shape: readonly number[]): Tensor {
 
 /** As a tensor of at least one axis. */
 const withAxis = (t: Tensor): Tensor => (t.rank === 0 ? reshape(t, [1]) : t);
-const bounded = (t: Tensor): Tensor => mulScalar(tanh(t), 2);
+const bounded = (t: Tensor): Tensor => mul(tanh(t), 2);
 const finite = (t: Tensor): Tensor => where(isnan(t), full(t.device, [], 0.25), t);
 const matrix = (t: Tensor): Tensor => sized(t, [3, 4]);
 const axisOf = ({ pick }: Call, t: Tensor): number => pick(0, t.rank);
@@ -139,7 +138,7 @@ const along =
 const throughTypes =
 	(...types: DType[]): Op =>
 	({ a }) =>
-		types.reduce((t, type) => cast(t, type), mulScalar(a, 3));
+		types.reduce((t, type) => cast(t, type), mul(a, 3));
 
 /** A smooth function of one tensor and the parameters, for what differentiates inside of a program. */
 const smooth = (u: Tensor, { w, v, s }: Given): Tensor => add(tanh(linear(mul(u, v), w)), s);
@@ -211,7 +210,7 @@ const arithmetic: Readonly<Record<string, Op>> = {
 	atan2: ({ a, b }) => atan2(a, add(square(sized(b, a.shape)), full(a.device, [], 1))),
 	geglu: ({ a, b }) => geglu(a, sized(b, a.shape)),
 	remainder: ({ a }) => remainder(a, full(a.device, [], 0.75)),
-	where: ({ a, b }) => where(gt(a, sized(b, a.shape)), tanh(a), mulScalar(sized(b, a.shape), 0.5)),
+	where: ({ a, b }) => where(gt(a, sized(b, a.shape)), tanh(a), mul(sized(b, a.shape), 0.5)),
 	maskedFill: ({ a, pick }) => maskedFill(a, lt(a, full(a.device, [], pick(0, 3) - 1)), 0.5),
 	unary: ({ a, pick }) =>
 		[

@@ -1,4 +1,4 @@
-import { add, mean, mul, mulScalar, type Tensor, tanh } from "@hushgrad/tensor";
+import { add, mean, mul, type Tensor, tanh } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { type Given, OPS, sized } from "./programOps.ts";
 
@@ -42,6 +42,6 @@ export function lossOf(genes: Genes, given: Given, log: string[] = []): Tensor {
 	return values
 		.slice(2)
 		.filter((t) => t.size > 0)
-		.map((t, k) => mulScalar(mean(tanh(t)), 1 / (k + 1)))
+		.map((t, k) => mul(mean(tanh(t)), 1 / (k + 1)))
 		.reduce((p, q) => add(p, q));
 }

@@ -1,5 +1,5 @@
 import { type Device, type DType, permute, slice, type Tensor } from "@hushgrad/tensor";
-import { fromBfloat16, fromFloat16, type NdArray, type Primitive, threefry, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
+import { FLOATS, fromBfloat16, fromFloat16, type NdArray, type Primitive, threefry, toBfloat16, toFloat16 } from "@hushgrad/tensor/author";
 import fc from "fast-check";
 
 /**
@@ -121,7 +121,14 @@ export function asDtype(p: Primitive, c: Case, dtype: DType): Case {
 			dtypeOf(p, name) === "f32" && typeIn(p, name, dtype) === dtype ? { ...x, data: x.data.map(value) } : x,
 		]),
 	);
-	return { ...c, inputs };
+	/** Numbers among the attributes of a row are of the type of its operands. */
+	const attr = (v: number | boolean): number | boolean => {
+		if (!FLOATS.includes(dtype) && typeof v === "number" && dtype === "bool") return v > 0;
+		return !FLOATS.includes(dtype) && typeof v === "number" && !Number.isInteger(v) ? Math.ceil(Math.abs(v)) : v;
+	};
+	const isRow = p.signature.inputs.every((o) => o.broadcast && o.axes.length === 0);
+	const attrs = isRow ? Object.fromEntries(Object.entries(c.attrs).map(([name, v]) => [name, attr(v)])) : c.attrs;
+	return { ...c, inputs, attrs };
 }
 
 /** Arrays of one shape along a new first axis. */

@@ -7,6 +7,8 @@ import { type Registry, registry as tensor } from "@hushgrad/tensor/registry";
 export const registries: Readonly<Record<string, Registry>> = { tensor, nn, dp };
 
 export const primitives = (): Primitive[] => Object.values(registries).flatMap((r) => r.primitives);
+/** The same with numbers in place of operands. */
+export const numbered = (): Primitive[] => Object.values(registries).flatMap((r) => r.numbered);
 export const linearOps = (): LinearOp[] => Object.values(registries).flatMap((r) => r.linear);
 
 /** Whether all operands broadcast freely: a row of the element-wise tables. */

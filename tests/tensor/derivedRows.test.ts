@@ -17,8 +17,10 @@ it("there is one for every derivative of a row, each of its own name", () => {
 	expect(names).toEqual(expect.arrayContaining(["mul.da", "mul.db", "div.db", "tanh.dx", "where.da", "geglu.db", "pow.da"]));
 });
 
+const ofNumbers = Object.values(registries).flatMap((r) => r.numbered.flatMap((p) => p.spec.derived?.() ?? []));
+
 /** Gradients of the element-wise rows against their own formula in float64; that it is the derivative, the row's tests show. */
-describe.each(derived.map((p) => [p.spec.name, p] as const))("%s", (_, p) => {
+describe.each([...derived, ...ofNumbers].map((p) => [p.spec.name, p] as const))("%s", (_, p) => {
 	it("equals its float64 reference, also for records", async () => {
 		await fc.assert(
 			fc.asyncProperty(arbitraryDraw(p), async (draw) => {

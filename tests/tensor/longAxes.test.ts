@@ -65,7 +65,7 @@ const REDUCTIONS: Record<string, Long> = {
 	},
 	sort: { run: (x) => t.sort(x).values, expected: (x) => alongAxis(x, 1, (v) => v.toSorted((a, b) => a - b)), abs: () => 0 },
 	"indices of a descending sort": {
-		run: (x) => t.sort(t.cast(t.mulScalar(x, 8), "i32"), { descending: true }).indices,
+		run: (x) => t.sort(t.cast(t.mul(x, 8), "i32"), { descending: true }).indices,
 		expected: (x) =>
 			alongAxis(x, 1, (v) => {
 				const keys = v.map((u) => Math.trunc(u * 8));

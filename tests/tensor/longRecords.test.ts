@@ -4,7 +4,7 @@ import {
 	full,
 	linearCrossEntropy,
 	mean,
-	mulScalar,
+	mul,
 	prod,
 	reshape,
 	type Slot,
@@ -32,7 +32,7 @@ useFlatMemory(device);
 const waves = (...shape: number[]): Tensor =>
 	device().scope<Tensor>(() => {
 		const size = shape.reduce((a, b) => a * b, 1);
-		return reshape(sin(mulScalar(arange(device(), 1, size + 1), 0.7)), shape);
+		return reshape(sin(mul(arange(device(), 1, size + 1), 0.7)), shape);
 	});
 
 /** Runs a program on a batch and on each record alone. */
@@ -52,7 +52,7 @@ async function expectAlike(shape: readonly number[], program: (record: Tensor) =
 }
 
 it("sums, products and maxima of 2,000 rows of 600 do not depend on the number of records", () =>
-	expectAlike([2000, 600], (x) => [sum(x, [1]), mean(x, [-1]), amax(x, [1]), prod(mulScalar(x, 1.8), [1])]));
+	expectAlike([2000, 600], (x) => [sum(x, [1]), mean(x, [-1]), amax(x, [1]), prod(mul(x, 1.8), [1])]));
 
 it("a loss over 17,000 classes and its gradients do not depend on the number of records", async () => {
 	const w: Slot = { value: device().keep(waves(17_000, 4)) };

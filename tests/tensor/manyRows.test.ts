@@ -9,7 +9,7 @@ import {
 	layerNorm,
 	logsumexp,
 	matmul,
-	mulScalar,
+	mul,
 	rmsNorm,
 	slice,
 	softmax,
@@ -51,7 +51,7 @@ const OPERATIONS: Record<string, (x: Tensor) => Tensor> = {
 	rmsNorm: (x) => rmsNorm(x, ones()),
 	gather: (x) => gather(x, 1, ids(x.shape[0])),
 	matmul: (x) => matmul(x, device().fromHost([1, 2, 3, 4, 5, 6], [WIDTH, 2])),
-	transpose: (x) => transpose(mulScalar(transpose(x), 2)),
+	transpose: (x) => transpose(mul(transpose(x), 2)),
 };
 
 it.each(Object.entries(OPERATIONS))("%s: the last of 70,001 rows are those computed alone", async (_, operation) => {

@@ -36,7 +36,7 @@ const MODELS: Record<string, Model> = {
 	"einsum with a frozen operand": {
 		record: [4, 5],
 		parameters: [[5, 5]],
-		run: (x, w) => t.einsum("ti,ij,kj->tk", x, w, t.mulScalar(t.eye(device(), 5), 2)),
+		run: (x, w) => t.einsum("ti,ij,kj->tk", x, w, t.mul(t.eye(device(), 5), 2)),
 	},
 	"einsum of parameters only": {
 		record: [4],

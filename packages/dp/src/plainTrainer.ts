@@ -6,7 +6,7 @@ import {
 	foldIn,
 	type Key,
 	key as keyOf,
-	mulScalar,
+	mul,
 	permutation,
 	sum,
 	type Tensor,
@@ -92,7 +92,7 @@ export class PlainTrainer implements Trainer {
 						stepKey,
 					);
 					const each = vmap((own: D, words: Tensor) => checkTrainedLoss(loss(own, new DropoutKey(words))));
-					const meanLoss = (): Tensor => mulScalar(sum(each(record as D, keys)), 1 / records.length);
+					const meanLoss = (): Tensor => mul(sum(each(record as D, keys)), 1 / records.length);
 					const { value, grads } = valueAndGrad(meanLoss, vector.parameters);
 					return { value, gradient: vector.join(grads) };
 				}),

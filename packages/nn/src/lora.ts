@@ -1,4 +1,4 @@
-import { add, type Device, type DropoutKey, foldIn, type Key, mulScalar, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, type Device, type DropoutKey, foldIn, type Key, mul, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -66,7 +66,7 @@ export class LoRALinear extends Module {
 	 */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
 		const low = this.lora_A.forward(this.lora_dropout.forward(x, key));
-		return add(this.base_layer.call(x), this.lora_B.forward(mulScalar(low, this.scaling)));
+		return add(this.base_layer.call(x), this.lora_B.forward(mul(low, this.scaling)));
 	}
 }
 

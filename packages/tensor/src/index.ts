@@ -80,7 +80,6 @@ export { tril, triu } from "./ops/tril.ts";
 export {
 	abs,
 	acos,
-	addScalar,
 	asin,
 	atan,
 	ceil,
@@ -98,9 +97,7 @@ export {
 	log1p,
 	log2,
 	logicalNot,
-	mulScalar,
 	neg,
-	powScalar,
 	reciprocal,
 	round,
 	rsqrt,

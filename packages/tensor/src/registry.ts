@@ -7,6 +7,8 @@ import { Primitive } from "./primitive.ts";
 export interface Registry {
 	/** What `definePrimitive`, `unary`, `binary` and their like made. */
 	readonly primitives: readonly Primitive[];
+	/** Rows of several operands with numbers in place of some: the same names, with attributes for operands. */
+	readonly numbered: readonly Primitive[];
 	/** What the gradients of element-wise rows are made of: a primitive for every operand with a derivative. */
 	readonly derived: readonly Primitive[];
 	/** What `defineLinear` made. */
@@ -25,7 +27,8 @@ export function collect(module: object): Registry {
 	const primitives = all(Primitive);
 	const kernels = [...all(Kernel), ...all(KernelFamily), ...primitives.flatMap((p) => p.spec.kernels ?? [])];
 	const derived = primitives.flatMap((p) => p.spec.derived?.() ?? []);
-	return { primitives, derived, linear: all(LinearOp), kernels };
+	const numbered = Object.values(module).flatMap((v) => (v as { numbered?: () => readonly Primitive[] } | undefined)?.numbered?.() ?? []);
+	return { primitives, numbered, derived, linear: all(LinearOp), kernels };
 }
 
 /** What this package defines: every operation of @hushgrad/tensor. */

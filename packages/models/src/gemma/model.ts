@@ -6,7 +6,6 @@ import {
 	linear,
 	linearCrossEntropy,
 	mul,
-	mulScalar,
 	reshape,
 	ShapeError,
 	slice,
@@ -109,7 +108,7 @@ export class VaultGemmaModel extends Module {
 			});
 		}
 		const rotary = this.rotary.rows(start, length);
-		let x = mulScalar(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
+		let x = mul(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
 		const cache: KeysAndValues[] = [];
 		for (const layer of this.layers.items) {
 			const run = (h: Tensor, cos: Tensor, sin: Tensor) => layer.call(h, { rotary: { cos, sin }, dropout, before });

@@ -35,7 +35,8 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let r = fmodOf(a, b);
   return select(r, r + b, r != 0.0 && !isNan(r) && (r < 0.0) != (b < 0.0));
 }`,
-	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)))); }",
+	/** Below -88 less than any normal number. */
+	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, select(1.0 / (1.0 + exp(-clamp(x, -88.0, 88.0))), 0.0, x < -88.0)); }",
 	/** Taylor below 0.5, Abramowitz and Stegun 7.1.26 (1.5e-7 absolute) above. */
 	erf: `fn erf(x: f32) -> f32 {
   let a = abs(x);
@@ -57,14 +58,19 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let small = 2.0 * s * (1.0 + q * (0.33333333 + q * (0.2 + q * (0.14285714 + q * 0.11111111))));
   return select(safeLog(1.0 + x), small, abs(x) < 0.25);
 }`,
-	/** pow with negative bases and zero; WGSL's own is defined for positive bases only. */
+	/** pow with negative bases and zero, and by multiplication for small whole exponents; WGSL's own is defined for positive bases only. */
 	power: `fn power(x: f32, n: f32) -> f32 {
   let size = abs(x);
   if (n == 0.0 || x == 1.0 || (size == 1.0 && isInf(n))) { return 1.0; }
   let whole = floor(n) == n;
   let odd = whole && abs(n - 2.0 * floor(n * 0.5)) == 1.0;
-  if (x == 0.0) { return select(select(0.0, x, odd), 1.0 / select(size, x, odd), n < 0.0); }
-  let y = pow(size, n);
+  if (x == 0.0 && !isNan(n)) { return select(select(0.0, x, odd), 1.0 / select(size, x, odd), n < 0.0); }
+  var y = pow(size, n);
+  if (whole && abs(n) <= 8.0) {
+    y = size;
+    for (var i = 1.0; i < abs(n); i += 1.0) { y *= size; }
+    y = select(y, 1.0 / y, n < 0.0);
+  }
   let signed = select(y, -y, odd && x < 0.0);
   return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
 }`,

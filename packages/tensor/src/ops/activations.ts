@@ -5,7 +5,7 @@ import { unary, withScalar } from "./elementwise.ts";
 /* Element-wise functions of neural networks. Adding one is adding a row. */
 
 /**
- * 1 / (1 + e⁻ˣ), element by element, with x below −80 taken as −80: never less than 1.8 · 10⁻³⁵. The gradient is y (1 − y).
+ * 1 / (1 + e⁻ˣ), element by element; 0 below −88. The gradient is y (1 − y).
  * @throws DTypeError unless x is f32 or f16.
  */
 export const sigmoid = unary("sigmoid", {
@@ -25,7 +25,7 @@ export const relu = unary("relu", {
 	bound: EXACT,
 });
 /**
- * x sigmoid(x), element by element, also called swish; −∞ at −∞. Source: Elfwing, Uchibe and Doya 2017; torch's silu.
+ * x sigmoid(x), element by element, also called swish; NaN at −∞, as torch has it. Source: Elfwing, Uchibe and Doya 2017; torch's silu.
  * @throws DTypeError unless x is f32 or f16.
  */
 export const silu = unary("silu", { f: "x * logistic(x)", ref: ({ x }) => x / (1 + Math.exp(-x)), bound: EXP });
@@ -73,25 +73,25 @@ export const softcap = withScalar("softcap", {
 	bound: { abs: 4e-5, why: "cap times tanh's 1e-5" },
 });
 /**
- * x from 0 on, slope · x below, element by element. The gradient at 0 is 1.
+ * x above 0, else slope · x, element by element; the gradient at 0 is the slope, as torch has it.
  * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `slope` is not finite.
  */
 export const leakyRelu = withScalar("leakyRelu", {
-	f: "select(x, x * p.slope, x < 0.0)",
-	ref: ({ x, slope }) => (x < 0 ? x * slope : x),
+	f: "select(x * p.slope, x, x > 0.0)",
+	ref: ({ x, slope }) => (x > 0 ? x : x * slope),
 	attrs: { slope: 0.01 },
 });
 /**
- * x from 0 on, alpha · (eˣ − 1) below, element by element. The gradient at 0 is 1. Source: Clevert, Unterthiner and Hochreiter
- * 2015.
+ * x above 0, else alpha · (eˣ − 1), element by element; the gradient at 0 is alpha, as torch has it. Source: Clevert,
+ * Unterthiner and Hochreiter 2015.
  * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `alpha` is not finite.
  */
 export const elu = withScalar("elu", {
-	f: "select(x, p.alpha * expm1(x), x < 0.0)",
-	d: { x: "select(1.0, p.alpha * exp(x), x < 0.0)" },
-	ref: ({ x, alpha }) => (x < 0 ? alpha * Math.expm1(x) : x),
+	f: "select(p.alpha * expm1(x), x, x > 0.0)",
+	d: { x: "select(p.alpha * exp(x), 1.0, x > 0.0)" },
+	ref: ({ x, alpha }) => (x > 0 ? x : alpha * Math.expm1(x)),
 	attrs: { alpha: 1 },
 	bound: { ulp: 12, abs: 1e-6, why: "exp within 9 ULP of 1" },
 });

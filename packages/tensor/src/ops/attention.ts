@@ -7,7 +7,6 @@ import { mul, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { matmul } from "./matmul.ts";
-import { mulScalar } from "./unary.ts";
 import { transpose } from "./view.ts";
 
 /** Stands for minus infinity among scores: its exponential is 0, and sums with it stay finite. */
@@ -56,7 +55,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
 	const { scale = 1 / Math.sqrt(width) } = options;
 	const scores = matmul(q, transpose(k));
 	if (mask === undefined) return matmul(attentionSoftmax(scores, { scale, softcap, causal: isCausal, window, offset }), v);
-	const scaled = mulScalar(scores, scale);
+	const scaled = mul(scores, scale);
 	const bounded = softcap > 0 ? cap(scaled, softcap) : scaled;
 	const seen = where(mask, bounded, full(q.device, [], MASKED));
 	const weights = mul(attentionSoftmax(seen, { causal: isCausal, window, offset }), cast(mask, "f32"));

@@ -5,10 +5,10 @@ import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
-import { mul, sub } from "./binary.ts";
+import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { sum } from "./expand.ts";
-import { addScalar, mulScalar, neg, square, tanh } from "./unary.ts";
+import { neg, square, tanh } from "./unary.ts";
 
 const ROW_PARAMS = {
 	rows: "u32",
@@ -117,8 +117,8 @@ export const attentionSoftmaxGradPrimitive = definePrimitive<MaskAttrs>({
 	grad: { x: "missing", y: "missing", dy: "missing" },
 	composite: ({ x, y, dy }, { scale, softcap }) => {
 		const dot = sum(mul(y, dy), [-1], { keepDim: true });
-		const g = mulScalar(mul(y, sub(dy, dot)), scale);
-		return softcap > 0 ? mul(g, addScalar(neg(square(tanh(mulScalar(x, scale / softcap)))), 1)) : g;
+		const g = mul(mul(y, sub(dy, dot)), scale);
+		return softcap > 0 ? mul(g, add(neg(square(tanh(mul(x, scale / softcap)))), 1)) : g;
 	},
 	reference: ({ x, y, dy }, attrs) => {
 		const [T, S] = x.shape.slice(-2);

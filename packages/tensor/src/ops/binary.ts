@@ -1,13 +1,15 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import type { Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
-import { binary, elementwise } from "./elementwise.ts";
+import { elementwise } from "./elementwise.ts";
+import { binary, ofSeveral } from "./operands.ts";
 
 const POSITIVE: Domain = { range: [0.1, 4] };
 const NUMBERS = [...FLOATS, ...INTEGERS];
-const ORDERED: readonly DType[] = [...NUMBERS];
-const LOGICAL = { dtypes: ["bool"], result: "bool", d: "none", domain: { whole: [0, 1] } } as const;
-const COMPARISON = { dtypes: ORDERED, result: "bool", d: "none", domain: { whole: [-2, 2] } } as const;
+const ALL: readonly DType[] = [...NUMBERS, "bool"];
+const LOGICAL = { dtypes: ["bool"], result: "bool", d: "none", domain: { whole: [0, 1] }, commutes: true } as const;
+const COMPARISON = { dtypes: NUMBERS, result: "bool", d: "none", domain: { whole: [-2, 2] }, infinite: true } as const;
+const EQUALITY = { ...COMPARISON, dtypes: ALL, commutes: true } as const;
 const EXACT = { ulp: 0, why: "gives one of its operands" };
 const DIVISION = { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" };
 
@@ -19,7 +21,7 @@ const DIVISION = { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" };
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const add = binary("add", { f: "a + b", d: { a: "1.0", b: "1.0" }, ref: ({ a, b }) => a + b, dtypes: NUMBERS });
+export const add = binary("add", { f: "a + b", d: { a: "1.0", b: "1.0" }, ref: ({ a, b }) => a + b, dtypes: NUMBERS, commutes: true });
 /**
  * a − b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
  * f16 with f32 gives f32.
@@ -33,7 +35,7 @@ export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: 
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS });
+export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS, commutes: true });
 /**
  * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32.
  * @throws DTypeError unless both are f32 or f16.
@@ -68,7 +70,12 @@ export const maximum = binary("maximum", {
 	f: "nanMax(a, b)",
 	integer: "max(a, b)",
 	dtypes: NUMBERS,
-	d: { a: "select(select(0.0, 0.5, a == b), 1.0, a > b)", b: "select(select(0.0, 0.5, a == b), 1.0, a < b)" },
+	d: {
+		a: "keepNan(a + b, select(select(0.0, 0.5, a == b), 1.0, a > b))",
+		b: "keepNan(a + b, select(select(0.0, 0.5, a == b), 1.0, a < b))",
+	},
+	infinite: true,
+	commutes: true,
 	ref: ({ a, b }) => Math.max(a, b),
 	bound: EXACT,
 });
@@ -82,7 +89,12 @@ export const minimum = binary("minimum", {
 	f: "nanMin(a, b)",
 	integer: "min(a, b)",
 	dtypes: NUMBERS,
-	d: { a: "select(select(0.0, 0.5, a == b), 1.0, a < b)", b: "select(select(0.0, 0.5, a == b), 1.0, a > b)" },
+	d: {
+		a: "keepNan(a + b, select(select(0.0, 0.5, a == b), 1.0, a < b))",
+		b: "keepNan(a + b, select(select(0.0, 0.5, a == b), 1.0, a > b))",
+	},
+	infinite: true,
+	commutes: true,
 	ref: ({ a, b }) => Math.min(a, b),
 	bound: EXACT,
 });
@@ -120,13 +132,16 @@ export const fmod = binary("fmod", {
 });
 /**
  * Angle of the point (b, a), −π to π in radians, element by element, broadcast as numpy: the arc tangent of a / b by quadrant.
- * At the point (0, 0) it is 0, and its gradient NaN.
+ * At the point (0, 0) it is 0, and so is its gradient.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
  */
 export const atan2 = binary("atan2", {
 	f: "select(atan2(a, b), 0.0, a == 0.0 && b == 0.0)",
-	d: { a: "b / (a * a + b * b)", b: "-a / (a * a + b * b)" },
+	d: {
+		a: "select(b / (a * a + b * b), 0.0, a == 0.0 && b == 0.0)",
+		b: "select(-a / (a * a + b * b), 0.0, a == 0.0 && b == 0.0)",
+	},
 	ref: ({ a, b }) => Math.atan2(a, b),
 	domain: POSITIVE,
 	bound: { ulp: 4096, abs: 1e-6, why: "WGSL: atan2 is within 4096 ULP" },
@@ -148,13 +163,13 @@ export const geglu = binary("geglu", {
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const eq = binary("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...COMPARISON });
+export const eq = binary<never, number | boolean>("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...EQUALITY });
 /**
  * True where a ≠ b, element by element, broadcast as numpy; true where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const ne = binary("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...COMPARISON });
+export const ne = binary<never, number | boolean>("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...EQUALITY });
 /**
  * True where a < b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
  * gradient.
@@ -188,19 +203,27 @@ export const ge = binary("ge", { f: "a >= b", ref: ({ a, b }) => Number(a >= b),
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const logicalAnd = binary("logicalAnd", { f: "a != 0u && b != 0u", ref: ({ a, b }) => Number(a !== 0 && b !== 0), ...LOGICAL });
+export const logicalAnd = binary<never, boolean>("logicalAnd", {
+	f: "a != 0u && b != 0u",
+	ref: ({ a, b }) => Number(a !== 0 && b !== 0),
+	...LOGICAL,
+});
 /**
  * True where a or b is, element by element, broadcast as numpy; bool. No gradient.
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const logicalOr = binary("logicalOr", { f: "a != 0u || b != 0u", ref: ({ a, b }) => Number(a !== 0 || b !== 0), ...LOGICAL });
+export const logicalOr = binary<never, boolean>("logicalOr", {
+	f: "a != 0u || b != 0u",
+	ref: ({ a, b }) => Number(a !== 0 || b !== 0),
+	...LOGICAL,
+});
 /**
  * True where one of a and b is, but not both, element by element, broadcast as numpy; bool. No gradient.
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const logicalXor = binary("logicalXor", {
+export const logicalXor = binary<never, boolean>("logicalXor", {
 	f: "(a != 0u) != (b != 0u)",
 	ref: ({ a, b }) => Number((a !== 0) !== (b !== 0)),
 	...LOGICAL,
@@ -221,29 +244,40 @@ export const addScaledPrimitive = elementwise("addScaled", ["a", "b"], {
  */
 export const addScaled = (a: Tensor, b: Tensor, s: number): Tensor => addScaledPrimitive.apply([a, b], { s })[0];
 
-export const wherePrimitive = elementwise("where", ["c", "a", "b"], {
+const chosen = ofSeveral("where", ["c", "a", "b"], {
 	f: "select(b, a, c != 0u)",
 	d: { a: "select(0.0, 1.0, c != 0u)", b: "select(1.0, 0.0, c != 0u)" },
 	ref: ({ c, a, b }) => (c !== 0 ? a : b),
-	dtypes: { c: ["bool"], a: NUMBERS, b: NUMBERS },
-	domain: { c: { whole: [0, 1] }, a: { range: [-3, 3] }, b: { range: [-3, 3] } },
+	dtypes: { c: ["bool"], a: ALL, b: ALL },
+	domain: { c: { whole: [0, 1] }, a: { range: [-3, 3] }, b: { range: [-2, 2] } },
+	infinite: true,
 	bound: EXACT,
 });
 
+/** Either of the two values of `where`. */
+type Choice = Tensor | number | boolean;
+
 /**
- * a where the condition holds, b elsewhere, element by element; all three broadcast as numpy. a and b are f32, f16, i32 or u32.
- * The gradient goes to the operand that was chosen.
- * @throws DTypeError unless `condition` is bool and a and b are of one type, or both floats.
+ * a where the condition holds, b elsewhere, element by element; all three broadcast as numpy. a and b are f32, f16, i32, u32 or
+ * bool; numbers, which may be infinite, take the type of the other, and f32 where both are numbers. The gradient goes to the
+ * operand that was chosen; the other's is 0, also where the gradient is not finite.
+ * @throws DTypeError unless `condition` is bool and a and b are of one type, or both floats; for a number that the type of the
+ * other does not hold.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const where = (condition: Tensor, a: Tensor, b: Tensor): Tensor => wherePrimitive.apply([condition, a, b])[0];
+export const where = Object.assign((condition: Tensor, a: Choice, b: Choice): Tensor => chosen.run(condition, a, b), {
+	/** The definition for tensors, for the registry. */
+	primitive: chosen.primitive,
+	/** The definitions with numbers in place of values, for the registry. */
+	numbered: chosen.numbered,
+});
 
 export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
 	f: "select(x, p.value, c != 0u)",
 	d: { x: "select(1.0, 0.0, c != 0u)" },
 	ref: ({ c, x, value }) => (c !== 0 ? value : x),
-	dtypes: { x: [...FLOATS, "i32"], c: ["bool"] },
-	attrs: { value: -2 },
+	dtypes: { x: ALL, c: ["bool"] },
+	attrs: { value: 2 },
 	domain: { c: { whole: [0, 1] }, x: { range: [-3, 3] } },
 	infinite: true,
 	bound: EXACT,
@@ -251,10 +285,9 @@ export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
 
 /**
  * `value` where the mask holds, x elsewhere, element by element; both broadcast as numpy, so that the result may be larger than
- * x. x is f32, f16 or i32. `value` may be infinite; it passes through f32, and i32 drops its fraction. The gradient is 0 where
- * the mask holds.
- * @throws DTypeError for another x, or a mask that is not bool.
+ * x. x is f32, f16, i32, u32 or bool. `value` may be infinite in floats. The gradient is 0 where the mask holds.
+ * @throws DTypeError for another x, a mask that is not bool, or a value that the type of x does not hold.
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError when `value` is NaN.
  */
-export const maskedFill = (x: Tensor, mask: Tensor, value: number): Tensor => maskedFillPrimitive.apply([x, mask], { value })[0];
+export const maskedFill = (x: Tensor, mask: Tensor, value: number | boolean): Tensor => maskedFillPrimitive.apply([x, mask], { value })[0];

@@ -1,23 +1,24 @@
 import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, type Bound, type Domain, definePrimitive, type GradRule, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { RANGES } from "../upload.ts";
 import { sum } from "./expand.ts";
 import { planWalk, walkCode, walkParams } from "./strided.ts";
-import { derivative, evaluator } from "./symbolic.ts";
+import { derivative, evaluator, scaled } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
 /** One element-wise operation: what `unary`, `binary`, `withScalar` and `elementwise` make a primitive of. */
 export interface Row<O extends string = string, A extends string = string> {
 	/**
-	 * WGSL expression of the operands, under their names, and of the attributes, as p.NAME. For whole numbers its literals and
-	 * attributes become integers, unless `integer` is given.
+	 * WGSL expression of the operands, under their names, and of the attributes, as p.NAME. For whole numbers its literals become
+	 * integers, unless `integer` is given.
 	 */
 	readonly f: string;
 	/**
@@ -29,8 +30,11 @@ export interface Row<O extends string = string, A extends string = string> {
 	readonly ref: (v: Readonly<Record<O | A, number>>) => number;
 	/** How the tests draw the operands, one for all or one for each; between −3 and 3 when left out. */
 	readonly domain?: Domain | Readonly<Record<string, Domain>> | undefined;
-	/** Names and defaults of the numbers that a call may set; they reach the kernel as f32, and must be finite. */
-	readonly attrs?: Readonly<Record<A, number>> | undefined;
+	/**
+	 * Names and defaults of the numbers that a call may set. They reach the kernel in the type that it computes the operands
+	 * with, which must hold them, and must be finite.
+	 */
+	readonly attrs?: Readonly<Record<A, number | boolean>> | undefined;
 	/**
 	 * How far f32 may be from `ref`, from the accuracy that WGSL promises; when left out, the 2 · 2⁻²³ |y| that every `Bound`
 	 * allows.
@@ -45,12 +49,15 @@ export interface Row<O extends string = string, A extends string = string> {
 	readonly integer?: string | undefined;
 	/** Type of the result; when left out that of the operands, f32 for f16 with f32. */
 	readonly result?: "bool" | undefined;
-	/** Attributes may be infinite, and so may results when `HUSHGRAD_DEBUG` looks for what is not finite. */
+	/** Numbers may be infinite, and so may results when `HUSHGRAD_DEBUG` looks for what is not finite. */
 	readonly infinite?: boolean | undefined;
+	/** The two operands may change places, bit for bit: a number on the left runs as one on the right. */
+	readonly commutes?: boolean | undefined;
 }
 
 /** The element type of a result: that of the operands, the wider of two floats. */
-function resultType(name: string, operands: readonly { readonly dtype: DType; readonly shape: Shape }[]): DType {
+function resultType(name: string, operands: readonly { readonly dtype: DType; readonly shape: Shape }[], attrs: Attrs): DType {
+	if (operands.length === 0) return Object.values(attrs).some((v) => typeof v === "boolean") ? "bool" : "f32";
 	const [{ dtype }] = operands;
 	if (operands.every((t) => t.dtype === dtype)) return dtype;
 	if (operands.every((t) => FLOATS.includes(t.dtype))) return "f32";
@@ -84,24 +91,24 @@ function derivatives(operands: readonly string[], { f, d }: Row): Readonly<Recor
 
 /** The kernels of a row: one element an invocation with any strides, or four at once where all operands lie in order. */
 function kernelsOf(name: string, operands: readonly string[], row: Row) {
-	const attrParams = Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, "f32" as const]));
+	const attrParams = <T extends ParamType>(type: T) => Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, type]));
 	const four = (i: number): string => `f(${operands.map((n) => `${n}[${i}]`).join(", ")})`;
 	const strided = defineKernel(`map/${name}`, ({ types, result, rank }: { types: string; result: DType; rank: number }) => {
 		const dtypes = types.split("-") as DType[];
-		const scalar = wgslScalar[dtypes[operands.findIndex((o) => !isCondition(row, o))]];
+		const scalar = wgslScalar[dtypes[operands.findIndex((o) => !isCondition(row, o))] ?? result];
 		const code = scalar === "f32" ? row.f : integerCode(row.integer ?? row.f, scalar);
 		return {
-			params: { n: "u32", ...attrParams, ...walkParams(rank, operands.length) },
+			params: { n: "u32", ...attrParams(scalar), ...walkParams(rank, operands.length) },
 			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
 			workgroup: 64,
 			body: wgsl`if (index >= p.n) { return; }
 ${walkCode(rank, operands.length)}
 ${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
-out_buf_set(index, ${result === "bool" ? `select(0u, 1u, ${code})` : code});`,
+out_buf_set(index, ${row.result === "bool" ? `select(0u, 1u, ${code})` : code});`,
 		};
 	});
 	const inFours = defineKernel(`map4/${name}`, {
-		params: { n: "u32", ...attrParams },
+		params: { n: "u32", ...attrParams("f32") },
 		buffers: { ...Object.fromEntries(operands.map((n) => [`${n}_buf`, reads("f32", 4)])), out_buf: writes("f32", 4) },
 		workgroup: 64,
 		helpers: `fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
@@ -113,7 +120,7 @@ out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
 }
 
 /** Whether an operand only selects: its type says nothing about the result. */
-const isCondition = ({ dtypes }: Row, operand: string): boolean =>
+export const isCondition = ({ dtypes }: Row, operand: string): boolean =>
 	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
 
 /** A rule, and the primitive that it is made of. */
@@ -122,19 +129,19 @@ interface DerivedRule extends GradRule<Attrs> {
 }
 
 /** The rule dx = dy * code, an element-wise primitive of its own that is derived when first needed. */
-function rule(name: string, operand: string, code: string, operands: readonly string[], row: Row): DerivedRule | "none" {
+function rule(name: string, operand: string, code: string, operands: readonly string[], row: Row, label: string): DerivedRule | "none" {
 	if (code === "0.0") return "none";
 	const saves = [...new Set([...operands, "y"])].filter((v) => new RegExp(`(?<![.\\w])${v}\\b`).test(code));
 	const g = ["g", "h", "k", "l"].find((v) => !operands.includes(v)) as string;
 	let derived: Primitive<Attrs> | undefined;
 	const product = () => {
 		const dtypes = Object.fromEntries([g, ...saves].map((o) => [o, o !== g && o !== "y" ? typesOf(row, o) : FLOATS]));
-		const f = `${g} * (${code})`;
+		const f = scaled(code, g);
 		const domain = Object.fromEntries([g, ...saves].map((o) => [o, o === g ? BETWEEN : o === "y" ? RESULT : domainOf(row, o)]));
 		const { abs = 0, ulp = 0 } = row.bound ?? {};
 		const bound = { abs: 1e-5 + 8 * abs, ulp: 128 + 2 * ulp, why: "a few products of what is as near as the row allows" };
 		const more = { dtypes, domain, bound, attrs: row.attrs, infinite: true };
-		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f, ref: evaluator(f), ...more });
+		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f, ref: evaluator(f), ...more }, `${label}.d${operand}`);
 		return derived;
 	};
 	return {
@@ -153,18 +160,19 @@ const typesOf = ({ dtypes = FLOATS }: Row, operand: string): readonly DType[] =>
 
 /**
  * The primitive of a row: operands, under the names given, broadcast as numpy. `unary` and `binary` make functions of it.
+ * `label` names its kernels, where that is not `name`.
  * @throws ValueError when `d` is left out and `f` cannot be read or calls a function without a known derivative.
  */
-export function elementwise(name: string, operands: readonly string[], row: Row): Primitive<Attrs> {
+export function elementwise(name: string, operands: readonly string[], row: Row, label = name): Primitive<Attrs> {
 	const { attrs = {}, ref, result } = row;
 	const values = operands.filter((o) => !isCondition(row, o));
-	const { strided, inFours } = kernelsOf(name, operands, row);
+	const { strided, inFours } = kernelsOf(label, operands, row);
 	const bufferNames = operands.map((o) => `${o}_buf`);
 	let d: Readonly<Record<string, string>> | undefined;
 	const ruleOf = (o: string): DerivedRule | "none" => {
 		if (!typesOf(row, o).includes("f32")) return "none";
 		d ??= derivatives(values, row);
-		return rule(name, o, d[o], operands, row);
+		return rule(name, o, d[o], operands, row, label);
 	};
 	const rules = Object.fromEntries(operands.map((o) => [o, ruleOf(o)]));
 	return definePrimitive<Attrs>({
@@ -174,11 +182,13 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 		attrs,
 		infinite: row.infinite,
 		kernels: [strided, inFours],
-		check: (inputs) => {
-			resultType(
+		check: (inputs, given) => {
+			const type = resultType(
 				name,
 				values.map((o) => inputs[o]),
+				given,
 			);
+			for (const a in given) checkNumber(name, a, given[a], type);
 			broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
 		},
 		forward: ({ runtime, inputs, attrs: given }) => {
@@ -191,6 +201,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row)
 				resultType(
 					name,
 					values.map((o) => inputs[o]),
+					given,
 				);
 			const out = runtime.empty(views[0].shape, type);
 			const walk = planWalk(out.shape, views);
@@ -231,9 +242,19 @@ const isAligned = (t: Physical): boolean => t.dtype === "f32" && t.offset % 4 ==
 const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
 const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);
 
-/** The same expression for whole numbers: literals and attributes become integers. */
-function integerCode(f: string, scalar: "i32" | "u32"): string {
-	return f.replace(/(\d+)\.0\b/g, `${scalar}($1)`).replace(/p\.\w+/g, (name) => `${scalar}(${name})`);
+/** The same expression for whole numbers: literals become integers. */
+const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
+
+/** Refuses a number that the type of the operands does not hold. */
+function checkNumber(op: string, name: string, value: number | boolean, dtype: DType): void {
+	const [low, high] = RANGES[dtype] ?? [];
+	const isBoolean = typeof value === "boolean";
+	const isHeld =
+		dtype === "bool" ? isBoolean : !isBoolean && (low === undefined || (Number.isInteger(value) && value >= low && value <= Number(high)));
+	if (isHeld) return;
+	const wanted = dtype === "bool" ? "true or false" : low === undefined ? "a number" : `a whole number from ${low} to ${high}`;
+	const hint = low === undefined ? undefined : `convert the tensor first: cast(x, "f32")`;
+	throw new DTypeError("op/number", `${op}: ${name} is ${value} beside ${dtype}, expected ${wanted}`, { op, hint });
 }
 
 /** Element i of the broadcast shape, read from an operand. */
@@ -272,13 +293,4 @@ export function withScalar<A extends string>(name: string, row: Row<"x", A>): Op
 	const primitive = elementwise(name, ["x"], row);
 	const [attr] = Object.keys(row.attrs ?? {});
 	return withPrimitive(primitive, (x: Tensor, value: number) => primitive.apply([x], { [attr]: value })[0]);
-}
-
-/**
- * An operation of two tensors a and b, broadcast as numpy.
- * @throws ValueError when `d` is left out and `f` cannot be derived.
- */
-export function binary<A extends string = never>(name: string, row: Row<"a" | "b", A>): Op<(a: Tensor, b: Tensor) => Tensor> {
-	const primitive = elementwise(name, ["a", "b"], row);
-	return withPrimitive(primitive, (a: Tensor, b: Tensor) => primitive.apply([a, b])[0]);
 }

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { mean, variance } from "./reduce.ts";
-import { addScalar, rsqrt } from "./unary.ts";
+import { rsqrt } from "./unary.ts";
 
 export const standardizeKernel = defineKernel("standardize", {
 	params: { rows: "u32", D: "u32", eps: "f32" },
@@ -63,7 +63,7 @@ export const standardizeGradPrimitive = definePrimitive({
 	grad: { x: "missing", y: "missing", r: "missing", dy: "missing" },
 	composite: ({ x, y, dy }, { eps }) => {
 		const along = (t: Tensor): Tensor => mean(t, [-1], { keepDim: true });
-		const r = rsqrt(addScalar(variance(x, [-1], { correction: 0, keepDim: true }), eps));
+		const r = rsqrt(add(variance(x, [-1], { correction: 0, keepDim: true }), eps));
 		return mul(r, sub(sub(dy, along(dy)), mul(y, along(mul(dy, y)))));
 	},
 	reference: ({ y, r, dy }) => {

@@ -1,11 +1,22 @@
+import { FLOATS } from "../dtype.ts";
+import { DTypeError } from "../errors.ts";
+import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { sub } from "./binary.ts";
+import { mul, sub } from "./binary.ts";
 import { fullLike } from "./create.ts";
 import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
-import { mulScalar, sqrt, square } from "./unary.ts";
+import { sqrt, square } from "./unary.ts";
 
-const countOf = (op: string, x: Tensor, axes: readonly number[] | undefined): number =>
-	reduceAxes(op, x, axes).axes.reduce((n, a) => n * x.shape[a], 1);
+/** The number of values that are averaged. */
+function countOf(op: string, x: Tensor, axes: readonly number[] | undefined): number {
+	if (!FLOATS.includes(x.dtype)) {
+		throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, expected f32 or f16`, {
+			op,
+			hint: "convert it with cast()",
+		});
+	}
+	return reduceAxes(op, x, axes).axes.reduce((n, a) => n * x.shape[a], 1);
+}
 
 /**
  * Arithmetic mean over `axes` (all when left out); NaN where there is nothing to average. f32 or f16 → f32.
@@ -15,7 +26,7 @@ const countOf = (op: string, x: Tensor, axes: readonly number[] | undefined): nu
 export function mean(x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor {
 	const count = countOf("mean", x, axes);
 	const total = sum(x, axes, options);
-	return count === 0 ? fullLike(total, Number.NaN) : mulScalar(total, 1 / count);
+	return count === 0 ? fullLike(total, Number.NaN) : mul(total, 1 / count);
 }
 
 /** Options of `variance` and `std`. */
@@ -34,7 +45,7 @@ export function variance(x: Tensor, axes?: readonly number[], { correction = 1, 
 	const count = countOf("variance", x, axes);
 	const centred = sub(x, mean(x, axes, { keepDim: true }));
 	const squares = sum(square(centred), axes, { keepDim });
-	return count > correction ? mulScalar(squares, 1 / (count - correction)) : fullLike(squares, Number.NaN);
+	return count > correction ? mul(squares, 1 / (count - correction)) : fullLike(squares, Number.NaN);
 }
 
 /**

@@ -6,11 +6,11 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { mul, sub } from "./binary.ts";
+import { add, mul, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
-import { addScalar, rsqrt, square } from "./unary.ts";
+import { rsqrt, square } from "./unary.ts";
 
 export const rmsNormKernel = defineKernel("rmsNorm", {
 	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
@@ -53,7 +53,7 @@ export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x.shape.slice(1, -1))), ws: w.strides[0] });
 
 /** r = (mean(x^2) + eps)^(-1/2), of differentiable operations. */
-const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(addScalar(mean(square(x), [-1], { keepDim: true }), eps));
+const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(square(x), [-1], { keepDim: true }), eps));
 
 /** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w). */
 export const rmsNormGradPrimitive = definePrimitive({
@@ -70,7 +70,7 @@ export const rmsNormGradPrimitive = definePrimitive({
 	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
 	composite: ({ x, w, dy }, { eps, offset }) => {
 		const r = scaleOf(x, eps);
-		const g = mul(dy, addScalar(w, offset));
+		const g = mul(dy, add(w, offset));
 		return mul(r, sub(g, mul(mul(x, square(r)), mean(mul(g, x), [-1], { keepDim: true }))));
 	},
 	reference: ({ x, w, r, dy }, { offset }) => {

@@ -101,6 +101,20 @@ const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr
 	trunc: () => number(0),
 };
 
+/**
+ * Of xⁿ: n xⁿ⁻¹ by x, xⁿ ln x by n, and 0 where a factor 0 of these meets one that is not finite, as torch has it: n = 0 at
+ * x = 0 or NaN; x = 0 with n ≥ 0.
+ */
+function derivePower(self: Expr, x: Expr, n: Expr, by: string): Expr {
+	const zero = number(0);
+	const isZero = (v: Expr): Expr => binary("==", v, zero);
+	const [dx, dn] = [derive(x, by), derive(n, by)];
+	const steep = times(n, call("power", x, minus(n, number(1))));
+	const byBase = call("select", steep, zero, binary("&&", isZero(n), binary("||", isZero(x), call("isNan", x))));
+	const byExponent = call("select", times(self, call("safeLog", x)), zero, binary("&&", isZero(x), binary(">=", n, zero)));
+	return plus(times(dx, byBase), times(dn, byExponent));
+}
+
 function derive(e: Expr, by: string): Expr {
 	if (e.kind === "number") return number(0);
 	if (e.kind === "name") return number(e.name === by ? 1 : 0);
@@ -119,12 +133,7 @@ function derive(e: Expr, by: string): Expr {
 		return is(no, 0) && is(yes, 0) ? number(0) : call("select", no, yes, args[2]);
 	}
 	if (name === "keepNan") return derive(args[1], by);
-	if (name === "power") {
-		const [x, n] = args;
-		const byBase = times(times(n, call("power", x, minus(n, number(1)))), derive(x, by));
-		const byExponent = times(times(e, call("safeLog", x)), derive(n, by));
-		return plus(byBase, byExponent);
-	}
+	if (name === "power") return derivePower(e, args[0], args[1], by);
 	const inner = derive(args[0], by);
 	if (is(inner, 0) && args.slice(1).every((a) => is(derive(a, by), 0))) return number(0);
 	const rule = RULES[name];
@@ -139,6 +148,16 @@ function print(e: Expr): string {
 	if (e.kind === "call") return `${e.name}(${e.args.map(print).join(", ")})`;
 	return `(${print(e.a)} ${e.op} ${print(e.b)})`;
 }
+
+/** The product of a name and an expression; where a branch of a `select` is 0, it is 0 even if the name is not finite. */
+function spread(g: Expr, e: Expr): Expr {
+	if (e.kind !== "call" || e.name !== "select") return times(g, e);
+	const [no, yes, condition] = e.args;
+	return call("select", spread(g, no), spread(g, yes), condition);
+}
+
+/** WGSL of g times an expression. */
+export const scaled = (code: string, g: string): string => print(spread({ kind: "name", name: g }, parse(code)));
 
 /** WGSL of the partial derivative of a WGSL expression by one of its names. */
 export const derivative = (code: string, by: string): string => print(derive(parse(code), by));

@@ -3,7 +3,7 @@ import { ValueError } from "../errors.ts";
 import type { Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
 import { EXACT, EXP } from "./bounds.ts";
-import { elementwise, unary, withScalar } from "./elementwise.ts";
+import { elementwise, unary } from "./elementwise.ts";
 
 const POSITIVE: Domain = { range: [0.1, 4] };
 const INSIDE: Domain = { range: [-0.9, 0.9] };
@@ -200,31 +200,6 @@ export const logicalNot = unary("logicalNot", {
 	dtypes: ["bool"],
 	result: "bool",
 	domain: { whole: [0, 1] },
-});
-
-/**
- * x + s with one number s, element by element.
- * @throws DTypeError unless x is f32 or f16.
- * @throws ValueError when s is not finite.
- */
-export const addScalar = withScalar("addScalar", { f: "x + p.s", ref: ({ x, s }) => x + s, attrs: { s: 0.5 } });
-/**
- * x · s with one number s, element by element.
- * @throws DTypeError unless x is f32 or f16.
- * @throws ValueError when s is not finite.
- */
-export const mulScalar = withScalar("mulScalar", { f: "x * p.s", ref: ({ x, s }) => x * s, attrs: { s: 1.5 } });
-/**
- * x to the power `exponent`, element by element, as C's pow: x⁰ = 1 also of NaN; of negative x only whole exponents, others
- * give NaN. The gradient is exponent · x^(exponent − 1): infinite at 0 for exponents below 1, NaN at 0 for exponent 0.
- * @throws DTypeError unless x is f32 or f16.
- * @throws ValueError when `exponent` is not finite.
- */
-export const powScalar = withScalar("powScalar", {
-	f: "power(x, p.exponent)",
-	ref: ({ x, exponent }) => x ** exponent,
-	attrs: { exponent: 2 },
-	bound: { ulp: 64, abs: 1e-6, why: "WGSL: pow inherits from exp2(n log2 x)" },
 });
 
 const clampPrimitive = elementwise("clamp", ["x"], {
