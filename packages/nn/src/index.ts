@@ -27,6 +27,7 @@ export { SGD, type SGDOptions } from "./optim/sgd.ts";
 export { ParameterVector, type Range } from "./optim/vector.ts";
 export { type Format, ModuleBuffer, Parameter, type ParameterOptions } from "./parameter.ts";
 export { adapterKey, type LoraConfig, loraConfig, matchesTarget, parseLoraConfig, serializeLoraConfig } from "./peft.ts";
+export { quantizedWeights, readQuantized, type TensorSource, writeQuantized } from "./quant/bitsandbytes.ts";
 export { dequantizeNF4, NF4_CODE, type QuantState, quantizeNF4 } from "./quant/nf4.ts";
 export { NF4Parameter, type NF4Weight } from "./quant/nf4Parameter.ts";
 export { RMSNorm } from "./rmsNorm.ts";

@@ -50,22 +50,27 @@ function nearest(midpoints: Float32Array, x: number): number {
 	return low;
 }
 
+/** The smallest scale that divides: keeps an all-zero block free of 0 / 0. */
+export const TINY = Math.fround(1e-38);
+
+/** The mean of values, summed in float64. torch sums in f32, in an order of its own, so its last bit may differ. */
+const mean = (values: Float32Array): number => Math.fround(values.reduce((sum, v) => sum + v, 0) / values.length);
+
 /**
- * Quantises NF4's f32 block scales: their mean is taken off, the rest coded in 8 bits in blocks of 256. Full blocks
+ * Quantises NF4's f32 block scales: `offset`, their mean, is taken off, the rest coded in 8 bits in blocks of 256. Full blocks
  * multiply by the f32 reciprocal of their scale, a shorter last block divides.
  */
-export function quantizeScales(scales: Float32Array): QuantizedScales {
+export function quantizeScales(scales: Float32Array, offset = mean(scales)): QuantizedScales {
 	const nestedMap = signedDynamicMap();
 	const midpoints = Float32Array.from({ length: 255 }, (_, i) => (nestedMap[i] + nestedMap[i + 1]) / 2);
-	const offset = Math.fround(scales.reduce((sum, s) => sum + s, 0) / scales.length);
 	const rest = scales.map((s) => s - offset);
 	const absmax = new Uint8Array(scales.length);
 	const nestedAbsmax = new Float32Array(Math.ceil(scales.length / NESTED_BLOCK));
 	for (let block = 0; block < nestedAbsmax.length; block++) {
 		const values = rest.subarray(block * NESTED_BLOCK, (block + 1) * NESTED_BLOCK);
 		const max = values.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-		nestedAbsmax[block] = max;
 		const isFull = values.length === NESTED_BLOCK;
+		nestedAbsmax[block] = isFull ? max : Math.max(max, TINY);
 		const inverse = Math.fround(1 / max);
 		const scaled = (v: number): number => (max === 0 ? 0 : Math.fround(isFull ? v * inverse : v / max));
 		values.forEach((v, i) => {

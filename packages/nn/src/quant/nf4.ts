@@ -1,5 +1,6 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
-import { NESTED_BLOCK, type QuantizedScales, quantizeScales } from "./doubleQuant.ts";
+import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
+import { NESTED_BLOCK, type QuantizedScales, quantizeScales, TINY } from "./doubleQuant.ts";
 
 /**
  * The 16 values of 4-bit NormalFloat, ascending, f32 (Dettmers et al. 2023): the canonical constants of bitsandbytes, not to be
@@ -30,12 +31,9 @@ const BOUNDS = Float32Array.from({ length: 15 }, (_, i) => (NF4_CODE[i] + NF4_CO
 /** Weights that share one scale. */
 export const NF4_BLOCK = 64;
 
-/** The smallest scale that divides: keeps an all-zero block free of 0 / 0. */
-const TINY = Math.fround(1e-38);
-
 /**
  * A weight in NF4 with double quantisation, laid out as bitsandbytes does: code · scale, scale = nestedMap[absmax] nestedAbsmax +
- * offset.
+ * offset, rounded to `dtype`.
  */
 export interface QuantState extends QuantizedScales {
 	/** Two codes a byte, the first in the high nibble: `[⌈n/2⌉]`. */
@@ -44,6 +42,8 @@ export interface QuantState extends QuantizedScales {
 	readonly shape: readonly number[];
 	/** Consecutive weights that share a scale; 64 from `quantizeNF4`. */
 	readonly blocksize: number;
+	/** Type of the weights that were quantised: what they stand for is rounded to it. */
+	readonly dtype: FloatDType;
 }
 
 /** Number of bounds below x. */
@@ -94,25 +94,30 @@ export function quantizeBlocks(weights: Float32Array): { readonly packed: Uint8A
 
 /**
  * Quantises a row-major weight to NF4 in blocks of 64, whose scales take 8 bits in blocks of 256 (double quantisation): 4.127
- * bits a weight. The packed bytes are those of bitsandbytes. Source: Dettmers et al. 2023.
+ * bits a weight. The packed bytes are those of bitsandbytes. `dtype` is the type that the weights had in their checkpoint.
+ * Source: Dettmers et al. 2023.
  * @throws ShapeError when the number of weights is not that of the shape, ValueError for NaN or infinity.
  */
-export function quantizeNF4(weights: Float32Array, shape: readonly number[]): QuantState {
+export function quantizeNF4(weights: Float32Array, shape: readonly number[], dtype: FloatDType = "F32"): QuantState {
 	const size = shape.reduce((n, d) => n * d, 1);
 	if (size !== weights.length) {
 		throw new ShapeError("nf4/shape", `NF4: [${shape.join(", ")}] holds ${size} weights, got ${weights.length}`);
 	}
 	const { packed, absmax } = quantizeBlocks(weights);
-	return { packed, shape, blocksize: NF4_BLOCK, ...quantizeScales(absmax) };
+	return { packed, shape, blocksize: NF4_BLOCK, dtype, ...quantizeScales(absmax) };
 }
 
-/** The weight in f32, row-major: code times block scale, where scale = fl(fl(map[q] nested) + offset); fl rounds to f32. */
+/**
+ * The weight in f32, row-major: code times block scale, where scale = fl(fl(map[q] nested) + offset); fl rounds to f32. Each
+ * weight is then rounded once to the type that it had before it was quantised, as bitsandbytes does.
+ */
 export function dequantizeNF4(state: QuantState): Float32Array {
-	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape } = state;
+	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape, dtype } = state;
 	const scales = Float32Array.from(absmax, (q, i) => Math.fround(nestedMap[q] * nestedAbsmax[Math.floor(i / NESTED_BLOCK)]) + offset);
 	const size = shape.reduce((n, d) => n * d, 1);
-	return Float32Array.from({ length: size }, (_, i) => {
+	const weight = Float32Array.from({ length: size }, (_, i) => {
 		const byte = packed[i >> 1];
 		return NF4_CODE[i % 2 === 0 ? byte >> 4 : byte & 15] * scales[Math.floor(i / state.blocksize)];
 	});
+	return toFloat32(fromFloat32(weight, dtype), dtype);
 }

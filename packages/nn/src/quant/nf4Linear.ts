@@ -1,4 +1,4 @@
-import { ValueError } from "@hushgrad/tensor";
+import { ShapeError } from "@hushgrad/tensor";
 import {
 	defineKernel,
 	definePrimitive,
@@ -12,10 +12,14 @@ import {
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
+import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
-export type NF4Attrs = { n: number; k: number; offset: number };
+/** The types that a weight may have had, by the number that an attribute gives them. */
+export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
+
+export type NF4Attrs = { n: number; k: number; offset: number; rounded: number };
 
 /** The parts of a weight as kernels see them. */
 type Parts = Readonly<Record<string, Physical>>;
@@ -39,10 +43,27 @@ export const nf4OffsetKernel = defineKernel("nf4/offset", {
 });
 
 export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: { words: "u32" },
+	params: { words: "u32", rounded: "u32" },
 	buffers: { q: reads("u32"), absmax: reads("f32"), y: writes("f32", 4) },
 	workgroup: 64,
-	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});`,
+	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
+fn toF16(x: f32) -> f32 {
+  let b = bitcast<u32>(x);
+  let size = b & 0x7fffffffu;
+  if (size >= 0x477ff000u) { return bitcast<f32>((b & 0x80000000u) | 0x7f800000u); }
+  if (size >= 0x38800000u) { return bitcast<f32>((b + 0xfffu + ((b >> 13u) & 1u)) & 0xffffe000u); }
+  if (size < 0x33000000u) { return bitcast<f32>(b & 0x80000000u); }
+  let shift = 126u - (size >> 23u);
+  let digits = (size & 0x7fffffu) | 0x800000u;
+  let kept = (digits + (1u << (shift - 1u)) - 1u + ((digits >> shift) & 1u)) >> shift;
+  return select(1.0, -1.0, b != size) * (f32(kept) * 0x1p-24);
+}
+fn rounded(x: f32) -> f32 {
+  if (p.rounded == 1u) { return bitcast<f32>(bf16Of(x) << 16u); }
+  if (p.rounded == 2u) { return toF16(x); }
+  return x;
+}
+fn rounded4(v: vec4f) -> vec4f { return vec4f(rounded(v.x), rounded(v.y), rounded(v.z), rounded(v.w)); }`,
 	body: wgsl`
 if (index >= p.words) { return; }
 let word = q_at(index);
@@ -50,12 +71,12 @@ let scale = absmax_at(index / ${NF4_BLOCK / 8}u);
 var code = CODE;
 let lo = vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u);
 let hi = vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u);
-y_set4(2u * index, vec4f(code[lo.x], code[lo.y], code[lo.z], code[lo.w]) * scale);
-y_set4(2u * index + 1u, vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * scale);`,
+y_set4(2u * index, rounded4(vec4f(code[lo.x], code[lo.y], code[lo.z], code[lo.w]) * scale));
+y_set4(2u * index + 1u, rounded4(vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * scale));`,
 });
 
-/** The weight in f32 [1, n, k]: code value times block scale, one rounding; equal to the host's bit for bit. */
-function dequantize(parts: Parts, { n, k, offset }: NF4Attrs): Physical {
+/** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
+function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical {
 	const { runtime } = parts.codes;
 	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
 	const blocks = Math.ceil((n * k) / NF4_BLOCK);
@@ -65,7 +86,7 @@ function dequantize(parts: Parts, { n, k, offset }: NF4Attrs): Physical {
 	nf4OffsetKernel.run({ x: product, y: absmax }, { n: blocks, offset }, blocks);
 	const y = runtime.empty([1, n, k]);
 	const words = (n * k) / 8;
-	nf4DequantizeKernel.run({ q: codes, absmax, y }, { words }, words);
+	nf4DequantizeKernel.run({ q: codes, absmax, y }, { words, rounded }, words);
 	return y;
 }
 
@@ -86,6 +107,7 @@ const TEST = {
 const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
 const PARTS = "codes![C], scales![S], nested![M], map![256]";
 
+/** In float64, for `rounded` 0 only: rounding is no smooth function, and the golden vectors test it. */
 function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
 	const out = new Float64Array(n * k);
 	for (let i = 0; i < out.length; i++) {
@@ -113,9 +135,9 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	name: "nf4Linear",
 	signature: `x[..., K], ${PARTS} -> y[..., N]`,
 	dtypes: DTYPES,
-	attrs: { n: 8, k: 16, offset: 0.5 },
+	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
 	check: (_, { k }, { K }) => {
-		if (K !== k) throw new ValueError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
+		if (K !== k) throw new ShapeError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
 	},
 	forward: ({ inputs: { x, ...parts }, attrs }) => [rowsTimes(x, dequantize(parts, attrs).transpose())],
 	grad: {
@@ -136,7 +158,7 @@ export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4At
 	name: "nf4Linear.dx",
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
-	attrs: { n: 8, k: 16, offset: 0.5 },
+	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
 	forward: ({ inputs: { dy, ...parts }, attrs }) => [rowsTimes(dy, dequantize(parts, attrs))],
 	grad: {
 		dy: {
@@ -156,7 +178,7 @@ export const nf4DequantizePrimitive: Primitive<NF4Attrs> = definePrimitive<NF4At
 	name: "nf4Dequantize",
 	signature: `${PARTS} -> w[N, K]`,
 	dtypes: DTYPES,
-	attrs: { n: 8, k: 16, offset: 0.5 },
+	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
 	forward: ({ inputs, attrs }) => [dequantize(inputs, attrs)],
 	grad: FROZEN,
 	reference: (parts, attrs) => [{ data: referenceWeight(parts, attrs), shape: [attrs.n, attrs.k] }],

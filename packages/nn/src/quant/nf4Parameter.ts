@@ -1,7 +1,8 @@
-import { type Device, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Parameter } from "../parameter.ts";
+import type { FloatDType } from "../safetensors/convert.ts";
 import { NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
-import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive } from "./nf4Linear.ts";
+import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
 export interface NF4Weight {
@@ -16,12 +17,14 @@ export interface NF4Weight {
 }
 
 /**
- * A frozen weight `[out, in]` in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32. The
- * gradient flows through it, not to it. Source: Dettmers et al. 2023; layout of bitsandbytes.
+ * A frozen weight `[out, in]` in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32. Each
+ * dequantised weight is rounded to the type that it had before (`dtype`), as bitsandbytes does. The gradient flows through it, not
+ * to it. Source: Dettmers et al. 2023; layout of bitsandbytes.
  */
 export class NF4Parameter extends Parameter {
 	#weight: NF4Weight | undefined;
 	#offset = 0;
+	#dtype: FloatDType = "F32";
 
 	/**
 	 * Without values; `load` and `loadQuantized` set them.
@@ -37,6 +40,11 @@ export class NF4Parameter extends Parameter {
 	/** Always "nf4", values or not. */
 	override get format(): "nf4" {
 		return "nf4";
+	}
+
+	/** Type of the weights before they were quantised, to which `dequantize` and `linear` round; "F32" before there are values. */
+	get dtype(): FloatDType {
+		return this.#dtype;
 	}
 
 	/** Always false. */
@@ -59,6 +67,12 @@ export class NF4Parameter extends Parameter {
 	 */
 	override get value(): Tensor {
 		throw new ValueError("nf4/value", `${this.label}: a weight in NF4 is not one tensor`, { hint: "dequantize() makes one" });
+	}
+
+	override set value(_: Tensor) {
+		throw new ValueError("nf4/value", `${this.label}: a weight in NF4 is not one tensor and has no gradient`, {
+			hint: "load() and loadQuantized() give it its parts",
+		});
 	}
 
 	/**
@@ -86,7 +100,7 @@ export class NF4Parameter extends Parameter {
 
 	/**
 	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x alone.
-	 * @throws ValueError before there are values, and when the last axis of x is not `in`.
+	 * @throws ValueError before there are values, ShapeError when the last axis of x is not `in`.
 	 */
 	override linear(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
@@ -99,11 +113,31 @@ export class NF4Parameter extends Parameter {
 	}
 
 	/**
-	 * Quantises the values of a checkpoint, row-major, on the host, and uploads them.
+	 * Quantises the values of a checkpoint, row-major, on the host, and uploads them. `source` is the type that they had there; any
+	 * other than BF16 and F16 is taken for F32.
 	 * @throws ShapeError when they do not fill the shape, ValueError for NaN or infinity.
 	 */
-	override load(device: Device, values: Float32Array): void {
-		this.loadQuantized(device, quantizeNF4(values, this.shape));
+	override load(device: Device, values: Float32Array, source = "F32"): void {
+		const dtype = source === "BF16" || source === "F16" ? source : "F32";
+		this.loadQuantized(device, quantizeNF4(values, this.shape, dtype));
+	}
+
+	/**
+	 * The weight as it is held, read back: `loadQuantized` of another parameter makes an equal one of it.
+	 * @throws ValueError before there are values.
+	 */
+	async quantState(): Promise<QuantState> {
+		const { shape } = this;
+		const [codes, scales, nested, map] = await Promise.all(Object.values(this.weight).map((t) => data(t)));
+		const bytes = ({ buffer, byteOffset }: { readonly buffer: ArrayBufferLike; readonly byteOffset: number }, length: number) =>
+			new Uint8Array(buffer, byteOffset, length);
+		return {
+			packed: bytes(codes, this.size / 2),
+			absmax: bytes(scales, Math.ceil(this.size / NF4_BLOCK)),
+			nestedAbsmax: nested as Float32Array,
+			nestedMap: map as Float32Array,
+			...{ offset: this.#offset, shape, blocksize: NF4_BLOCK, dtype: this.#dtype },
+		};
 	}
 
 	/**
@@ -120,6 +154,7 @@ export class NF4Parameter extends Parameter {
 		}
 		this.dispose();
 		this.#offset = state.offset;
+		this.#dtype = state.dtype;
 		const keep = (t: Tensor): Tensor => device.keep(t);
 		this.#weight = {
 			codes: keep(device.fromHost(words(state.packed), [state.packed.length / 4])),
@@ -136,7 +171,7 @@ export class NF4Parameter extends Parameter {
 	}
 
 	get #attrs(): NF4Attrs {
-		return { n: this.shape[0], k: this.shape[1], offset: this.#offset };
+		return { n: this.shape[0], k: this.shape[1], offset: this.#offset, rounded: ROUNDED_TO.indexOf(this.#dtype) };
 	}
 }
 
