@@ -22,7 +22,7 @@ describe("adapters of peft", () => {
 	const upload = (rows: number[][]): Tensor => device().fromHost(Int32Array.from(rows.flat()), [rows.length, rows[0].length]);
 	const load = async (adapter: string) => {
 		const model = await fromPretrained(goldenPath("vaultgemma/capped"), { device: device() });
-		const config = await loadAdapter(model, adapter, device());
+		const { config } = await loadAdapter(model, adapter, device());
 		return { model, config };
 	};
 	let folder: string;
@@ -75,7 +75,7 @@ describe("adapters of peft", () => {
 		expect((await readdir(saved)).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
 
 		const again = await fromPretrained(goldenPath("vaultgemma/capped"), { device: device(), quantization: "nf4" });
-		expect(await loadAdapter(again, saved, device())).toEqual(config);
+		expect(await loadAdapter(again, saved, device())).toEqual({ config, warnings: [] });
 		const [a, b] = [base, again].map((m) => device().scope<Tensor>(() => vmap((ids: Tensor) => m.call(ids))(upload(expected.ids))));
 		expect(await data(a)).toEqual(await data(b));
 	});
@@ -98,6 +98,18 @@ describe("adapters of peft", () => {
 		expect(await broken("rank", (d) => config(d, { r: 5 }))).toBe("FormatError adapter/shape");
 		expect(await broken("fewer", (d) => config(d, { target_modules: ["q_proj"] }))).toBe("FormatError adapter/extra");
 		expect(await broken("dora", (d) => config(d, { use_dora: true }))).toBe("FormatError adapter/config");
+		expect(await broken("pissa", (d) => config(d, { init_lora_weights: "pissa" }))).toBe("FormatError adapter/config");
+		expect(await broken("alpha", (d) => config(d, { lora_alpha: 1e300 }))).toBe("FormatError adapter/config");
+		expect(await broken("pattern", (d) => config(d, { target_modules: "(" }))).toBe("FormatError adapter/config");
+		expect(await broken("hanging", (d) => config(d, { target_modules: "(.*)*(.*)*(.*)*!" }))).toBe("FormatError adapter/extra");
+		expect(
+			await broken("nan", async (d) => {
+				const path = join(d, "adapter_model.safetensors");
+				const bytes = await readFile(path);
+				bytes.writeFloatLE(Number.NaN, bytes.length - 8);
+				await writeFile(path, bytes);
+			}),
+		).toBe("FormatError adapter/not-finite");
 		expect(await broken("none", (d) => config(d, { target_modules: ["nothing"] }))).toBe("FormatError adapter/extra");
 		expect(await broken("more", (d) => config(d, { target_modules: "all-linear" }))).toBe("loaded");
 		expect(await broken("no-config", (d) => rm(join(d, "adapter_config.json")))).toBe("FormatError adapter/config");
@@ -108,6 +120,16 @@ describe("adapters of peft", () => {
 				await writeFile(path, (await readFile(path)).subarray(0, -10));
 			}),
 		).toBe("FormatError safetensors/length");
+	});
+
+	it("tell the caller of fields that were left out", async () => {
+		const directory = join(folder, "unknown");
+		await cp(goldenPath("lora/adapter"), directory, { recursive: true });
+		const path = join(directory, "adapter_config.json");
+		await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, "utf8")), lora_magic: 2 }));
+		const model = await fromPretrained(goldenPath("vaultgemma/capped"), { device: device() });
+		const { warnings } = await loadAdapter(model, directory, device());
+		expect(warnings).toEqual([`${path}: unknown field lora_magic = 2 was left out`]);
 	});
 
 	it("name every tensor", () => {

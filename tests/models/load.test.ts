@@ -170,7 +170,37 @@ describe("generation_config.json", () => {
 	});
 });
 
+describe("quantization", () => {
+	it.each(["NF4", "int8", "fp4", null, true])("of %j is refused with what there is", async (quantization) => {
+		await expect(
+			fromPretrained(goldenPath("vaultgemma/plain"), { device: device(), quantization: quantization as "nf4" }),
+		).rejects.toMatchObject({
+			name: "ValueError",
+			code: "load/quantization",
+			hint: expect.stringContaining('"nf4"'),
+		});
+	});
+});
+
 describe("config.json", () => {
+	it("may nest the rotary positions by layer type, and scale them by nothing", () => {
+		const { rope_parameters: _, ...rest } = goldenJson<Record<string, unknown>>("vaultgemma/plain/config.json");
+		const own = { rope_type: "default", rope_theta: 500 };
+		expect(parseConfig({ ...rest, rope_parameters: { full_attention: own, sliding_attention: own } }).rope_theta).toBe(500);
+		expect(parseConfig({ ...rest, rope_parameters: { full_attention: own } }).rope_theta).toBe(500);
+		expect(parseConfig({ ...rest, rope_theta: 500, rope_scaling: { rope_type: "default" } }).rope_theta).toBe(500);
+		expect(parseConfig({ ...rest, rope_theta: 500, rope_scaling: { type: "default" } }).rope_theta).toBe(500);
+		for (const bad of [
+			{ rope_parameters: { full_attention: own, sliding_attention: { ...own, rope_theta: 600 } } },
+			{ rope_parameters: { full_attention: { rope_type: "linear", factor: 8 } } },
+			{ rope_scaling: { rope_type: "linear", factor: 8 } },
+			{ rope_scaling: { type: "dynamic" } },
+			{ rope_scaling: { factor: 8 } },
+		]) {
+			expect(() => parseConfig({ ...rest, ...bad })).toThrow(expect.objectContaining({ code: "config/unsupported" }));
+		}
+	});
+
 	const plain = goldenJson<Record<string, unknown>>("vaultgemma/plain/config.json");
 
 	it("keeps an explicit null, and takes the class default for an absent key", () => {

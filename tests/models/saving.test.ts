@@ -18,7 +18,9 @@ import {
 	Embedding,
 	Linear,
 	loraConfig,
+	loraLayers,
 	Module,
+	mergeAdapter,
 	normalInit,
 	quantizeLinears,
 	SafetensorsReader,
@@ -26,7 +28,7 @@ import {
 import { add, data, key, normal, type Tensor, vmap } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
-import { goldenJson, goldenPath, relativeError } from "../support/goldens.ts";
+import { goldenJson, goldenPath, goldenTensors, relativeError } from "../support/goldens.ts";
 
 const GOLDEN = goldenPath("vaultgemma/capped");
 const device = useDevice();
@@ -164,6 +166,63 @@ class Net extends Module {
 	}
 }
 
+describe("mergeAdapter", () => {
+	it.each([undefined, "nf4"] as const)("puts into the weights what LoRA has learned, and can be saved: %s", async (quantization) => {
+		const model = await adapted(quantization);
+		const before = await logitsOf(model);
+		const { liveBuffers } = device().memory();
+		mergeAdapter(model);
+		// 8 layers: A, B and W go, W' comes; a weight in four bits is four buffers.
+		expect(device().memory().liveBuffers).toBeLessThan(liveBuffers);
+		expect(loraLayers(model).size).toBe(0);
+		expect([...model.namedParameters()].map(([name]) => name)).toEqual([...(await load(GOLDEN)).namedParameters()].map(([name]) => name));
+		const merged = await logitsOf(model);
+		// B A x and (W + B A) x are rounded in another order.
+		expect(relativeError(merged, before)).toBeLessThan(1e-5);
+		const directory = join(folder, "made", String(count++));
+		await saveModel(model, directory, { dtype: "F32" });
+		expect(await logitsOf(await load(directory))).toEqual(merged);
+	});
+
+	it("gives the logits of peft's own merged model", async () => {
+		const tensors = await goldenTensors("lora/expected.safetensors");
+		const { ids } = goldenJson<{ ids: number[][] }>("lora/expected.json");
+		const model = await load(GOLDEN);
+		await loadAdapter(model, goldenPath("lora/adapter"), device());
+		mergeAdapter(model);
+		const batch = device().fromHost(Int32Array.from(ids.flat()), [ids.length, ids[0].length]);
+		const logits = device().scope<Tensor>(() => vmap((one: Tensor) => model.call(one))(batch));
+		expect(relativeError(await data(logits), tensors.get("logits") as Float32Array)).toBeLessThan(1e-4);
+	});
+
+	it("refuses a model without LoRA, and one in training, and leaves it as it was", async () => {
+		const bare = await load(GOLDEN);
+		expect(() => mergeAdapter(bare)).toThrow(expect.objectContaining({ code: "lora/none" }));
+		const model = await adapted();
+		const optimizer = new AdamW(model.trainableParameters(), { lr: 0.1 });
+		expect(optimizer.vector.tensor.size).toBeGreaterThan(0);
+		const before = await logitsOf(model);
+		expect(() => mergeAdapter(model)).toThrow(expect.objectContaining({ code: "parameter/bound" }));
+		expect(() => model.dispose()).toThrow(expect.objectContaining({ code: "parameter/bound" }));
+		expect(await logitsOf(model)).toEqual(before);
+		optimizer.dispose();
+		mergeAdapter(model);
+		model.dispose();
+	});
+
+	it("leaves a weight that stands elsewhere too as it was there", async () => {
+		const net = new Net();
+		let n = 0;
+		for (const [, p] of net.namedParameters()) p.assign(normal(device(), p.shape, key(n++)));
+		const table = await data(net.table.weight.value);
+		applyLora(net, loraConfig({ r: 2, target_modules: ["tied"] }), { device: device(), key: key(9) });
+		mergeAdapter(net);
+		expect(await data(net.table.weight.value)).toEqual(table);
+		expect(net.tied.weight).not.toBe(net.table.weight);
+		expect(await data(net.tied.weight.value)).toEqual(table);
+	});
+});
+
 describe("any module", () => {
 	it.each([false, true])("is saved and loaded by its names, weights in four bits too: %s", async (inFour) => {
 		const net = new Net();
@@ -194,6 +253,26 @@ describe("any module", () => {
 });
 
 describe("what cannot be saved", () => {
+	it("weights that no loader would take, and options that there are not", async () => {
+		const model = await load(GOLDEN);
+		const directory = join(folder, "not-finite");
+		await expect(saveModel(model, directory, { dtype: "F64" as "F32" })).rejects.toMatchObject({
+			name: "ValueError",
+			code: "save/options",
+		});
+		await expect(saveModel(model, directory, { dtype: "F32", quantization: "int8" as "nf4" })).rejects.toMatchObject({
+			code: "save/options",
+		});
+		const { weight } = model.model.norm;
+		weight.assign(device().fromHost(new Float32Array(weight.size).fill(Number.NaN), weight.shape));
+		await expect(saveModel(model, directory, { dtype: "F32" })).rejects.toMatchObject({
+			name: "NumericError",
+			code: "save/not-finite",
+			path: "model.norm.weight",
+		});
+		await expect(readdir(directory)).rejects.toMatchObject({ code: "ENOENT" });
+	});
+
 	it("is a typed error that writes nothing", async () => {
 		const model = await load(GOLDEN);
 		const directory = join(folder, "nothing");

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
 	adapterKey,
@@ -17,16 +17,26 @@ import {
 import { type Device, data, FormatError, ValueError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { writeFileAtomic } from "./files/write.ts";
+import { finiteToSave } from "./load.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
 const PARTS = ["A", "B"] as const;
+/** The names under which a new adapter is written, before it takes the place of the old one. */
+const next = (file: string): string => `.next.${file}`;
+
+const exists = (path: string): Promise<boolean> =>
+	access(path).then(
+		() => true,
+		() => false,
+	);
 
 /**
  * Writes the LoRA weights (adapter_model.safetensors, F32) and `config` (adapter_config.json) as peft does, so that peft can read
- * them. The directory is made where it is missing; each file is written whole or not at all. `config` is that which `applyLora`
- * had: it is not compared with the model.
- * @throws ValueError for a model without LoRA.
+ * them. The directory is made where it is missing; other files in it stay. Both files change in one step: a program that is killed
+ * on the way leaves the adapter before or the new one, never a part of each. `config` is that which `applyLora` had; it must fit.
+ * @throws ValueError for a model without LoRA, or a `config` of another rank or scaling than it has; NumericError for a weight that
+ * holds NaN or infinity.
  */
 export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
 	const layers = loraLayers(model);
@@ -37,36 +47,77 @@ export async function saveAdapter(model: Module, directory: string, config: Lora
 	}
 	const tensors = new Map<string, TensorData>();
 	for (const [path, layer] of layers) {
+		const { r, lora_alpha, use_rslora, target_modules } = config;
+		const scaling = lora_alpha / (use_rslora ? Math.sqrt(r) : r);
+		if (layer.lora_A.outFeatures !== r || layer.scaling !== scaling || !matchesTarget(path, target_modules)) {
+			throw new ValueError("adapter/other-config", `saveAdapter: ${path} has another rank, scaling or name than the configuration`, {
+				path,
+				hint: "give the configuration that applyLora or loadAdapter had",
+			});
+		}
 		for (const part of PARTS) {
 			const { weight } = part === "A" ? layer.lora_A : layer.lora_B;
-			tensors.set(adapterKey(path, part), { dtype: "F32", shape: weight.shape, data: (await data(weight.value)) as Float32Array });
+			const values = finiteToSave(adapterKey(path, part), (await data(weight.value)) as Float32Array);
+			tensors.set(adapterKey(path, part), { dtype: "F32", shape: weight.shape, data: values });
 		}
 	}
 	await mkdir(directory, { recursive: true });
-	await writeFileAtomic(join(directory, WEIGHTS), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
-	await writeFileAtomic(join(directory, CONFIG), serializeLoraConfig(config));
+	await settle(directory);
+	await writeFileAtomic(join(directory, next(WEIGHTS)), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
+	// From here on the new adapter counts: its configuration is written last, and read first.
+	await writeFileAtomic(join(directory, next(CONFIG)), serializeLoraConfig(config));
+	await settle(directory);
+}
+
+/**
+ * Puts an adapter that was written whole in the place of the one before. The old configuration goes first, so that no program sees
+ * the new weights with it.
+ */
+async function settle(directory: string): Promise<void> {
+	if (!(await exists(join(directory, next(CONFIG))))) return;
+	const move = (file: string): Promise<void> => rename(join(directory, next(file)), join(directory, file));
+	if (await exists(join(directory, next(WEIGHTS)))) {
+		await rm(join(directory, CONFIG), { force: true });
+		await move(WEIGHTS);
+	}
+	await move(CONFIG);
+}
+
+/** The files of an adapter: those of a new one that is written whole, but was not put in place any more. */
+async function filesOf(directory: string): Promise<{ readonly config: string; readonly weights: string }> {
+	if (!(await exists(join(directory, next(CONFIG))))) return { config: CONFIG, weights: WEIGHTS };
+	return { config: next(CONFIG), weights: (await exists(join(directory, next(WEIGHTS)))) ? next(WEIGHTS) : WEIGHTS };
+}
+
+/** What `loadAdapter` found. */
+export interface LoadedAdapter {
+	/** What the adapter does: what `saveAdapter` takes. */
+	readonly config: LoraConfig;
+	/** A line for each unknown field of adapter_config.json that was left out. */
+	readonly warnings: readonly string[];
 }
 
 /**
  * Puts a saved adapter of peft on a freshly loaded base model, which it freezes, and returns its configuration. Everything is
- * read and checked before the model is changed. Unknown fields of the configuration are left out.
+ * read and checked before the model is changed. Unknown fields of the configuration are left out, and named in `warnings`.
  * @throws FormatError for a file that is missing or damaged, a configuration that asks for what LoRA here does not do, and any
- * tensor missing, extra or misshaped, as when the adapter fits no layer.
+ * tensor missing, extra, misshaped or not finite, as when the adapter fits no layer.
  */
-export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoraConfig> {
-	const path = join(directory, CONFIG);
+export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoadedAdapter> {
+	const files = await filesOf(directory);
+	const path = join(directory, files.config);
 	const text = await readFile(path, "utf8").catch((cause) => {
 		throw new FormatError("adapter/config", `${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
 	});
-	const { config } = parseLoraConfig(text, path);
-	const weights = await readWeights(directory, expectedShapes(model, config));
+	const { config, warnings } = parseLoraConfig(text, path);
+	const weights = await readWeights(directory, files.weights, expectedShapes(model, config));
 	for (const [layer, lora] of applyLora(model, config)) {
 		for (const part of PARTS) {
 			const { weight } = part === "A" ? lora.lora_A : lora.lora_B;
 			weight.assign(device.fromHost(weights.get(adapterKey(layer, part)) as Float32Array, weight.shape));
 		}
 	}
-	return config;
+	return { config, warnings };
 }
 
 /** Names and shapes of the tensors that `config` asks for on this model. */
@@ -80,8 +131,12 @@ function expectedShapes(model: Module, { target_modules, r }: LoraConfig): Map<s
 	);
 }
 
-async function readWeights(directory: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Map<string, Float32Array>> {
-	const checkpoint = await openCheckpoint(directory, WEIGHTS);
+async function readWeights(
+	directory: string,
+	file: string,
+	shapes: ReadonlyMap<string, readonly number[]>,
+): Promise<Map<string, Float32Array>> {
+	const checkpoint = await openCheckpoint(directory, file);
 	try {
 		const extra = checkpoint.names().find((name) => !shapes.has(name));
 		if (extra !== undefined) {
@@ -107,5 +162,10 @@ async function readWeight(checkpoint: Checkpoint, name: string, shape: readonly 
 	if (info.shape.join() !== shape.join()) {
 		throw new FormatError("adapter/shape", `${name} is [${info.shape.join(", ")}], expected [${shape.join(", ")}]`, { path, hint });
 	}
-	return toFloat32(await checkpoint.read(name), info.dtype);
+	const values = toFloat32(await checkpoint.read(name), info.dtype);
+	if (values.every(Number.isFinite)) return values;
+	throw new FormatError("adapter/not-finite", `${name} holds NaN or infinity`, {
+		path,
+		hint: "its training diverged, or the file is damaged: train or download the adapter again",
+	});
 }

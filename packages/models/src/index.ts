@@ -1,4 +1,4 @@
-export { loadAdapter, saveAdapter } from "./adapter.ts";
+export { type LoadedAdapter, loadAdapter, saveAdapter } from "./adapter.ts";
 export { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 export { cachedTokens, disposeCache, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
 export { endIds, type LayerType, parseConfig, readConfig, type VaultGemmaConfig } from "./gemma/config.ts";
@@ -14,7 +14,7 @@ export {
 	type TextOptions,
 } from "./generate.ts";
 export { type GenerationConfig, readGenerationConfig } from "./generationConfig.ts";
-export { fromPretrained, type LoadOptions, loadWeights, saveModel, weightsOf } from "./load.ts";
+export { fromPretrained, type LoadOptions, loadWeights, type SaveOptions, saveModel, weightsOf } from "./load.ts";
 export * from "./text/chat.ts";
 export * from "./text/sft.ts";
 export * from "./text/tokenizer.ts";

@@ -9,6 +9,7 @@ export {
 	LoRALinear,
 	linearLayers,
 	loraLayers,
+	mergeAdapter,
 	quantizeLinears,
 	replaceLinears,
 } from "./lora.ts";

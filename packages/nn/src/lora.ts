@@ -1,9 +1,9 @@
-import { add, type Device, type DropoutKey, foldIn, type Key, mul, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, cast, type Device, type DropoutKey, foldIn, type Key, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
-import type { Parameter } from "./parameter.ts";
+import { Parameter } from "./parameter.ts";
 import { type LoraConfig, matchesTarget } from "./peft.ts";
 import { NF4Parameter } from "./quant/nf4Parameter.ts";
 
@@ -42,11 +42,15 @@ export class LoRALinear extends Module {
 
 	/**
 	 * Around `base`, which is not changed; A and B have no values yet.
-	 * @throws ValueError when r is no whole number above 0.
+	 * @throws ValueError when r is no whole number above 0, lora_alpha no number above 0, or lora_dropout not in [0, 1).
 	 */
 	constructor(base: LinearLayer, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
 		super();
 		if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `LoRA: r is ${r}, expected a whole number above 0`);
+		if (!(lora_alpha > 0 && lora_alpha < Number.POSITIVE_INFINITY))
+			throw new ValueError("lora/alpha", `LoRA: lora_alpha is ${lora_alpha}, expected a number above 0`);
+		if (!(lora_dropout >= 0 && lora_dropout < 1))
+			throw new ValueError("lora/dropout", `LoRA: lora_dropout is ${lora_dropout}, expected a number in [0, 1)`);
 		this.base_layer = base;
 		this.lora_dropout = new Dropout(lora_dropout);
 		this.lora_A = new Linear(base.inFeatures, r);
@@ -79,13 +83,24 @@ export function* linearLayers(model: Module): Generator<[string, LinearLayer]> {
 }
 
 /**
- * Lets every linear layer from `model` downwards hold its weight in four bits: puts an empty `NF4Parameter` in its place. Values
- * are neither converted nor released, so it comes before loading, and before `applyLora`, whose A and B are linear, too. Biases
- * stay.
- * @throws ValueError for a weight whose number of elements is no multiple of 8.
+ * Lets every linear layer from `model` downwards, or those that `which` picks by their path, hold its weight in four bits: puts an
+ * empty `NF4Parameter` in its place. It comes before loading, and before `applyLora`, whose A and B are linear, too. Biases stay.
+ * @throws ValueError for a weight whose number of elements is no multiple of 8, for one that has values already, and for a model
+ * with LoRA; the model is as it was.
  */
-export function quantizeLinears(model: Module): void {
-	for (const [, layer] of linearLayers(model)) layer.weight = new NF4Parameter(layer.weight.shape);
+export function quantizeLinears(model: Module, which: (path: string) => boolean = () => true): void {
+	const refuse = (path: string, what: string, hint: string): never => {
+		throw new ValueError("nf4/late", `quantizeLinears: ${path} ${what}`, { op: "quantizeLinears", path, hint });
+	};
+	const [adapted] = loraLayers(model).keys();
+	if (adapted !== undefined) refuse(adapted, "has LoRA already", "call it before applyLora and loadAdapter");
+	const layers = [...linearLayers(model)].filter(([path]) => which(path));
+	const made = layers.map(([path, { weight }]) => {
+		if (weight.hasValue && weight.format !== "nf4")
+			refuse(`${path}.weight`, "has values already", "call it before loading; loading then quantises");
+		return weight instanceof NF4Parameter ? weight : new NF4Parameter(weight.shape);
+	});
+	for (const [i, [, layer]] of layers.entries()) layer.weight = made[i];
 	model.namePaths();
 }
 
@@ -110,28 +125,83 @@ export function replaceLinears(model: Module, make: (path: string, layer: Linear
  * The adapters' A and B are what is trainable afterwards. With `init` the i-th adapted layer is initialised by
  * `foldIn(init.key, i)`; without it the adapters have shapes but no values. peft's get_peft_model.
  * @returns the adapted layers by path.
- * @throws ValueError when no layer matches, or r is no whole number above 0; the model is frozen by then.
+ * @throws ValueError when no layer matches, when `model` itself is the linear layer, which cannot be replaced in itself, and for a
+ * configuration that `LoRALinear` or `matchesTarget` refuses; the model is as it was.
  */
 export function applyLora(
 	model: Module,
 	config: LoraConfig,
 	init?: { readonly device: Device; readonly key: Key },
 ): Map<string, LoRALinear> {
-	model.freeze();
 	const adapted = new Map<string, LoRALinear>();
 	replaceLinears(model, (path, layer) => {
-		if (!matchesTarget(path, config.target_modules)) return layer;
-		const lora = new LoRALinear(layer, config);
-		if (init !== undefined) lora.init(init.device, foldIn(init.key, adapted.size));
-		adapted.set(path, lora);
-		return lora;
+		if (matchesTarget(path, config.target_modules)) adapted.set(path, new LoRALinear(layer, config));
+		return layer;
 	});
 	if (adapted.size === 0) {
-		throw new ValueError("lora/targets", `LoRA: no linear layer matches target_modules ${JSON.stringify(config.target_modules)}`, {
-			hint: "print(model) shows the module names",
+		const what = isLinear(model) ? "the model itself is the linear layer" : "no linear layer matches";
+		throw new ValueError("lora/targets", `LoRA: ${what}, target_modules ${JSON.stringify(config.target_modules)}`, {
+			op: "applyLora",
+			hint: isLinear(model) ? "hold it in a field of a Module, and put LoRA on that" : "String(model) shows the module names",
 		});
 	}
+	model.freeze();
+	replaceLinears(model, (path, layer) => adapted.get(path) ?? layer);
+	[...adapted.values()].forEach((lora, i) => {
+		if (init !== undefined) lora.init(init.device, foldIn(init.key, i));
+	});
 	return adapted;
+}
+
+/**
+ * Puts what LoRA has learned into the weights, W + s B A, and the layers back in the place of their adapters: peft's
+ * merge_and_unload. A merged weight is held in f32, frozen, also where it was in four bits: what it stands for is added to, so the
+ * model computes as before, to rounding. A, B and the weight before are released; a weight that stands elsewhere too stays there
+ * as it was.
+ * @throws ValueError for a model without LoRA, for weights without values, for adapters of another layer than `Linear`, and while
+ * an optimiser holds an A or a B; the model is as it was.
+ */
+export function mergeAdapter(model: Module): void {
+	const layers = loraLayers(model);
+	if (layers.size === 0) throw new ValueError("lora/none", "mergeAdapter: the model has no LoRA", { op: "mergeAdapter" });
+	const merged = new Map<string, Parameter>();
+	try {
+		for (const [path, { base_layer, lora_A, lora_B, scaling }] of layers) {
+			if (!(base_layer instanceof Linear)) {
+				throw new ValueError("lora/merge", `mergeAdapter: ${path} is a ${base_layer.constructor.name}, expected Linear`, {
+					path,
+					hint: "only of x Wᵀ is it known how its weight acts; keep the adapter beside such a layer",
+				});
+			}
+			for (const { weight } of [lora_A, lora_B]) weight.checkFree();
+			const { device } = lora_A.weight.value;
+			const weight = new Parameter(base_layer.weight.shape, { trainable: false });
+			merged.set(path, weight);
+			device.scope(() => {
+				const update = mul(matmul(cast(lora_B.weight.value, "f32"), cast(lora_A.weight.value, "f32")), scaling);
+				weight.assign(add(cast(base_layer.weight.dequantize(), "f32"), update));
+			});
+		}
+	} catch (error) {
+		for (const weight of merged.values()) weight.dispose();
+		throw error;
+	}
+	const before = new Set<Parameter>();
+	for (const [path, { base_layer, lora_A, lora_B }] of layers) {
+		before.add(base_layer.weight);
+		base_layer.weight = merged.get(path) as Parameter;
+		for (const part of [lora_A, lora_B]) part.dispose();
+	}
+	const restore = (module: Module): void => {
+		for (const [name, child] of module.children()) {
+			if (child instanceof LoRALinear) module.replaceChild(name, child.base_layer);
+			else restore(child);
+		}
+	};
+	restore(model);
+	for (const [, parameter] of model.namedParameters()) before.delete(parameter);
+	for (const parameter of before) parameter.dispose();
+	model.namePaths();
 }
 
 /** Every LoRA layer from `model` downwards, by path; empty for a model without LoRA. */

@@ -153,8 +153,12 @@ export abstract class Module {
 		for (const [, parameter] of this.namedParameters()) parameter.trainable = false;
 	}
 
-	/** Releases the GPU memory of the parameters and buffers from here downwards; they are as before they had values. */
+	/**
+	 * Releases the GPU memory of the parameters and buffers from here downwards; they are as before they had values.
+	 * @throws ValueError while an optimiser holds one of them; then nothing is released.
+	 */
 	dispose(): void {
+		for (const [, parameter] of this.namedParameters()) parameter.checkFree();
 		for (const [, part] of [...this.parametersHere(), ...this.buffersHere(), ...this.children()]) part.dispose();
 	}
 

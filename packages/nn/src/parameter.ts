@@ -152,8 +152,12 @@ export class Parameter implements Slot {
 		this.#owner = undefined;
 	}
 
-	/** Releases the tensor; the parameter is as it was before it had a value. Dispose an optimiser that holds it first. */
+	/**
+	 * Releases the tensor; the parameter is as it was before it had a value.
+	 * @throws ValueError while an optimiser holds it, whose vector goes on.
+	 */
 	dispose(): void {
+		this.checkFree();
 		this.#value?.dispose();
 		this.#value = undefined;
 	}
@@ -193,9 +197,9 @@ export class ModuleBuffer {
 		return this.#value;
 	}
 
-	/** Takes another tensor over, out of every scope; the old one is released. */
+	/** Takes another tensor over, out of every scope; the old one is released. Its own tensor stays as it is. */
 	assign(tensor: Tensor): void {
-		this.dispose();
+		if (tensor !== this.#value) this.dispose();
 		this.#value = tensor.device.keep(tensor);
 	}
 

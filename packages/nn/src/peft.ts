@@ -1,5 +1,6 @@
-import { FormatError } from "@hushgrad/tensor";
+import { FormatError, HushgradError } from "@hushgrad/tensor";
 import { type Some, withDefaults } from "@hushgrad/tensor/author";
+import { PathPattern } from "./pattern.ts";
 
 /** What LoRA is to do; names and meaning as in peft's LoraConfig. `loraConfig` fills in the defaults. */
 export interface LoraConfig {
@@ -28,14 +29,23 @@ export function loraConfig({ target_modules, ...fields }: Pick<LoraConfig, "targ
 
 /**
  * Whether LoRA goes on the linear layer at `path`: a name of a list equals the path or ends it after a dot; a string is a regular
- * expression that matches all of the path, or "all-linear" in any case, which is every linear layer.
- * @throws SyntaxError for a string that is no regular expression of JavaScript.
+ * expression of Python that matches all of the path, or "all-linear" in any case, which is every linear layer. Matching takes time
+ * proportional to the path, whatever the expression.
+ * @throws ValueError for an expression that is malformed, and one with lookaround, references or other flags than `(?i)`.
  */
 export function matchesTarget(path: string, target: LoraConfig["target_modules"]): boolean {
 	if (typeof target === "string") {
-		return target.toLowerCase() === "all-linear" ? true : new RegExp(`^(?:${target})$`).test(path);
+		return target.toLowerCase() === "all-linear" ? true : patternOf(target).matches(path);
 	}
 	return target.some((t) => path === t || path.endsWith(`.${t}`));
+}
+
+let latest: { readonly source: string; readonly pattern: PathPattern } | undefined;
+
+/** The pattern of a source; that of the call before is kept, for all layers of a model ask for the same. */
+function patternOf(source: string): PathPattern {
+	if (latest?.source !== source) latest = { source, pattern: new PathPattern(source) };
+	return latest.pattern;
 }
 
 /** The name of an adapter's tensor in peft's file: `base_model.model.{path}.lora_A.weight`, or `lora_B`. */
@@ -69,7 +79,6 @@ const INERT = new Set([
 	"ensure_weight_tying",
 	"eva_config",
 	"inference_mode",
-	"init_lora_weights",
 	"loftq_config",
 	"megatron_config",
 	"megatron_core",
@@ -80,6 +89,15 @@ const INERT = new Set([
 	"task_type",
 	"use_qalora",
 ]);
+
+/**
+ * The initialisations of peft that leave the base as it was. The others (PiSSA, OLoRA, CorDA, LoftQ, …) take a part of it into the
+ * adapter, which then belongs to another base than that on the disk.
+ */
+const INITIALISATIONS: readonly unknown[] = [undefined, null, true, false, "gaussian", "eva", "orthogonal"];
+
+/** Above it α is taken for damage: it would blow up every output. */
+const MAX_ALPHA = 1e6;
 
 const isEmpty = (v: unknown): boolean =>
 	v === null || v === undefined || v === false || (typeof v === "object" && Object.keys(v as object).length === 0);
@@ -112,8 +130,9 @@ export function serializeLoraConfig(config: LoraConfig): string {
  * Reads the text of an adapter_config.json of peft; `path` is for messages. Absent fields take the defaults of `loraConfig`, but
  * r, lora_alpha and target_modules must be there. Of fields that ask for nothing (null, false, empty) the name does not matter.
  * @returns the configuration, and a warning for each unknown field that was left out.
- * @throws FormatError for text that is no JSON object, a peft_type other than LORA, a field of the wrong type, or one that asks
- * for what LoRA here does not do (DoRA, biases, patterns of ranks, modules_to_save, …).
+ * @throws FormatError for text that is no JSON object, a peft_type other than LORA, a field of the wrong type, an α above a million,
+ * a regular expression that `matchesTarget` refuses, an initialisation that changed the base (PiSSA, OLoRA, …), or a field that
+ * asks for what LoRA here does not do (DoRA, biases, patterns of ranks, modules_to_save, …).
  */
 export function parseLoraConfig(
 	text: string,
@@ -143,8 +162,18 @@ export function parseLoraConfig(
 			fail(`${name} is ${JSON.stringify(value)}, which is not supported`, `train the adapter with ${name} = ${JSON.stringify(neutral)}`);
 		}
 	}
-	const positive = (name: string, value: unknown): number =>
-		typeof value === "number" && value > 0 ? value : fail(`${name} is ${JSON.stringify(value)}, expected a number above 0`);
+	if (!INITIALISATIONS.includes(fields.init_lora_weights)) {
+		fail(
+			`init_lora_weights is ${JSON.stringify(fields.init_lora_weights)}, which takes a part of the base into the adapter`,
+			"let peft convert it: save_pretrained(…, path_initial_model_for_weight_conversion=…) writes a plain LoRA",
+		);
+	}
+	const positive = (name: string, value: unknown, most = Number.MAX_VALUE): number =>
+		typeof value === "number" && value > 0 && value <= most
+			? value
+			: fail(
+					`${name} is ${typeof value === "number" ? value : JSON.stringify(value)}, expected a number above 0${most === MAX_ALPHA ? `, at most ${MAX_ALPHA}` : ""}`,
+				);
 	const { r, lora_alpha, lora_dropout = 0, target_modules, use_rslora = false, base_model_name_or_path = null } = fields;
 	if (!Number.isInteger(positive("r", r))) fail(`r is ${r}, expected a whole number`);
 	if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1)) {
@@ -155,9 +184,18 @@ export function parseLoraConfig(
 	if (!isList && typeof target_modules !== "string") {
 		return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
 	}
+	if (typeof target_modules === "string") {
+		try {
+			matchesTarget("", target_modules);
+		} catch (cause) {
+			if (!(cause instanceof HushgradError)) throw cause;
+			fail(cause.message.split("\n")[0], cause.hint);
+		}
+	}
 	const known = new Set([
 		...Object.keys(NEUTRAL),
 		...INERT,
+		"init_lora_weights",
 		"r",
 		"lora_alpha",
 		"lora_dropout",
@@ -171,7 +209,7 @@ export function parseLoraConfig(
 	return {
 		config: {
 			r: r as number,
-			lora_alpha: positive("lora_alpha", lora_alpha),
+			lora_alpha: positive("lora_alpha", lora_alpha, MAX_ALPHA),
 			lora_dropout,
 			target_modules: target_modules as string[] | string,
 			use_rslora,

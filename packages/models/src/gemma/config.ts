@@ -1,3 +1,5 @@
+import type { FloatDType } from "@hushgrad/nn";
+import { FormatError } from "@hushgrad/tensor";
 import { type JsonFields, jsonFields, readJson } from "../files/json.ts";
 
 /** What a layer attends to: all tokens up to its own, or the last `sliding_window` of them. */
@@ -67,6 +69,7 @@ export function parseConfig(value: unknown, path = "config.json"): VaultGemmaCon
 	fields.only("attention_bias", [false, undefined], "attention without bias is built");
 	fields.only("tie_word_embeddings", [true, undefined], "the head of this family is its embedding");
 	fields.only("attention_dropout", [0, undefined], "set it to 0");
+	checkQuantization(fields);
 
 	const layers = fields.size("num_hidden_layers", 26);
 	const config: VaultGemmaConfig = {
@@ -103,13 +106,64 @@ function layerTypes(fields: JsonFields, layers: number): readonly LayerType[] {
 	return types;
 }
 
-/** 5.x nests it in rope_parameters, 4.x has rope_theta beside rope_scaling. */
+/** What quantised a checkpoint, where config.json says so: NF4 of bitsandbytes can be loaded. */
+function checkQuantization(fields: JsonFields): void {
+	const value = fields.value("quantization_config");
+	if (value === undefined || value === null) return;
+	const inner = jsonFields(value, `${fields.path}: quantization_config`);
+	const hint = 'load the checkpoint that was quantised, with quantization: "nf4" to save memory';
+	inner.only("quant_method", ["bitsandbytes", undefined], hint);
+	inner.only("load_in_8bit", [false, undefined, null], hint);
+}
+
+const SCALED = "scaled rotary positions are not built";
+
+/** 5.x nests it in rope_parameters, alike or by layer type; 4.x has rope_theta beside rope_scaling. */
 function ropeTheta(fields: JsonFields): number {
+	const scaling = fields.value("rope_scaling");
+	if (scaling !== undefined && scaling !== null) {
+		const inner = jsonFields(scaling, `${fields.path}: rope_scaling`);
+		for (const name of ["rope_type", "type"]) inner.only(name, ["default", undefined, null], SCALED);
+		if (inner.value("rope_type") === undefined) inner.only("type", ["default"], SCALED);
+	}
 	const nested = fields.value("rope_parameters");
-	const rope = nested === undefined || nested === null ? fields : jsonFields(nested, `${fields.path}: rope_parameters`);
-	rope.only("rope_type", ["default", undefined, null], "scaled rotary positions are not built");
-	fields.only("rope_scaling", [null, undefined], "scaled rotary positions are not built");
-	return rope.positive("rope_theta", 10000);
+	if (nested === undefined || nested === null) return thetaOf(fields, 10000);
+	const path = `${fields.path}: rope_parameters`;
+	const rope = jsonFields(nested, path);
+	const layers = ["full_attention", "sliding_attention"].flatMap((type) => {
+		const inner = rope.value(type);
+		return inner === undefined || inner === null ? [] : [thetaOf(jsonFields(inner, `${path}.${type}`), 10000)];
+	});
+	if (layers.length === 0) return thetaOf(rope, thetaOf(fields, 10000));
+	if (layers[0] !== layers[layers.length - 1]) {
+		throw new FormatError("config/unsupported", `rope_theta is ${layers.join(" and ")} by layer type, expected one for all`, {
+			path,
+			hint: "a VaultGemma has one table of rotary positions",
+		});
+	}
+	return layers[0];
+}
+
+function thetaOf(rope: JsonFields, absent: number): number {
+	rope.only("rope_type", ["default", undefined, null], SCALED);
+	return rope.positive("rope_theta", absent);
+}
+
+/** The text of config.json as transformers 5.x writes it, of the fields that `parseConfig` reads. */
+export function serializeConfig(
+	{ rope_theta, ...config }: VaultGemmaConfig,
+	{ dtype, quantization }: { readonly dtype: FloatDType; readonly quantization?: "nf4" | undefined },
+): string {
+	const types = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
+	const inFour = { quant_method: "bitsandbytes", load_in_4bit: true, bnb_4bit_quant_type: "nf4", bnb_4bit_use_double_quant: true };
+	const fields: Record<string, unknown> = {
+		...config,
+		...{ architectures: ["VaultGemmaForCausalLM"], model_type: "vaultgemma", hidden_activation: "gelu_pytorch_tanh" },
+		...{ attention_bias: false, attention_dropout: 0, tie_word_embeddings: true, dtype: types[dtype] },
+		rope_parameters: { rope_theta, rope_type: "default" },
+		...(quantization === undefined ? {} : { quantization_config: inFour }),
+	};
+	return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))), null, 2)}\n`;
 }
 
 function checkTogether(config: VaultGemmaConfig, fields: JsonFields): void {
