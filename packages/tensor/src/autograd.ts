@@ -1,14 +1,18 @@
 import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import { add } from "./ops/binary.ts";
 import { full } from "./ops/create.ts";
 import { sumRecords } from "./ops/records.ts";
 import { alias, commonRecords } from "./record.ts";
+import { isPlainObject } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
 import { holdsLate } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
+import { shown } from "./shown.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
+import { mapTensors } from "./trees.ts";
 
 /**
  * A holder of a tensor that a function reads while it runs, such as a module's parameter. The function has to read `value`
@@ -28,15 +32,27 @@ export interface ValueAndGrad<S extends readonly unknown[] = readonly unknown[]>
 	readonly grads: { readonly [I in keyof S]: Tensor };
 }
 
+/** What a function returns that has more to tell than the value to differentiate. */
+export interface WithAux<X> {
+	/** The tensor to differentiate. */
+	readonly value: Tensor;
+	/** Anything else, such as predictions or counts: tensors in arrays, maps and plain objects come out as constants. */
+	readonly aux: X;
+}
+
 /**
  * Runs `fn` once and differentiates its scalar result L by the tensors in `slots` (f32, f16 or bf16): dL/dw for each w, as
  * jax's `value_and_grad` does. While it runs, each slot holds a traced handle of its tensor. Nothing is kept or computed for
  * tensors outside the slots, and what an operation keeps for its gradient is released as the gradient passes it. Calls may
  * be nested: the inner gradients are themselves differentiable. Inside `vmap`, L and the gradients are those of each record.
+ * A function that returns `{ value, aux }` has its value differentiated and `aux` handed on beside it, as jax's `has_aux` does.
  * @throws ShapeError (`grad/scalar`) unless `fn` returns a scalar; ValueError for no slots, for slots of whole numbers, where
  * `fn` returns no tensor (because it is async), and where an operation between has no gradient to give (`grad/order`).
  */
-export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor, slots: S): ValueAndGrad<S> {
+export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor, slots: S): ValueAndGrad<S>;
+export function valueAndGrad<const S extends readonly Slot[], X>(fn: () => WithAux<X>, slots: S): ValueAndGrad<S> & { readonly aux: X };
+export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
+	expects("valueAndGrad", { fn, slots }, { fn: "function", slots: "list" });
 	return trace("valueAndGrad", fn, slots, (value) => {
 		if (value.rank !== 0) {
 			throw new ShapeError("grad/scalar", `valueAndGrad: the function returned ${showShape(value.shape)}, expected a scalar`, {
@@ -54,7 +70,9 @@ export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor, 
  * @throws What `valueAndGrad` does, when the returned function is called.
  */
 export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
+	expects("grad", { fn }, { fn: "function" });
 	return (x, ...rest) => {
+		expects("grad", { x }, { x: "tensor" });
 		const slot: Slot = { value: x };
 		return x.device.scope(() => valueAndGrad(() => fn(slot.value, ...rest), [slot]).grads[0]);
 	};
@@ -70,6 +88,7 @@ export function vjp<const S extends readonly Tensor[]>(
 	inputs: S,
 	v: Tensor,
 ): ValueAndGrad<S> {
+	expects("vjp", { fn, inputs, v }, { fn: "function", inputs: "tensors", v: "tensor" });
 	const slots: Slot[] = inputs.map((value) => ({ value }));
 	return trace(
 		"vjp",
@@ -87,11 +106,18 @@ export function vjp<const S extends readonly Tensor[]>(
 /** Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. */
 function trace<S extends readonly unknown[]>(
 	op: string,
-	fn: () => Tensor,
+	fn: () => Tensor | WithAux<unknown>,
 	slots: readonly Slot[],
 	seed: (value: Tensor) => Tensor,
 ): ValueAndGrad<S> {
 	if (slots.length === 0) throw new ValueError("grad/slots", `${op}: nothing to differentiate`, { op });
+	slots.forEach((slot, i) => {
+		if (slot?.value instanceof Tensor) return;
+		throw new ValueError("grad/slot", `${op}: slot ${i} holds no tensor but ${shown(slot?.value)}`, {
+			op,
+			hint: "a slot is { value: tensor }",
+		});
+	});
 	const runtime = runtimeOf(slots[0].value.device);
 	const originals = slots.map((s) => s.value);
 	for (const { dtype, shape } of originals) {
@@ -113,11 +139,13 @@ function trace<S extends readonly unknown[]>(
 			slots.forEach((s, i) => {
 				s.value = leaves[i];
 			});
-			const value = fn();
-			if (holdsLate(value) || !(value instanceof Tensor)) {
-				throw new ValueError("grad/value", `${op}: the function returned ${value === undefined ? "nothing" : "no tensor"}`, {
+			const result = fn();
+			const hasAux = isPlainObject(result) && "aux" in result;
+			const value = hasAux ? result.value : result;
+			if (holdsLate(result) || !(value instanceof Tensor)) {
+				throw new ValueError("grad/value", `${op}: the function returned ${result === undefined ? "nothing" : "no tensor"}`, {
 					op,
-					hint: "return the tensor to differentiate; the function must not be async",
+					hint: "return the tensor to differentiate, or { value, aux }; the function must not be async",
 				});
 			}
 			const first = seed(value);
@@ -129,7 +157,9 @@ function trace<S extends readonly unknown[]>(
 				tape.during(outer !== undefined, () => walk(tape, start, gradients));
 			}
 			const grads = leaves.map((t, i) => gradients.take(nodes[i]) ?? full(t.device, t.shape, 0));
-			return { value: alias(value, outer && node), grads: grads as ValueAndGrad<S>["grads"] };
+			const handedOn = (t: Tensor): Tensor => alias(t, outer && nodeOf(t));
+			const aux = hasAux ? { aux: mapTensors(result.aux, handedOn) } : {};
+			return { value: handedOn(value), grads: grads as ValueAndGrad<S>["grads"], ...aux };
 		} finally {
 			slots.forEach((s, i) => {
 				s.value = originals[i];

@@ -1,9 +1,11 @@
 import { Gradients, walk } from "./autograd.ts";
 import { runtimeOf } from "./device.ts";
 import { ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import { alias } from "./record.ts";
+import { shown } from "./shown.ts";
 import type { TapeNode } from "./tape.ts";
-import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
+import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 
 /**
  * Runs `fn(...inputs)` without keeping what its gradient needs, and runs it again when the gradient arrives: memory
@@ -14,12 +16,16 @@ import { insideOf, nodeOf, type Tensor } from "./tensor.ts";
  * @throws ValueError without an input.
  */
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
+	expects("checkpoint", { fn, inputs }, { fn: "function", inputs: "tensors" });
 	if (inputs.length === 0) throw new ValueError("checkpoint/inputs", "checkpoint: needs at least one input", { op: "checkpoint" });
 	const runtime = runtimeOf(inputs[0].device);
 	const { tape } = runtime;
 	if (!tape?.recording) return runtime.scope(() => fn(...inputs));
 	const start = tape.length;
 	const y = runtime.scope(() => fn(...inputs));
+	if (!(y instanceof Tensor)) {
+		throw new ValueError("checkpoint/value", `checkpoint: the function returned ${shown(y)}, expected a tensor`, { op: "checkpoint" });
+	}
 	const sources = tape.sourcesSince(start);
 	tape.release(start);
 	const end = nodeOf(y);

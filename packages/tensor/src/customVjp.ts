@@ -1,5 +1,6 @@
 import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import { alias, missing, tapeOf } from "./record.ts";
 import { holdsLate } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
@@ -32,8 +33,12 @@ export interface CustomVjp {
  * would be lost; without an input (`customVjp/inputs`), and where `forward` or `backward` returns something else, being async
  * (`customVjp/value`, `customVjp/gradients`); ShapeError (`grad/shape`) when a gradient has not the shape of its input.
  */
-export function customVjp({ name, forward, backward }: CustomVjp): (...inputs: Tensor[]) => Tensor {
+export function customVjp(parts: CustomVjp): (...inputs: Tensor[]) => Tensor {
+	expects("customVjp", { parts }, { parts: "options" });
+	const { name, forward, backward } = parts;
+	expects("customVjp", { name, forward, backward }, { name: "text", forward: "function", backward: "function" });
 	return (...inputs) => {
+		expects(name, { inputs }, { inputs: "tensors" });
 		if (inputs.length === 0) throw new ValueError("customVjp/inputs", `${name}: needs at least one input`, { op: name });
 		const runtime = runtimeOf(inputs[0].device);
 		const { tape } = runtime;

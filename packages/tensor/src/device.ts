@@ -66,6 +66,24 @@ export class Device {
 		}
 	}
 
+	/** Name of the GPU and its driver, such as "Device(llvmpipe ...)". */
+	toString(): string {
+		const { vendor, architecture, device, description } = this.info;
+		const names = [description || device, architecture, vendor].filter((s) => s !== "");
+		return `Device(${names[0] ?? "GPU"})`;
+	}
+
+	/** What `console.log` shows: its name, and the memory in use. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		const { liveBytes, liveBuffers } = this.memory();
+		return `${this} with ${liveBytes} bytes in ${liveBuffers} buffers`;
+	}
+
+	/** What a notebook shows: the same. */
+	[Symbol.for("Jupyter.display")](): { readonly "text/plain": string } {
+		return { "text/plain": String(this) };
+	}
+
 	/** Whether the device offers a WebGPU feature, such as "shader-f16". */
 	has(feature: string): boolean {
 		return this.gpu.features.has(feature);

@@ -1,15 +1,40 @@
 import { type Device, runtimeOf } from "./device.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { ShapeError, ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
+import { flattened, type Nested, nestedOf } from "./nested.ts";
 import { contiguous } from "./ops/contiguous.ts";
 import { physicalOf } from "./physicalOf.ts";
 import { isContiguous, type Shape, showShape } from "./shape.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 import { deviceBytes, type HostValues } from "./upload.ts";
 
-/** Copies host values to the device: `device.fromHost` as a function, with its defaults and errors. */
-export function tensor(device: Device, values: HostValues, shape: Shape, dtype?: DType): Tensor {
-	return device.fromHost(values, shape, dtype);
+/** Options of `tensor`. */
+export interface TensorOptions {
+	/** The element type; left out, that of the values: bool for booleans, else as `device.fromHost` says. */
+	readonly dtype?: DType | undefined;
+}
+
+/**
+ * Copies host values to the device. Lists of lists give their shape themselves: `tensor(device, [[1, 2], [3, 4]])` is f32 [2, 2],
+ * booleans make bool, a number alone a scalar, a typed array a vector. With a shape it is `device.fromHost`: flat values in row-major
+ * order. Numbers are rounded to the element type, never cut: what it does not hold is refused.
+ * @throws ShapeError where a list is not as long or as deep as the first of its level (`tensor/ragged`); ValueError for an element
+ * that is no number or boolean, naming its place; what `device.fromHost` does.
+ */
+export function tensor(device: Device, values: Nested | HostArray, options?: TensorOptions): Tensor;
+export function tensor(device: Device, values: HostValues, shape: Shape, dtype?: DType): Tensor;
+export function tensor(device: Device, values: Nested | HostValues, shape: Shape | TensorOptions = {}, dtype?: DType): Tensor {
+	expects("tensor", { device }, { device: "device" });
+	if (Array.isArray(shape)) {
+		expects("tensor", { shape }, { shape: "shape" });
+		return device.fromHost(values as HostValues, shape, dtype);
+	}
+	expects("tensor", { options: shape }, { options: "options" });
+	const options = shape as TensorOptions;
+	if (ArrayBuffer.isView(values)) return device.fromHost(values, [(values as HostArray).length], options.dtype);
+	const flat = flattened("tensor", values);
+	return device.fromHost(flat.values, flat.shape, options.dtype ?? flat.dtype);
 }
 
 /**
@@ -20,6 +45,7 @@ export function tensor(device: Device, values: HostValues, shape: Shape, dtype?:
  * inside a step that is being captured; DisposedError after its release.
  */
 export function write(x: Tensor, values: HostValues): void {
+	expects("write", { x }, { x: "tensor" });
 	const { storage, strides, offset, node, records } = insideOf(x);
 	if (!isContiguous(x.shape, strides) || offset !== 0 || node !== undefined || records !== undefined) {
 		throw new ShapeError("tensor/write", `write: ${showShape(x.shape)} is a view or traced; write to the tensor it was made from`, {
@@ -40,6 +66,7 @@ export function write(x: Tensor, values: HostValues): void {
  * or reported an error, at the call or in the promise.
  */
 export function data(x: Tensor): Promise<HostArray> {
+	expects("data", { x }, { x: "tensor" });
 	const runtime = runtimeOf(x.device);
 	runtime.world?.refuse("data", `${x} is read`);
 	if (insideOf(x).records !== undefined) {
@@ -62,8 +89,19 @@ export function data(x: Tensor): Promise<HostArray> {
  * @throws ShapeError (`tensor/item`) unless x has one element; otherwise what `data` does.
  */
 export function item(x: Tensor): Promise<number> {
+	expects("item", { x }, { x: "tensor" });
 	if (x.size !== 1) {
 		throw new ShapeError("tensor/item", `item: ${showShape(x.shape)} has ${x.size} elements, expected one`, { op: "item" });
 	}
 	return data(x).then(([value]) => value);
+}
+
+/**
+ * Reads the elements back as nested lists, one level an axis: numpy's and torch's `tolist`. A bool is true or false, a scalar a number.
+ * `data` gives the typed array. @throws What `data` does.
+ */
+export function toNested(x: Tensor): Promise<Nested> {
+	expects("toNested", { x }, { x: "tensor" });
+	const { shape, dtype } = x;
+	return data(x).then((values) => nestedOf(values, shape, dtype));
 }

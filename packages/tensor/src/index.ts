@@ -1,4 +1,4 @@
-export { grad, type Slot, type ValueAndGrad, valueAndGrad, vjp } from "./autograd.ts";
+export { grad, type Slot, type ValueAndGrad, valueAndGrad, vjp, type WithAux } from "./autograd.ts";
 export { CapturedStep, capture } from "./capture.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { type CustomVjp, customVjp } from "./customVjp.ts";
@@ -19,7 +19,8 @@ export {
 } from "./errors.ts";
 export { checkFinite } from "./finite.ts";
 export type { MemoryReport } from "./gpu/pool.ts";
-export { data, item, tensor, write } from "./host.ts";
+export { data, item, type TensorOptions, tensor, toNested, write } from "./host.ts";
+export type { Nested } from "./nested.ts";
 export { elu, erf, gelu, leakyRelu, logsigmoid, relu, sigmoid, silu, softcap, softplus } from "./ops/activations.ts";
 export { amax, amin } from "./ops/amax.ts";
 export { argmax, argmin } from "./ops/argmax.ts";
@@ -117,6 +118,7 @@ export {
 	foldIn,
 	type Key,
 	key,
+	type NormalOptions,
 	normal,
 	normalValues,
 	permutation,
@@ -128,6 +130,8 @@ export {
 } from "./random.ts";
 export { type DeviceOptions, requestDevice } from "./request.ts";
 export type { Shape } from "./shape.ts";
+export { print, show } from "./show.ts";
 export { Tensor } from "./tensor.ts";
+export { hessian, hvp, jacobian, jvp, type ValueAndHvp, type ValueAndTangent } from "./transforms.ts";
 export type { HostValues } from "./upload.ts";
 export { type InAxes, type VmapOptions, vmap } from "./vmap.ts";

@@ -1,6 +1,8 @@
 import type { Device } from "./device.ts";
 import { ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import { type Shape, sizeOf } from "./shape.ts";
+import { shown } from "./shown.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -61,22 +63,38 @@ export function key(seed: number): Key {
  * The key for the `n`-th use of a key (a step, a module, a record), independent of the keys of other n: jax's `fold_in`.
  * @throws ValueError unless n is a whole number from 0 to 2^32 - 1.
  */
-export function foldIn({ k0, k1 }: Key, n: number): Key {
+export function foldIn(k: Key, n: number): Key {
+	expects("foldIn", { k }, { k: "key" });
 	if (n >>> 0 !== n) {
 		throw new ValueError("random/fold", `foldIn: ${n} is no whole number from 0 to 2^32 - 1`, {
 			op: "foldIn",
 			hint: "for a larger number fold in its halves, one after the other",
 		});
 	}
-	const [a, b] = threefry(k0, k1, n, 0xfffffffe);
+	const [a, b] = threefry(k.k0, k.k1, n, 0xfffffffe);
 	return { k0: a, k1: b };
 }
 
 /** `n` independent keys, the i-th being `foldIn(k, i)`; use them in place of k. jax's `split`. */
-export const splitKey = (k: Key, n = 2): Key[] => Array.from({ length: n }, (_, i) => foldIn(k, i));
+export function splitKey(k: Key, n = 2): Key[] {
+	expects("splitKey", { k, n }, { k: "key", n: "count" });
+	checkCount("splitKey", n);
+	return Array.from({ length: n }, (_, i) => foldIn(k, i));
+}
+
+/** Refuses what no array of the host holds. */
+function checkCount(op: string, count: number): void {
+	if (count <= MAX_VALUES) return;
+	throw new ValueError("random/count", `${op}: ${count} are more than the ${MAX_VALUES} that one call makes on the host`, { op });
+}
+
+const MAX_VALUES = 2 ** 29;
 
 /** `count` uniform f32 in [0, 1), whole multiples of 2^-24, made on the host. A longer array begins with the shorter one. */
-export function uniformValues({ k0, k1 }: Key, count: number): Float32Array {
+export function uniformValues(k: Key, count: number): Float32Array {
+	expects("uniformValues", { k, count }, { k: "key", count: "count" });
+	checkCount("uniformValues", count);
+	const { k0, k1 } = k;
 	const out = new Float32Array(count);
 	for (let i = 0; i < count; i += 2) {
 		const words = threefry(k0, k1, i >>> 1, 0);
@@ -90,7 +108,10 @@ export function uniformValues({ k0, k1 }: Key, count: number): Float32Array {
  * `count` standard normal values, by Box and Muller in float64 on the host, rounded to f32; none is beyond 6.8 in size. A
  * longer array begins with the shorter one.
  */
-export function normalValues({ k0, k1 }: Key, count: number): Float32Array {
+export function normalValues(k: Key, count: number): Float32Array {
+	expects("normalValues", { k, count }, { k: "key", count: "count" });
+	checkCount("normalValues", count);
+	const { k0, k1 } = k;
 	const out = new Float32Array(count);
 	for (let i = 0; i < count; i += 2) {
 		const [a, b] = threefry(k0, k1, i >>> 1, 1);
@@ -115,7 +136,9 @@ export interface UniformOptions {
  * what would round up to high is low. Of equal ends every value is low. Made on the host and uploaded: inside a private program a
  * PrivacyError, as for all random tensors; draw outside and pass them in. @throws ValueError unless low <= high, both finite.
  */
-export function uniform(device: Device, shape: Shape, k: Key, { low = 0, high = 1 }: UniformOptions = {}): Tensor {
+export function uniform(device: Device, shape: Shape, k: Key, options: UniformOptions = {}): Tensor {
+	expects("uniform", { device, shape, k, options }, { device: "device", shape: "shape", k: "key", options: "options" });
+	const { low = 0, high = 1 } = options;
 	const [first, end] = [Math.fround(low), Math.fround(high)];
 	if (!(Number.isFinite(end - first) && low <= high)) {
 		throw new ValueError("random/range", `uniform: ${low}..${high} is no range of f32`, { op: "uniform" });
@@ -127,8 +150,26 @@ export function uniform(device: Device, shape: Shape, k: Key, { low = 0, high = 
 	return device.fromHost(values, shape);
 }
 
-/** An f32 tensor of normal values with the given mean (0) and standard deviation (1), as of `normalValues`. Made on the host. */
-export function normal(device: Device, shape: Shape, k: Key, { mean = 0, std = 1 } = {}): Tensor {
+/** Options of `normal`. */
+export interface NormalOptions {
+	/** 0 when left out. */
+	readonly mean?: number | undefined;
+	/** Standard deviation, 0 or more; 1 when left out. */
+	readonly std?: number | undefined;
+}
+
+/**
+ * An f32 tensor of normal values with the given mean (0) and standard deviation (1), as of `normalValues`. Made on the host.
+ * @throws ValueError unless mean and std are finite, and std is not negative.
+ */
+export function normal(device: Device, shape: Shape, k: Key, options: NormalOptions = {}): Tensor {
+	expects("normal", { device, shape, k, options }, { device: "device", shape: "shape", k: "key", options: "options" });
+	const { mean = 0, std = 1 } = options;
+	if (!(Number.isFinite(mean) && Number.isFinite(std) && std >= 0)) {
+		throw new ValueError("random/normal", `normal: mean is ${shown(mean)}, std ${shown(std)}, expected finite numbers, std not negative`, {
+			op: "normal",
+		});
+	}
 	const values = normalValues(k, sizeOf(shape)).map((z) => mean + std * z);
 	return device.fromHost(values, shape);
 }
@@ -145,6 +186,7 @@ const scaled = (range: number, word: number, carry: number): number => {
  * @throws ValueError unless low and high are whole numbers, low < high, and i32 holds low and high - 1.
  */
 export function randint(device: Device, shape: Shape, k: Key, low: number, high: number): Tensor {
+	expects("randint", { device, shape, k }, { device: "device", shape: "shape", k: "key" });
 	if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
 		throw new ValueError("random/range", `randint: ${low}..${high} holds no whole number`, { op: "randint" });
 	}
@@ -154,6 +196,7 @@ export function randint(device: Device, shape: Shape, k: Key, low: number, high:
 			hint: "low is at least -2^31, high at most 2^31, itself not drawn",
 		});
 	}
+	checkCount("randint", sizeOf(shape));
 	const values = new Int32Array(sizeOf(shape));
 	for (let i = 0; i < values.length; i += 2) {
 		const heads = threefry(k.k0, k.k1, i >>> 1, 0);
@@ -165,13 +208,17 @@ export function randint(device: Device, shape: Shape, k: Key, low: number, high:
 
 /** A bool tensor, each element true with probability p. Made on the host. @throws ValueError unless 0 <= p <= 1. */
 export function bernoulli(device: Device, shape: Shape, k: Key, p: number): Tensor {
+	expects("bernoulli", { device, shape, k, p }, { device: "device", shape: "shape", k: "key", p: "number" });
 	if (!(p >= 0 && p <= 1)) throw new ValueError("random/p", `bernoulli: ${p} is no probability`, { op: "bernoulli" });
 	const values = uniformValues(k, sizeOf(shape)).map((u) => Number(u < p));
 	return device.fromHost(Uint32Array.from(values), shape, "bool");
 }
 
 /** A random order of 0..n-1, on the host (Fisher and Yates). The same key and n give the same order. */
-export function permutation(n: number, { k0, k1 }: Key): Int32Array {
+export function permutation(n: number, k: Key): Int32Array {
+	expects("permutation", { n, k }, { n: "count", k: "key" });
+	checkCount("permutation", n);
+	const { k0, k1 } = k;
 	const out = Int32Array.from({ length: n }, (_, i) => i);
 	for (let i = n - 1; i > 0; i--) {
 		const [hi, lo] = threefry(k0, k1, i, 2);

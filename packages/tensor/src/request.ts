@@ -2,6 +2,7 @@ import { adapterHint, defaultBudget, environmentDebug, requestGpu } from "#reque
 import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 
 /** How a device is opened. */
 export interface DeviceOptions {
@@ -27,7 +28,10 @@ const WANTED_FEATURES = ["shader-f16", "timestamp-query"] as const;
  * Opens the GPU. In Node through the npm package `webgpu`, in a browser through `navigator.gpu`.
  * @throws DeviceError when no adapter is found or the device cannot be made.
  */
-export async function requestDevice({ memoryBudget, debug = parseDebug(environmentDebug()) }: DeviceOptions = {}): Promise<Device> {
+export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
+	expects("requestDevice", { options }, { options: "options" });
+	const { memoryBudget, debug = parseDebug(environmentDebug()) } = options;
+	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
 		throw new ValueError("device/memory-budget", `requestDevice: memoryBudget is ${memoryBudget}, expected a number of bytes`);
 	}

@@ -121,7 +121,18 @@ export class Tensor {
 	/** Element type and shape for error texts and logs, such as "Tensor(f32 [2, 3])"; no values. */
 	toString(): string {
 		const { records } = this.#inside;
-		return `Tensor(${this.dtype} ${showShape(this.shape)}${records === undefined ? "" : `, one of ${records.count} records`})`;
+		const each = records === undefined ? "" : `, one of ${records.count} records`;
+		return `Tensor(${this.dtype} ${showShape(this.shape)}${each}${this.#disposed ? ", released" : ""})`;
+	}
+
+	/** What `console.log` shows: as `toString`, and the device. Values are on the device; `print` reads them. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		return `${this} on ${this.device}`;
+	}
+
+	/** What a notebook shows: the same. */
+	[Symbol.for("Jupyter.display")](): { readonly "text/plain": string } {
+		return { "text/plain": `${this} on ${this.device}` };
 	}
 
 	#alive(): Inside {

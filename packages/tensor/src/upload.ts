@@ -1,10 +1,11 @@
 import { bytesPerElement, type DType, type HostArray } from "./dtype.ts";
 import { DTypeError, ShapeError, ValueError } from "./errors.ts";
-import { toBfloat16, toFloat16 } from "./float16.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 import { type Shape, showShape, sizeOf } from "./shape.ts";
+import { shown } from "./shown.ts";
 
-/** Host values of a tensor: plain numbers, or a typed array, taken as `device.fromHost` says. f16 and bf16 bits: Uint16Array. */
-export type HostValues = HostArray | Uint16Array | readonly number[];
+/** Host values of a tensor: plain numbers or booleans, or a typed array, taken as `device.fromHost` says. f16 and bf16 bits: Uint16Array. */
+export type HostValues = HostArray | Uint16Array | readonly (number | boolean)[];
 
 /** The least and the greatest whole number that an element type holds; floats have no entry. */
 export const RANGES: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
@@ -54,22 +55,49 @@ const kindOf = (values: HostValues): string | undefined =>
 
 function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
 	const kind = kindOf(values);
+	if (!(dtype in STORED)) {
+		throw new DTypeError("tensor/dtype", `${op}: dtype is ${shown(dtype)}, expected ${Object.keys(STORED).join(", ")}`, { op });
+	}
+	if (kind === undefined) checkPlain(op, values);
 	if (kind !== undefined && STORED[dtype]?.includes(kind) && dtype !== "bool") return values as ArrayBufferView;
 	if (kind !== undefined && kind !== "Float32Array" && !(dtype === "bool" && kind === "Uint32Array")) throw wrongArray(op, kind, dtype);
 	const numbers = values as Float32Array | Uint32Array | readonly number[];
-	if (dtype === "f32") return Float32Array.from(numbers);
-	if (dtype === "f16" || dtype === "bf16") return (dtype === "f16" ? toFloat16 : toBfloat16)(Float32Array.from(numbers));
-	const [low, high] = RANGES[dtype] as readonly [number, number];
-	const wrong = numbers.findIndex((v) => !(Number.isInteger(v) && v >= low && v <= high));
-	if (wrong >= 0) {
-		throw new ValueError("tensor/host-value", `${op}: element ${wrong} is ${numbers[wrong]}, which is no ${dtype}`, {
-			op,
-			hint: `${dtype} holds whole numbers from ${low} to ${high}`,
-		});
+	if (dtype === "f32") return checkHeld(op, numbers, Float32Array.from(numbers), dtype);
+	if (dtype === "f16" || dtype === "bf16") {
+		const bits = (dtype === "f16" ? toFloat16 : toBfloat16)(Float32Array.from(numbers));
+		checkHeld(op, numbers, (dtype === "f16" ? fromFloat16 : fromBfloat16)(bits), dtype);
+		return bits;
 	}
+	const [low, high] = RANGES[dtype] as readonly [number, number];
+	const wrong = numbers.findIndex((v) => !(Number.isInteger(Number(v)) && v >= low && v <= high));
+	if (wrong >= 0) throw notHeld(op, numbers, wrong, dtype, `${dtype} holds whole numbers from ${low} to ${high}`);
 	if (dtype === "i32") return Int32Array.from(numbers);
 	return dtype === "u8" ? Uint8Array.from(numbers) : Uint32Array.from(numbers);
 }
+
+/** Plain values: numbers, and booleans as 0 and 1. */
+function checkPlain(op: string, values: unknown): void {
+	if (!Array.isArray(values)) {
+		throw new ValueError("tensor/host-value", `${op}: values is ${shown(values)}, expected numbers in a list or a typed array`, { op });
+	}
+	for (let i = 0; i < values.length; i++) {
+		if (typeof values[i] === "number" || typeof values[i] === "boolean") continue;
+		throw new ValueError("tensor/host-value", `${op}: element ${i} is ${shown(values[i])}, expected a number`, {
+			op,
+			hint: Array.isArray(values[i]) ? "tensor(device, values) without a shape takes lists of lists" : undefined,
+		});
+	}
+}
+
+/** Refuses a finite number that became infinite. */
+function checkHeld(op: string, given: ArrayLike<number>, held: Float32Array, dtype: DType): Float32Array {
+	const wrong = held.findIndex((v, i) => !Number.isFinite(v) && Number.isFinite(given[i]));
+	if (wrong < 0) return held;
+	throw notHeld(op, given, wrong, dtype, `it is beyond the largest ${dtype}; scale the values, or give infinity`);
+}
+
+const notHeld = (op: string, values: ArrayLike<number>, i: number, dtype: DType, hint: string): ValueError =>
+	new ValueError("tensor/host-value", `${op}: element ${i} is ${values[i]}, which is no ${dtype}`, { op, hint });
 
 function wrongArray(op: string, kind: string, dtype: DType): DTypeError {
 	const bits = kind === "Uint16Array" ? "; for bits of f16 or bf16 name that type" : "";

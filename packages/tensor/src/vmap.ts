@@ -1,10 +1,12 @@
 import type { Device } from "./device.ts";
 import { runtimeOf } from "./device.ts";
 import { ShapeError, ValueError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import { hide, reveal } from "./ops/records.ts";
-import { isPlainObject, Records } from "./records.ts";
+import { Records } from "./records.ts";
 import { normalizeAxis, showShape } from "./shape.ts";
-import { insideOf, Tensor } from "./tensor.ts";
+import { insideOf } from "./tensor.ts";
+import { mapTensors } from "./trees.ts";
 
 /**
  * The axis that counts the records: of each argument in a list as long as the arguments, or one number for all of them. It
@@ -33,7 +35,10 @@ export interface VmapOptions {
  * where `inAxes` has another length than the arguments, and for an axis out of range; ShapeError when the arguments count
  * different numbers of records, or a scalar is to count them. All when the returned function is called.
  */
-export function vmap<A extends readonly unknown[], R>(fn: (...args: A) => R, { inAxes = 0 }: VmapOptions = {}): (...args: A) => R {
+export function vmap<A extends readonly unknown[], R>(fn: (...args: A) => R, options: VmapOptions = {}): (...args: A) => R {
+	expects("vmap", { fn, options }, { fn: "function", options: "options" });
+	const { inAxes = 0 } = options;
+	if (typeof inAxes !== "number" && inAxes !== null) expects("vmap", { inAxes }, { inAxes: "list" });
 	return (...args) => {
 		const axes = typeof inAxes === "number" || inAxes === null ? args.map(() => inAxes) : inAxes;
 		if (axes.length !== args.length) {
@@ -94,13 +99,4 @@ function batchOf(args: readonly unknown[], axes: readonly (number | null)[]): { 
 	});
 	if (found === undefined) throw new ValueError("vmap/batch", "vmap: no argument has records", { op: "vmap" });
 	return found;
-}
-
-/** The same value with other tensors: in arrays, maps and plain objects. */
-function mapTensors<T>(value: T, f: (t: Tensor) => Tensor): T {
-	if (value instanceof Tensor) return f(value) as T;
-	if (Array.isArray(value)) return value.map((v) => mapTensors(v, f)) as T;
-	if (value instanceof Map) return new Map([...value].map(([k, v]) => [k, mapTensors(v, f)])) as T;
-	if (isPlainObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, f)])) as T;
-	return value;
 }
