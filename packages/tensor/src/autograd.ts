@@ -226,7 +226,7 @@ export class Gradients {
 		const own = records !== undefined && node.records === undefined ? runtime.during(records, () => sumRecords(g)) : g;
 		const known = this.#arrived.get(node);
 		const total = known === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(known, own));
-		this.#arrived.set(node, runtime.keep(total));
+		this.#arrived.set(node, runtime.hold(total));
 		known?.dispose();
 	}
 

@@ -57,13 +57,23 @@ export class CapturedStep<T> {
 		this.#list.run();
 	}
 
-	/** Releases the outputs and the memory of the step, and lets its inputs go. A second call does nothing. */
+	/**
+	 * Releases the outputs and the memory of the step, and lets its inputs go. A second call does nothing.
+	 * @throws DeviceError inside a step that is being captured (`capture/nested`), which would go on to use them; nothing is released.
+	 */
 	dispose(): void {
 		if (this.#disposed) return;
+		const runtime = runtimeOf(this.#device);
+		if (runtime.recorder.isListening) {
+			throw new DeviceError("capture/nested", "dispose: a capture is in progress", {
+				op: "dispose",
+				hint: "release it before or afterwards",
+			});
+		}
 		this.#disposed = true;
 		for (const t of tensorsIn(this.outputs)) t.dispose();
 		for (const s of this.#inputs) s.release();
-		runtimeOf(this.#device).pool.dissolve(this.#arena);
+		runtime.pool.dissolve(this.#arena);
 		this.#list.destroy();
 	}
 }
@@ -83,7 +93,7 @@ export function capture<T>(device: Device, step: () => T & NotPromise<T>): Captu
 	checkOutside(runtime, "capture");
 	recorder.flush();
 	const start = runtime.nextBirth;
-	const { result, arena } = pool.inArena(() => runtime.watching(() => recorder.listen(() => runtime.scope(step))));
+	const { result, arena } = pool.inArena(start, () => runtime.watching(() => recorder.listen(() => runtime.scope(step))));
 	const { result: outputs, dispatches } = result.result;
 	for (const t of tensorsIn(outputs)) runtime.keep(t);
 	const inputs = [...result.touched].filter((s) => s.birth < start).map((s) => s.retain());

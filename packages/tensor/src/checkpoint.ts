@@ -30,7 +30,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 	tape.release(start);
 	const end = nodeOf(y);
 	if (end === undefined || end.tape !== tape || sources.includes(end)) return y;
-	const kept = inputs.map((t) => runtime.keep(alias(t, nodeOf(t))));
+	const kept = inputs.map((t) => runtime.hold(alias(t, nodeOf(t))));
 	const node = tape.record({
 		op: "checkpoint",
 		path: runtime.path,

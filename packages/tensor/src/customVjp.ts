@@ -94,7 +94,7 @@ export function customVjp(parts: CustomVjp): (...inputs: Tensor[]) => Tensor {
 			},
 		});
 		for (const t of saved) {
-			kept.push(runtime.keep(alias(t, t === value ? node : nodes[handles.indexOf(t)])));
+			kept.push(runtime.hold(alias(t, t === value ? node : nodes[handles.indexOf(t)])));
 		}
 		return alias(value, node);
 	};

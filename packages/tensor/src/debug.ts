@@ -1,6 +1,7 @@
 import { ValueError } from "./errors.ts";
 import { showShape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Claim } from "./storage.ts";
+import { claimOf, type Tensor } from "./tensor.ts";
 
 /** What a device tells about itself, and what it checks. All of it is off when left out. */
 export interface DebugOptions {
@@ -45,13 +46,21 @@ export interface Leak {
 	readonly stack: string;
 }
 
+/** Where a tensor was made, and what it is. */
+interface Made {
+	readonly stack: string;
+	readonly bytes: number;
+	readonly example: string;
+}
+
 /** Remembers where tensors were made. */
 export class LeakTracker {
-	readonly #made = new Map<Tensor, string>();
+	readonly #made = new Map<Claim, Made>();
 	#limit = 1024;
 
 	add(tensor: Tensor): void {
-		this.#made.set(tensor, new Error().stack ?? "");
+		const { dtype, shape, bytes } = tensor;
+		this.#made.set(claimOf(tensor), { stack: new Error().stack ?? "", bytes, example: `${dtype} ${showShape(shape)}` });
 		if (this.#made.size < this.#limit) return;
 		this.#prune();
 		this.#limit = Math.max(1024, 2 * this.#made.size);
@@ -60,31 +69,26 @@ export class LeakTracker {
 	/** What is alive, by the place that made it, the largest first. */
 	report(): Leak[] {
 		this.#prune();
-		const places = new Map<string, Tensor[]>();
-		for (const [tensor, stack] of this.#made) {
-			const place = callers(stack);
-			places.set(place, [...(places.get(place) ?? []), tensor]);
+		const places = new Map<string, Made[]>();
+		for (const made of this.#made.values()) {
+			const place = callers(made.stack, 4);
+			places.set(place, [...(places.get(place) ?? []), made]);
 		}
 		return [...places]
-			.map(([stack, tensors]) => ({
-				count: tensors.length,
-				bytes: tensors.reduce((sum, t) => sum + t.bytes, 0),
-				example: `${tensors[0].dtype} ${showShape(tensors[0].shape)}`,
-				stack,
-			}))
+			.map(([stack, all]) => ({ count: all.length, bytes: all.reduce((sum, m) => sum + m.bytes, 0), example: all[0].example, stack }))
 			.sort((a, b) => b.bytes - a.bytes);
 	}
 
 	#prune(): void {
-		for (const tensor of this.#made.keys()) if (tensor.disposed) this.#made.delete(tensor);
+		for (const claim of this.#made.keys()) if (claim.released) this.#made.delete(claim);
 	}
 }
 
-/** The frames of a stack that lie outside of this package. */
-function callers(stack: string): string {
+/** The first frames of a stack that lie outside of this package. */
+export function callers(stack: string, most: number): string {
 	const frames = stack.split("\n").slice(1);
 	const outside = frames.findIndex((f) => /[\\/]\S+:\d+/.test(f) && !/[\\/]tensor[\\/](src|dist)[\\/]/.test(f));
-	return (outside < 0 ? frames : frames.slice(outside, outside + 4)).join("\n");
+	return (outside < 0 ? frames : frames.slice(outside, outside + most)).join("\n");
 }
 
 /** The leaks as text. */

@@ -163,6 +163,7 @@ export class Device {
 	async flush(): Promise<void> {
 		const runtime = this.#runtime;
 		runtime.raise();
+		await runtime.settle();
 		const { notFinite, strayWrite } = await runtime.orLost(runtime.status.read(runtime.recorder));
 		runtime.raise();
 		if (strayWrite !== undefined) throw new DeviceError("device/stray-write", `a kernel wrote behind ${strayWrite}`);
@@ -176,6 +177,7 @@ export class Device {
 	/** Waits as `flush` does, then gives pooled buffers that no tensor owns back to the system. @throws What `flush` does. */
 	async trim(): Promise<void> {
 		await this.flush();
+		this.#runtime.recorder.flush();
 		this.#runtime.recorder.forgetBuffers();
 		this.#runtime.pool.trim();
 	}
@@ -193,7 +195,7 @@ export class Device {
 		const { recorder, gpu } = this.#runtime;
 		recorder.flush();
 		const before = recorder.profiler;
-		const profiler = new Profiler(gpu, () => this.path);
+		const profiler = new Profiler(gpu);
 		recorder.profiler = profiler;
 		this.#isProfiled = true;
 		try {

@@ -53,9 +53,10 @@ export function write(x: Tensor, values: HostValues): void {
 		});
 	}
 	const bytes = deviceBytes("write", values, x.shape, x.dtype);
-	const { recorder, world } = runtimeOf(x.device);
-	world?.refuse("write", `host values ${showShape(x.shape)} are uploaded`);
-	if (bytes.byteLength > 0) recorder.upload(storage.buffer, bytes);
+	const runtime = runtimeOf(x.device);
+	runtime.raise();
+	runtime.world?.refuse("write", `host values ${showShape(x.shape)} are uploaded`);
+	if (bytes.byteLength > 0) runtime.recorder.upload(storage, bytes);
 }
 
 /**

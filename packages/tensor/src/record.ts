@@ -91,6 +91,7 @@ export function record(operation: Operation): Tensor[] {
 	const { name, inputs, forward, resultRecords } = operation;
 	const { device } = inputs[0];
 	const runtime = runtimeOf(device);
+	runtime.raise();
 	const own = commonRecords(name, inputs);
 	const count = own?.count ?? 1;
 	const records = resultRecords === undefined ? own : resultRecords.records;
@@ -155,7 +156,7 @@ function trace(
 				for (const key of g.saves) {
 					if (Object.hasOwn(saved, key)) continue;
 					const source = outputs[names?.outputs.indexOf(key) ?? -1] ?? inputs[names?.inputs.indexOf(key) ?? -1];
-					saved[key] = runtime.keep(alias(source, nodeOf(source)));
+					saved[key] = runtime.hold(alias(source, nodeOf(source)));
 					kept.push(saved[key]);
 				}
 			});

@@ -19,10 +19,13 @@ import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
+import { Unowned } from "./unowned.ts";
 import { deviceBytes, type HostValues } from "./upload.ts";
 import type { World } from "./world.ts";
 
 const MAX_GRID = 65535;
+/** Bytes that may lie outside of scopes before a garbage collection is asked for: at most, or a quarter of the budget. */
+const MOST_UNOWNED = 256 * 2 ** 20;
 
 /**
  * The working parts of a device, for ops and for the library itself: memory, kernels, and what is going on. An operation needs
@@ -43,6 +46,8 @@ export class Runtime {
 	readonly recorder: Recorder;
 	/** Words on the GPU in which kernels note what went wrong; `device.flush()` reads them. */
 	readonly status: Status;
+	/** Tensors outside of every scope. */
+	readonly unowned: Unowned;
 	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
 	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
@@ -55,7 +60,11 @@ export class Runtime {
 	#births = 0;
 	#error: DeviceError | undefined;
 	#isDestroyed = false;
-	readonly #scopes = new ScopeStack();
+	readonly #scopes = new ScopeStack((tensor) => this.unowned.add(tensor));
+	readonly #free = (storage: Storage): void => {
+		this.pool.retire(storage);
+		this.recorder.release(storage);
+	};
 	readonly #guard: MemoryGuard | undefined;
 	readonly #lost: Promise<void>;
 
@@ -63,28 +72,32 @@ export class Runtime {
 		this.device = device;
 		this.gpu = gpu;
 		this.debug = debug;
-		this.recorder = new Recorder(gpu);
-		this.pool = new BufferPool(gpu, memoryBudget, () => {
-			this.recorder.flush();
-			this.recorder.forgetBuffers();
+		this.unowned = new Unowned(Math.min(MOST_UNOWNED, memoryBudget / 4), debug.log);
+		this.pool = new BufferPool(gpu, memoryBudget, {
+			submit: () => {
+				this.recorder.flush();
+				this.recorder.forgetBuffers();
+			},
+			collect: () => this.unowned.release(),
 		});
+		this.recorder = new Recorder(gpu, this.pool);
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
 			if (debug.level >= 4) debug.log(`// ${key}\n${wgsl}\n`);
 		});
 		this.status = new Status(gpu);
 		if (debug.level >= 1) this.leaks = new LeakTracker();
 		if (debug.memory) this.#guard = new MemoryGuard(gpu, this.pipelines, this.recorder, this.status);
-		if (debug.level >= 2 && gpu.features.has("timestamp-query")) this.recorder.profiler = new Profiler(gpu, () => this.#path);
+		this.recorder.guard = this.#guard;
+		if (debug.level >= 2 && gpu.features.has("timestamp-query")) this.recorder.profiler = new Profiler(gpu);
 		gpu.addEventListener?.("uncapturederror", (event) => {
 			const { message } = (event as GPUUncapturedErrorEvent).error;
 			this.#error ??= new DeviceError("device/validation", `the GPU reported: ${message}`);
 		});
 		this.#lost = gpu.lost.then(({ message }) => {
-			this.#error = this.#isDestroyed
-				? new DeviceError("device/destroyed", "this device was destroyed", { hint: "request a new one" })
-				: new DeviceError("device/lost", `the GPU device was lost: ${message}`, {
-						hint: "request a new device and continue from the last checkpoint",
-					});
+			if (this.#isDestroyed) return;
+			this.#error = new DeviceError("device/lost", `the GPU device was lost: ${message}`, {
+				hint: "request a new device and continue from the last checkpoint",
+			});
 		});
 	}
 
@@ -177,8 +190,18 @@ export class Runtime {
 		return tensor;
 	}
 
-	/** Takes a tensor out of the scope that owns it and returns it: the caller releases it. */
+	/**
+	 * Takes a tensor out of the scope that owns it and returns it: the caller releases it. Where the caller forgets it, it is
+	 * released some time after its last handle was collected as garbage.
+	 */
 	keep<T extends Tensor>(tensor: T): T {
+		this.#scopes.remove(tensor);
+		this.unowned.keep(tensor);
+		return tensor;
+	}
+
+	/** `keep` for a caller that releases it whatever happens, before the program goes on. */
+	hold<T extends Tensor>(tensor: T): T {
 		this.#scopes.remove(tensor);
 		return tensor;
 	}
@@ -211,6 +234,7 @@ export class Runtime {
 	 * (`device/no-f16`), and beyond the memory budget (`device/budget`) or the size of a buffer (`device/buffer-limit`).
 	 */
 	empty(shape: Shape, dtype: DType = "f32"): Physical {
+		this.raise();
 		checkShape("empty", shape);
 		if (bytesPerElement[dtype] === undefined) {
 			const known = Object.keys(bytesPerElement).join(", ");
@@ -220,12 +244,8 @@ export class Runtime {
 			throw new DeviceError("device/no-f16", "empty: this device has no f16", { op: "empty", hint: "use f32, or bf16 for storage" });
 		}
 		const bytes = Math.max(4, Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 4) * 4);
-		const buffer = this.pool.acquire(bytes + (this.#guard?.band ?? 0), this.#path);
-		this.#guard?.fill(buffer, bytes);
-		const storage = new Storage(buffer, bytes, this.#births++, (s) => {
-			this.#guard?.check(s.buffer, s.bytes);
-			this.pool.release(s.buffer);
-		});
+		const size = this.pool.reserve(bytes + (this.#guard?.band ?? 0), this.#path);
+		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, this.#free);
 		this.#scopes.add(storage);
 		return new Physical(this, storage, dtype, { shape: [...shape] });
 	}
@@ -239,7 +259,7 @@ export class Runtime {
 		const bytes = deviceBytes(op, values, shape, dtype);
 		this.#world?.refuse(op, `host values ${showShape(shape)} are uploaded`);
 		const out = this.empty([1, ...shape], dtype);
-		if (bytes.byteLength > 0) this.recorder.upload(out.storage.buffer, bytes);
+		if (bytes.byteLength > 0) this.recorder.upload(out.storage, bytes);
 		return out;
 	}
 
@@ -254,8 +274,8 @@ export class Runtime {
 		if (groups.some((g) => g > MAX_GRID)) {
 			throw new ShapeError("kernel/grid", `${kernel.key}: ${groups.join(" x ")} workgroups exceed the limit of ${MAX_GRID} an axis`);
 		}
-		const bytes = this.recorder.profiler && views.reduce((sum, t) => sum + t.bytes, 0);
-		this.recorder.dispatch({ pipeline, bindings, params, grid: groups }, { flops, bytes });
+		const work = this.recorder.profiler && { flops, bytes: views.reduce((sum, t) => sum + t.bytes, 0), path: this.#path };
+		this.recorder.dispatch({ pipeline, bindings, params, grid: groups, work });
 	}
 
 	/**
@@ -271,15 +291,24 @@ export class Runtime {
 		const lead = first - start;
 		const size = Math.ceil((lead + bytes) / 4) * 4;
 		const staging = this.gpu.createBuffer({ size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
-		this.recorder.copy(storage.buffer, start, staging, size);
-		this.recorder.flush();
+		this.recorder.copy(storage, start, staging, size);
 		try {
+			await this.settle();
+			this.recorder.flush();
 			await this.orLost(staging.mapAsync(MapMode.READ));
 			this.raise();
 			return hostArray(dtype, staging.getMappedRange().slice(lead, lead + bytes));
 		} finally {
 			staging.destroy();
 		}
+	}
+
+	/**
+	 * What precedes a submit that is waited for. Where much was left outside of scopes, it asks for a garbage collection first:
+	 * what nobody refers to needs no memory beyond the last command that uses it.
+	 */
+	settle(): Promise<void> | undefined {
+		return this.unowned.isTooMuch ? this.unowned.collect() : undefined;
 	}
 
 	/** Throws the first DeviceError that the GPU reported since the last call; one of a lost or destroyed device each time. */
@@ -307,6 +336,7 @@ export class Runtime {
 	/** Gives up the device and all its memory: `device.destroy()` without the report of what is alive. */
 	destroy(): void {
 		this.#isDestroyed = true;
+		this.#error = new DeviceError("device/destroyed", "this device was destroyed", { hint: "request a new one" });
 		this.recorder.destroy();
 		this.status.destroy();
 		this.#guard?.destroy();
@@ -321,9 +351,9 @@ export class Runtime {
 		}
 		this.#world?.check(key, name, view.storage, access);
 		this.#touched?.add(view.storage);
-		const { buffer } = view.storage;
+		const { storage } = view;
 		const limit = this.gpu.limits.maxStorageBufferBindingSize;
-		if (buffer.bytes <= limit) return { buffer, offset: 0, size: buffer.bytes, base: view.offset };
+		if (storage.size <= limit) return { storage, offset: 0, size: storage.size, base: view.offset };
 		const width = bytesPerElement[dtype];
 		const last = view.shape.reduce((sum, d, i) => sum + (d - 1) * view.strides[i], view.offset);
 		const offset = Math.floor((view.offset * width) / 256) * 256;
@@ -333,7 +363,7 @@ export class Runtime {
 				hint: `maxStorageBufferBindingSize is ${limit}; use a smaller physical batch, or shorter records`,
 			});
 		}
-		return { buffer, offset, size: Math.min(size, buffer.bytes - offset), base: view.offset - offset / width };
+		return { storage, offset, size: Math.min(size, storage.size - offset), base: view.offset - offset / width };
 	}
 }
 
@@ -341,7 +371,7 @@ export class Runtime {
 function checkApart({ key }: Kernel, layout: string, names: readonly string[], bindings: readonly Binding[]): void {
 	for (let i = 0; i < bindings.length; i++) {
 		if (layout[i] !== "w") continue;
-		const other = bindings.findIndex((b, j) => j !== i && b.buffer === bindings[i].buffer);
+		const other = bindings.findIndex((b, j) => j !== i && b.storage === bindings[i].storage);
 		if (other >= 0) {
 			throw new ValueError(
 				"kernel/overlap",

@@ -13,10 +13,16 @@ export type Owned = Tensor | Storage;
 /** The nested scopes of a device: each owns what is made inside it. */
 export class ScopeStack {
 	readonly #scopes: Set<Owned>[] = [];
+	readonly #outside: (tensor: Tensor) => void;
+
+	/** `outside` is told of tensors that no scope owns. */
+	constructor(outside: (tensor: Tensor) => void) {
+		this.#outside = outside;
+	}
 
 	/** Registers with the innermost scope. */
 	add(owned: Owned): void {
-		this.#scopes.at(-1)?.add(owned);
+		this.#pass(owned, this.#scopes.at(-1));
 	}
 
 	/** Takes something out of the scope that owns it; says whether one did. */
@@ -51,10 +57,15 @@ export class ScopeStack {
 			collect(result, survivors);
 			const scope = this.#scopes[this.#scopes.length - 1];
 			for (const t of survivors) {
-				if (scope.delete(t)) this.#scopes.at(-2)?.add(t);
+				if (scope.delete(t)) this.#pass(t, this.#scopes.at(-2));
 			}
 			return result;
 		});
+	}
+
+	#pass(owned: Owned, scope: Set<Owned> | undefined): void {
+		if (scope !== undefined) scope.add(owned);
+		else if (owned instanceof Tensor) this.#outside(owned);
 	}
 }
 

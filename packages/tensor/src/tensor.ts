@@ -5,7 +5,7 @@ import { bytesPerElement, type DType } from "./dtype.ts";
 import { DeviceError, DisposedError } from "./errors.ts";
 import type { Records } from "./records.ts";
 import { contiguousStrides, type Shape, showShape, sizeOf } from "./shape.ts";
-import type { Storage } from "./storage.ts";
+import { Claim, type Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
 
 /** Where the elements lie, and what the tensor takes part in. For authors of ops: `insideOf`. */
@@ -37,6 +37,9 @@ export let insideOf: (tensor: Tensor) => Inside;
 /** The tape node of a tensor, released or not. */
 export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
 
+/** A handle's ownership of its memory. */
+export let claimOf: (tensor: Tensor) => Claim;
+
 /** Refuses an object whose class is not that of this copy of the library: private fields are not shared. */
 export function foreign(what: "device" | "tensor"): never {
 	throw new DeviceError("device/two-copies", `this ${what} belongs to another copy of @hushgrad/tensor`, {
@@ -61,11 +64,12 @@ export class Tensor {
 	/** Extents of the axes, frozen; inside `vmap` those of one record. */
 	readonly shape: Shape;
 	readonly #inside: Inside;
-	#disposed = false;
+	readonly #claim: Claim;
 
 	static {
 		insideOf = (t) => (#inside in t ? t.#alive() : foreign("tensor"));
 		nodeOf = (t) => t.#inside.node;
+		claimOf = (t) => t.#claim;
 		Object.freeze(Tensor.prototype);
 	}
 
@@ -75,6 +79,7 @@ export class Tensor {
 		this.dtype = dtype;
 		this.shape = Object.freeze(shape);
 		this.#inside = { storage, strides: strides ?? contiguousStrides(shape), offset, records, recordStride, node };
+		this.#claim = new Claim(storage);
 		Object.freeze(this);
 	}
 
@@ -100,7 +105,7 @@ export class Tensor {
 
 	/** Whether this handle was released; every use then throws a DisposedError (`tensor/disposed`). */
 	get disposed(): boolean {
-		return this.#disposed;
+		return this.#claim.released;
 	}
 
 	/**
@@ -108,9 +113,7 @@ export class Tensor {
 	 * Kernels that were recorded before still run.
 	 */
 	dispose(): void {
-		if (this.#disposed) return;
-		this.#disposed = true;
-		this.#inside.storage.release();
+		this.#claim.release();
 	}
 
 	/** `dispose`, for `using`. */
@@ -136,7 +139,7 @@ export class Tensor {
 	}
 
 	#alive(): Inside {
-		if (!this.#disposed) return this.#inside;
+		if (!this.#claim.released) return this.#inside;
 		throw new DisposedError("tensor/disposed", `this tensor ${showShape(this.shape)} was released`, {
 			hint: "a scope ended; return the tensor from the scope, or pass it through device.keep",
 		});

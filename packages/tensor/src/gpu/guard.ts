@@ -1,8 +1,9 @@
+import type { Storage } from "../storage.ts";
 import { BufferUsage } from "./flags.ts";
 import { reads, writes } from "./kernel.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { PooledBuffer } from "./pool.ts";
-import type { Recorder } from "./recorder.ts";
+import type { BufferGuard, Recorder } from "./recorder.ts";
 import { noteStrayWrite, type Status } from "./status.ts";
 import type { GPUBuffer, GPUDevice } from "./types.ts";
 
@@ -42,7 +43,7 @@ const markOf = ({ id }: PooledBuffer): number => 0x5e000000 + (Math.imul(id + 1,
  * Test mode of the memory: every buffer is filled with a NaN before use, so that a read of what was never written
  * shows in the result, and the bytes behind a tensor are marked, and compared when it is released.
  */
-export class MemoryGuard {
+export class MemoryGuard implements BufferGuard {
 	readonly band = BAND;
 	readonly #pattern: GPUBuffer;
 	readonly #pipelines: PipelineCache;
@@ -57,15 +58,15 @@ export class MemoryGuard {
 		this.#status = status;
 	}
 
-	/** Fills a buffer that is about to hold `bytes` bytes: those with NaN, what lies behind with the buffer's mark. */
-	fill(buffer: PooledBuffer, bytes: number): void {
+	/** Fills a buffer that a storage gets: its bytes with NaN, what lies behind them with the buffer's mark. */
+	fill(buffer: PooledBuffer, { bytes }: Storage): void {
 		for (let at = 0; at < bytes; at += CHUNK) this.#recorder.fill(buffer, at, this.#pattern, Math.min(CHUNK, bytes - at));
 		this.#overBand(FILL, buffer, bytes, []);
 	}
 
-	/** Compares what lies behind the first `bytes` bytes. */
-	check(buffer: PooledBuffer, bytes: number): void {
-		const name = `a tensor of ${bytes} bytes${buffer.label === "" ? "" : ` in ${buffer.label}`}`;
+	/** Compares what lies behind the bytes of a storage, which gives its buffer up. */
+	check(buffer: PooledBuffer, { bytes, label }: Storage): void {
+		const name = `a tensor of ${bytes} bytes${label === "" ? "" : ` in ${label}`}`;
 		this.#overBand(CHECK, buffer, bytes, [this.#status.idOf(name)]);
 	}
 
@@ -74,10 +75,10 @@ export class MemoryGuard {
 		const first = Math.ceil((bytes - offset) / 4);
 		const n = (buffer.bytes - offset) / 4 - first;
 		const pipeline = this.#pipelines.get(kernel);
-		const tail = { buffer, offset, size: buffer.bytes - offset, base: 0 };
-		const { buffer: status } = this.#status.storage;
-		const bindings = kernel === FILL ? [tail] : [tail, { buffer: status, offset: 0, size: status.bytes, base: 0 }];
-		this.#recorder.dispatch({ pipeline, bindings, params: [n, first, markOf(buffer), ...rest], grid: [Math.ceil(n / 64), 1, 1] });
+		const tail = { storage: { buffer }, offset, size: buffer.bytes - offset, base: 0 };
+		const { storage } = this.#status;
+		const bindings = kernel === FILL ? [tail] : [tail, { storage, offset: 0, size: storage.size, base: 0 }];
+		this.#recorder.encode({ pipeline, bindings, params: [n, first, markOf(buffer), ...rest], grid: [Math.ceil(n / 64), 1, 1] });
 	}
 
 	destroy(): void {

@@ -1,4 +1,5 @@
 import { DeviceError } from "../errors.ts";
+import type { Extent } from "../storage.ts";
 import { BufferUsage } from "./flags.ts";
 import type { GPUBuffer, GPUDevice } from "./types.ts";
 
@@ -7,10 +8,6 @@ export interface PooledBuffer {
 	readonly id: number;
 	readonly gpu: GPUBuffer;
 	readonly bytes: number;
-	/** The recorder's epoch in which commands last referred to it. */
-	usedIn: number;
-	/** What it was last acquired for. */
-	label: string;
 	/** The captured step it belongs to. */
 	arena: Arena | undefined;
 }
@@ -20,17 +17,17 @@ export interface PooledBuffer {
  * above what is asked for beyond 1 KiB, and count whole.
  */
 export interface MemoryReport {
-	/** Bytes of buffers that tensors own now. */
+	/** Bytes that tensors own now, those included that get their buffer when the commands that fill them are submitted. */
 	readonly liveBytes: number;
-	/** Number of buffers that tensors own now. */
+	/** Number of buffers for them. */
 	readonly liveBuffers: number;
-	/** The most that `liveBytes` ever was. */
+	/** The most bytes of buffers that were ever in use at once. What was released before the submit is in use from its first to its last command. */
 	readonly peakBytes: number;
-	/** Bytes of all buffers created and not destroyed, the idle ones in the pool included: what `memoryBudget` limits. */
+	/** Bytes of all buffers created and not destroyed, the idle ones in the pool included. */
 	readonly heldBytes: number;
 	/** Number of all buffers created and not destroyed. */
 	readonly heldBuffers: number;
-	/** Live bytes by the path of the module that allocated them; "" outside of modules. */
+	/** Live bytes by the path of the module that asked for them; "" outside of modules. */
 	readonly byLabel: Readonly<Record<string, number>>;
 }
 
@@ -71,8 +68,14 @@ class IdleList {
 
 /** The buffers of one captured step: reused among its own operations, by nobody else. */
 export class Arena {
+	/** Number of the first storage that the step makes. */
+	readonly birth: number;
 	readonly idle = new IdleList();
 	readonly buffers: PooledBuffer[] = [];
+
+	constructor(birth: number) {
+		this.birth = birth;
+	}
 }
 
 /** Eight size classes an octave, so that rounding wastes at most an eighth. */
@@ -82,60 +85,93 @@ export function sizeClass(bytes: number): number {
 	return Math.ceil(bytes / step) * step;
 }
 
-/** Pool of storage buffers, one list a size class. */
+/**
+ * Storage buffers, one list a size class. Tensors are counted when they are made and released (`reserve`, `retire`); they have
+ * buffers while commands are submitted that use them (`take`, `give`), which is less.
+ */
 export class BufferPool {
 	readonly #device: GPUDevice;
 	readonly #budget: number;
-	readonly #submit: () => void;
+	readonly #relieve: { readonly submit: () => void; readonly collect: () => void };
 	readonly #idle = new IdleList();
 	readonly #labels = new Map<string, number>();
 	#arena: Arena | undefined;
 	#nextId = 0;
 	#liveBytes = 0;
 	#liveBuffers = 0;
+	#usedBytes = 0;
+	/** Bytes of idle buffers in arenas. */
+	#asideBytes = 0;
 	#peakBytes = 0;
 	#heldBytes = 0;
 	#heldBuffers = 0;
 
-	/** `submit` hands all recorded commands to the GPU, so that idle buffers may be destroyed. */
-	constructor(device: GPUDevice, budget: number, submit: () => void) {
+	/**
+	 * `submit` hands all recorded commands to the GPU, so that idle buffers may be destroyed; `collect` releases tensors that are
+	 * known to be garbage.
+	 */
+	constructor(device: GPUDevice, budget: number, relieve: { readonly submit: () => void; readonly collect: () => void }) {
 		this.#device = device;
 		this.#budget = budget;
-		this.#submit = submit;
+		this.#relieve = relieve;
 	}
 
-	acquire(bytes: number, label: string): PooledBuffer {
+	/** Counts a tensor that is about to be made, and gives the bytes of the buffer it will have. @throws DeviceError beyond a limit. */
+	reserve(bytes: number, label: string): number {
 		const size = sizeClass(bytes);
 		if (size > this.#device.limits.maxBufferSize) {
 			throw new DeviceError("device/buffer-limit", `a buffer of ${bytes} bytes exceeds the device's limit`, {
 				hint: `maxBufferSize is ${this.#device.limits.maxBufferSize}; split the tensor`,
 			});
 		}
-		const buffer = this.#arena?.idle.take(size) ?? this.#idle.take(size) ?? this.#create(size);
+		const isTooMuch = (): boolean => this.#liveBytes + this.#asideBytes + size > this.#budget;
+		if (isTooMuch()) this.#relieve.collect();
+		if (isTooMuch()) {
+			throw new DeviceError(
+				"device/budget",
+				`${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
+				{ hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
+			);
+		}
+		this.#count({ size, label }, 1);
+		return size;
+	}
+
+	/** Counts a tensor that is about to be released. @throws DeviceError inside a captured step, where it was made before. */
+	retire(storage: Extent): void {
+		if (this.#arena !== undefined && storage.birth < this.#arena.birth) {
+			throw new DeviceError("capture/released", `capture: a tensor made before the step (${storage.bytes} bytes) was released inside it`, {
+				hint: "a captured step must leave state where it is: write new values in place with assign()",
+			});
+		}
+		this.#count(storage, -1);
+	}
+
+	/** A buffer of this size class, for commands that are about to be submitted. */
+	take(size: number): PooledBuffer {
+		const own = this.#arena?.idle.take(size);
+		if (own !== undefined) this.#asideBytes -= size;
+		const buffer = own ?? this.#idle.take(size) ?? this.#create(size);
 		if (this.#arena !== undefined && buffer.arena === undefined) {
 			buffer.arena = this.#arena;
 			this.#arena.buffers.push(buffer);
 		}
-		buffer.label = label;
-		this.#count(buffer, 1);
-		this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
+		this.#usedBytes += size;
+		this.#peakBytes = Math.max(this.#peakBytes, this.#usedBytes);
 		return buffer;
 	}
 
-	release(buffer: PooledBuffer): void {
-		if (this.#arena !== undefined && buffer.arena !== this.#arena) {
-			throw new DeviceError("capture/released", `capture: a tensor made before the step (${buffer.bytes} bytes) was released inside it`, {
-				hint: "a captured step must leave state where it is: write new values in place with assign()",
-			});
-		}
-		this.#count(buffer, -1);
+	/** Takes a buffer back: the commands that are encoded from now on may use it for something else. */
+	give(buffer: PooledBuffer): void {
+		this.#usedBytes -= buffer.bytes;
+		if (buffer.arena !== undefined) this.#asideBytes += buffer.bytes;
 		(buffer.arena?.idle ?? this.#idle).add(buffer);
 	}
 
-	/** Runs `fn` with all buffers it acquires set aside in an arena of their own. */
-	inArena<T>(fn: () => T): { result: T; arena: Arena } {
+	/** Runs `fn` with all buffers it takes set aside in an arena of their own; `birth` is the number of the next storage. */
+	inArena<T>(birth: number, fn: () => T): { result: T; arena: Arena } {
 		const before = this.#arena;
-		const arena = new Arena();
+		const arena = new Arena(birth);
 		this.#arena = arena;
 		try {
 			return { result: fn(), arena };
@@ -150,7 +186,10 @@ export class BufferPool {
 	/** Gives the buffers of an arena back to everyone. */
 	dissolve(arena: Arena): void {
 		for (const buffer of arena.buffers) buffer.arena = undefined;
-		for (const buffer of arena.idle.drain()) this.#idle.add(buffer);
+		for (const buffer of arena.idle.drain()) {
+			this.#asideBytes -= buffer.bytes;
+			this.#idle.add(buffer);
+		}
 	}
 
 	/** Destroys every idle buffer. The caller must have submitted the commands that refer to them. */
@@ -173,25 +212,18 @@ export class BufferPool {
 		};
 	}
 
-	#count({ bytes, label }: PooledBuffer, sign: 1 | -1): void {
-		this.#liveBytes += sign * bytes;
+	#count({ size, label }: Pick<Extent, "size" | "label">, sign: 1 | -1): void {
+		this.#liveBytes += sign * size;
 		this.#liveBuffers += sign;
-		const total = (this.#labels.get(label) ?? 0) + sign * bytes;
+		const total = (this.#labels.get(label) ?? 0) + sign * size;
 		if (total === 0) this.#labels.delete(label);
 		else this.#labels.set(label, total);
 	}
 
 	#create(size: number): PooledBuffer {
 		if (this.#heldBytes + size > this.#budget) {
-			this.#submit();
+			this.#relieve.submit();
 			this.trim();
-		}
-		if (this.#heldBytes + size > this.#budget) {
-			throw new DeviceError(
-				"device/budget",
-				`${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#heldBytes} held)`,
-				{ hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
-			);
 		}
 		const gpu = this.#device.createBuffer({
 			size,
@@ -199,6 +231,6 @@ export class BufferPool {
 		});
 		this.#heldBytes += size;
 		this.#heldBuffers++;
-		return { id: this.#nextId++, gpu, bytes: size, usedIn: -1, label: "", arena: undefined };
+		return { id: this.#nextId++, gpu, bytes: size, arena: undefined };
 	}
 }

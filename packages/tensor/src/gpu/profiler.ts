@@ -7,6 +7,8 @@ export interface Work {
 	readonly flops?: number | undefined;
 	/** Bytes of all operands and results, each view once, whatever the kernel reads of them. */
 	readonly bytes?: number | undefined;
+	/** Path of the module that ran; "" outside of modules. */
+	readonly path?: string | undefined;
 }
 
 /** One dispatch as the GPU timed it, in nanoseconds. */
@@ -39,26 +41,24 @@ interface PassTimestamps {
 /** Times every dispatch with timestamp queries, each in a pass of its own. */
 export class Profiler {
 	readonly #device: GPUDevice;
-	readonly #path: () => string;
 	readonly #set: GPUQuerySet;
 	/** Where every submit resolves its queries, before they are copied to a buffer of its own. */
 	readonly #resolved: GPUBuffer;
 	#entries: Entry[] = [];
 	readonly #pending: { readonly entries: readonly Entry[]; readonly staging: GPUBuffer }[] = [];
 
-	/** `path` tells the module that runs now. The device needs the feature timestamp-query. */
-	constructor(device: GPUDevice, path: () => string) {
+	/** The device needs the feature timestamp-query. */
+	constructor(device: GPUDevice) {
 		this.#device = device;
-		this.#path = path;
 		this.#set = device.createQuerySet({ type: "timestamp", count: QUERIES });
 		this.#resolved = device.createBuffer({ size: 8 * QUERIES, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
 	}
 
 	/** The queries for the next dispatch; undefined when the set is full until the next submit. */
-	next(kernel: string, work: Work): PassTimestamps | undefined {
+	next(kernel: string, { flops, bytes, path = "" }: Work): PassTimestamps | undefined {
 		const first = 2 * this.#entries.length;
 		if (first === QUERIES) return undefined;
-		this.#entries.push({ kernel, path: this.#path(), ...work });
+		this.#entries.push({ kernel, path, flops, bytes });
 		return { querySet: this.#set, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 };
 	}
 

@@ -1,14 +1,20 @@
 import { DeviceError } from "../errors.ts";
+import type { Storage } from "../storage.ts";
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
-import type { PooledBuffer } from "./pool.ts";
+import type { BufferPool, PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
 import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
 
-/** A byte range of a buffer as a kernel sees it, and the element of it where the view begins. */
-export interface Binding {
-	readonly buffer: PooledBuffer;
+/** What has a buffer while commands are encoded: a storage, or what stands for it. */
+export interface Placed {
+	readonly buffer: PooledBuffer | undefined;
+}
+
+/** A byte range of a storage as a kernel sees it, and the element of it where the view begins. */
+export interface Binding<S extends Placed = Storage> {
+	readonly storage: S;
 	readonly offset: number;
 	readonly size: number;
 	readonly base: number;
@@ -17,19 +23,38 @@ export interface Binding {
 /** Workgroups on each axis, at most 65535 on each. */
 export type Grid = readonly [x: number, y: number, z: number];
 
-/** One recorded kernel. */
-export interface Dispatch {
+/** One run of a kernel. */
+export interface Dispatch<S extends Placed = Storage> {
 	readonly pipeline: Pipeline;
-	readonly bindings: readonly Binding[];
+	readonly bindings: readonly Binding<S>[];
 	readonly params: readonly number[];
 	readonly grid: Grid;
+	/** What a profile tells of it. */
+	readonly work?: Work | undefined;
+}
+
+/** A copy to a buffer that can be read. */
+interface Copy {
+	readonly from: Storage;
+	readonly offset: number;
+	readonly to: GPUBuffer;
+	readonly bytes: number;
+}
+
+/** What is recorded until the next submit. */
+type Command = Dispatch | Copy;
+
+/** What a debug mode does with buffers when they come into use and go out of it. */
+export interface BufferGuard {
+	fill(buffer: PooledBuffer, storage: Storage): void;
+	check(buffer: PooledBuffer, storage: Storage): void;
 }
 
 const RING_SLOTS = 2048;
 const MAX_BIND_GROUPS = 16384;
 
 /** Writes the parameter block of a dispatch at byte `at`. */
-export function writeParams(words: DataView, at: number, { pipeline, params, bindings }: Dispatch): void {
+export function writeParams(words: DataView, at: number, { pipeline, params, bindings }: Dispatch<Placed>): void {
 	let next = at;
 	for (let i = 0; i < params.length; i++, next += 4) {
 		const type = pipeline.params[i][1];
@@ -43,46 +68,56 @@ export function writeParams(words: DataView, at: number, { pipeline, params, bin
 	}
 }
 
+const bufferOf = ({ storage }: Binding<Placed>): PooledBuffer => storage.buffer as PooledBuffer;
+
 /** Which buffers a dispatch binds, as a key. */
-export function bindingKey({ pipeline, bindings }: Dispatch): string {
+export function bindingKey({ pipeline, bindings }: Dispatch<Placed>): string {
 	let key = pipeline.layoutKey;
-	for (const b of bindings) key += `|${b.buffer.id}:${b.offset}:${b.size}`;
+	for (const b of bindings) key += `|${bufferOf(b).id}:${b.offset}:${b.size}`;
 	return key;
 }
 
-export function createBindGroup(device: GPUDevice, { pipeline, bindings }: Dispatch, params: GPUBuffer): GPUBindGroup {
+export function createBindGroup(device: GPUDevice, { pipeline, bindings }: Dispatch<Placed>, params: GPUBuffer): GPUBindGroup {
 	return device.createBindGroup({
 		layout: pipeline.layout,
 		entries: [
 			{ binding: 0, resource: { buffer: params, size: MAX_PARAM_BYTES } },
-			...bindings.map((b, i) => ({ binding: i + 1, resource: { buffer: b.buffer.gpu, offset: b.offset, size: b.size } })),
+			...bindings.map((b, i) => ({ binding: i + 1, resource: { buffer: bufferOf(b).gpu, offset: b.offset, size: b.size } })),
 		],
 	});
 }
 
 /**
- * Collects commands in one encoder until `flush`. Parameters go to a ring of uniform slots that is uploaded just
- * before the submit; bind groups are cached by the buffers they name.
+ * Keeps commands until `flush`, which gives them buffers and hands them to the GPU. Who owns what is known then: a storage that
+ * was released in the meantime has a buffer from the first command that uses it to the last, and another storage has it after
+ * that. Parameters go to a ring of uniform slots that is uploaded just before the submit; bind groups are cached by the buffers
+ * they name.
  */
 export class Recorder {
 	/** Times kernels while set. */
 	profiler: Profiler | undefined;
+	/** Watches buffers while set. */
+	guard: BufferGuard | undefined;
 	readonly #device: GPUDevice;
+	readonly #pool: BufferPool;
 	readonly #ring: GPUBuffer;
 	readonly #slots = new ArrayBuffer(RING_SLOTS * MAX_PARAM_BYTES);
 	readonly #words = new DataView(this.#slots);
 	readonly #groups = new Map<string, GPUBindGroup>();
-	#listener: ((dispatch: Dispatch) => void) | undefined;
+	#commands: Command[] = [];
+	/** Number of the first command of those. */
+	#first = 0;
+	#listener: ((dispatch: Dispatch<Placed>) => void) | undefined;
 	#encoder: GPUCommandEncoder | undefined;
 	#pass: GPUComputePassEncoder | undefined;
 	#used = 0;
-	#epoch = 0;
 	#dispatches = 0;
 	#bindGroupsCreated = 0;
 	#submits = 0;
 
-	constructor(device: GPUDevice) {
+	constructor(device: GPUDevice, pool: BufferPool) {
 		this.#device = device;
+		this.#pool = pool;
 		this.#ring = device.createBuffer({
 			label: "parameters",
 			size: this.#slots.byteLength,
@@ -110,71 +145,90 @@ export class Recorder {
 		return this.#listener !== undefined;
 	}
 
-	dispatch(dispatch: Dispatch, work: Work = {}): void {
-		const { pipeline, bindings, grid } = dispatch;
-		if (this.#used === RING_SLOTS) this.flush();
-		const slot = this.#used++ * MAX_PARAM_BYTES;
-		writeParams(this.#words, slot, dispatch);
-		if (this.profiler !== undefined) this.#endPass();
-		const timestampWrites = this.profiler?.next(pipeline.key, work);
-		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
-		this.#pass.setPipeline(pipeline.gpu);
-		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
-		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-		for (const b of bindings) b.buffer.usedIn = this.#epoch;
+	dispatch(dispatch: Dispatch): void {
+		if (this.#commands.length >= RING_SLOTS) this.flush();
+		for (const { storage } of dispatch.bindings) storage.lastUse = this.#first + this.#commands.length;
+		this.#commands.push(dispatch);
 		this.#dispatches++;
-		this.#listener?.(dispatch);
 	}
 
-	/** Copies bytes between buffers, in order with the kernels. */
-	copy(from: PooledBuffer, fromOffset: number, to: GPUBuffer, bytes: number): void {
-		this.#endPass();
-		this.#begin().copyBufferToBuffer(from.gpu, fromOffset, to, 0, bytes);
-		from.usedIn = this.#epoch;
+	/** Copies bytes to a buffer, in order with the kernels. */
+	copy(from: Storage, offset: number, to: GPUBuffer, bytes: number): void {
+		from.lastUse = this.#first + this.#commands.length;
+		this.#commands.push({ from, offset, to, bytes });
 	}
 
-	/** Overwrites part of a buffer with a pattern, in order with the kernels. */
-	fill(to: PooledBuffer, at: number, pattern: GPUBuffer, bytes: number): void {
-		this.#endPass();
-		this.#begin().copyBufferToBuffer(pattern, 0, to.gpu, at, bytes);
-		to.usedIn = this.#epoch;
-	}
-
-	/** Writes host bytes into a buffer, after every command recorded so far that refers to it. */
-	upload(to: PooledBuffer, data: ArrayBufferView): void {
+	/** Writes host bytes into a storage, after every command recorded so far that uses it. */
+	upload(to: Storage, data: ArrayBufferView): void {
 		if (this.#listener !== undefined) {
 			throw new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
 				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
 			});
 		}
-		if (to.usedIn === this.#epoch) this.flush();
-		this.#device.queue.writeBuffer(to.gpu, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+		if (this.#isPending(to)) this.flush();
+		const { gpu } = this.#bind(to);
+		this.#submit();
+		this.#device.queue.writeBuffer(gpu, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+	}
+
+	/** Takes the buffer of a storage that nobody owns any more, at once or after the last command that uses it. */
+	release(storage: Storage): void {
+		if (!this.#isPending(storage)) this.#unbind(storage);
 	}
 
 	/** Submits what was recorded. Does not wait. */
 	flush(): void {
-		if (this.#encoder === undefined) return;
-		this.#endPass();
-		this.profiler?.resolve(this.#encoder);
-		if (this.#used > 0) {
-			this.#device.queue.writeBuffer(this.#ring, 0, this.#slots, 0, this.#used * MAX_PARAM_BYTES);
+		const commands = this.#commands;
+		this.#commands = [];
+		for (const command of commands) {
+			const number = this.#first++;
+			if ("pipeline" in command) {
+				for (const { storage } of command.bindings) this.#bind(storage);
+				this.encode(command);
+				for (const { storage } of command.bindings) this.#passed(storage, number);
+			} else {
+				const { gpu } = this.#bind(command.from);
+				this.#endPass();
+				this.#begin().copyBufferToBuffer(gpu, command.offset, command.to, 0, command.bytes);
+				this.#passed(command.from, number);
+			}
 		}
-		this.#device.queue.submit([this.#encoder.finish()]);
-		this.#submits++;
-		this.#encoder = undefined;
-		this.#used = 0;
-		this.#epoch++;
-		if (this.#groups.size > MAX_BIND_GROUPS) this.#groups.clear();
+		this.#submit();
 	}
 
-	/** Runs `fn` and returns the kernels it recorded. */
-	listen<T>(fn: () => T): { result: T; dispatches: Dispatch[] } {
+	/** Encodes a kernel behind those that have buffers, ahead of those that wait for theirs. */
+	encode(dispatch: Dispatch<Placed>): void {
+		const { pipeline, grid, work } = dispatch;
+		if (this.#used === RING_SLOTS) this.#submit();
+		const slot = this.#used++ * MAX_PARAM_BYTES;
+		writeParams(this.#words, slot, dispatch);
+		if (this.profiler !== undefined) this.#endPass();
+		const timestampWrites = this.profiler?.next(pipeline.key, work ?? {});
+		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
+		this.#pass.setPipeline(pipeline.gpu);
+		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
+		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+		this.#listener?.(dispatch);
+	}
+
+	/** Overwrites part of a buffer with a pattern, at the same place. */
+	fill(to: PooledBuffer, at: number, pattern: GPUBuffer, bytes: number): void {
+		this.#endPass();
+		this.#begin().copyBufferToBuffer(pattern, 0, to.gpu, at, bytes);
+	}
+
+	/** Runs `fn`, submits what it recorded, and returns its kernels with the buffers that they got. */
+	listen<T>(fn: () => T): { result: T; dispatches: Dispatch<Placed>[] } {
 		const before = this.#listener;
-		const dispatches: Dispatch[] = [];
-		this.#listener = (d) => dispatches.push(d);
+		const dispatches: Dispatch<Placed>[] = [];
+		this.#listener = (d) => {
+			const bindings = d.bindings.map((b) => ({ ...b, storage: { buffer: b.storage.buffer } }));
+			dispatches.push({ ...d, bindings });
+		};
 		try {
 			return { result: fn(), dispatches };
 		} finally {
+			this.flush();
 			this.#listener = before;
 		}
 	}
@@ -188,6 +242,33 @@ export class Recorder {
 		this.#ring.destroy();
 	}
 
+	/** Whether a command waits that uses a storage. */
+	#isPending({ lastUse }: Storage): boolean {
+		return lastUse >= this.#first;
+	}
+
+	/** The buffer of a storage, a new one where it has none. */
+	#bind(storage: Storage): PooledBuffer {
+		if (storage.buffer === undefined) {
+			storage.buffer = this.#pool.take(storage.size);
+			this.guard?.fill(storage.buffer, storage);
+		}
+		return storage.buffer;
+	}
+
+	#unbind(storage: Storage): void {
+		const { buffer } = storage;
+		if (buffer === undefined) return;
+		storage.buffer = undefined;
+		this.guard?.check(buffer, storage);
+		this.#pool.give(buffer);
+	}
+
+	/** A storage after command `number`, which used it. */
+	#passed(storage: Storage, number: number): void {
+		if (storage.lastUse === number && !storage.isOwned) this.#unbind(storage);
+	}
+
 	#begin(): GPUCommandEncoder {
 		this.#encoder ??= this.#device.createCommandEncoder();
 		return this.#encoder;
@@ -198,7 +279,21 @@ export class Recorder {
 		this.#pass = undefined;
 	}
 
-	#group(dispatch: Dispatch): GPUBindGroup {
+	#submit(): void {
+		if (this.#encoder === undefined) return;
+		this.#endPass();
+		this.profiler?.resolve(this.#encoder);
+		if (this.#used > 0) {
+			this.#device.queue.writeBuffer(this.#ring, 0, this.#slots, 0, this.#used * MAX_PARAM_BYTES);
+		}
+		this.#device.queue.submit([this.#encoder.finish()]);
+		this.#submits++;
+		this.#encoder = undefined;
+		this.#used = 0;
+		if (this.#groups.size > MAX_BIND_GROUPS) this.#groups.clear();
+	}
+
+	#group(dispatch: Dispatch<Placed>): GPUBindGroup {
 		const key = bindingKey(dispatch);
 		let group = this.#groups.get(key);
 		if (group === undefined) {

@@ -1,6 +1,6 @@
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
-import { bindingKey, createBindGroup, type Dispatch, writeParams } from "./recorder.ts";
+import { bindingKey, createBindGroup, type Dispatch, type Placed, writeParams } from "./recorder.ts";
 import type { GPUBindGroup, GPUBuffer, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** Most dispatches in one submit, so that no submit outlasts a driver's watchdog. */
@@ -15,7 +15,7 @@ export class ReplayList {
 	readonly #offsets: Uint32Array;
 	readonly #grids: Uint32Array;
 
-	constructor(device: GPUDevice, dispatches: readonly Dispatch[]) {
+	constructor(device: GPUDevice, dispatches: readonly Dispatch<Placed>[]) {
 		this.#device = device;
 		const block = new ArrayBuffer(Math.max(1, dispatches.length) * MAX_PARAM_BYTES);
 		const words = new DataView(block);

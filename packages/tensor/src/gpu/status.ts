@@ -21,6 +21,7 @@ export class Status {
 	readonly #device: GPUDevice;
 	/** Where kernels note what they found. */
 	readonly storage: Storage;
+	readonly #gpu: GPUBuffer;
 	readonly #staging: GPUBuffer;
 	readonly #names: string[] = [];
 	readonly #ids = new Map<string, number>();
@@ -31,7 +32,9 @@ export class Status {
 		const size = 4 * WORDS;
 		const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 		const gpu = device.createBuffer({ label: "status", size, usage });
-		this.storage = new Storage({ id: -1, gpu, bytes: size, usedIn: -1, label: "status", arena: undefined }, size, ALWAYS, () => {});
+		this.storage = new Storage({ bytes: size, size, birth: ALWAYS, label: "status" }, () => {});
+		this.storage.buffer = { id: -1, gpu, bytes: size, arena: undefined };
+		this.#gpu = gpu;
 		this.#staging = device.createBuffer({ label: "status", size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
 	}
 
@@ -53,18 +56,17 @@ export class Status {
 	}
 
 	async #read(recorder: Recorder): Promise<StatusReport> {
-		const { buffer } = this.storage;
-		recorder.copy(buffer, 0, this.#staging, buffer.bytes);
+		recorder.copy(this.storage, 0, this.#staging, this.storage.size);
 		recorder.flush();
 		await this.#staging.mapAsync(MapMode.READ);
 		const words = new Uint32Array(this.#staging.getMappedRange()).slice();
 		this.#staging.unmap();
-		if (words.some((w) => w !== 0)) this.#device.queue.writeBuffer(buffer.gpu, 0, new Uint32Array(WORDS));
+		if (words.some((w) => w !== 0)) this.#device.queue.writeBuffer(this.#gpu, 0, new Uint32Array(WORDS));
 		return { notFinite: this.#names[words[NOT_FINITE] - 1], strayWrite: this.#names[words[STRAY_WRITE] - 1] };
 	}
 
 	destroy(): void {
-		this.storage.buffer.gpu.destroy();
+		this.#gpu.destroy();
 		this.#staging.destroy();
 	}
 }
