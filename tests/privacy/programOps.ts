@@ -175,7 +175,7 @@ const shapes: Readonly<Record<string, Op>> = {
 	roll: along((t, axis, { pick }) => roll(t, pick(1, 7) - 3, axis)),
 	expand: ({ a, pick }) => expand(unsqueeze(a, 0), [1 + pick(0, 3), ...a.shape]),
 	squeeze: ({ a, pick }) => squeeze(unsqueeze(a, pick(0, a.rank + 1)), pick(0, a.rank + 1)),
-	diagonal: ({ a, pick }) => diagonal(sized(a, [3, 2, 3]), 0, 2 - 0 * pick(0, 1)),
+	diagonal: ({ a, pick }) => diagonal(sized(a, [3, 2, 4]), { axis1: 0, axis2: 2, offset: pick(0, 4) - 2 }),
 	split: along((t, axis, { pick }) => {
 		const parts = split(t, 1 + pick(1, 3), axis);
 		return cat(parts.toReversed(), axis);

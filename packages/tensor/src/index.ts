@@ -23,7 +23,8 @@ export { data, item, type TensorOptions, tensor, toNested, write } from "./host.
 export type { Nested } from "./nested.ts";
 export { elu, erf, gelu, leakyRelu, logsigmoid, relu, sigmoid, silu, softcap, softplus } from "./ops/activations.ts";
 export { amax, amin } from "./ops/amax.ts";
-export { argmax, argmin } from "./ops/argmax.ts";
+export { argmax, argmin, max, min } from "./ops/argmax.ts";
+export type { Axes } from "./ops/arguments.ts";
 export { type AttentionOptions, scaledDotProductAttention } from "./ops/attention.ts";
 export { type AttentionSoftmaxOptions, attentionSoftmax } from "./ops/attentionSoftmax.ts";
 export {
@@ -52,32 +53,44 @@ export {
 	where,
 } from "./ops/binary.ts";
 export { assign, cast } from "./ops/cast.ts";
+export { clip, type NanToNumOptions, nanToNum } from "./ops/clip.ts";
 export { arange, eye, full, fullLike, linspace, ones, onesLike, zeros, zerosLike } from "./ops/create.ts";
 export { type CrossEntropyOptions, crossEntropy } from "./ops/crossEntropy.ts";
+export { cummax, cummin } from "./ops/cummax.ts";
+export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
-export { diagonal } from "./ops/diagonal.ts";
+export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
+export { floorDivide, logaddexp, truncDivide } from "./ops/divide.ts";
 export { DropoutKey, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";
 export { expand, type ReduceOptions, sum } from "./ops/expand.ts";
+export { flip } from "./ops/flip.ts";
+export { type HistcOptions, histc } from "./ops/histc.ts";
 export { gather, indexSelect, scatterAdd } from "./ops/indexing.ts";
-export { chunk, flatten, flip, pad, split, stack } from "./ops/join.ts";
+export { chunk, flatten, split, stack } from "./ops/join.ts";
 export { type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
 export { linear } from "./ops/linear.ts";
 export { IGNORE_INDEX, linearCrossEntropy } from "./ops/linearCrossEntropy.ts";
 export { logSoftmax } from "./ops/logSoftmax.ts";
 export { logsumexp } from "./ops/logsumexp.ts";
-export { bmm, matmul } from "./ops/matmul.ts";
+export { bmm, dot, matmul, outer } from "./ops/matmul.ts";
+export { type NormOptions, norm } from "./ops/norm.ts";
+export { type PadOptions, pad } from "./ops/pad.ts";
 export { prod } from "./ops/prod.ts";
+export { median, type QuantileOptions, quantile } from "./ops/quantile.ts";
 export { mean, std, type VarianceOptions, variance } from "./ops/reduce.ts";
+export { type MeshgridOptions, meshgrid, repeat, repeatInterleave, tile } from "./ops/repeat.ts";
 export { rmsNorm } from "./ops/rmsNorm.ts";
 export { roll } from "./ops/roll.ts";
 export { rope } from "./ops/rope.ts";
-export { cat, slice } from "./ops/slice.ts";
+export { bincount, type IndexPutOptions, index, indexAdd, indexPut, oneHot, scatter, take, takeAlongAxis } from "./ops/scatter.ts";
+export { cat, narrow, select, slice, unbind } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
-export { type Sorted, sort, topk } from "./ops/sort.ts";
+export { argsort, type Sorted, type SortOptions, sort, topk } from "./ops/sort.ts";
 export { takeRows } from "./ops/takeRows.ts";
 export { tril, triu } from "./ops/tril.ts";
+export { all, allclose, any, type CloseOptions, countNonzero, isclose } from "./ops/truth.ts";
 export {
 	abs,
 	acos,
@@ -111,7 +124,7 @@ export {
 	tanh,
 	trunc,
 } from "./ops/unary.ts";
-export { movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export { detach, movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
 export { type KernelEvent, type KernelTotal, Profile } from "./profile.ts";
 export {
 	bernoulli,

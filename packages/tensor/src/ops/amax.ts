@@ -3,6 +3,7 @@ import { ValueError } from "../errors.ts";
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import type { Axes } from "./arguments.ts";
 import { div, eq, mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { overAxes, type ReduceOptions, sum } from "./expand.ts";
@@ -28,7 +29,7 @@ export const amaxPrimitive = definePrimitive<{ least: boolean }>({
 	test: { bound: { why: "gives one of the values" }, nonEmpty: ["N"], variants: [{ least: true }] },
 });
 
-function extreme(op: string, x: Tensor, axes: readonly number[] | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
+function extreme(op: string, x: Tensor, axes: Axes | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
 	return overAxes(op, x, axes, keepDim, (rows) => {
 		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 		return amaxPrimitive.apply([rows], { least })[0];
@@ -37,16 +38,16 @@ function extreme(op: string, x: Tensor, axes: readonly number[] | undefined, { k
 
 /**
  * Largest value over `axes` (all when left out), NaN if one is. f32 and f16 give f32; i32, u32 and bool stay what they are.
- * Where several are largest they share the gradient equally.
+ * Where several are largest they share the gradient equally, as torch's amax; `max` gives it to one.
  * @throws ValueError when there is no value to choose from, or an axis is out of range or named twice.
  * @throws DTypeError for bf16 and u8.
  */
-export const amax = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amax", x, axes, options, false);
+export const amax = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => extreme("amax", x, axes, options, false);
 
 /**
  * Smallest value over `axes` (all when left out), NaN if one is. f32 and f16 give f32; i32, u32 and bool stay what they are.
- * Where several are smallest they share the gradient equally.
+ * Where several are smallest they share the gradient equally, as torch's amin; `min` gives it to one.
  * @throws ValueError when there is no value to choose from, or an axis is out of range or named twice.
  * @throws DTypeError for bf16 and u8.
  */
-export const amin = (x: Tensor, axes?: readonly number[], options: ReduceOptions = {}): Tensor => extreme("amin", x, axes, options, true);
+export const amin = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => extreme("amin", x, axes, options, true);

@@ -6,9 +6,12 @@ import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import { axisOf, checkTensor } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
-import { orderKey } from "./sort.ts";
+import { gather } from "./indexing.ts";
+import { orderKey, type Sorted } from "./sort.ts";
+import { squeeze } from "./view.ts";
 
 export const argmaxKernel = defineKernel("argmax", ({ dtype, least }: { dtype: DType; least: boolean }) => {
 	const { code, nanKey } = orderKey(dtype, "x_at(index * p.N + i)");
@@ -52,7 +55,7 @@ export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
 });
 
 function position(op: string, x: Tensor, axis: number | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
-	return overAxes(op, x, axis === undefined ? undefined : [axis], keepDim, (rows) => {
+	return overAxes(op, x, axis, keepDim, (rows) => {
 		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 		return argmaxPrimitive.apply([rows], { least })[0];
 	});
@@ -73,3 +76,27 @@ export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): T
  * @throws DTypeError for other types.
  */
 export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => position("argmin", x, axis, options, true);
+
+/**
+ * The largest value along an axis, and its position, the first of several: torch's max with an axis. NaN counts as the largest.
+ * f32, f16, i32 or u32. The gradient goes to that position; `amax` shares it among equals.
+ * @throws ValueError when there is no value to choose from, or `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
+export const max = (x: Tensor, axis: number, options: ReduceOptions = {}): Sorted => located("max", x, axis, options, false);
+
+/**
+ * The smallest value along an axis, and its position, the first of several: torch's min with an axis. NaN counts as the smallest.
+ * f32, f16, i32 or u32. The gradient goes to that position; `amin` shares it among equals.
+ * @throws ValueError when there is no value to choose from, or `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
+export const min = (x: Tensor, axis: number, options: ReduceOptions = {}): Sorted => located("min", x, axis, options, true);
+
+function located(op: string, x: Tensor, axis: number, { keepDim = false }: ReduceOptions, least: boolean): Sorted {
+	checkTensor(op, x);
+	const at = axisOf(op, axis, x);
+	const kept = position(op, x, at, { keepDim: true }, least);
+	const drop = (t: Tensor): Tensor => (keepDim || x.rank === 0 ? t : squeeze(t, at));
+	return { values: drop(gather(x, at, kept)), indices: drop(kept) };
+}

@@ -5,9 +5,10 @@ import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../float16.ts"
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { physicalOf } from "../physicalOf.ts";
 import { report } from "../record.ts";
-import { sameShape } from "../shape.ts";
+import { isContiguous, sameShape } from "../shape.ts";
 import { insideOf, nodeOf, type Tensor } from "../tensor.ts";
-import { copyInto, materialize } from "./contiguous.ts";
+import { checkTensor } from "./arguments.ts";
+import { copyInto, materialize, materializeInto } from "./contiguous.ts";
 
 const isFloat = (d: DType): boolean => FLOATS.includes(d) || d === "bf16";
 
@@ -18,7 +19,7 @@ function rounded(v: number, dtype: DType): number {
 	if (dtype === "bool") return Number(v !== 0);
 	if (dtype === "f32") return Math.fround(v);
 	const [low, high] = dtype === "i32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, dtype === "u8" ? 255 : 2 ** 32 - 1];
-	return Math.min(Math.max(Math.trunc(v), low), high);
+	return Number.isNaN(v) ? 0 : Math.min(Math.max(Math.trunc(v), low), high);
 }
 
 export const castPrimitive: LinearOp<DType> = defineLinear({
@@ -32,9 +33,8 @@ export const castPrimitive: LinearOp<DType> = defineLinear({
 
 /**
  * x with its elements converted to `dtype`; x itself when it has that dtype. To floats: the nearest value, ties to even (too
- * large for f16: infinity). To integers: towards 0, limited to what the integer and x's type both hold (of f32 beyond i32:
- * 2147483520); NaN gives some whole number. To bool: whether it is not 0 (NaN is true). Differentiable from float to float,
- * else of gradient 0.
+ * large for f16: infinity). To integers: towards 0, limited to what the integer holds; NaN gives 0. To bool: whether it is not 0
+ * (NaN is true). Differentiable from float to float, else of gradient 0.
  * @throws DTypeError when `dtype` is no element type.
  * @throws DeviceError for f16 on a device without it.
  */
@@ -42,10 +42,13 @@ export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x 
 
 /**
  * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that views the
- * target changes with it. Not for bf16 and u8.
- * @throws ShapeError when they differ in shape or dtype, or belong to a gradient or to a program for one record.
+ * target changes with it. A target of bf16 or u8, of which a word holds several elements, is a whole tensor, not a part of one.
+ * @throws ShapeError when they differ in shape or dtype, belong to a gradient or to a program for one record, or when a target of
+ * bf16 or u8 is a view.
  */
 export function assign(target: Tensor, source: Tensor): void {
+	checkTensor("assign", target, "target");
+	checkTensor("assign", source, "source");
 	const isPlain = (t: Tensor): boolean => insideOf(t).records === undefined;
 	const fits = sameShape(target.shape, source.shape) && target.dtype === source.dtype;
 	if (!fits || nodeOf(target) !== undefined || !isPlain(target) || !isPlain(source)) {
@@ -56,6 +59,13 @@ export function assign(target: Tensor, source: Tensor): void {
 		});
 	}
 	const runtime = runtimeOf(target.device);
-	runtime.scope(() => copyInto(physicalOf(source, 1), physicalOf(target, 1)));
+	const isPacked = target.dtype === "bf16" || target.dtype === "u8";
+	if (isPacked && (!isContiguous(target.shape, insideOf(target).strides) || insideOf(target).storage.bytes !== target.bytes)) {
+		throw new ShapeError("assign/view", `assign: target ${target} is a view of another tensor`, {
+			op: "assign",
+			hint: "a word of memory holds several elements of bf16 and u8; assign to the tensor it was made from",
+		});
+	}
+	runtime.scope(() => (isPacked ? materializeInto : copyInto)(physicalOf(source, 1), physicalOf(target, 1)));
 	report(runtime, { name: "assign", inputs: [source], infinite: true }, [target]);
 }

@@ -11,7 +11,13 @@ function conversion(from: DType, to: DType, v: string): string {
 	const seen = wgslScalar[from];
 	if (to === "bool") return `select(1u, 0u, ${v} == ${seen}(0))`;
 	if (to === "bf16") return `bf16Of(f32(${v}))`;
-	if (to === "u8") return seen === "u32" ? `min(${v}, 255u)` : `u32(clamp(${v}, ${seen}(0), ${seen}(255)))`;
+	if (seen === "f32" && wgslScalar[to] !== "f32") {
+		const [beyond, most] =
+			to === "i32" ? ["2147483648.0", "0x7fffffffi"] : to === "u8" ? ["255.0", "255u"] : ["4294967296.0", "0xffffffffu"];
+		const zero = to === "i32" ? "0i" : "0u";
+		return `select(select(${wgslScalar[to]}(${v}), ${most}, ${v} >= ${beyond}), ${zero}, isNan(${v}))`;
+	}
+	if (to === "u8") return seen === "u32" ? `min(${v}, 255u)` : `u32(clamp(${v}, 0, 255))`;
 	if (seen === "i32" && to === "u32") return `u32(max(${v}, 0))`;
 	if (seen === "u32" && to === "i32") return `i32(min(${v}, 0x7fffffffu))`;
 	return `${wgslScalar[to]}(${v})`;
@@ -51,9 +57,14 @@ export const copyIntoKernel = defineKernel("copyInto", ({ dtype, rank }: { dtype
 /** Copies x in row-major order into new memory, converting its elements. */
 export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
 	const y = x.runtime.empty(x.shape, dtype);
-	const { rank, params } = planWalk(x.shape, [x]);
-	copyKernel.of({ from: x.dtype, to: dtype, rank }).run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(dtype)));
+	materializeInto(x, y);
 	return y;
+}
+
+/** Copies x in row-major order into memory of its own, from its beginning on, converting its elements. */
+export function materializeInto(x: Physical, y: Physical): void {
+	const { rank, params } = planWalk(x.shape, [x]);
+	copyKernel.of({ from: x.dtype, to: y.dtype, rank }).run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(y.dtype)));
 }
 
 /** The same values in row-major order, all records one after the other; the view itself when it is so already, else a copy. */

@@ -10,6 +10,7 @@ import type { Runtime } from "../runtime.ts";
 import { checkShape, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
+import { checkWhole } from "./arguments.ts";
 
 /** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
@@ -61,10 +62,10 @@ function create(device: Device, op: string, kernel: typeof fullKernel, shape: Sh
 }
 
 /** @throws ValueError for a number that an integer type does not hold. */
-function checkHeld(op: string, value: number, dtype: DType): void {
+export function checkHeld(op: string, value: number, dtype: DType, name = ""): void {
 	const range = RANGES[dtype];
 	if (range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return;
-	throw new ValueError("create/value", `${op}: ${value} is no ${dtype}`, {
+	throw new ValueError("create/value", `${op}: ${name}${value} is no ${dtype}`, {
 		op,
 		hint: `${dtype} holds whole numbers from ${range.join(" to ")}`,
 	});
@@ -114,8 +115,7 @@ export const onesLike = (x: Tensor): Tensor => fullLike(x, 1);
 /**
  * start, start + step, … before end, one axis, as numpy's arange: ⌈(end − start) / step⌉ values, none where the step leads away
  * from end. `step` is 1 when left out and may be negative; `dtype` is f32 when left out.
- * @throws ValueError when the step is 0, a bound is not finite, or an integer dtype does not hold start, step or the last
- * value.
+ * @throws ValueError when the step is 0, a bound is not finite, or an integer dtype does not hold start, step or the last value.
  * @throws DTypeError for bf16 and u8.
  */
 export function arange(device: Device, start: number, end: number, step = 1, dtype: DType = "f32"): Tensor {
@@ -123,8 +123,9 @@ export function arange(device: Device, start: number, end: number, step = 1, dty
 	if (!Number.isFinite(count) || step === 0) {
 		throw new ValueError("arange/step", `arange: ${start} to ${end} in steps of ${step} does not end`, { op: "arange" });
 	}
-	checkHeld("arange", start, dtype);
-	checkHeld("arange", start + Math.max(0, count - 1) * step, dtype);
+	checkHeld("arange", start, dtype, "start ");
+	if (RANGES[dtype] !== undefined) checkWhole("arange", "step", step);
+	checkHeld("arange", start + Math.max(0, count - 1) * step, dtype, "the last value ");
 	return create(device, "arange", rampKernel, [Math.max(0, count)], dtype, start, step);
 }
 

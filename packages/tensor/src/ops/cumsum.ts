@@ -1,7 +1,8 @@
-import { type DType, INTEGERS, wgslScalar } from "../dtype.ts";
+import { type DType, FLOATS, INTEGERS, wgslScalar } from "../dtype.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import type { Some } from "../options.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
@@ -10,10 +11,12 @@ import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
 
 type CumsumAttrs = { reverse: boolean; exclusive: boolean };
+/** Sums of floats are f32. */
+const runningType = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
 export const cumsumKernel = defineKernel("cumsum", ({ dtype }: { dtype: DType }) => ({
 	params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
-	buffers: { x: reads(dtype), y: writes(dtype) },
+	buffers: { x: reads(dtype), y: writes(runningType(dtype)) },
 	workgroup: 16,
 	body: wgsl`
 if (index >= p.rows) { return; }
@@ -29,11 +32,11 @@ for (var i = 0u; i < p.N; i++) {
 export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
 	name: "cumsum",
 	signature: "x[..., N] -> y[..., N]",
-	dtypes: { x: ["f32", ...INTEGERS] },
+	dtypes: { x: [...FLOATS, ...INTEGERS] },
 	attrs: { reverse: false, exclusive: false },
 	forward: ({ runtime, inputs, axes: { N }, attrs: { reverse, exclusive } }) => {
 		const x = contiguous(inputs.x);
-		const y = runtime.empty(x.shape, x.dtype);
+		const y = runtime.empty(x.shape, runningType(x.dtype));
 		const rows = sizeOf(x.shape.slice(0, -1));
 		const params = { rows, N, reverse: Number(reverse), exclusive: Number(exclusive) };
 		cumsumKernel.of({ dtype: x.dtype }).run({ x, y }, params, rows);
@@ -65,9 +68,10 @@ export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAtt
 
 /**
  * Running sum along an axis, in order: y_i = ∑ x_k over k ≤ i. `reverse` runs from the end, k ≥ i; `exclusive` leaves out the
- * element itself, k < i or k > i; both are false when left out. f32, i32 or u32, which wrap around.
+ * element itself, k < i or k > i; both are false when left out. f32 and f16 give f32; i32 and u32 stay what
+ * they are and wrap around.
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export const cumsum = (x: Tensor, axis: number, options: Partial<CumsumAttrs> = {}): Tensor =>
+export const cumsum = (x: Tensor, axis: number, options: Some<CumsumAttrs> = {}): Tensor =>
 	alongAxis("cumsum", x, axis, (v) => cumsumPrimitive.apply([v], options)[0]);

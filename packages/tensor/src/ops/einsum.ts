@@ -1,6 +1,7 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkTensor } from "./arguments.ts";
 import { diagonal as diagonalOf } from "./diagonal.ts";
 import { expand, sum } from "./expand.ts";
 import { matmul } from "./matmul.ts";
@@ -61,7 +62,8 @@ function diagonal({ x, axes }: Labelled): Labelled {
 	if (x.shape[twice] !== n) {
 		throw new ShapeError("einsum/axis", `einsum: axis ${axes[twice]} is ${n} and ${x.shape[twice]}`, { op: "einsum" });
 	}
-	return diagonal({ x: diagonalOf(x, first, twice), axes: axes.toSpliced(twice, 1) });
+	const rest = axes.filter((_, i) => i !== first && i !== twice);
+	return diagonal({ x: diagonalOf(x, { axis1: first, axis2: twice }), axes: [...rest, axes[twice]] });
 }
 
 /** Sums over the axes that nobody asks for any more. */
@@ -127,7 +129,7 @@ function contract(a: Labelled, b: Labelled, needed: ReadonlySet<string>): Labell
  * Sums of products of tensors after Einstein: `einsum("bij,bjk->bik", a, b)`. Letters name axes; an axis that the result does
  * not name is summed over; one letter twice in a term takes the diagonal; `...` stands for any axes, which broadcast, and so do
  * axes of extent 1. Without `->`, the result has `...` and the letters that occur once, in alphabetical order (capitals first).
- * Works from left to right, as products of matrices: several operands are f32 or f16, one may have any dtype that `sum` takes.
+ * Works from left to right, as products of matrices, in the types that `matmul` takes; one operand alone may have any that `sum` takes.
  * @throws ValueError for an equation that cannot be read, that has another number of terms, or whose result names an unknown
  * axis or one twice; or without an operand.
  * @throws ShapeError when a term does not fit the rank of its operand, or one letter has two extents.
@@ -135,6 +137,7 @@ function contract(a: Labelled, b: Labelled, needed: ReadonlySet<string>): Labell
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 	if (operands.length === 0) throw new ValueError("einsum/operands", "einsum: needs at least one operand", { op: "einsum" });
+	for (const [i, t] of operands.entries()) checkTensor("einsum", t, `${i}`);
 	const { operands: named, result } = parse(equation, operands);
 	return operands[0].device.scope(() => {
 		const parts = operands.map((x, i) => diagonal({ x, axes: named[i] }));

@@ -1,19 +1,19 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { moved } from "../reference.ts";
-import { checkShape, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
+import { checkShape, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { type Axes, axesOf, axisOf, checkTensor, checkType } from "./arguments.ts";
+import { cast } from "./cast.ts";
 import { reshaped } from "./contiguous.ts";
 import { reduceInner } from "./reduceInner.ts";
 import { permute, reshape, transpose } from "./view.ts";
 
 /** The axes to reduce, all when left out, and an order of the axes that brings them last. */
-export function reduceAxes(op: string, x: Tensor, axes: readonly number[] | undefined): { axes: number[]; order: number[] } {
-	const all = x.shape.map((_, i) => i);
-	const chosen = axes === undefined ? all : axes.map((a) => normalizeAxis(op, a, x.rank));
-	if (new Set(chosen).size !== chosen.length) throw new ValueError("axis/twice", `${op}: axes [${axes}] name one axis twice`, { op });
-	return { axes: chosen, order: [...all.filter((a) => !chosen.includes(a)), ...chosen] };
+export function reduceAxes(op: string, x: Tensor, axes: Axes | undefined): { axes: number[]; order: number[] } {
+	const chosen = axesOf(op, x, axes);
+	return { axes: chosen, order: [...[...x.shape.keys()].filter((a) => !chosen.includes(a)), ...chosen] };
 }
 
 /** Options of the reductions. */
@@ -23,7 +23,7 @@ export interface ReduceOptions {
 }
 
 /** The shape with the reduced axes taken out, or as 1. */
-const reducedShape = (shape: Shape, axes: readonly number[], keepDim: boolean): number[] =>
+export const reducedShape = (shape: Shape, axes: readonly number[], keepDim: boolean): number[] =>
 	keepDim ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i));
 
 export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly keepDim: boolean }> = defineLinear({
@@ -54,16 +54,16 @@ export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly
 });
 
 /**
- * Sum over `axes` (all when left out, none for `[]`), in a fixed order. f32 and f16 are added up in f32 and give f32; i32 and
- * u32 stay what they are and wrap around. The sum of nothing is 0. Adjoint of `expand`.
- * @throws DTypeError for bool and storage types.
+ * Sum over `axes` (one or several; all when left out, none for `[]`), in a fixed order. f32 and f16 are added up in f32 and give
+ * f32; i32 and u32 stay what they are and wrap around; of bool it is the number of true ones, i32. The sum of nothing is 0.
+ * Adjoint of `expand`.
+ * @throws DTypeError for storage types.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export function sum(x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor {
-	if (![...FLOATS, ...INTEGERS].includes(x.dtype)) {
-		throw new DTypeError("op/dtype", `sum: x is ${x.dtype}`, { op: "sum", hint: "convert it with cast()" });
-	}
-	return sumPrimitive.apply([x], { axes: reduceAxes("sum", x, axes).axes, keepDim });
+export function sum(x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor {
+	checkType("sum", x, [...FLOATS, ...INTEGERS, "bool"]);
+	const { axes: chosen } = reduceAxes("sum", x, axes);
+	return sumPrimitive.apply([x.dtype === "bool" ? cast(x, "i32") : x], { axes: chosen, keepDim });
 }
 
 export const expandPrimitive: LinearOp<Shape> = defineLinear({
@@ -85,6 +85,7 @@ export const expandPrimitive: LinearOp<Shape> = defineLinear({
  * @throws ShapeError when another axis would change, `shape` has fewer axes than x, or an extent is −1.
  */
 export function expand(x: Tensor, shape: Shape): Tensor {
+	checkTensor("expand", x);
 	checkShape("expand", shape);
 	const lead = shape.length - x.rank;
 	const bad = x.shape.findIndex((d, i) => d !== 1 && d !== shape[lead + i]);
@@ -101,13 +102,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
  * Applies an operation on the last axis to other axes: moves `axes` (all when left out) last, merges them into one,
  * and gives the results their places back.
  */
-export function overAxes(
-	op: string,
-	x: Tensor,
-	axes: readonly number[] | undefined,
-	keepDim: boolean,
-	reduce: (rows: Tensor) => Tensor,
-): Tensor {
+export function overAxes(op: string, x: Tensor, axes: Axes | undefined, keepDim: boolean, reduce: (rows: Tensor) => Tensor): Tensor {
 	const { axes: chosen, order } = reduceAxes(op, x, axes);
 	const outer = x.shape.filter((_, i) => !chosen.includes(i));
 	const length = chosen.reduce((n, a) => n * x.shape[a], 1);
@@ -120,8 +115,10 @@ export function overAxes(
 		: y;
 }
 
-/** Applies an operation along the last axis to another one. */
+/** Applies an operation along the last axis to another one; a scalar counts as a vector of one. */
 export function alongAxis(op: string, x: Tensor, axis: number, map: (rows: Tensor) => Tensor): Tensor {
-	const at = normalizeAxis(op, axis, x.rank);
+	checkTensor(op, x);
+	const at = axisOf(op, axis, x);
+	if (x.rank === 0) return reshape(map(reshape(x, [1])), []);
 	return at === x.rank - 1 ? map(x) : transpose(map(transpose(x, at, -1)), at, -1);
 }

@@ -1,12 +1,15 @@
-import { FLOATS } from "../dtype.ts";
-import { ShapeError } from "../errors.ts";
+import { FLOATS, INTEGERS } from "../dtype.ts";
+import { DTypeError, ShapeError } from "../errors.ts";
 import { definePrimitive } from "../primitive.ts";
 import type { OperandShape } from "../records.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkTensor } from "./arguments.ts";
+import { mul } from "./binary.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { gemm } from "./gemm.ts";
+import { matmulInteger } from "./matmulInteger.ts";
 import { foldRecords } from "./records.ts";
 import { reshape, squeeze, transpose, unsqueeze } from "./view.ts";
 
@@ -65,9 +68,13 @@ export function rowProduct(a: Tensor, b: Tensor, operand: OperandShape): Tensor 
 export const matmulPrimitive = definePrimitive({
 	name: "matmul",
 	signature: "~a[..., M, K], ~b[..., K, N] -> y[..., M, N]",
-	dtypes: { a: FLOATS, b: FLOATS },
+	dtypes: { a: [...FLOATS, ...INTEGERS], b: [...FLOATS, ...INTEGERS] },
 	attrs: {},
 	check: ({ a, b }) => {
+		if (a.dtype !== b.dtype && !(FLOATS.includes(a.dtype) && FLOATS.includes(b.dtype))) {
+			const shown = [a, b].map((t) => `${t.dtype} ${showShape(t.shape)}`).join(" and ");
+			throw new DTypeError("op/dtype", `matmul: the operands are ${shown}`, { op: "matmul", hint: "convert one of them with cast()" });
+		}
 		commonLead(a, b);
 	},
 	forward: ({ inputs }) => {
@@ -75,7 +82,7 @@ export const matmulPrimitive = definePrimitive({
 		const operands = [inputs.a.lift(rank), inputs.b.lift(rank)];
 		const lead = commonLead(...operands);
 		const [a, b] = operands.map((t) => t.broadcast([...lead, ...t.shape.slice(-2)]));
-		return [gemm(a, b)];
+		return [INTEGERS.includes(a.dtype) ? matmulInteger(a, b) : gemm(a, b)];
 	},
 	grad: {
 		a: { saves: ["b"], rule: ({ dy, b }, _, operand) => productTo(dy, transpose(b), operand) },
@@ -91,26 +98,58 @@ export const matmulPrimitive = definePrimitive({
 /**
  * Matrix product over the last two axes, numpy's matmul: y = a b. a `[..., M, K]`, b `[..., K, N]` → `[..., M, N]`; leading
  * axes broadcast. A vector `[K]` stands for one row (a) or one column (b), and its axis is dropped; of two vectors comes a
- * scalar. f32 or f16; accumulates and results in f32. K = 0 gives 0.
+ * scalar. f32 or f16 accumulate and result in f32; i32 and u32, both of one, stay what they are, exact modulo 2³². K = 0 gives 0.
  * @throws ShapeError when K differs, leading axes do not broadcast, or an operand has no axis.
- * @throws DTypeError for other types.
+ * @throws DTypeError for other types, or two types that are not both floats.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+	checkTensor("matmul", a, "a");
+	checkTensor("matmul", b, "b");
 	if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
 	if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
 	return matmulPrimitive.apply([a, b])[0];
 }
 
 /**
- * Products of the matrices of two batches: a `[B, M, K]`, b `[B, K, N]` → `[B, M, N]`. f32 or f16; results in f32.
+ * Products of the matrices of two batches: a `[B, M, K]`, b `[B, K, N]` → `[B, M, N]`. Types as of `matmul`.
  * @throws ShapeError unless both have three axes and one B and K.
  * @throws DTypeError for other types.
  */
 export function bmm(a: Tensor, b: Tensor): Tensor {
+	checkTensor("bmm", a, "a");
+	checkTensor("bmm", b, "b");
 	if (a.rank !== 3 || b.rank !== 3 || a.shape[0] !== b.shape[0]) {
 		throw new ShapeError("shape/bmm", `bmm: a${showShape(a.shape)} and b${showShape(b.shape)} are not two batches of as many matrices`, {
 			op: "bmm",
 		});
 	}
 	return matmul(a, b);
+}
+
+/**
+ * Inner product of two vectors: ∑ a_i b_i. a `[N]`, b `[N]` → a scalar. Types as of `matmul`.
+ * @throws ShapeError unless both are vectors of one length.
+ * @throws DTypeError for other types.
+ */
+export function dot(a: Tensor, b: Tensor): Tensor {
+	checkVectors("dot", a, b);
+	if (a.size !== b.size) throw new ShapeError("shape/vectors", `dot: a has ${a.size} elements, b has ${b.size}`, { op: "dot" });
+	return matmul(a, b);
+}
+
+/**
+ * All products of the elements of two vectors: y_ij = a_i b_j. a `[M]`, b `[N]` → `[M, N]`. f32, f16, i32 or u32.
+ * @throws ShapeError unless both are vectors.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ */
+export function outer(a: Tensor, b: Tensor): Tensor {
+	checkVectors("outer", a, b);
+	return mul(unsqueeze(a, 1), b);
+}
+
+function checkVectors(op: string, a: Tensor, b: Tensor): void {
+	checkTensor(op, a, "a");
+	checkTensor(op, b, "b");
+	if (a.rank === 1 && b.rank === 1) return;
+	throw new ShapeError("shape/vectors", `${op}: a${showShape(a.shape)} and b${showShape(b.shape)} are not two vectors`, { op });
 }

@@ -1,10 +1,12 @@
 import type { DType } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import { type Axes, axesOf, checkWhole } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
 
@@ -21,7 +23,7 @@ y_set(index, x_at(index - k + (k + p.back) % p.N));`,
 export const rollPrimitive: Primitive<{ shift: number }> = definePrimitive<{ shift: number }>({
 	name: "roll",
 	signature: "x[..., N] -> y[..., N]",
-	dtypes: { x: ["f32", "i32", "u32", "bool"] },
+	dtypes: { x: ["f32", "f16", "i32", "u32", "bool"] },
 	attrs: { shift: 1 },
 	forward: ({ runtime, inputs, axes: { N }, attrs: { shift } }) => {
 		const x = contiguous(inputs.x);
@@ -36,10 +38,17 @@ export const rollPrimitive: Primitive<{ shift: number }> = definePrimitive<{ shi
 });
 
 /**
- * The elements along an axis, moved on by `shift` places (back when negative); what leaves at one end comes in at the other. As
- * numpy's roll of one axis. f32, i32, u32 or bool.
+ * The elements along an axis, moved on by `shift` places (back when negative); what leaves at one end comes in at the other. Of
+ * lists, each shift goes with its axis; as numpy's and torch's roll with axes. f32, f16, i32, u32 or bool.
  * @throws DTypeError for other types.
- * @throws ValueError when `axis` is out of range or `shift` no whole number.
+ * @throws ValueError when an axis is out of range or named twice, a shift is no whole number, or there are not as many of both.
  */
-export const roll = (x: Tensor, shift: number, axis: number): Tensor =>
-	alongAxis("roll", x, axis, (v) => rollPrimitive.apply([v], { shift })[0]);
+export function roll(x: Tensor, shift: number | readonly number[], axis: Axes): Tensor {
+	const axes = axesOf("roll", x, axis);
+	const shifts = typeof shift === "number" ? axes.map(() => shift) : shift;
+	if (!Array.isArray(shifts) || (shifts.length !== axes.length && x.rank > 0)) {
+		throw new ValueError("roll/shifts", `roll: shifts ${String(shift)} do not go with axes ${String(axis)}`, { op: "roll" });
+	}
+	for (const n of shifts) checkWhole("roll", "shift", n);
+	return axes.reduce((y, at, i) => alongAxis("roll", y, at, (v) => rollPrimitive.apply([v], { shift: shifts[i] })[0]), x);
+}

@@ -1,11 +1,14 @@
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { ShapeError, ValueError } from "../errors.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import type { Physical } from "../physical.ts";
 import { moved } from "../reference.ts";
 import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
-import { Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
+import { checkTensor, checkWhole, refuseStorage } from "./arguments.ts";
 import { copyInto } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
+import { flipPrimitive } from "./flip.ts";
+import { reshape } from "./view.ts";
 
 /** Elements start, start + step, … of an axis that has `extent` of them, `count` in all. */
 export interface Run {
@@ -23,15 +26,6 @@ const along = (whole: Physical, { axis, start, count, step }: Run): Physical =>
 		strides: whole.strides.with(axis + 1, whole.strides[axis + 1] * step),
 		offset: whole.offset + start * whole.strides[axis + 1],
 	});
-
-/** Refuses element types of which a word holds several: kernels store them by whole words. */
-export function refuseStorage(op: string, x: Tensor): void {
-	if (x.dtype !== "bf16" && x.dtype !== "u8") return;
-	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, which is storage only`, {
-		op,
-		hint: "convert it with cast()",
-	});
-}
 
 function drawRun(shape: Shape, next: () => number): Run | undefined {
 	if (shape.length === 0) return undefined;
@@ -75,19 +69,78 @@ export const placePrimitive: LinearOp<Run> = defineLinear({
 });
 
 /**
- * Elements start, start + step, … below `end` along one axis, as a view: ⌈(end − start) / step⌉ of them. Any dtype. Bounds do
- * not count from the end: 0 ≤ start ≤ end ≤ extent.
- * @throws ValueError for other bounds, a step below 1, or an axis out of range.
+ * Elements start, start + step, … before `end` along one axis, ⌈(end − start) / step⌉ of them, as Python's slices: negative bounds
+ * count from the end, a bound left out (undefined) is the end of the axis where the step comes from or leads to, and a negative
+ * step goes backwards: `slice(x, 0, undefined, undefined, -1)` is x in reverse. A view; of a negative step a copy. Unlike Python,
+ * bounds outside of the axis are refused, and so is an end on the wrong side of start. Any dtype; of bf16 and u8 upwards only.
+ * @throws ValueError for other bounds, a step of 0, or an axis out of range.
+ * @throws DTypeError for a negative step in bf16 or u8.
  */
-export function slice(x: Tensor, axis: number, start: number, end: number, step = 1): Tensor {
+export function slice(x: Tensor, axis: number, start?: number, end?: number, step = 1): Tensor {
+	checkTensor("slice", x);
 	const at = normalizeAxis("slice", axis, x.rank);
 	const extent = x.shape[at];
-	if (![start, end, step].every(Number.isInteger) || start < 0 || end < start || end > extent || step < 1) {
-		throw new ValueError("slice/range", `slice: ${start}..${end} by ${step} does not fit axis ${axis} of ${showShape(x.shape)}`, {
-			op: "slice",
+	const isDown = step < 0;
+	const bound = (given: number | undefined, open: number): number => (given === undefined ? open : given < 0 ? given + extent : given);
+	const from = bound(start, isDown ? extent - 1 : 0);
+	const to = bound(end, isDown ? -1 : extent);
+	const fits = isDown ? to >= -1 && from >= to && from < extent : from >= 0 && to >= from && to <= extent;
+	if (![from, to, step].every(Number.isInteger) || step === 0 || !fits) {
+		throw new ValueError(
+			"slice/range",
+			`slice: ${start ?? ""}..${end ?? ""} by ${step} does not fit axis ${axis} of ${showShape(x.shape)}`,
+			{ op: "slice" },
+		);
+	}
+	const count = Math.max(0, Math.ceil((to - from) / step));
+	if (!isDown) return slicePrimitive.apply([x], { axis: at, start: from, step, extent, count });
+	refuseStorage("slice", x);
+	const first = count === 0 ? 0 : from + (count - 1) * step;
+	return flipPrimitive.apply([slicePrimitive.apply([x], { axis: at, start: first, step: -step, extent, count })], at);
+}
+
+/**
+ * `length` elements from `start` on along one axis, as a view; torch's narrow. A negative start counts from the end. Any dtype.
+ * @throws ValueError when they are not within the axis, or `axis` is out of range.
+ */
+export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
+	checkTensor("narrow", x);
+	const extent = x.shape[normalizeAxis("narrow", axis, x.rank)];
+	checkWhole("narrow", "start", start);
+	checkWhole("narrow", "length", length, 0);
+	const from = start < 0 ? start + extent : start;
+	if (from < 0 || from + length > extent) {
+		throw new ValueError("slice/range", `narrow: ${length} elements from ${start} do not fit axis ${axis} of ${showShape(x.shape)}`, {
+			op: "narrow",
 		});
 	}
-	return slicePrimitive.apply([x], { axis: at, start, step, extent, count: Math.ceil((end - start) / step) });
+	return slice(x, axis, from, from + length);
+}
+
+/**
+ * The entry number `index` along one axis, which disappears, as a view: torch's select, numpy's `x[index]`. A negative index counts
+ * from the end. Any dtype.
+ * @throws ValueError when the index or the axis is out of range.
+ */
+export function select(x: Tensor, axis: number, index: number): Tensor {
+	checkTensor("select", x);
+	const at = normalizeAxis("select", axis, x.rank);
+	const extent = x.shape[at];
+	const i = index < 0 ? index + extent : index;
+	if (!Number.isInteger(index) || i < 0 || i >= extent) {
+		throw new ValueError("select/index", `select: there is no entry ${index} on axis ${axis} of ${showShape(x.shape)}`, { op: "select" });
+	}
+	return reshape(slice(x, at, i, i + 1), x.shape.toSpliced(at, 1));
+}
+
+/**
+ * All entries along an axis (the first when left out), which disappears, as views. Any dtype.
+ * @throws ValueError when `axis` is out of range.
+ */
+export function unbind(x: Tensor, axis = 0): Tensor[] {
+	checkTensor("unbind", x);
+	const at = normalizeAxis("unbind", axis, x.rank);
+	return Array.from({ length: x.shape[at] }, (_, i) => select(x, at, i));
 }
 
 /** Zeros of `run.extent` along an axis, with x at the elements of the run. Adjoint of `slice`. */
@@ -142,22 +195,22 @@ export const catPrimitive: LinearOp<number> = defineLinear({
  * @throws DTypeError for bf16 and u8.
  * @throws ValueError without a tensor, or when `axis` is out of range.
  */
-export function cat(parts: readonly Tensor[], axis = 0): Tensor {
-	if (parts.length === 0) throw new ValueError("cat/empty", "cat: needs at least one tensor", { op: "cat" });
-	const [first] = parts;
-	const at = normalizeAxis("cat", axis, first.rank);
+export const cat = (parts: readonly Tensor[], axis = 0): Tensor => join("cat", parts, axis);
+
+/** `cat` under the name that the user called. */
+export function join(op: string, parts: readonly Tensor[], axis: number): Tensor {
+	if (!Array.isArray(parts)) throw new ValueError("op/operand", `${op}: needs a list of tensors`, { op });
+	if (parts.length === 0) throw new ValueError("cat/empty", `${op}: needs at least one tensor`, { op });
+	for (const t of parts) checkTensor(op, t, "of the list");
+	const [first] = parts as readonly Tensor[];
+	const at = normalizeAxis(op, axis, first.rank);
 	const without = (s: Shape) => s.filter((_, i) => i !== at);
 	for (const t of parts) {
-		if (!(t instanceof Tensor) || t.rank !== first.rank || !sameShape(without(t.shape), without(first.shape)) || t.dtype !== first.dtype) {
-			throw new ShapeError(
-				"shape/cat",
-				`cat: ${parts.map((q) => `${q.dtype} ${showShape(q.shape)}`).join(", ")} differ beside axis ${axis}`,
-				{
-					op: "cat",
-				},
-			);
+		if (t.rank !== first.rank || !sameShape(without(t.shape), without(first.shape)) || t.dtype !== first.dtype) {
+			const shown = parts.map((q) => `${q.dtype} ${showShape(q.shape)}`).join(", ");
+			throw new ShapeError("shape/cat", `${op}: ${shown} differ beside axis ${axis}`, { op });
 		}
 	}
-	refuseStorage("cat", first);
+	refuseStorage(op, first);
 	return catPrimitive.apply(parts, at);
 }

@@ -8,11 +8,13 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { normalizeAxis, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { axisOf, checkTensor } from "./arguments.ts";
+import { cast } from "./cast.ts";
 import { contiguous } from "./contiguous.ts";
 import { zeros } from "./create.ts";
 import { scatterAddPrimitive } from "./indexing.ts";
 import { slice } from "./slice.ts";
-import { transpose } from "./view.ts";
+import { reshape, transpose } from "./view.ts";
 
 /** WGSL of whole numbers in the order of a dtype's values, NaN above all; and whether `key` is that of NaN. */
 export function orderKey(dtype: DType, value: string): { code: string; nanKey: string } {
@@ -96,7 +98,7 @@ export const sortPrimitive = definePrimitive<{ descending: boolean }>({
 	grad: {
 		x: {
 			saves: ["indices"],
-			rule: ({ dy, indices }, _, { shape }) => scatterAddPrimitive.apply([zeros(dy.device, shape), indices, dy])[0],
+			rule: ({ dy, indices }, _, { shape }) => scatterAddPrimitive.apply([zeros(dy.device, shape), indices, cast(dy, "f32")])[0],
 		},
 	},
 	reference: ({ x }, { descending }) => {
@@ -109,12 +111,20 @@ export const sortPrimitive = definePrimitive<{ descending: boolean }>({
 	test: { bound: { why: "moves values" }, variants: [{ descending: true }] },
 });
 
-/** Values in order, and where they stood. */
+/** Values that were chosen or put in order, and where they stood. */
 export interface Sorted {
-	/** The values in order, of x's dtype. */
+	/** The values, of x's dtype. */
 	readonly values: Tensor;
 	/** Where each value stood along the axis, i32; no gradient. */
 	readonly indices: Tensor;
+}
+
+/** Options of `sort` and `argsort`. */
+export interface SortOptions {
+	/** The last when left out. */
+	readonly axis?: number | undefined;
+	/** Downwards; false when left out. */
+	readonly descending?: boolean | undefined;
 }
 
 /**
@@ -123,10 +133,22 @@ export interface Sorted {
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export function sort(x: Tensor, { axis = -1, descending = false } = {}): Sorted {
-	const at = normalizeAxis("sort", axis, x.rank);
-	const [values, indices] = sortPrimitive.apply([transpose(x, at, -1)], { descending }).map((t) => transpose(t, at, -1));
-	return { values, indices };
+export const sort = (x: Tensor, options: SortOptions = {}): Sorted => sorted("sort", x, options);
+
+/**
+ * Where the values of an axis (the last when left out) stand once they are sorted as `sort` does: i32, no gradient.
+ * @throws DTypeError unless x is f32, f16, i32 or u32.
+ * @throws ValueError when `axis` is out of range.
+ */
+export const argsort = (x: Tensor, options: SortOptions = {}): Tensor => sorted("argsort", x, options).indices;
+
+function sorted(op: string, x: Tensor, { axis = -1, descending = false }: SortOptions): Sorted {
+	checkTensor(op, x);
+	const at = axisOf(op, axis, x);
+	const rows = x.rank === 0 ? reshape(x, [1]) : transpose(x, at, -1);
+	const back = (t: Tensor): Tensor => (x.rank === 0 ? reshape(t, []) : transpose(t, at, -1));
+	const [values, indices] = sortPrimitive.apply([rows], { descending });
+	return { values: back(values), indices: back(indices) };
 }
 
 /**
@@ -136,10 +158,11 @@ export function sort(x: Tensor, { axis = -1, descending = false } = {}): Sorted 
  * @throws DTypeError for other types.
  */
 export function topk(x: Tensor, k: number, { axis = -1, largest = true } = {}): Sorted {
+	checkTensor("topk", x);
 	const at = normalizeAxis("topk", axis, x.rank);
 	if (!Number.isInteger(k) || k < 0 || k > x.shape[at]) {
 		throw new ValueError("topk/k", `topk: k is ${k}, axis ${axis} of ${showShape(x.shape)} has ${x.shape[at]} values`, { op: "topk" });
 	}
-	const { values, indices } = sort(x, { axis: at, descending: largest });
+	const { values, indices } = sorted("topk", x, { axis: at, descending: largest });
 	return { values: slice(values, at, 0, k), indices: slice(indices, at, 0, k) };
 }

@@ -4,8 +4,11 @@ import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { maskedFill } from "./binary.ts";
 import { packed } from "./contiguous.ts";
 import { NO_PADDING, QUIET_NAN, scatterRows } from "./embedding.ts";
+import { outside } from "./indexing.ts";
+import { unsqueeze } from "./view.ts";
 
 export const takeRowsKernel = defineKernel("takeRows", {
 	params: { n: "u32", T: "i32", D: "u32", P: "u32", share: "u32", sx: "u32", si: "u32", nan: "u32" },
@@ -34,7 +37,13 @@ export const takeRowsGradPrimitive: Primitive<GradAttrs> = definePrimitive<GradA
 	forward: ({ inputs: { dy, ids }, axes: { P, D }, attrs: { T } }) => [
 		scatterRows(dy, ids, [...dy.shape.slice(0, -2), T, D], P, NO_PADDING),
 	],
-	grad: { dy: "missing", ids: "none" },
+	grad: {
+		dy: {
+			saves: ["ids"],
+			rule: ({ dy: g, ids }, { T }) => maskedFill(takeRowsPrimitive.apply([g, ids])[0], unsqueeze(outside(ids, T), -1), 0),
+		},
+		ids: "none",
+	},
 	reference: ({ dy, ids }, { T }) => {
 		const [P, D] = dy.shape.slice(-2);
 		const shape = [...dy.shape.slice(0, -2), T, D];
@@ -49,7 +58,7 @@ export const takeRowsGradPrimitive: Primitive<GradAttrs> = definePrimitive<GradA
 	test: { domains: { ids: { whole: [-1, 7] } }, bound: { abs: 1e-5, why: "sums of up to 9 values of size 2: 9 * 18 * 2^-24" } },
 });
 
-export const takeRowsPrimitive = definePrimitive({
+export const takeRowsPrimitive: Primitive<Record<string, never>> = definePrimitive({
 	name: "takeRows",
 	signature: "x[..., T, D], ids[..., P] -> y[..., P, D]",
 	dtypes: { ids: ["i32"] },
@@ -85,7 +94,7 @@ export const takeRowsPrimitive = definePrimitive({
 /**
  * Rows of each matrix of a batch: `y[..., p, :] = x[..., ids[..., p], :]`. x f32 `[..., T, D]`, ids i32 `[..., P]` →
  * `[..., P, D]`; leading axes are equal, they do not broadcast. An id outside 0..T−1 gives NaN and no gradient. The gradient
- * adds rows up in a fixed order, and has no gradient of its own.
+ * adds rows up in a fixed order.
  * @throws ShapeError when the leading axes differ.
  * @throws DTypeError unless x is f32 and ids are i32.
  */

@@ -4,6 +4,7 @@ import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkWhole } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 
 type TriangleAttrs = { diagonal: number; upper: boolean };
@@ -43,19 +44,24 @@ export const trilPrimitive: Primitive<TriangleAttrs> = definePrimitive<TriangleA
 });
 
 /**
- * The part of each matrix on and below a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. `diagonal` counts up from the
+ * The part of each matrix on and below a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. Of ones of bool it is a mask. `diagonal` counts up from the
  * main one: 0 (when left out) is it, 1 the one above it, −1 the one below. f32, f16, i32, u32 or bool.
  * @throws ShapeError when x has fewer than two axes.
  * @throws DTypeError for bf16 and u8.
  * @throws ValueError when `diagonal` is no whole number.
  */
-export const tril = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: false })[0];
+export const tril = (x: Tensor, diagonal = 0): Tensor => triangle("tril", x, diagonal, false);
 
 /**
- * The part of each matrix on and above a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. `diagonal` counts up from the
+ * The part of each matrix on and above a diagonal, 0 elsewhere: `[..., M, N]` → `[..., M, N]`. Of ones of bool it is a mask. `diagonal` counts up from the
  * main one: 0 (when left out) is it, 1 the one above it, −1 the one below. f32, f16, i32, u32 or bool.
  * @throws ShapeError when x has fewer than two axes.
  * @throws DTypeError for bf16 and u8.
  * @throws ValueError when `diagonal` is no whole number.
  */
-export const triu = (x: Tensor, diagonal = 0): Tensor => trilPrimitive.apply([x], { diagonal, upper: true })[0];
+export const triu = (x: Tensor, diagonal = 0): Tensor => triangle("triu", x, diagonal, true);
+
+function triangle(op: string, x: Tensor, diagonal: number, upper: boolean): Tensor {
+	checkWhole(op, "diagonal", diagonal);
+	return trilPrimitive.apply([x], { diagonal, upper })[0];
+}

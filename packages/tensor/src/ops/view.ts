@@ -1,8 +1,10 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
+import { alias } from "../record.ts";
 import { moved } from "../reference.ts";
 import { checkShape, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { type Axes, axesOf, checkTensor } from "./arguments.ts";
 import { reshaped } from "./contiguous.ts";
 
 export const reshapePrimitive: LinearOp<Shape> = defineLinear({
@@ -19,6 +21,7 @@ export const reshapePrimitive: LinearOp<Shape> = defineLinear({
  * @throws ShapeError when the shape does not have x's number of elements, or more than one −1, or −1 beside an extent of 0.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+	checkTensor("reshape", x);
 	const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
 	const free = shape.filter((d) => d === -1).length;
 	const target = shape.map((d) => (d === -1 ? x.size / known : d));
@@ -58,10 +61,11 @@ export const permutePrimitive: LinearOp<readonly number[]> = defineLinear({
  * The axes in another order, as a view: axis i of the result is axis `order[i]` of x; negative ones count from the last.
  * @throws ValueError unless `order` names each axis once.
  */
-export function permute(x: Tensor, order: readonly number[]): Tensor {
-	const axes = order.map((a) => normalizeAxis("permute", a, x.rank));
+export function permute(x: Tensor, order: Axes): Tensor {
+	checkTensor("permute", x);
+	const axes = [order].flat().map((a) => normalizeAxis("permute", a, x.rank));
 	if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
-		throw new ValueError("permute/order", `permute: [${order.join(", ")}] is no order of ${x.rank} axes`, { op: "permute" });
+		throw new ValueError("permute/order", `permute: [${order}] is no order of ${x.rank} axes`, { op: "permute" });
 	}
 	return permutePrimitive.apply([x], axes);
 }
@@ -71,33 +75,44 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
  * @throws ValueError when an axis is out of range, as of a vector when they are left out.
  */
 export function transpose(x: Tensor, a = -1, b = -2): Tensor {
+	checkTensor("transpose", x);
 	const order = x.shape.map((_, i) => i);
 	const i = normalizeAxis("transpose", a, x.rank);
 	const j = normalizeAxis("transpose", b, x.rank);
 	[order[i], order[j]] = [order[j], order[i]];
-	return permute(x, order);
+	return permutePrimitive.apply([x], order);
 }
 
 /**
- * One axis moved to another place, as a view; the others keep their order. Negative numbers count from the last.
- * @throws ValueError when `from` or `to` is out of range.
+ * Axes moved to other places, as a view; the others keep their order. Negative numbers count from the last. Of lists, axis
+ * `from[i]` becomes axis `to[i]`.
+ * @throws ValueError when an axis is out of range or named twice, or there are not as many of both.
  */
-export function movedim(x: Tensor, from: number, to: number): Tensor {
-	const a = normalizeAxis("movedim", from, x.rank);
-	const order = x.shape.map((_, i) => i).filter((i) => i !== a);
-	return permute(x, order.toSpliced(normalizeAxis("movedim", to, x.rank), 0, a));
+export function movedim(x: Tensor, from: Axes, to: Axes): Tensor {
+	const [sources, targets] = [axesOf("movedim", x, from), axesOf("movedim", x, to)];
+	if (sources.length !== targets.length) {
+		throw new ValueError("movedim/axes", `movedim: axes [${from}] cannot become axes [${to}]`, { op: "movedim" });
+	}
+	const rest = x.shape.map((_, i) => i).filter((i) => !sources.includes(i));
+	const order = x.shape.map((_, i) => (targets.includes(i) ? sources[targets.indexOf(i)] : (rest.shift() as number)));
+	return permutePrimitive.apply([x], order);
 }
 
 /**
- * x without one axis of extent 1.
- * @throws ShapeError when the axis has another extent.
- * @throws ValueError when `axis` is out of range.
+ * x without axes of extent 1: one, several, or all of them when left out.
+ * @throws ShapeError when an axis that is named has another extent.
+ * @throws ValueError when an axis is out of range or named twice.
  */
-export function squeeze(x: Tensor, axis: number): Tensor {
-	const at = normalizeAxis("squeeze", axis, x.rank);
-	if (x.shape[at] !== 1)
-		throw new ShapeError("shape/squeeze", `squeeze: axis ${axis} of ${showShape(x.shape)} is not 1`, { op: "squeeze" });
-	return reshape(x, x.shape.toSpliced(at, 1));
+export function squeeze(x: Tensor, axes?: Axes): Tensor {
+	const named = axesOf("squeeze", x, axes);
+	const other = axes === undefined ? undefined : named.find((a) => x.shape[a] !== 1);
+	if (other !== undefined) {
+		throw new ShapeError("shape/squeeze", `squeeze: axis ${other} of ${showShape(x.shape)} is not 1`, { op: "squeeze" });
+	}
+	return reshape(
+		x,
+		x.shape.filter((d, i) => d !== 1 || !named.includes(i)),
+	);
 }
 
 /**
@@ -105,6 +120,16 @@ export function squeeze(x: Tensor, axis: number): Tensor {
  * @throws ValueError when `axis` is not within the rank of the result.
  */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
+	checkTensor("unsqueeze", x);
 	const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
 	return reshape(x, x.shape.toSpliced(at, 0, 1));
+}
+
+/**
+ * The same values as a constant: no gradient goes through it. Shares the memory of x. Any dtype.
+ * @throws DisposedError after the release of x.
+ */
+export function detach(x: Tensor): Tensor {
+	checkTensor("detach", x);
+	return alias(x, undefined);
 }

@@ -1,0 +1,49 @@
+import { FLOATS, INTEGERS } from "../dtype.ts";
+import { binary } from "./elementwise.ts";
+
+const NUMBERS = [...FLOATS, ...INTEGERS];
+
+/**
+ * ⌊a / b⌋, element by element, broadcast as numpy: the quotient rounded down. Of floats the quotient in f32, so that by 0 it is
+ * infinite or NaN; of whole numbers it is exact, and 0 by 0. f32, f16, i32 or u32: whole numbers both of one type. Gradient 0.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
+export const floorDivide = binary("floorDivide", {
+	f: "floor(a / b)",
+	integer: "select(select(a / b, a / b - 1, a % b != 0 && (a < 0) != (b < 0)), b, b == 0)",
+	ref: ({ a, b }) => Math.floor(a / b),
+	d: "none",
+	dtypes: NUMBERS,
+	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },
+	bound: { ulp: 0, why: "the quotients that are drawn do not lie within rounding of a whole number" },
+});
+
+/**
+ * trunc(a / b), element by element, broadcast as numpy: the quotient rounded towards 0. Of floats the quotient in f32, so that by 0
+ * it is infinite or NaN; of whole numbers it is exact, and 0 by 0. f32, f16, i32 or u32: whole numbers both of one type. Gradient 0.
+ * @throws DTypeError for other types, or two types that are not both floats.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
+export const truncDivide = binary("truncDivide", {
+	f: "trunc(a / b)",
+	integer: "select(a / b, b, b == 0)",
+	ref: ({ a, b }) => Math.trunc(a / b),
+	d: "none",
+	dtypes: NUMBERS,
+	domain: { a: { range: [-3, 3] }, b: { range: [0.7, 0.9] } },
+	bound: { ulp: 0, why: "the quotients that are drawn do not lie within rounding of a whole number" },
+});
+
+/**
+ * log(eᵃ + eᵇ), element by element, broadcast as numpy, without overflow. Of two equal infinities it is that infinity. f32 or f16.
+ * The gradient is the share of each: 1 / (1 + eᵇ⁻ᵃ) by a; half where both are equal.
+ * @throws DTypeError for other types.
+ * @throws ShapeError when the shapes do not broadcast.
+ */
+export const logaddexp = binary("logaddexp", {
+	f: "select(nanMax(a, b) + log1p(safeExp(-abs(a - b))), a, a == b && isInf(a))",
+	d: { a: "logistic(select(a - b, 0.0, a == b))", b: "logistic(select(b - a, 0.0, a == b))" },
+	ref: ({ a, b }) => (a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))),
+	bound: { abs: 2e-6, ulp: 2, why: "log1p of at most 1, of exp within 9 ULP: 1e-6; the sum is rounded" },
+});

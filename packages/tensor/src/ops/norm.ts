@@ -1,0 +1,46 @@
+import { FLOATS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { amax, amin } from "./amax.ts";
+import { type Axes, checkType } from "./arguments.ts";
+import { eq, maskedFill } from "./binary.ts";
+import { cast } from "./cast.ts";
+import { full } from "./create.ts";
+import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
+import { smoothRoot } from "./reduce.ts";
+import { countNonzero } from "./truth.ts";
+import { abs, powScalar, sqrt, square } from "./unary.ts";
+
+/** Options of `norm`. */
+export interface NormOptions extends ReduceOptions {
+	/** Which norm: 2 when left out; 1, ±Infinity (the largest or smallest |x|), 0 (how many are not 0), or any other number. */
+	readonly p?: number | undefined;
+}
+
+/**
+ * The p-norm over `axes` (one or several; all when left out, as one vector): (∑ |x|ᵖ)^(1/p). f32 or f16 → f32; squares are added up
+ * as they are, so that values beyond 1.8e19 overflow. Where the norm is 0 its gradient is 0, as torch's; largest and smallest
+ * share it among equals.
+ * @throws DTypeError for other types.
+ * @throws ValueError when p is NaN, an axis is out of range or named twice, or there is no value to choose the largest from.
+ */
+export function norm(x: Tensor, axes?: Axes, { p = 2, keepDim = false }: NormOptions = {}): Tensor {
+	checkType("norm", x, FLOATS);
+	if (typeof p !== "number" || Number.isNaN(p)) throw new ValueError("norm/p", `norm: p is ${p}, expected a number`, { op: "norm" });
+	const { axes: chosen } = reduceAxes("norm", x, axes);
+	const over = { keepDim };
+	const v = cast(x, "f32");
+	if (p === 2) return smoothRoot(sum(square(v), chosen, over), sqrt);
+	if (p === 0) return cast(countNonzero(v, chosen, over), "f32");
+	const size = abs(v);
+	if (p === 1) return sum(size, chosen, over);
+	if (!Number.isFinite(p)) {
+		if (chosen.some((a) => x.shape[a] === 0)) {
+			throw new ValueError("reduce/empty", "norm: there is no value to choose from", { op: "norm" });
+		}
+		return (p > 0 ? amax : amin)(size, chosen, over);
+	}
+	const none = eq(size, full(x.device, [], 0));
+	const powers = p > 0 ? maskedFill(powScalar(maskedFill(size, none, 1), p), none, 0) : powScalar(size, p);
+	return smoothRoot(sum(powers, chosen, over), (s) => powScalar(s, 1 / p));
+}

@@ -1,0 +1,83 @@
+import { FLOATS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Axes, checkType } from "./arguments.ts";
+import { add, sub, where } from "./binary.ts";
+import { cast } from "./cast.ts";
+import { overAxes, type ReduceOptions } from "./expand.ts";
+import { stack } from "./join.ts";
+import { select } from "./slice.ts";
+import { sortPrimitive } from "./sort.ts";
+import { isnan, mulScalar } from "./unary.ts";
+
+/** Options of `quantile`. */
+export interface QuantileOptions extends ReduceOptions {
+	/**
+	 * What stands between two values: "linear", in proportion (when left out); "lower" or "higher", that value; "nearest", the nearer,
+	 * of two the one of even number; "midpoint", their mean.
+	 */
+	readonly interpolation?: "linear" | "lower" | "higher" | "nearest" | "midpoint" | undefined;
+}
+
+const nearest = (at: number): number => (at % 1 === 0.5 ? 2 * Math.round(at / 2) : Math.round(at));
+
+/** Number of the value below, and what the one above counts, of a position. */
+const BETWEEN: Readonly<Record<string, (at: number) => readonly [below: number, share: number]>> = {
+	linear: (at) => [Math.floor(at), at - Math.floor(at)],
+	lower: (at) => [Math.floor(at), 0],
+	higher: (at) => [Math.ceil(at), 0],
+	nearest: (at) => [nearest(at), 0],
+	midpoint: (at) => [Math.floor(at), Number.isInteger(at) ? 0 : 0.5],
+};
+
+function quantiles(
+	op: string,
+	x: Tensor,
+	qs: readonly number[],
+	axes: Axes | undefined,
+	{ interpolation = "linear", keepDim = false }: QuantileOptions,
+): Tensor[] {
+	checkType(op, x, FLOATS);
+	const between = Object.hasOwn(BETWEEN, interpolation) ? BETWEEN[interpolation] : undefined;
+	if (between === undefined) {
+		const text = `${op}: interpolation is "${interpolation}", expected ${Object.keys(BETWEEN).join(", ")}`;
+		throw new ValueError("quantile/interpolation", text, { op });
+	}
+	for (const q of qs) if (!(q >= 0 && q <= 1)) throw new ValueError("quantile/q", `${op}: q is ${q}, expected 0 to 1`, { op });
+	let sorted: Tensor | undefined;
+	return qs.map((q) =>
+		overAxes(op, cast(x, "f32"), axes, keepDim, (rows) => {
+			const count = rows.shape[rows.rank - 1];
+			if (count === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
+			sorted ??= sortPrimitive.apply([rows])[0];
+			const [below, share] = between(q * (count - 1));
+			const low = select(sorted, -1, below);
+			const value = share === 0 ? low : add(low, mulScalar(sub(select(sorted, -1, below + 1), low), share));
+			const last = select(sorted, -1, -1);
+			return where(isnan(last), last, value);
+		}),
+	);
+}
+
+/**
+ * The value below which a part q of the values over `axes` (one or several; all when left out) lies: that at position q (n − 1) of
+ * the sorted values, where positions between two are interpolated; torch's and numpy's quantile. Of a list of q the results stand
+ * along a new first axis. NaN if one is. f32 or f16 → f32. The gradient goes to the values that it is made of.
+ * @throws DTypeError for other types.
+ * @throws ValueError unless 0 ≤ q ≤ 1, for another interpolation, when there is no value, or an axis is out of range or named twice.
+ */
+export function quantile(x: Tensor, q: number | readonly number[], axes?: Axes, options: QuantileOptions = {}): Tensor {
+	if (typeof q === "number") return quantiles("quantile", x, [q], axes, options)[0];
+	if (!Array.isArray(q) || q.length === 0)
+		throw new ValueError("quantile/q", `quantile: q is ${String(q)}, expected 0 to 1`, { op: "quantile" });
+	return stack(quantiles("quantile", x, q, axes, options));
+}
+
+/**
+ * The middle one of the sorted values over `axes` (one or several; all when left out), of an even number the lower of the two, as
+ * torch's median; numpy's, their mean, is `quantile(x, 0.5)`. NaN if one is. f32 or f16 → f32. The gradient goes to that value.
+ * @throws DTypeError for other types.
+ * @throws ValueError when there is no value, or an axis is out of range or named twice.
+ */
+export const median = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
+	quantiles("median", x, [0.5], axes, { keepDim, interpolation: "lower" })[0];
