@@ -7,9 +7,9 @@ export type Random = () => number;
 export const pick = (r: Random, low: number, high: number): number => low + Math.floor(r() * (high - low + 1));
 export const values = (r: Random, shape: readonly number[], low = -2, high = 2): NdArray =>
 	build(shape, () => Math.fround(low + (high - low) * r()));
-const whole = (r: Random, shape: readonly number[], low: number, high: number): NdArray => build(shape, () => pick(r, low, high));
-const shapeOf = (r: Random, rank: number): number[] => Array.from({ length: rank }, () => pick(r, 1, 4));
-const someAxes = (r: Random, rank: number): number[] => Array.from({ length: rank }, (_, i) => i).filter(() => r() < 0.5);
+export const whole = (r: Random, shape: readonly number[], low: number, high: number): NdArray => build(shape, () => pick(r, low, high));
+export const shapeOf = (r: Random, rank: number): number[] => Array.from({ length: rank }, () => pick(r, 1, 4));
+export const someAxes = (r: Random, rank: number): number[] => Array.from({ length: rank }, (_, i) => i).filter(() => r() < 0.5);
 
 /** One random call of a function, and the same in float64. Gradients are checked for the operands of f32. */
 export interface Call {

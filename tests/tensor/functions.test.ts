@@ -7,11 +7,12 @@ import { layouts, numbers, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { RUNS } from "../support/environment.ts";
 import { FUNCTIONS, values } from "../support/functionCalls.ts";
+import { SHAPE_CALLS } from "../support/shapeCalls.ts";
 
 const CALLS = Math.max(3, Math.ceil(RUNS / 5));
 const device = useDevice({ debug: { memory: true } });
 
-describe.each(Object.entries(FUNCTIONS))("%s", (_, draw) => {
+describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS }))("%s", (_, draw) => {
 	it("equals its definition in float64, and its gradient the slope of it", async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.nat(2 ** 31 - 1), layouts, async (seed, layout) => {

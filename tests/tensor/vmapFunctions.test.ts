@@ -9,6 +9,7 @@ import { useDevice } from "../support/device.ts";
 import { part } from "../support/environment.ts";
 import { FUNCTIONS } from "../support/functionCalls.ts";
 import { entry, read, type Values } from "../support/reading.ts";
+import { SHAPE_CALLS } from "../support/shapeCalls.ts";
 
 /* Functions of one record, run on a batch: each record gets what it gets alone. */
 
@@ -128,7 +129,7 @@ describe.each(Object.entries(MODELS))("%s", (_, { record, parameters, run }) => 
 	});
 });
 
-describe.each(Object.entries(FUNCTIONS))("%s", (_, draw) => {
+describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS }))("%s", (_, draw) => {
 	it("with records on all operands gives each of them what it gives alone, bit for bit", async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.nat(2 ** 31 - 1), layouts, async (seed, layout) => {
