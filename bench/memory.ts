@@ -10,13 +10,12 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import {
 	add,
-	addScalar,
 	type Device,
 	data,
 	item,
 	key,
 	matmul,
-	mulScalar,
+	mul,
 	normal,
 	requestDevice,
 	square,
@@ -32,7 +31,7 @@ const MEGABYTE = 1e6;
 /** 200 additions of 4 MB, each from the one before. */
 function chain(x: Tensor): Tensor {
 	let y = x;
-	for (let i = 0; i < 200; i++) y = addScalar(y, 1);
+	for (let i = 0; i < 200; i++) y = add(y, 1);
 	return y;
 }
 
@@ -43,7 +42,7 @@ async function loop(device: Device, steps: number, rows: number): Promise<void> 
 	const w = { value: normal(device, [64, 1], key(2)) };
 	for (let i = 0; i < steps; i++) {
 		const { value, grads } = valueAndGrad(() => sum(square(sub(tanh(matmul(x, w.value)), y))), [w]);
-		w.value = sub(w.value, mulScalar(grads[0], 1e-4));
+		w.value = sub(w.value, mul(grads[0], 1e-4));
 		await item(value);
 	}
 }

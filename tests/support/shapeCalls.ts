@@ -98,7 +98,7 @@ export const SHAPE_CALLS: Record<string, (r: Random) => Call> = {
 		const order = xy ? [1, 0, 2] : [0, 1, 2];
 		return {
 			inputs: shape.map((n) => values(r, [n])),
-			run: (...v) => t.meshgrid(v, { indexing: xy ? "xy" : "ij" }).reduce((a, b) => t.add(t.mulScalar(a, 0.5), b)),
+			run: (...v) => t.meshgrid(v, { indexing: xy ? "xy" : "ij" }).reduce((a, b) => t.add(t.mul(a, 0.5), b)),
 			expected: (...v) =>
 				build(
 					order.map((k) => shape[k]),

@@ -125,7 +125,7 @@ export class Tensor {
 	toString(): string {
 		const { records } = this.#inside;
 		const each = records === undefined ? "" : `, one of ${records.count} records`;
-		return `Tensor(${this.dtype} ${showShape(this.shape)}${each}${this.#disposed ? ", released" : ""})`;
+		return `Tensor(${this.dtype} ${showShape(this.shape)}${each}${this.disposed ? ", released" : ""})`;
 	}
 
 	/** What `console.log` shows: as `toString`, and the device. Values are on the device; `print` reads them. */

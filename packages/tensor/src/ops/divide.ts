@@ -1,5 +1,5 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
-import { binary } from "./elementwise.ts";
+import { binary } from "./operands.ts";
 
 const NUMBERS = [...FLOATS, ...INTEGERS];
 

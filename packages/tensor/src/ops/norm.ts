@@ -3,13 +3,13 @@ import { ValueError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { amax, amin } from "./amax.ts";
 import { type Axes, checkType } from "./arguments.ts";
-import { eq, maskedFill } from "./binary.ts";
+import { eq, maskedFill, pow } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
 import { smoothRoot } from "./reduce.ts";
 import { countNonzero } from "./truth.ts";
-import { abs, powScalar, sqrt, square } from "./unary.ts";
+import { abs, sqrt, square } from "./unary.ts";
 
 /** Options of `norm`. */
 export interface NormOptions extends ReduceOptions {
@@ -41,6 +41,6 @@ export function norm(x: Tensor, axes?: Axes, { p = 2, keepDim = false }: NormOpt
 		return (p > 0 ? amax : amin)(size, chosen, over);
 	}
 	const none = eq(size, full(x.device, [], 0));
-	const powers = p > 0 ? maskedFill(powScalar(maskedFill(size, none, 1), p), none, 0) : powScalar(size, p);
-	return smoothRoot(sum(powers, chosen, over), (s) => powScalar(s, 1 / p));
+	const powers = p > 0 ? maskedFill(pow(maskedFill(size, none, 1), p), none, 0) : pow(size, p);
+	return smoothRoot(sum(powers, chosen, over), (s) => pow(s, 1 / p));
 }

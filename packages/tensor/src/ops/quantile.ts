@@ -2,13 +2,13 @@ import { FLOATS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Axes, checkType } from "./arguments.ts";
-import { add, sub, where } from "./binary.ts";
+import { add, mul, sub, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
 import { stack } from "./join.ts";
 import { select } from "./slice.ts";
 import { sortPrimitive } from "./sort.ts";
-import { isnan, mulScalar } from "./unary.ts";
+import { isnan } from "./unary.ts";
 
 /** Options of `quantile`. */
 export interface QuantileOptions extends ReduceOptions {
@@ -52,7 +52,7 @@ function quantiles(
 			sorted ??= sortPrimitive.apply([rows])[0];
 			const [below, share] = between(q * (count - 1));
 			const low = select(sorted, -1, below);
-			const value = share === 0 ? low : add(low, mulScalar(sub(select(sorted, -1, below + 1), low), share));
+			const value = share === 0 ? low : add(low, mul(sub(select(sorted, -1, below + 1), low), share));
 			const last = select(sorted, -1, -1);
 			return where(isnan(last), last, value);
 		}),
