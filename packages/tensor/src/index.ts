@@ -54,6 +54,7 @@ export {
 } from "./ops/binary.ts";
 export { assign, cast } from "./ops/cast.ts";
 export { clip, type NanToNumOptions, nanToNum } from "./ops/clip.ts";
+export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from "./ops/conv.ts";
 export { arange, eye, full, fullLike, linspace, ones, onesLike, zeros, zerosLike } from "./ops/create.ts";
 export { type CrossEntropyOptions, crossEntropy } from "./ops/crossEntropy.ts";
 export { cummax, cummin } from "./ops/cummax.ts";
@@ -77,6 +78,16 @@ export { logsumexp } from "./ops/logsumexp.ts";
 export { bmm, dot, matmul, outer } from "./ops/matmul.ts";
 export { type NormOptions, norm } from "./ops/norm.ts";
 export { type PadOptions, pad } from "./ops/pad.ts";
+export {
+	type AvgPool1dOptions,
+	type AvgPool2dOptions,
+	avgPool1d,
+	avgPool2d,
+	maxPool1d,
+	maxPool2d,
+	type Pool1dOptions,
+	type Pool2dOptions,
+} from "./ops/pool.ts";
 export { prod } from "./ops/prod.ts";
 export { median, type QuantileOptions, quantile } from "./ops/quantile.ts";
 export { mean, std, type VarianceOptions, variance } from "./ops/reduce.ts";
@@ -125,6 +136,7 @@ export {
 	trunc,
 } from "./ops/unary.ts";
 export { detach, movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export type { Pair } from "./ops/windows.ts";
 export { type KernelEvent, type KernelTotal, Profile } from "./profile.ts";
 export {
 	bernoulli,
