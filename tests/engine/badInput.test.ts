@@ -137,12 +137,12 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["the largest of nothing", () => t.amax(f32(2, 0), [1]), "ValueError", "reduce/empty", ["amax"]],
 	["an equation that is none", () => t.einsum("ij,jk->iz", f32(2, 2), f32(2, 2)), "ValueError", "einsum/equation", ["z", "ij,jk->iz"]],
 	["an equation for other shapes", () => t.einsum("ij,jk->ik", f32(2, 3), f32(2, 2)), "ShapeError", "einsum/axis", ["j", "3", "2"]],
-	["labels that do not match", () => t.crossEntropy(f32(2, 3), i32([0])), "ShapeError", "crossEntropy/labels", ["[1]", "[2, 3]"]],
+	["labels that do not match", () => t.crossEntropy(f32(2, 3), i32([0])), "ShapeError", "loss/labels", ["[1]", "[2, 3]"]],
 	[
 		"a reduction that is none",
 		() => t.crossEntropy(f32(1, 3), i32([0]), { reduction: "avg" as "mean" }),
 		"ValueError",
-		"crossEntropy/reduction",
+		"loss/reduction",
 		["avg"],
 	],
 	[

@@ -56,13 +56,13 @@ export { assign, cast } from "./ops/cast.ts";
 export { clip, type NanToNumOptions, nanToNum } from "./ops/clip.ts";
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from "./ops/conv.ts";
 export { arange, eye, full, fullLike, linspace, ones, onesLike, zeros, zerosLike } from "./ops/create.ts";
-export { type CrossEntropyOptions, crossEntropy } from "./ops/crossEntropy.ts";
+export { type CrossEntropyOptions, crossEntropy, type NllOptions, nllLoss } from "./ops/crossEntropy.ts";
 export { cummax, cummin } from "./ops/cummax.ts";
 export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
 export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
 export { floorDivide, logaddexp, truncDivide } from "./ops/divide.ts";
-export { DropoutKey, dropout } from "./ops/dropout.ts";
+export { DropoutKey, type DropoutOptions, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";
 export { expand, type ReduceOptions, sum } from "./ops/expand.ts";
@@ -70,11 +70,27 @@ export { flip } from "./ops/flip.ts";
 export { type HistcOptions, histc } from "./ops/histc.ts";
 export { gather, indexSelect, scatterAdd } from "./ops/indexing.ts";
 export { chunk, flatten, split, stack } from "./ops/join.ts";
-export { type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
+export { type AffineOptions, type GroupNormOptions, groupNorm, type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
 export { linear } from "./ops/linear.ts";
 export { IGNORE_INDEX, linearCrossEntropy } from "./ops/linearCrossEntropy.ts";
 export { logSoftmax } from "./ops/logSoftmax.ts";
 export { logsumexp } from "./ops/logsumexp.ts";
+export {
+	type BceWithLogitsOptions,
+	bceLoss,
+	bceWithLogits,
+	type CosineSimilarityOptions,
+	cosineSimilarity,
+	type HuberOptions,
+	huberLoss,
+	type KlDivOptions,
+	klDiv,
+	type LossOptions,
+	l1Loss,
+	mseLoss,
+	type SmoothL1Options,
+	smoothL1Loss,
+} from "./ops/losses.ts";
 export { bmm, dot, matmul, outer } from "./ops/matmul.ts";
 export { type NormOptions, norm } from "./ops/norm.ts";
 export { type PadOptions, pad } from "./ops/pad.ts";

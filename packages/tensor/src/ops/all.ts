@@ -33,6 +33,7 @@ export * from "./linear.ts";
 export * from "./linearCrossEntropy.ts";
 export * from "./logSoftmax.ts";
 export * from "./logsumexp.ts";
+export * from "./losses.ts";
 export * from "./matmul.ts";
 export * from "./matmulInteger.ts";
 export * from "./norm.ts";

@@ -44,7 +44,7 @@ for (var s = lo; s < hi; s++) { top = nanMax(top, score(x_at(at + s))); }
 var total = 0.0;
 for (var s = lo; s < hi; s++) { let e = safeExp(score(x_at(at + s)) - top); total += e; y_set(at + s, e); }
 for (var s = 0u; s < p.S; s++) {
-  if (s >= lo && s < hi) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
+  if (s >= lo && s < hi && bitcast<u32>(total) != 0u) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
 }`,
 });
 
@@ -196,7 +196,7 @@ export interface AttentionSoftmaxOptions {
 
 /**
  * Softmax of attention scores over the last axis, scaled, soft-capped and masked: x f32 `[..., T, S]` → `[..., T, S]`. Masked
- * entries are exactly 0, whatever stood there; so is a row that is masked throughout. Subtracts the row maximum; accumulates in
+ * entries are exactly 0, whatever stood there; so is a row that is masked throughout, or all −∞. Subtracts the row maximum; accumulates in
  * f32.
  * @throws ShapeError when x has fewer than two axes.
  * @throws DTypeError unless x is f32.

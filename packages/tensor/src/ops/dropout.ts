@@ -1,12 +1,16 @@
 import type { Device } from "../device.ts";
-import { ValueError } from "../errors.ts";
+import { ShapeError, ValueError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { type Key, THREEFRY_WGSL, threefry } from "../random.ts";
+import { type Shape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { mul } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
+import { ones } from "./create.ts";
+import { inF32 } from "./widen.ts";
 
 const threshold = (p: number): number => Math.floor(p * 2 ** 24);
 
@@ -94,15 +98,32 @@ export class DropoutKey {
 	}
 }
 
+/** Options of `dropout`. */
+export interface DropoutOptions {
+	/**
+	 * Shape of the mask, broadcast to x; that of x when left out. `[C, 1, 1]` drops whole channels of x `[C, H, W]`: torch's dropout2d.
+	 */
+	readonly shape?: Shape | undefined;
+}
+
 /**
- * Each element is 0 with probability p, and x / (1 − p) otherwise. The mask is a function of the key, its stream and the
- * position within the record; the gradient draws it again instead of storing it. p counts in steps of 2⁻²⁴. A dropped infinity
- * or NaN gives NaN.
+ * Each element is 0 with probability p, and x / (1 − p) otherwise; x itself without a key, as in evaluation. f32 or f16 → f32. The mask is
+ * a function of the key, its stream and the position within the record; the gradient draws it again instead of storing it. p
+ * counts in steps of 2⁻²⁴. A dropped infinity or NaN gives NaN.
  * @throws ValueError unless 0 ≤ p < 1.
- * @throws DTypeError unless x is f32 and the words of the key are u32.
- * @throws ShapeError unless the key has two words.
+ * @throws DTypeError unless x is f32 or f16 and the words of the key are u32.
+ * @throws ShapeError unless the key has two words, and when `shape` does not broadcast to x.
  */
-export function dropout(x: Tensor, p: number, { words, stream }: DropoutKey): Tensor {
+export function dropout(x: Tensor, p: number, key?: DropoutKey, { shape }: DropoutOptions = {}): Tensor {
 	if (!(p >= 0 && p < 1)) throw new ValueError("dropout/p", `dropout: p is ${p}, expected 0 <= p < 1`, { op: "dropout" });
-	return dropoutPrimitive.apply([x, words], { p, stream })[0];
+	if (key === undefined) return x;
+	const { words, stream } = key;
+	if (shape === undefined) return dropoutPrimitive.apply([inF32(x), words], { p, stream })[0];
+	const lead = x.rank - shape.length;
+	if (lead < 0 || shape.some((d, i) => d !== 1 && d !== x.shape[lead + i])) {
+		throw new ShapeError("dropout/shape", `dropout: a mask of ${showShape(shape)} does not broadcast to x${showShape(x.shape)}`, {
+			op: "dropout",
+		});
+	}
+	return mul(inF32(x), dropoutPrimitive.apply([ones(x.device, shape), words], { p, stream })[0]);
 }

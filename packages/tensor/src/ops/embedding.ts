@@ -1,4 +1,5 @@
 import { bytesPerElement, type DType } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -14,7 +15,7 @@ export const NO_PADDING = -1;
 
 /** Options of `embedding`. */
 export interface EmbeddingOptions {
-	/** Row of the table that receives no gradient; none when left out. It is read like any other. */
+	/** Row of the table that receives no gradient, a negative one from the end; none when left out. It is read like any other. */
 	readonly paddingIdx?: number | undefined;
 }
 
@@ -168,7 +169,14 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
  * read in parts.
  * @throws DTypeError for another table, or ids that are not i32.
  * @throws ShapeError unless the table has two axes.
+ * @throws ValueError when `paddingIdx` is no row of the table.
  */
-export function embedding(ids: Tensor, table: Tensor, { paddingIdx = NO_PADDING }: EmbeddingOptions = {}): Tensor {
-	return embeddingPrimitive.apply([table, ids], { paddingIdx })[0];
+export function embedding(ids: Tensor, table: Tensor, { paddingIdx }: EmbeddingOptions = {}): Tensor {
+	const rows = table.shape[0];
+	if (paddingIdx === undefined) return embeddingPrimitive.apply([table, ids])[0];
+	const padding = paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
+	if (!Number.isInteger(padding) || padding < 0 || padding >= rows) {
+		throw new ValueError("embedding/padding", `embedding: paddingIdx ${paddingIdx} is no row of a table of ${rows}`, { op: "embedding" });
+	}
+	return embeddingPrimitive.apply([table, ids], { paddingIdx: padding })[0];
 }

@@ -1,13 +1,18 @@
+import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows, reduceRows } from "../reference.ts";
+import { normalizeAxis, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
+import { reduceAxes } from "./expand.ts";
 import { mean, variance } from "./reduce.ts";
 import { rsqrt } from "./unary.ts";
+import { permute, reshape } from "./view.ts";
+import { inF32 } from "./widen.ts";
 
 export const standardizeKernel = defineKernel("standardize", {
 	params: { rows: "u32", D: "u32", eps: "f32" },
@@ -116,25 +121,83 @@ export const standardizePrimitive = definePrimitive({
 	},
 });
 
-/** What `layerNorm` does after and while it standardises. */
-export interface LayerNormOptions {
-	/** Scale, `[D]`; 1 when left out. */
+/** What normalisations do after and while they standardise. */
+export interface AffineOptions {
+	/** Scale; 1 when left out. */
 	readonly weight?: Tensor | undefined;
-	/** Shift, `[D]`; 0 when left out. */
+	/** Shift; 0 when left out. */
 	readonly bias?: Tensor | undefined;
 	/** Added to the variance; 1e-5 when left out. */
 	readonly eps?: number | undefined;
 }
 
-/**
- * Layer normalisation over the last axis: y = (x − mean) / √(variance + eps) · weight + bias, the variance without correction.
- * x f32 `[..., D]` → `[..., D]`. Accumulates in f32. Source: Ba, Kiros and Hinton 2016; torch's layer_norm.
- * @throws ShapeError when x has no axis, or weight or bias do not broadcast with it.
- * @throws DTypeError unless x is f32, and weight and bias are f32 or f16.
- * @throws ValueError when `eps` is not finite.
- */
-export function layerNorm(x: Tensor, { weight, bias, eps = 1e-5 }: LayerNormOptions = {}): Tensor {
-	const y = standardizePrimitive.apply([x], { eps })[0];
+/** Options of `layerNorm`. */
+export interface LayerNormOptions extends AffineOptions {
+	/** The axes over which mean and variance are taken; the last when left out. Those behind the channels make it instance norm. */
+	readonly axes?: number | readonly number[] | undefined;
+}
+
+/** y weight + bias, in the shape of y. @throws ShapeError where weight or bias would enlarge it. */
+function affine(op: string, y: Tensor, { weight, bias }: AffineOptions): Tensor {
+	for (const [name, t] of [["weight", weight] as const, ["bias", bias] as const]) {
+		const lead = y.rank - (t?.rank ?? 0);
+		if (t === undefined || (lead >= 0 && t.shape.every((d, i) => d === 1 || d === y.shape[lead + i]))) continue;
+		throw new ShapeError("norm/affine", `${op}: ${name}${showShape(t.shape)} does not broadcast to x${showShape(y.shape)}`, { op });
+	}
 	const scaled = weight === undefined ? y : mul(y, weight);
 	return bias === undefined ? scaled : add(scaled, bias);
+}
+
+/**
+ * Layer normalisation over the last axis, or `axes`: y = (x − mean) / √(variance + eps) · weight + bias, the variance without
+ * correction. x f32 or f16 `[..., D]` → f32 `[..., D]`; weight and bias broadcast to x. Accumulates in f32. Over one number y is the bias,
+ * and the gradient of x is 0. Source: Ba, Kiros and Hinton 2016; torch's layer_norm. Over the axes behind the channels, with weight
+ * `[C, 1, 1]`, it is torch's instance_norm.
+ * @throws ShapeError when x has no axis, or weight or bias do not broadcast to it.
+ * @throws DTypeError unless x, weight and bias are f32 or f16.
+ * @throws ValueError when `eps` is not finite, or an axis is out of range or named twice.
+ */
+export function layerNorm(x: Tensor, { axes = -1, eps = 1e-5, ...options }: LayerNormOptions = {}): Tensor {
+	const { axes: chosen, order } = reduceAxes("layerNorm", x, typeof axes === "number" ? [axes] : axes);
+	const moved = permute(inF32(x), order);
+	const outer = moved.shape.slice(0, x.rank - chosen.length);
+	const rows = chosen.length === 1 ? moved : reshape(moved, [...outer, sizeOf(moved.shape.slice(outer.length))]);
+	const y = reshape(standardizePrimitive.apply([rows], { eps })[0], moved.shape);
+	const back = permute(
+		y,
+		order.map((_, i) => order.indexOf(i)),
+	);
+	return affine("layerNorm", back, options);
+}
+
+/** Options of `groupNorm`. */
+export interface GroupNormOptions extends AffineOptions {
+	/** Axis of the channels; 0 when left out, as of one record `[C, …]`. torch's batches have it at 1. */
+	readonly axis?: number | undefined;
+}
+
+/**
+ * Group normalisation: each of `groups` runs of channels, with all positions behind them, less its mean and over its standard deviation
+ * √(variance + eps), times weight, plus bias. x f32 or f16 `[..., C, ...]`, weight and bias `[C]` → f32 of the shape of x. Accumulates in
+ * f32. One group is layer norm over all but the leading axes, C groups are instance norm. Source: Wu and He 2018; torch's group_norm.
+ * @throws ShapeError when `groups` does not divide C, or weight or bias are not `[C]`.
+ * @throws DTypeError unless x, weight and bias are f32 or f16.
+ * @throws ValueError when `eps` is not finite, or the axis is out of range.
+ */
+export function groupNorm(x: Tensor, groups: number, { axis = 0, weight, bias, eps = 1e-5 }: GroupNormOptions = {}): Tensor {
+	const at = normalizeAxis("groupNorm", axis, x.rank);
+	const [lead, channels, rest] = [x.shape.slice(0, at), x.shape[at], x.shape.slice(at + 1)];
+	const fits = (t: Tensor | undefined): boolean => t === undefined || sameShape(t.shape, [channels]);
+	if (!(groups >= 1) || channels % groups !== 0 || !fits(weight) || !fits(bias)) {
+		const given = [weight, bias].map((t) => (t === undefined ? "none" : showShape(t.shape)));
+		const text = `groupNorm: ${groups} groups of ${channels} channels, weight ${given[0]}, bias ${given[1]}`;
+		throw new ShapeError("norm/groups", text, {
+			op: "groupNorm",
+			hint: "groups divide the channels; weight and bias are one of each channel",
+		});
+	}
+	const rows = reshape(inF32(x), [...lead, groups, (channels / groups) * sizeOf(rest)]);
+	const y = reshape(standardizePrimitive.apply([rows], { eps })[0], x.shape);
+	const each = (t: Tensor | undefined): Tensor | undefined => t && reshape(t, [channels, ...rest.map(() => 1)]);
+	return affine("groupNorm", y, { weight: each(weight), bias: each(bias) });
 }

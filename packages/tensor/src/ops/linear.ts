@@ -1,9 +1,11 @@
 import { bytesPerElement, FLOATS } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
-import { sizeOf } from "../shape.ts";
+import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { add } from "./binary.ts";
 import { gemm } from "./gemm.ts";
 import { referenceProduct, rowProduct } from "./matmul.ts";
 
@@ -100,11 +102,18 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 });
 
 /**
- * Linear map without bias: y = x wᵀ. x `[..., K]` (f32 or f16), w `[N, K]` → f32 `[..., N]`. w may be stored in bf16 or f16,
- * and be larger than one storage binding. Accumulates in f32. The gradient of w is the sum over rows of dyᵀ x.
- * @throws ShapeError when K differs, w does not have two axes, or x has none.
+ * Linear map, torch's linear: y = x wᵀ + b. x `[..., K]` (f32 or f16), w `[N, K]`, b `[N]` (none when left out) → f32 `[..., N]`. w may be
+ * stored in bf16 or f16, and be larger than one storage binding. Accumulates in f32. The gradient of w is the sum over rows of dyᵀ x.
+ * @throws ShapeError when K differs, w does not have two axes, x has none, or b is not `[N]`.
  * @throws DTypeError for other types.
  */
-export function linear(x: Tensor, w: Tensor): Tensor {
-	return linearPrimitive.apply([x, w])[0];
+export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
+	const y = linearPrimitive.apply([x, w])[0];
+	if (b === undefined) return y;
+	if (!sameShape(b.shape, [w.shape[0]])) {
+		throw new ShapeError("linear/bias", `linear: bias${showShape(b.shape)} for w${showShape(w.shape)}, expected [${w.shape[0]}]`, {
+			op: "linear",
+		});
+	}
+	return add(y, b);
 }

@@ -12,10 +12,7 @@ import { zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
 import { foldRecords } from "./records.ts";
 
-/**
- * Label of rows that are left out, torch's default. `linearCrossEntropy` leaves out rows of any label below 0, `crossEntropy`
- * those of its `ignoreIndex`, this one by default: no loss, no gradient.
- */
+/** Label of rows that `crossEntropy`, `nllLoss` and `linearCrossEntropy` leave out, torch's default: no loss, no gradient. */
 export const IGNORE_INDEX = -100;
 
 /** Most bytes of logits held at once. */
@@ -31,7 +28,7 @@ const CAPPED = "fn capped(z: f32) -> f32 { return select(z, p.cap * safeTanh(z /
 
 /** The row of all G x `rows` rows that row i of a run is: rows start..start+run-1 of each group. */
 const ROW_OF = "fn rowOf(i: u32) -> u32 { return i / p.run * p.rows + p.start + i % p.run; }";
-const RUN_PARAMS = { rows: "u32", start: "u32", run: "u32" } as const;
+const RUN_PARAMS = { rows: "u32", start: "u32", run: "u32", ignore: "i32" } as const;
 
 /** Running maximum m and sum l of exp(z - m) of each row, joined with one more chunk of logits; picks z[label]. */
 export const onlineKernel = defineKernel("crossEntropy/online", {
@@ -43,7 +40,7 @@ export const onlineKernel = defineKernel("crossEntropy/online", {
 if (index >= p.count) { return; }
 let row = rowOf(index);
 let label = labels_at(row);
-if (label < 0) { return; }
+if (label == p.ignore) { return; }
 let at = index * p.n;
 var top = select(state_at(3u * row), -3.4028234e38, p.first == 0);
 var total = select(state_at(3u * row + 1u), 0.0, p.first == 0);
@@ -57,9 +54,9 @@ let local = label - p.first;
 if (local >= 0 && local < i32(p.n)) { state_set(3u * row + 2u, capped(z_at(at + u32(local)))); }`,
 });
 
-/** A label that no column has picked makes the loss and its gradient NaN. */
+/** A label that is no class makes the loss and its gradient NaN. */
 export const finishKernel = defineKernel("crossEntropy/finish", {
-	params: { count: "u32", V: "i32" },
+	params: { count: "u32", V: "i32", ignore: "i32" },
 	buffers: { state: reads("f32"), labels: reads("i32"), loss: writes("f32"), lse: writes("f32") },
 	workgroup: 64,
 	body: wgsl`
@@ -67,10 +64,10 @@ if (index >= p.count) { return; }
 let label = labels_at(index);
 var l = 0.0;
 var s = 0.0;
-if (label >= p.V) {
+if (label != p.ignore && (label < 0 || label >= p.V)) {
   s = makeNan(f32(label));
   l = s;
-} else if (label >= 0) {
+} else if (label != p.ignore) {
   s = state_at(3u * index) + log(state_at(3u * index + 1u));
   l = s - state_at(3u * index + 2u);
 }
@@ -78,7 +75,7 @@ loss_set(index, l);
 lse_set(index, s);`,
 });
 
-/** dz = (softmax - onehot(label)) * dy, through the soft-cap. Rows without a label become 0. */
+/** dz = (softmax - onehot(label)) * dy, through the soft-cap. Rows left out become 0. */
 export const logitGradKernel = defineKernel("crossEntropy/dz", {
 	params: { size: "u32", n: "u32", first: "i32", cap: "f32", ...RUN_PARAMS },
 	buffers: { z: reads("f32"), labels: reads("i32"), lse: reads("f32"), dy: reads("f32"), dz: writes("f32") },
@@ -89,7 +86,7 @@ if (index >= p.size) { return; }
 let row = rowOf(index / p.n);
 let label = labels_at(row);
 var g = 0.0;
-if (label >= 0) {
+if (label != p.ignore) {
   let c = capped(z_at(index));
   g = safeExp(c - lse_at(row));
   if (i32(index % p.n) + p.first == label) { g -= 1.0; }
@@ -99,7 +96,9 @@ if (label >= 0) {
 dz_set(index, g);`,
 });
 
-type LossAttrs = { softcap: number };
+type LossAttrs = { softcap: number; ignoreIndex: number };
+
+const DEFAULTS: LossAttrs = { softcap: 0, ignoreIndex: IGNORE_INDEX };
 type Inputs = Readonly<Record<string, Physical>>;
 
 /** One piece of the logits: rows start..start+run-1 of each of G groups, columns first..first+n-1 of the vocabulary. */
@@ -107,7 +106,7 @@ interface Piece {
 	/** The part of h [G, run, D], and of w [G, n, D]. */
 	readonly h: Physical;
 	readonly w: Physical;
-	readonly params: Readonly<Record<"n" | "first" | "cap" | "rows" | "start" | "run", number>>;
+	readonly params: Readonly<Record<"n" | "first" | "cap" | "ignore" | "rows" | "start" | "run", number>>;
 }
 
 /** At most `most` columns of the vocabulary, in whole tiles, whose rows of w fit one binding. */
@@ -124,14 +123,14 @@ const part = (t: Physical, first: number, count: number): Physical =>
 	t.view({ shape: [t.shape[0], count, t.shape[2]], strides: t.strides, offset: t.offset + first * t.strides[1] });
 
 /** Calls `step` with each piece of h w^T, h [G, R, D], w [G, V, D]: `columns` and `rows` (of each group) at once. */
-function overPieces(h: Physical, w: Physical, softcap: number, columns: number, rows: number, step: (piece: Piece) => void): void {
+function overPieces(h: Physical, w: Physical, attrs: LossAttrs, columns: number, rows: number, step: (piece: Piece) => void): void {
 	const [, R] = h.shape;
 	const [, V] = w.shape;
 	for (let first = 0; first < V; first += columns) {
 		const n = Math.min(columns, V - first);
 		for (let start = 0; start < R; start += rows) {
 			const run = Math.min(rows, R - start);
-			const params = { n, first, cap: softcap, rows: R, start, run };
+			const params = { n, first, cap: attrs.softcap, ignore: attrs.ignoreIndex, rows: R, start, run };
 			h.runtime.scope(() => step({ h: part(h, start, run), w: part(w, first, n), params }));
 		}
 	}
@@ -149,12 +148,12 @@ function grouped({ h, w }: Inputs): { readonly h: Physical; readonly w: Physical
 }
 
 /** Pieces in which every row meets the vocabulary in the same chunks, as many rows at once as memory allows. */
-function inChunks(inputs: Inputs, { softcap }: LossAttrs, step: (piece: Piece) => void): void {
+function inChunks(inputs: Inputs, attrs: LossAttrs, step: (piece: Piece) => void): void {
 	const { h, w } = grouped(inputs);
 	const columns = columnsOf(w, CHUNK);
 	const width = h.shape[0] * Math.max(1, Math.min(columns, w.shape[1]));
 	const rows = Math.max(4, Math.floor(logitsAtOnce(h) / width / 4) * 4);
-	overPieces(h, w, softcap, columns, rows, step);
+	overPieces(h, w, attrs, columns, rows, step);
 }
 
 const logits = ({ h, w }: Piece): Physical => gemm(h, w.transpose());
@@ -180,14 +179,14 @@ function referenceLogits({ h, w }: Readonly<Record<string, NdArray>>, row: numbe
 /** Calls `visit` with each row, column, and dz, in float64. */
 function referenceLogitGradient(
 	inputs: Readonly<Record<string, NdArray>>,
-	softcap: number,
+	{ softcap, ignoreIndex }: LossAttrs,
 	visit: (row: number, column: number, dz: number) => void,
 ): void {
 	const { labels, lse, dy } = inputs;
 	labels.data.forEach((label, row) => {
 		referenceLogits(inputs, row, softcap).forEach((z, c) => {
 			const g = (Math.exp(z - lse.data[row]) - Number(c === label)) * dy.data[row];
-			visit(row, c, label < 0 ? 0 : softcap > 0 ? g * (1 - (z / softcap) ** 2) : g);
+			visit(row, c, label === ignoreIndex ? 0 : softcap > 0 ? g * (1 - (z / softcap) ** 2) : g);
 		});
 	});
 }
@@ -197,7 +196,7 @@ const DTYPES = { w: ["f32", "bf16"], labels: ["i32"] } as const;
 const LABELS = { belowAxis: "V", orIgnore: IGNORE_INDEX } as const;
 const GRAD_TEST = {
 	domains: { labels: LABELS, h: { range: [-0.5, 0.5] }, w: { range: [-1, 1] }, lse: { range: [3, 5] }, dy: { range: [-1, 1] } },
-	variants: [{ softcap: 1.5 }],
+	variants: [{ softcap: 1.5 }, { ignoreIndex: 1 }],
 } as const;
 const NO_GRADIENT = { dy: "missing", h: "missing", w: "missing", labels: "none", lse: "missing" } as const;
 
@@ -206,7 +205,7 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 	name: "linearCrossEntropy.dh",
 	signature: `${GRAD_SIGNATURE} -> dh[..., D]`,
 	dtypes: DTYPES,
-	attrs: { softcap: 0 },
+	attrs: DEFAULTS,
 	forward: ({ runtime, inputs, attrs, axes: { V, D } }) => {
 		const [labels, lse, dy] = [contiguous(inputs.labels), contiguous(inputs.lse), contiguous(inputs.dy)];
 		const dh = V === 0 ? zeroed(runtime, inputs.h.shape) : runtime.empty(inputs.h.shape);
@@ -218,11 +217,11 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 		return [dh];
 	},
 	grad: NO_GRADIENT,
-	reference: (inputs, { softcap }) => {
+	reference: (inputs, attrs) => {
 		const { h, w } = inputs;
 		const d = w.shape[1];
 		const data = new Float64Array(h.data.length);
-		referenceLogitGradient(inputs, softcap, (row, c, dz) => {
+		referenceLogitGradient(inputs, attrs, (row, c, dz) => {
 			for (let k = 0; k < d; k++) data[row * d + k] += dz * w.data[c * d + k];
 		});
 		return [{ data, shape: h.shape }];
@@ -238,7 +237,7 @@ export const linearCrossEntropyWeightGradPrimitive: Primitive<LossAttrs> = defin
 	name: "linearCrossEntropy.dw",
 	signature: `${GRAD_SIGNATURE} -> dw[V, D]`,
 	dtypes: DTYPES,
-	attrs: { softcap: 0 },
+	attrs: DEFAULTS,
 	forward: ({ runtime, inputs, B, attrs, axes: { V, D } }) => {
 		const { w } = inputs;
 		const [labels, lse, dy] = [contiguous(inputs.labels), contiguous(inputs.lse), contiguous(inputs.dy)];
@@ -247,18 +246,18 @@ export const linearCrossEntropyWeightGradPrimitive: Primitive<LossAttrs> = defin
 		const dw = rows === 0 ? zeroed(runtime, [B, V, D]) : runtime.empty([B, V, D]);
 		// Whole tiles apart from the rest of V: the kernel that computes a column is the same for any number of rows.
 		const columns = columnsOf(w, Math.min(V, logitsAtOnce(w) / Math.max(1, B * rows)));
-		overPieces(h, w, attrs.softcap, columns, rows, (piece) => {
+		overPieces(h, w, attrs, columns, rows, (piece) => {
 			const dz = logitGradient(piece, labels, lse, dy);
 			gemm(dz.transpose(), h, { view: part(dw, piece.params.first, dz.shape[2]), batchStride: V * D, accumulate: false });
 		});
 		return [dw];
 	},
 	grad: NO_GRADIENT,
-	reference: (inputs, { softcap }) => {
+	reference: (inputs, attrs) => {
 		const { h, w } = inputs;
 		const d = w.shape[1];
 		const data = new Float64Array(w.data.length);
-		referenceLogitGradient(inputs, softcap, (row, c, dz) => {
+		referenceLogitGradient(inputs, attrs, (row, c, dz) => {
 			for (let k = 0; k < d; k++) data[c * d + k] += dz * h.data[row * d + k];
 		});
 		return [{ data, shape: w.shape }];
@@ -273,7 +272,7 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 	name: "linearCrossEntropy",
 	signature: "h[..., D], w[V, D], labels[...] -> loss[...], lse[...]",
 	dtypes: DTYPES,
-	attrs: { softcap: 0 },
+	attrs: DEFAULTS,
 	forward: ({ runtime, inputs, attrs, axes: { V } }) => {
 		const labels = contiguous(inputs.labels);
 		const count = labels.size;
@@ -284,7 +283,7 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 			onlineKernel.run({ z, labels, state }, { count: shape[0] * shape[1], ...piece.params }, shape[0] * shape[1]);
 		});
 		const [loss, lse] = [runtime.empty(labels.shape), runtime.empty(labels.shape)];
-		finishKernel.run({ state, labels, loss, lse }, { count, V }, count);
+		finishKernel.run({ state, labels, loss, lse }, { count, V, ignore: attrs.ignoreIndex }, count);
 		return [loss, lse];
 	},
 	grad: {
@@ -301,15 +300,15 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 		},
 		labels: "none",
 	},
-	reference: (inputs, { softcap }) => {
+	reference: (inputs, { softcap, ignoreIndex }) => {
 		const { w, labels } = inputs;
 		const loss = new Float64Array(labels.data.length);
 		const lse = new Float64Array(labels.data.length);
 		labels.data.forEach((label, row) => {
-			if (label < 0) return;
+			if (label === ignoreIndex) return;
 			const z = referenceLogits(inputs, row, softcap);
 			const top = Math.max(...z);
-			lse[row] = label < w.shape[0] ? top + Math.log(z.reduce((s, q) => s + Math.exp(q - top), 0)) : Number.NaN;
+			lse[row] = label >= 0 && label < w.shape[0] ? top + Math.log(z.reduce((s, q) => s + Math.exp(q - top), 0)) : Number.NaN;
 			loss[row] = lse[row] - z[label];
 		});
 		return [
@@ -320,19 +319,20 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 	test: {
 		bound: { ulp: 8, abs: 1e-4, why: "logits of 9 products (2e-5), exp within 40 ULP, log within 2^-21; the cap adds 1.5e-5" },
 		domains: { labels: LABELS },
-		variants: [{ softcap: 1.5 }],
+		variants: [{ softcap: 1.5 }, { ignoreIndex: 1 }],
 	},
 });
 
 /**
  * Cross-entropy of a linear head, without holding the full logits: loss = ln ∑ e^z − z[label] with z = cap(h wᵀ), computed in
  * chunks of the vocabulary and again in the backward pass, which has no gradient of its own. h f32 `[..., D]`, w `[V, D]`
- * (f32 or bf16), labels i32 `[...]` → one loss a row, `[...]`: 0 where the label is negative, NaN, as its gradient, where it is
- * V or more. `softcap` bounds the logits, cap · tanh(z / cap); 0, when left out, for none.
+ * (f32 or bf16), labels i32 `[...]` → one loss a row, `[...]`: 0, as its gradient, where the label is `ignoreIndex` (−100, `IGNORE_INDEX`,
+ * when left out), NaN, as its gradient, where it is another one outside 0..V−1. `softcap` bounds the logits, cap · tanh(z / cap); 0,
+ * when left out, for none.
  * @throws ShapeError when D differs, w does not have two axes, or there is not one label for each row.
  * @throws DTypeError for other types.
- * @throws ValueError when `softcap` is not finite.
+ * @throws ValueError when `softcap` is not finite or `ignoreIndex` no i32.
  */
-export function linearCrossEntropy(h: Tensor, w: Tensor, labels: Tensor, { softcap = 0 } = {}): Tensor {
-	return linearCrossEntropyPrimitive.apply([h, w, labels], { softcap })[0];
+export function linearCrossEntropy(h: Tensor, w: Tensor, labels: Tensor, { softcap = 0, ignoreIndex = IGNORE_INDEX } = {}): Tensor {
+	return linearCrossEntropyPrimitive.apply([h, w, labels], { softcap, ignoreIndex })[0];
 }

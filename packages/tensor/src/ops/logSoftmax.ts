@@ -5,6 +5,7 @@ import { mul, sub } from "./binary.ts";
 import { alongAxis, sum } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
 import { exp } from "./unary.ts";
+import { inF32 } from "./widen.ts";
 
 export const logSoftmaxPrimitive = definePrimitive({
 	name: "logSoftmax",
@@ -25,8 +26,9 @@ export const logSoftmaxPrimitive = definePrimitive({
 
 /**
  * x − ln ∑ eˣ along an axis (the last when left out): the logarithm of the softmax, computed from the largest value down,
- * without overflow. −∞ stays −∞; a slice of nothing but −∞ gives NaN.
- * @throws DTypeError unless x is f32.
+ * without overflow; in f32, also for f16. −∞ stays −∞; a slice of nothing but −∞ gives NaN.
+ * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `axis` is out of range.
  */
-export const logSoftmax = (x: Tensor, axis = -1): Tensor => alongAxis("logSoftmax", x, axis, (v) => logSoftmaxPrimitive.apply([v])[0]);
+export const logSoftmax = (x: Tensor, axis = -1): Tensor =>
+	alongAxis("logSoftmax", inF32(x), axis, (v) => logSoftmaxPrimitive.apply([v])[0]);

@@ -7,6 +7,7 @@ import { overAxes, type ReduceOptions } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
 import { exp } from "./unary.ts";
 import { unsqueeze } from "./view.ts";
+import { inF32 } from "./widen.ts";
 
 export const logsumexpPrimitive = definePrimitive({
 	name: "logsumexp",
@@ -26,8 +27,8 @@ export const logsumexpPrimitive = definePrimitive({
 /**
  * ln ∑ eˣ over `axes` (all when left out), computed from the largest value down, without overflow. −∞ of nothing and of nothing
  * but −∞; ∞ where one value is ∞. The gradient is the softmax, NaN where that is.
- * @throws DTypeError unless x is f32.
+ * @throws DTypeError unless x is f32 or f16; the result is f32.
  * @throws ValueError when an axis is out of range or named twice.
  */
 export const logsumexp = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
-	overAxes("logsumexp", x, axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);
+	overAxes("logsumexp", inF32(x), axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);

@@ -11,6 +11,7 @@ import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
 import { rsqrt, square } from "./unary.ts";
+import { inF32 } from "./widen.ts";
 
 export const rmsNormKernel = defineKernel("rmsNorm", {
 	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
@@ -28,7 +29,7 @@ for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_
 });
 
 export const rmsNormGradKernel = defineKernel("rmsNorm/dx", {
-	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", offset: "f32" },
+	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
 	buffers: { x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
 	workgroup: 16,
 	body: wgsl`
@@ -38,6 +39,7 @@ let wa = (index / p.share) * p.ws;
 let r = r_at(index);
 var dot = 0.0;
 for (var d = 0u; d < p.D; d++) { dot += dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d); }
+if (p.D == 1u) { dx_set(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
 let c = r * r * dot / f32(p.D);
 for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
 });
@@ -55,28 +57,30 @@ const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x
 /** r = (mean(x^2) + eps)^(-1/2), of differentiable operations. */
 const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(square(x), [-1], { keepDim: true }), eps));
 
-/** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w). */
+/** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w); of one number, where the difference cancels, r^3 eps g. */
 export const rmsNormGradPrimitive = definePrimitive({
 	name: "rmsNorm.dx",
 	signature: "x[..., D], w[D], r[..., 1], dy[..., D] -> dx[..., D]",
 	attrs: { eps: 1e-6, offset: 0 },
-	forward: ({ runtime, inputs, attrs: { offset }, axes: { D } }) => {
+	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }) => {
 		const [x, r, dy] = [contiguous(inputs.x), contiguous(inputs.r), contiguous(inputs.dy)];
 		const w = packed(inputs.w);
 		const dx = runtime.empty(x.shape);
-		rmsNormGradKernel.run({ x, w, r, dy, dx }, { rows: r.size, D, ...scaleParams(x, w), offset }, r.size);
+		rmsNormGradKernel.run({ x, w, r, dy, dx }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
 		return [dx];
 	},
 	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
 	composite: ({ x, w, dy }, { eps, offset }) => {
 		const r = scaleOf(x, eps);
 		const g = mul(dy, add(w, offset));
+		if (x.shape[x.rank - 1] === 1) return mul(mul(r, square(r)), mul(g, eps));
 		return mul(r, sub(g, mul(mul(x, square(r)), mean(mul(g, x), [-1], { keepDim: true }))));
 	},
-	reference: ({ x, w, r, dy }, { offset }) => {
+	reference: ({ x, w, r, dy }, { eps, offset }) => {
 		const d = x.shape[x.shape.length - 1];
 		const dx = mapRows(x, (row, i) => {
 			const g = row.map((_, k) => dy.data[i * d + k] * (offset + w.data[k]));
+			if (d === 1) return [r.data[i] ** 3 * eps * g[0]];
 			const c = (r.data[i] ** 2 * g.reduce((s, v, k) => s + v * row[k], 0)) / d;
 			return row.map((v, k) => r.data[i] * (g[k] - v * c));
 		});
@@ -150,12 +154,12 @@ export const rmsNormPrimitive = definePrimitive({
 
 /**
  * Root-mean-square normalisation over the last axis: y = x r (offset + w), r = (mean(x²) + eps)^(−½). x `[..., D]`, w `[D]`,
- * both f32 → `[..., D]`. `eps` is 1e-6 and `offset` 0 when left out; Gemma stores w − 1, hence offset 1. Accumulates in f32.
+ * f32 or f16 → f32 `[..., D]`. `eps` is 1e-6 and `offset` 0 when left out; Gemma stores w − 1, hence offset 1. Accumulates in f32.
  * Source: Zhang and Sennrich 2019, eq. 4.
  * @throws ShapeError when w is not `[D]`, or x has no axis.
  * @throws DTypeError for other types.
  * @throws ValueError when `eps` or `offset` is not finite.
  */
 export function rmsNorm(x: Tensor, w: Tensor, { eps = 1e-6, offset = 0 } = {}): Tensor {
-	return rmsNormPrimitive.apply([x, w], { eps, offset })[0];
+	return rmsNormPrimitive.apply([inF32(x), inF32(w)], { eps, offset })[0];
 }

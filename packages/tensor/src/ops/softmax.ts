@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { mul, sub } from "./binary.ts";
 import { alongAxis, sum } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
+import { inF32 } from "./widen.ts";
 
 export const softmaxPrimitive = definePrimitive({
 	name: "softmax",
@@ -23,9 +24,9 @@ export const softmaxPrimitive = definePrimitive({
 });
 
 /**
- * exp(x) over the sum of exp(x) along an axis (the last when left out), computed from the largest value down. −∞ gives 0; a
+ * exp(x) over the sum of exp(x) along an axis (the last when left out), computed from the largest value down; in f32, also for f16. −∞ gives 0; a
  * slice with ∞ or NaN, or of nothing but −∞, has NaN.
- * @throws DTypeError unless x is f32.
+ * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `axis` is out of range.
  */
-export const softmax = (x: Tensor, axis = -1): Tensor => alongAxis("softmax", x, axis, (v) => softmaxPrimitive.apply([v])[0]);
+export const softmax = (x: Tensor, axis = -1): Tensor => alongAxis("softmax", inF32(x), axis, (v) => softmaxPrimitive.apply([v])[0]);
