@@ -11,7 +11,8 @@ import { packages, root } from "./packages.mjs";
 const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
 
 /** TypeScript rewrites the extensions of relative imports in modules, and leaves them in declarations. */
-const withJsExtensions = (/** @type {string} */ code) => code.replaceAll(/((?:from |import\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
+const withJsExtensions = (/** @type {string} */ code) =>
+	code.replaceAll(/((?:from |import\(|declare module )"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
 
 /** Definitions register nothing: a bundler may drop those that a program does not use. */
 const withPureDefinitions = (/** @type {string} */ code) =>

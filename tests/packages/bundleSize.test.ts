@@ -34,6 +34,13 @@ describe("minified and gzipped", () => {
 		expect(size).toBeLessThanOrEqual(limit);
 	});
 
+	it("methods of tensors are there where they are imported, and nowhere else", async () => {
+		const code = `import { ${TEN} } from "@hushgrad/tensor"; globalThis.ten = { ${TEN} };`;
+		const [without, others] = [await sizeOf(code, []), await sizeOf(`import "@hushgrad/tensor/methods"; ${code}`, [])];
+		console.log(`methods: ${others - without} bytes gzip`);
+		expect(others).toBeGreaterThan(without + 5000);
+	});
+
 	it(`a program of ten functions is at most ${TEN_LIMIT} bytes`, async () => {
 		const size = await sizeOf(`import { ${TEN} } from "@hushgrad/tensor"; globalThis.ten = { ${TEN} };`, []);
 		console.log(`ten functions: ${size} bytes gzip`);

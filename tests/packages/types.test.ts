@@ -46,6 +46,18 @@ describe.each(["5.6.3", "5.9.3", "6.0.3", "7.0.2"])("TypeScript %s, every strict
 		["in a page", WEB],
 		["in a page, beside @webgpu/types", { ...WEB, types: ["@webgpu/types"], skipLibCheck: true }],
 	])("takes the program of 20 lines %s", (_, options) => expect(said(compiler, ["train.ts"], options)).toBe(""));
+
+	it.each([
+		["in Node", NODE],
+		["in a page", WEB],
+	])("knows the methods of tensors where they are imported, and nowhere else, %s", (_, options) => {
+		const program = (line: string) =>
+			`${line}import type { Tensor } from "@hushgrad/tensor";\nexport const f = (x: Tensor): Tensor => x.mul(2).sum();\n`;
+		writeFileSync(join(project, "methods.ts"), program('import "@hushgrad/tensor/methods";\n'));
+		expect(said(compiler, ["methods.ts"], options)).toBe("");
+		writeFileSync(join(project, "methods.ts"), program(""));
+		expect(said(compiler, ["methods.ts"], options)).toContain("Property 'mul' does not exist on type 'Tensor'");
+	});
 });
 
 it("the examples hold as a user's project", () => {

@@ -27,7 +27,8 @@ export function collect(module: object): Registry {
 	const primitives = all(Primitive);
 	const kernels = [...all(Kernel), ...all(KernelFamily), ...primitives.flatMap((p) => p.spec.kernels ?? [])];
 	const derived = primitives.flatMap((p) => p.spec.derived?.() ?? []);
-	const numbered = Object.values(module).flatMap((v) => (v as { numbered?: () => readonly Primitive[] } | undefined)?.numbered?.() ?? []);
+	const forms = Object.values(module).map((v) => (v as { numbered?: unknown } | undefined)?.numbered);
+	const numbered = forms.flatMap((f) => (typeof f === "function" ? (f() as readonly Primitive[]) : []));
 	return { primitives, numbered, derived, linear: all(LinearOp), kernels };
 }
 

@@ -40,6 +40,12 @@ export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
 /** A handle's ownership of its memory. */
 export let claimOf: (tensor: Tensor) => Claim;
 
+/**
+ * What tensors inherit from. Empty: `@hushgrad/tensor/methods` fills it, once, and freezes it. Nothing in here can stand before
+ * the fields and getters of a tensor, which are its own.
+ */
+export const inherited: object = {};
+
 /** Refuses an object whose class is not that of this copy of the library: private fields are not shared. */
 export function foreign(what: "device" | "tensor"): never {
 	throw new DeviceError("device/two-copies", `this ${what} belongs to another copy of @hushgrad/tensor`, {
@@ -70,7 +76,7 @@ export class Tensor {
 		insideOf = (t) => (#inside in t ? t.#alive() : foreign("tensor"));
 		nodeOf = (t) => t.#inside.node;
 		claimOf = (t) => t.#claim;
-		Object.freeze(Tensor.prototype);
+		Object.freeze(Object.setPrototypeOf(Tensor.prototype, inherited));
 	}
 
 	/** Takes over one ownership of the storage. Made by the library, not by users. */

@@ -13,7 +13,7 @@ const EQUALITY = { ...COMPARISON, dtypes: ALL, commutes: true } as const;
 const EXACT = { ulp: 0, why: "gives one of its operands" };
 const DIVISION = { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" };
 
-/* Element-wise operations of two tensors, with broadcasting. Adding one is adding a row. */
+/* Element-wise operations of two operands, with broadcasting. Adding one is adding a row. */
 
 /**
  * a + b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
