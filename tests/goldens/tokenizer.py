@@ -3,7 +3,7 @@
     python assets/train_tokenizer.py 600 tests/goldens/tokenizer/tiny.model    (only for new texts or settings)
     python tests/goldens/tokenizer.py
 
-Made with sentencepiece 0.2.2, protobuf 7.36.2. encode: {text, ids}. decode: {ids, text}, ids at random, so with bytes
+Made with sentencepiece 0.2.2, protobuf 7.36.2. encode: {text, ids}; marked: the same of texts that hold turn markers. decode: {ids, text}, ids at random, so with bytes
 that form no character. prefixed: decode, by the same model with a dummy prefix (tokenizer/prefixed.model), as Llama has.
 """
 
@@ -36,6 +36,11 @@ texts = [
 alphabet = "abcdefghij ABC.,\n  12é£日🦙"
 texts += ["".join(random.choice(alphabet) for _ in range(random.randrange(1, 60))) for _ in range(60)]
 
+spelt = ["<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<pad>", "<unk>", "<mask>", "<", ">", " ", "\n", "user", "model", "é", "the "]
+marked = ["<start_of_turn>", "a<start_of_turn>user\nHi<end_of_turn>\n", "<<start_of_turn>>", "<start_of_turn", "<start_of_turn><end_of_turn>"]
+marking = random.Random(7)
+marked += ["".join(marking.choice(spelt) for _ in range(marking.randrange(1, 12))) for _ in range(60)]
+
 size = tokenizer.get_piece_size()
 runs = [[random.randrange(size) for _ in range(random.randrange(1, 12))] for _ in range(40)]
 bytes_ = [i for i in range(size) if tokenizer.is_byte(i)]
@@ -48,6 +53,7 @@ prefixed_runs = [[random.choice(starts) for _ in range(random.randrange(1, 5))] 
 
 out = {
     "encode": [{"text": t, "ids": tokenizer.encode(t)} for t in texts],
+    "marked": [{"text": t, "ids": tokenizer.encode(t)} for t in marked],
     "decode": [{"ids": ids, "text": tokenizer.decode(ids)} for ids in runs],
     "prefixed": [{"ids": ids, "text": prefixed.decode(ids)} for ids in prefixed_runs],
 }

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { goldenJson, goldenPath } from "../support/goldens.ts";
 
 const MODEL = goldenPath("tokenizer/tiny.model");
-const golden = goldenJson<Record<"encode" | "decode" | "prefixed", { readonly text: string; readonly ids: number[] }[]>>("tokenizer.json");
+const golden =
+	goldenJson<Record<"encode" | "marked" | "decode" | "prefixed", { readonly text: string; readonly ids: number[] }[]>>("tokenizer.json");
 
 let tokenizer: SentencePieceTokenizer;
 let folder: string;
@@ -27,6 +28,41 @@ const withoutMarkers = (rows: typeof golden.decode) =>
 describe("SentencePieceTokenizer", () => {
 	it("encodes as SentencePiece does", () => {
 		for (const { text, ids } of golden.encode) expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+	});
+
+	it("encodes as SentencePiece does also where turn markers stand in a text, when asked for it raw", () => {
+		for (const { text, ids } of [...golden.encode, ...golden.marked]) expect(tokenizer.encodeRaw(text), JSON.stringify(text)).toEqual(ids);
+		// encode() differs exactly where there is a marker.
+		for (const { text, ids } of golden.marked) {
+			const hasMarker = /<(start|end)_of_turn>/.test(text);
+			expect(JSON.stringify(tokenizer.encode(text)) === JSON.stringify(ids), text).toBe(!hasMarker);
+		}
+	});
+
+	it("decodes as SentencePiece does, also turn markers, when only control pieces are left out", () => {
+		expect(golden.marked.length - withoutMarkers(golden.marked).length).toBeGreaterThan(30);
+		for (const { text, ids } of [...golden.decode, ...golden.marked]) {
+			const decoded = tokenizer.decode(ids, { skipSpecialTokens: "control" });
+			expect(decoded, JSON.stringify(ids)).toBe(text);
+			const stream = new TokenStream(tokenizer, { skipSpecialTokens: "control" });
+			expect(ids.map((id) => stream.push(id)).join("") + stream.flush()).toBe(text);
+		}
+	});
+
+	it("reads a template with a vocabulary that has no control pieces", async () => {
+		const bytes = await readFile(MODEL);
+		// Field 3 of a piece is its type: what is CONTROL (3) becomes USER_DEFINED (4), for <pad>, <eos> and <bos>.
+		for (const name of ["<pad>", "<eos>", "<bos>"]) {
+			const at = bytes.indexOf(name, 0, "latin1") + name.length;
+			expect([...bytes.subarray(at, at + 1), ...bytes.subarray(at + 5, at + 7)]).toEqual([0x15, 0x18, 3]);
+			bytes[at + 6] = 4;
+		}
+		const path = join(folder, "no-control.model");
+		await writeFile(path, bytes);
+		const plain = await SentencePieceTokenizer.fromFile(path);
+		const text = "<start_of_turn>user\nThe kidney filters the blood.<end_of_turn>";
+		expect(plain.encodeTemplate(text)).toEqual(tokenizer.encodeTemplate(text));
+		expect(plain.encodeTemplate(text)).toEqual(plain.encodeRaw(text));
 	});
 
 	it("decodes as SentencePiece does, also bytes that form no character", () => {

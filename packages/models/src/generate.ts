@@ -1,20 +1,20 @@
-import { type Device, data, type Key, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
+import { type Device, data, type Key, NumericError, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
 import { disposeCache, type KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 import { encodePrompt } from "./text/sft.ts";
-import type { SentencePieceTokenizer } from "./text/tokenizer.ts";
+import { type SentencePieceTokenizer, TokenStream } from "./text/tokenizer.ts";
 
 /** How to continue a prompt; names and neutral values as in transformers' GenerationConfig. */
 export interface GenerateOptions {
-	/** Most tokens to write; the text may end before. */
+	/** Most tokens to write, a whole number above 0; the text may end before. */
 	readonly maxNewTokens: number;
 	/** Token ids that end the text; the one met is yielded last. None when left out. */
 	readonly eosTokenIds?: readonly number[] | undefined;
-	/** Tokens to write before an end token may come; 0 when left out. */
+	/** Tokens to write before an end token may come, a whole number; 0 when left out. */
 	readonly minNewTokens?: number | undefined;
 	/**
-	 * Divides (multiplies, when negative) the logits of tokens already seen, prompt included; 1, the neutral value, when left out.
-	 * Keskar et al. 2019.
+	 * Divides the logits of tokens already seen, prompt included, and multiplies those below 0; above 0; 1, the neutral value, when
+	 * left out. Keskar et al. 2019.
 	 */
 	readonly repetitionPenalty?: number | undefined;
 	/** Draw from the distribution; the most likely token otherwise. */
@@ -25,24 +25,71 @@ export interface GenerateOptions {
 export interface SamplingOptions {
 	/** Gives the next uniform number in [0, 1): one a token. */
 	readonly uniform: () => number;
-	/** Divides the logits; above 0, which is not checked; 1 when left out. The most likely token comes without `sample`. */
+	/** Divides the logits; above 0; 1 when left out. The most likely token comes without `sample`. */
 	readonly temperature?: number | undefined;
 	/** Draw from the k most likely tokens, and those as likely as the k-th; 0 for all, 50 when left out, as in transformers. */
 	readonly topK?: number | undefined;
 	/**
-	 * Draw from the fewest most likely tokens whose probabilities add up to p, at least one; 1, all, when left out. Holtzman et al.
-	 * 2020.
+	 * Draw from the fewest most likely tokens whose probabilities add up to p, at least one; in (0, 1]; 1, all, when left out.
+	 * Holtzman et al. 2020.
 	 */
 	readonly topP?: number | undefined;
 }
 
 const DEFAULT_TOP_K = 50;
 
+const isWhole = (v: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolean =>
+	Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max;
+const isAbove0 = (v: unknown, max = Number.MAX_VALUE): boolean => typeof v === "number" && v > 0 && v <= max;
+
+function refuse(what: string, value: unknown, expected: string, hint?: string): never {
+	const text = typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
+	throw new ValueError("generate/options", `generate: ${what} is ${text}, expected ${expected}`, { op: "generate", hint });
+}
+
+/** @throws ValueError for an option that is not what it must be. */
+function checkOptions({ maxNewTokens, minNewTokens = 0, eosTokenIds = [], repetitionPenalty: penalty = 1, sample }: GenerateOptions): void {
+	if (!isWhole(maxNewTokens, 1)) refuse("maxNewTokens", maxNewTokens, "a whole number above 0");
+	if (!isWhole(minNewTokens, 0)) refuse("minNewTokens", minNewTokens, "a whole number, 0 or more");
+	if (!Array.isArray(eosTokenIds) || !eosTokenIds.every((id) => isWhole(id, 0))) refuse("eosTokenIds", eosTokenIds, "a list of token ids");
+	if (!isAbove0(penalty)) refuse("repetitionPenalty", penalty, "a number above 0", "1 changes nothing");
+	if (sample === undefined) return;
+	const { temperature = 1, topK = DEFAULT_TOP_K, topP = 1, uniform } = sample;
+	if (!isAbove0(temperature)) refuse("temperature", temperature, "a number above 0", "leave sample out for the most likely token");
+	if (!isWhole(topK, 0)) refuse("topK", topK, "a whole number, 0 for all tokens");
+	if (!isAbove0(topP, 1)) refuse("topP", topP, "a number above 0, at most 1");
+	if (typeof uniform !== "function") refuse("uniform", typeof uniform, "a function that gives numbers in [0, 1)");
+}
+
+/** @throws ValueError unless these are the ids of one text. */
+function checkPrompt(prompt: readonly number[], size = Number.POSITIVE_INFINITY): void {
+	const wrong = prompt.findIndex((id) => !isWhole(id, 0, size - 1));
+	if (wrong < 0) return;
+	const id: unknown = prompt[wrong];
+	const isBatch = typeof id === "object" && id !== null;
+	throw new ValueError(
+		"generate/prompt",
+		`generate: the prompt holds ${isBatch ? "a list" : id} at ${wrong}, expected token ids${size < Number.POSITIVE_INFINITY ? ` below ${size}` : ""}`,
+		{
+			op: "generate",
+			hint: isBatch ? "give one prompt; for a batch run model.step under vmap" : "does the tokenizer belong to the model?",
+		},
+	);
+}
+
 /**
  * The next token from one row of logits `[V]`, processed in transformers' order: penalty, minimum length, temperature, top-k,
  * top-p. `seen` are the ids of prompt and text so far, `written` counts the tokens generated so far; 0 when left out.
+ * @throws ValueError for an option outside its domain; NumericError for logits that hold NaN.
  */
 export function nextToken(logits: Float32Array, seen: readonly number[], options: GenerateOptions, written = 0): number {
+	checkOptions(options);
+	if (logits.some(Number.isNaN)) {
+		throw new NumericError("generate/not-finite", "generate: the model gives NaN", {
+			op: "generate",
+			hint: "its weights or its adapter hold NaN or numbers too large: did the training diverge?",
+		});
+	}
 	const { repetitionPenalty: penalty = 1, minNewTokens = 0, eosTokenIds = [], sample } = options;
 	let scores = penalty === 1 ? logits : repetitionPenalty(logits, seen, penalty);
 	if (written < minNewTokens) scores = withoutTokens(scores, eosTokenIds);
@@ -50,7 +97,9 @@ export function nextToken(logits: Float32Array, seen: readonly number[], options
 	scores = temperature(scores, sample.temperature ?? 1);
 	scores = topK(scores, sample.topK ?? DEFAULT_TOP_K);
 	if ((sample.topP ?? 1) < 1) scores = topP(scores, sample.topP as number);
-	return sampleToken(softmaxProbabilities(scores), sample.uniform());
+	const u = sample.uniform();
+	if (!(u >= 0 && u < 1)) refuse("a number of uniform()", u, "one in [0, 1)");
+	return sampleToken(softmaxProbabilities(scores), u);
 }
 
 /** A model that reads tokens one after the other: what generation needs of it. */
@@ -81,11 +130,14 @@ export function deviceOf(model: Pick<CausalLM, "stateTensors">): Device {
 /**
  * Yields the continuation of a prompt of ids token by token, from a key-value cache: the prompt is read once, each new token
  * costs one position. Greedy unless `sample` is given. An iteration that is left early releases its memory, too.
- * @throws ValueError, with the first token, for an empty prompt or a model without values; and as `model.step`, where prompt and
+ * @throws ValueError, before the first token, for an option outside its domain, a prompt that is empty or holds anything but ids of
+ * the model's vocabulary, and a model without values; NumericError for logits that hold NaN; and as `model.step`, where prompt and
  * text become longer than the model takes.
  */
 export async function* generate(model: CausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+	checkOptions(options);
 	if (prompt.length === 0) throw new ValueError("generate/prompt", "generate: the prompt is empty", { hint: "start with the <bos> token" });
+	checkPrompt(prompt);
 	const device = deviceOf(model);
 	const seen = [...prompt];
 	let cache: KVCache = [];
@@ -101,6 +153,7 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 			cache = step.cache;
 			const logits = (await data(step.logits)) as Float32Array;
 			step.logits.dispose();
+			if (n === 0) checkPrompt(prompt, logits.length);
 			const token = nextToken(logits, seen, options, n);
 			yield token;
 			if (options.eosTokenIds?.includes(token)) return;
@@ -124,12 +177,94 @@ export interface TextOptions extends Omit<GenerateOptions, "sample"> {
 				readonly key: Key;
 		  })
 		| undefined;
+	/** Texts that end the answer, before the first of them; none when left out. */
+	readonly stop?: readonly string[] | undefined;
 }
 
 /**
- * What a model answers to one user turn of Gemma's chat format: text in, text out, trimmed. It ends with an end token, at the end
- * of the model's turn (`<end_of_turn>`), or after maxNewTokens. The same key gives the same draws.
- * @throws ValueError as `generate` and `encodePrompt`.
+ * What a model answers to one user turn of Gemma's chat format, piece by piece: text in, text out, trimmed. It ends with an end
+ * token, at the end of the model's turn (`<end_of_turn>`), before a text of `stop`, or after maxNewTokens. A piece comes as soon as
+ * it is certain: what may be the beginning of a stop text, and spaces, wait for what follows. The same key gives the same draws.
+ * @throws ValueError as `generate` and `encodePrompt`, and for a stop text that is empty.
+ */
+export async function* generateTextStream(
+	model: CausalLM,
+	tokenizer: SentencePieceTokenizer,
+	prompt: string,
+	{ stop = [], ...options }: TextOptions,
+): AsyncGenerator<string> {
+	if (!Array.isArray(stop) || !stop.every((s) => typeof s === "string" && s !== "")) refuse("stop", stop, "a list of texts");
+	const { sample, eosTokenIds = [tokenizer.eosId] } = options;
+	let draws: Iterator<number> | undefined;
+	const uniform = (): number => {
+		draws ??= uniformValues((sample as { key: Key }).key, options.maxNewTokens).values();
+		return draws.next().value as number;
+	};
+	const how: GenerateOptions = {
+		...options,
+		eosTokenIds: [...eosTokenIds, tokenizer.idOf("<end_of_turn>")],
+		sample: sample && { ...sample, uniform },
+	};
+	const stream = new TokenStream(tokenizer);
+	const end = new Ending(stop);
+	for await (const id of generate(model, encodePrompt(tokenizer, prompt), how)) {
+		const piece = end.push(stream.push(id));
+		if (piece !== "") yield piece;
+		if (end.isReached) return;
+	}
+	const rest = end.push(stream.flush()) + end.flush();
+	if (rest !== "") yield rest;
+}
+
+/** Cuts a text that comes in pieces before the first stop text, and its spaces at both ends. */
+class Ending {
+	readonly #stop: readonly string[];
+	#held = "";
+	#hasBegun = false;
+	/** Whether a stop text came. */
+	isReached = false;
+
+	constructor(stop: readonly string[]) {
+		this.#stop = stop;
+	}
+
+	/** What is certain by now. */
+	push(text: string): string {
+		if (this.isReached) return "";
+		this.#held += text;
+		const first = Math.min(...this.#stop.map((s) => this.#held.indexOf(s)).filter((at) => at >= 0));
+		if (first < Number.POSITIVE_INFINITY) {
+			this.#held = this.#held.slice(0, first);
+			const rest = this.flush();
+			this.isReached = true;
+			return rest;
+		}
+		return this.#take(this.#held.length - Math.max(0, ...this.#stop.map((s) => this.#overlap(s))));
+	}
+
+	/** The rest. */
+	flush(): string {
+		return this.#take(this.#held.length);
+	}
+
+	/** How many of the last characters may be the first ones of a stop text. */
+	#overlap(stop: string): number {
+		for (let n = Math.min(stop.length - 1, this.#held.length); n > 0; n--) if (this.#held.endsWith(stop.slice(0, n))) return n;
+		return 0;
+	}
+
+	#take(count: number): string {
+		const certain = this.#held.slice(0, count).trimEnd();
+		this.#held = this.#held.slice(certain.length);
+		const piece = this.#hasBegun ? certain : certain.trimStart();
+		this.#hasBegun ||= piece !== "";
+		return piece;
+	}
+}
+
+/**
+ * The whole answer of `generateTextStream`, as one text.
+ * @throws ValueError as `generateTextStream`.
  */
 export async function generateText(
 	model: CausalLM,
@@ -137,14 +272,7 @@ export async function generateText(
 	prompt: string,
 	options: TextOptions,
 ): Promise<string> {
-	const { sample, eosTokenIds = [tokenizer.eosId] } = options;
-	const draws = sample && uniformValues(sample.key, options.maxNewTokens).values();
-	const ids: number[] = [];
-	const how: GenerateOptions = {
-		...options,
-		eosTokenIds: [...eosTokenIds, tokenizer.idOf("<end_of_turn>")],
-		sample: sample && { ...sample, uniform: () => draws?.next().value as number },
-	};
-	for await (const id of generate(model, encodePrompt(tokenizer, prompt), how)) ids.push(id);
-	return tokenizer.decode(ids).trim();
+	let text = "";
+	for await (const piece of generateTextStream(model, tokenizer, prompt, options)) text += piece;
+	return text;
 }

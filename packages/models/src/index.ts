@@ -9,6 +9,7 @@ export {
 	type GenerateOptions,
 	generate,
 	generateText,
+	generateTextStream,
 	nextToken,
 	type SamplingOptions,
 	type TextOptions,

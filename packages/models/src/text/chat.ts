@@ -58,7 +58,7 @@ export function renderChat(
 		throw new ValueError("chat/role", `a message has the role ${JSON.stringify(stranger.role)}`, { hint: `use ${ROLES.join(", ")}` });
 	}
 	try {
-		return new Template(template).render({
+		return parsed(template).render({
 			messages: messages.map((m) => ({ ...m })),
 			bos_token: bosToken,
 			eos_token: eosToken,
@@ -67,6 +67,14 @@ export function renderChat(
 	} catch (cause) {
 		throw new ValueError("chat/template", `the chat template refused the conversation: ${(cause as Error).message}`, { cause });
 	}
+}
+
+let latest: { readonly source: string; readonly template: Template } | undefined;
+
+/** The template of a source; that of the call before is kept, for a data set renders one again and again. */
+function parsed(source: string): Template {
+	if (latest?.source !== source) latest = { source, template: new Template(source) };
+	return latest.template;
 }
 
 /**

@@ -18,8 +18,11 @@ const CUT = "\ufdd0";
 
 /** How ids become text. */
 export interface DecodeOptions {
-	/** Leave out control pieces and turn markers; true when left out. */
-	readonly skipSpecialTokens?: boolean | undefined;
+	/**
+	 * Leave out control pieces and turn markers; true when left out. "control" leaves out control pieces alone: what SentencePiece
+	 * itself decodes.
+	 */
+	readonly skipSpecialTokens?: boolean | "control" | undefined;
 }
 
 /**
@@ -104,7 +107,15 @@ export class SentencePieceTokenizer {
 
 	/** Text as ids, without begin or end token. Turn markers and control pieces in it are spelled out as characters. */
 	encode(text: string): number[] {
-		return text.split(INSIDE_MARKER).flatMap((part) => this.#encodeRaw(part));
+		return text.split(INSIDE_MARKER).flatMap((part) => this.encodeRaw(part));
+	}
+
+	/**
+	 * Text as ids, exactly as SentencePiece encodes it: turn markers in it count. For text that is trusted; `encode` spells them out.
+	 * An unpaired surrogate is read as U+FFFD.
+	 */
+	encodeRaw(text: string): number[] {
+		return text === "" ? [] : this.#processor.encodeIds(text.toWellFormed());
 	}
 
 	/** Cuts turn markers and control pieces in text that goes into a template, so that `encodeTemplate` spells them out. */
@@ -114,11 +125,12 @@ export class SentencePieceTokenizer {
 
 	/** A rendered chat template as ids: turn markers and control pieces such as `<bos>` count, unless `protect` cut them. */
 	encodeTemplate(text: string): number[] {
-		const control = new RegExp(`(${this.#controls.map(escapeRegExp).join("|")})`);
+		// Without control pieces the text is not split: an empty pattern would cut it into characters.
+		const control = this.#controls.length === 0 ? CUT : new RegExp(`(${this.#controls.map(escapeRegExp).join("|")})`);
 		return text
 			.split(CUT)
 			.flatMap((part) => part.split(control))
-			.flatMap((part) => (this.#controls.includes(part) ? [this.idOf(part)] : this.#encodeRaw(part)));
+			.flatMap((part) => (this.#controls.includes(part) ? [this.idOf(part)] : this.encodeRaw(part)));
 	}
 
 	/**
@@ -148,7 +160,8 @@ export class SentencePieceTokenizer {
 		const { text, type } = this.#piece(id);
 		if (type === PieceType.BYTE) return { byte: Number.parseInt(text.slice(3, 5), 16) };
 		if (type === PieceType.UNKNOWN) return " \u2047 ";
-		if (type === PieceType.CONTROL || TURN_MARKERS.includes(text)) return skipSpecialTokens ? "" : text;
+		if (type === PieceType.CONTROL) return skipSpecialTokens === false ? text : "";
+		if (TURN_MARKERS.includes(text)) return skipSpecialTokens === true ? "" : text;
 		return text.replaceAll("\u2581", " ");
 	}
 
@@ -163,10 +176,6 @@ export class SentencePieceTokenizer {
 			throw new ValueError("tokenizer/id", `token id ${id} is outside the vocabulary of ${this.vocabSize}`);
 		}
 		return piece;
-	}
-
-	#encodeRaw(text: string): number[] {
-		return text === "" ? [] : this.#processor.encodeIds(text.toWellFormed());
 	}
 }
 
