@@ -48,7 +48,10 @@ export class Device {
 	#isProfiled = false;
 
 	static {
-		runtimeOf = (device) => (#runtime in device ? device.#runtime : foreign("device"));
+		runtimeOf = (device) => {
+			const isObject = typeof device === "object" && device !== null;
+			return isObject && #runtime in device ? device.#runtime : foreign("device", device);
+		};
 		Object.freeze(Device.prototype);
 	}
 

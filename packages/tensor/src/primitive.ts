@@ -9,6 +9,7 @@ import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
 import type { Runtime } from "./runtime.ts";
 import { isContiguous, showShape } from "./shape.ts";
+import { shown } from "./shown.ts";
 import { type AxisName, bindAxes, type NameIn, type OperandName, parseSignature, type Signature } from "./signature.ts";
 import { insideOf, Tensor } from "./tensor.ts";
 
@@ -218,8 +219,9 @@ export class Primitive<A extends Attrs = Attrs> {
 	#checkAttrs(attrs: A): void {
 		const { name, infinite } = this.spec;
 		for (const [key, value] of Object.entries(attrs)) {
-			if (Number.isFinite(Number(value)) || (infinite && !Number.isNaN(value))) continue;
-			throw new ValueError("op/attribute", `${name}: ${key} is ${value}, expected a finite number`, { op: name });
+			const isNumber = typeof value === "number" && (Number.isFinite(value) || (infinite && !Number.isNaN(value)));
+			if (isNumber || typeof value === "boolean") continue;
+			throw new ValueError("op/attribute", `${name}: ${key} is ${shown(value)}, expected a finite number`, { op: name });
 		}
 	}
 

@@ -45,6 +45,7 @@ export class ScopeStack {
 
 	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. */
 	run<T>(fn: () => T): T {
+		if (typeof fn !== "function") throw new ValueError("call/argument", `scope: fn is ${typeof fn}, expected a function`, { op: "scope" });
 		return this.runThrough(() => {
 			const result = fn();
 			if (isLate(result)) {

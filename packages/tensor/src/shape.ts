@@ -7,10 +7,12 @@ export type Shape = readonly number[];
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
 /** Whether two shapes have the same rank and extents; nothing is broadcast. */
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+export const sameShape = (a: Shape, b: Shape): boolean => a?.length === b?.length && Array.isArray(a) && a.every((d, i) => d === b[i]);
 
 /** A shape as error texts show it: "[2, 3]". */
-export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
+export const showShape = (shape: Shape): string => (Array.isArray(shape) ? `[${shape.map(extentText).join(", ")}]` : " without a shape");
+
+const extentText = (d: unknown): string => (typeof d === "object" && d !== null ? "an object" : String(d));
 
 /** Row-major strides, in elements. */
 export function contiguousStrides(shape: Shape): number[] {
@@ -40,9 +42,10 @@ const MAX_ELEMENTS = 2 ** 32 - 1;
  * @throws ShapeError unless every extent is a whole number of 0 or more and there are fewer than 2^32 elements.
  */
 export function checkShape(op: string, shape: Shape): void {
+	if (!Array.isArray(shape)) throw new ShapeError("shape/list", `${op}: shape is no list of numbers`, { op, hint: "give [2, 3]" });
 	for (const d of shape) {
 		if (!Number.isSafeInteger(d) || d < 0) {
-			throw new ShapeError("shape/extent", `${op}: ${showShape(shape)} is not a shape: ${d} is not an extent`, {
+			throw new ShapeError("shape/extent", `${op}: ${showShape(shape)} is not a shape: ${extentText(d)} is not an extent`, {
 				op,
 				hint: "extents are whole numbers, zero or more",
 			});
@@ -55,9 +58,9 @@ export function checkShape(op: string, shape: Shape): void {
 
 /** Maps a possibly negative axis into 0..rank-1. */
 export function normalizeAxis(op: string, axis: number, rank: number): number {
-	const at = axis < 0 ? axis + rank : axis;
-	if (!Number.isInteger(axis) || at < 0 || at >= rank) {
-		throw new ValueError("axis/range", `${op}: axis ${axis} is out of range for a tensor of rank ${rank}`, { op });
+	const at = Number.isInteger(axis) && axis < 0 ? axis + rank : axis;
+	if (!Number.isInteger(axis) || !Number.isInteger(rank) || at < 0 || at >= rank) {
+		throw new ValueError("axis/range", `${op}: axis ${extentText(axis)} is out of range for a tensor of rank ${rank}`, { op });
 	}
 	return at;
 }

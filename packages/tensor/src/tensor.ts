@@ -2,7 +2,7 @@
 
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
-import { DeviceError, DisposedError } from "./errors.ts";
+import { DeviceError, DisposedError, ValueError } from "./errors.ts";
 import type { Records } from "./records.ts";
 import { contiguousStrides, type Shape, showShape, sizeOf } from "./shape.ts";
 import { Claim, type Storage } from "./storage.ts";
@@ -46,8 +46,16 @@ export let claimOf: (tensor: Tensor) => Claim;
  */
 export const inherited: object = {};
 
-/** Refuses an object whose class is not that of this copy of the library: private fields are not shared. */
-export function foreign(what: "device" | "tensor"): never {
+/**
+ * Refuses what is no device or tensor of this copy of the library: private fields are not shared between two.
+ * @throws ValueError (`call/argument`) for anything else; DeviceError (`device/two-copies`).
+ */
+export function foreign(what: "device" | "tensor", value: unknown): never {
+	const isLike = typeof value === "object" && value !== null && (what === "tensor" ? "dtype" : "gpu") in value;
+	if (!isLike || Object.getPrototypeOf(value) === Object.prototype || value instanceof Tensor) {
+		const kind = typeof value === "object" && value !== null ? "an object of another kind" : `${typeof value} ${String(value)}`;
+		throw new ValueError("call/argument", `expected a ${what}, got ${kind}`);
+	}
 	throw new DeviceError("device/two-copies", `this ${what} belongs to another copy of @hushgrad/tensor`, {
 		hint: "npm ls @hushgrad/tensor shows the copies that are installed; npm dedupe leaves one",
 	});
@@ -73,7 +81,7 @@ export class Tensor {
 	readonly #claim: Claim;
 
 	static {
-		insideOf = (t) => (#inside in t ? t.#alive() : foreign("tensor"));
+		insideOf = (t) => (typeof t === "object" && t !== null && #inside in t ? t.#alive() : foreign("tensor", t));
 		nodeOf = (t) => t.#inside.node;
 		claimOf = (t) => t.#claim;
 		Object.freeze(Object.setPrototypeOf(Tensor.prototype, inherited));
@@ -129,6 +137,7 @@ export class Tensor {
 
 	/** Element type and shape for error texts and logs, such as "Tensor(f32 [2, 3])"; no values. */
 	toString(): string {
+		if (!(#inside in this)) return "no Tensor";
 		const { records } = this.#inside;
 		const each = records === undefined ? "" : `, one of ${records.count} records`;
 		return `Tensor(${this.dtype} ${showShape(this.shape)}${each}${this.disposed ? ", released" : ""})`;
