@@ -178,6 +178,20 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/engine/capture.test.ts"],
 	},
 	{
+		name: "memory that goes to another while it can be read",
+		file: "packages/tensor/src/gpu/recorder.ts",
+		from: "storage.lastUse === number && !storage.isOwned",
+		to: "storage.lastUse === number",
+		tests: ["tests/engine/memory.test.ts"],
+	},
+	{
+		name: "memory that goes to another before its last use",
+		file: "packages/tensor/src/gpu/recorder.ts",
+		from: "return lastUse >= this.#first;",
+		to: "return lastUse > this.#first;",
+		tests: ["tests/engine/memory.test.ts"],
+	},
+	{
 		name: "parameters of the neighbour in a replay",
 		file: "packages/tensor/src/gpu/replay.ts",
 		from: "this.#offsets, i, 1)",

@@ -7,7 +7,7 @@ const LEAST_TENSORS = 1024;
 /** So many times as much is told where the program never waits, so that nothing can be collected. */
 const SYNCHRONOUS = 4;
 /** Times that the garbage collector is asked: what was made while it ran, only the next run finds. */
-const ROUNDS = 4;
+const ROUNDS = 8;
 /** Host memory that is asked for and not touched: engines then collect garbage. No page of it is ever used. */
 const PRESSURE = 256 * 2 ** 20;
 
