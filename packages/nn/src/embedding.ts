@@ -1,10 +1,10 @@
-import { embedding, type Tensor } from "@hushgrad/tensor";
+import { type Device, embedding, type Key, normalValues, type Tensor, ValueError } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Options of an `Embedding`. */
 export interface EmbeddingOptions {
-	/** Row whose lookups give it no gradient, as torch's padding_idx; none when left out. Its values are used as they are. */
+	/** Row whose lookups give it no gradient, as torch's padding_idx, a negative one from the end; none when left out. */
 	readonly paddingIdx?: number | undefined;
 }
 
@@ -15,11 +15,25 @@ export class Embedding extends Module {
 	/** The row whose lookups give it no gradient; undefined for none. */
 	readonly paddingIdx: number | undefined;
 
-	/** `numEmbeddings` is V, `embeddingDim` is D. The table has no values yet. */
+	/**
+	 * `numEmbeddings` is V, `embeddingDim` is D. The table has no values yet.
+	 * @throws ValueError when `paddingIdx` is no row of the table.
+	 */
 	constructor(numEmbeddings: number, embeddingDim: number, { paddingIdx }: EmbeddingOptions = {}) {
 		super();
 		this.weight = new Parameter([numEmbeddings, embeddingDim], { keepsBf16: true });
-		this.paddingIdx = paddingIdx;
+		this.paddingIdx = paddingIdx !== undefined && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
+		const padding = this.paddingIdx ?? 0;
+		if (Number.isInteger(padding) && padding >= 0 && (padding < numEmbeddings || paddingIdx === undefined)) return;
+		throw new ValueError("embedding/padding", `Embedding: paddingIdx ${paddingIdx} is no row of a table of ${numEmbeddings}`);
+	}
+
+	/** Draws the table from N(0, 1) and sets the padding row to 0, as torch does. */
+	resetParameters(device: Device, key: Key): void {
+		const width = this.weight.shape[1];
+		const values = normalValues(key, this.weight.size);
+		if (this.paddingIdx !== undefined) values.fill(0, this.paddingIdx * width, (this.paddingIdx + 1) * width);
+		this.weight.assign(device.fromHost(values, this.weight.shape));
 	}
 
 	/**

@@ -1,6 +1,24 @@
-export { Dropout } from "./dropout.ts";
+export { GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh } from "./activations.ts";
+export { MultiheadAttention } from "./attention.ts";
+export { Conv1d, Conv2d, type ConvOptions } from "./conv.ts";
+export { DataLoader, type DataLoaderOptions, type Dataset } from "./data.ts";
+export { Dropout, Dropout2d } from "./dropout.ts";
 export { Embedding, type EmbeddingOptions } from "./embedding.ts";
-export { kaimingUniform, normalInit, zerosInit } from "./init.ts";
+export {
+	constantInit,
+	initialize,
+	type KaimingOptions,
+	kaimingNormal,
+	kaimingUniform,
+	normalInit,
+	onesInit,
+	type TruncNormalOptions,
+	truncNormalInit,
+	uniformInit,
+	xavierNormal,
+	xavierUniform,
+	zerosInit,
+} from "./init.ts";
 export { Linear } from "./linear.ts";
 export {
 	applyLora,
@@ -13,6 +31,7 @@ export {
 	quantizeLinears,
 	replaceLinears,
 } from "./lora.ts";
+export { CrossEntropyLoss, MSELoss } from "./losses.ts";
 export {
 	countParameters,
 	Module,
@@ -21,9 +40,21 @@ export {
 	printTrainableParameters,
 	trainableParametersLine,
 } from "./module.ts";
+export { GroupNorm, LayerNorm, type NormLayerOptions } from "./norm.ts";
 export { Adam, AdamW, type AdamWOptions } from "./optim/adamw.ts";
+export { clipGradNorm } from "./optim/clip.ts";
 export { Optimizer, type OptimizerOptions, type ParameterGroup, type Trained } from "./optim/optimizer.ts";
-export { constant, cosineWithWarmup, type Schedule } from "./optim/schedule.ts";
+export {
+	constant,
+	cosineDecay,
+	cosineRestarts,
+	cosineWithWarmup,
+	exponentialDecay,
+	linearDecay,
+	polynomialDecay,
+	type Schedule,
+	withWarmup,
+} from "./optim/schedule.ts";
 export { SGD, type SGDOptions } from "./optim/sgd.ts";
 export { ParameterVector, type Range } from "./optim/vector.ts";
 export { type Format, ModuleBuffer, Parameter, type ParameterOptions } from "./parameter.ts";
@@ -31,7 +62,7 @@ export { adapterKey, type LoraConfig, loraConfig, matchesTarget, parseLoraConfig
 export { quantizedWeights, readQuantized, type TensorSource, writeQuantized } from "./quant/bitsandbytes.ts";
 export { dequantizeNF4, NF4_CODE, type QuantState, quantizeNF4 } from "./quant/nf4.ts";
 export { NF4Parameter, type NF4Weight } from "./quant/nf4Parameter.ts";
-export { RMSNorm } from "./rmsNorm.ts";
+export { RMSNorm, type RMSNormOptions } from "./rmsNorm.ts";
 export {
 	type ByteSource,
 	encodeSafetensors,
@@ -44,3 +75,5 @@ export {
 	type TensorInfo,
 	toFloat32,
 } from "./safetensors/index.ts";
+export { type Layer, Sequential } from "./sequential.ts";
+export { type LoadOptions, loadStateDict, stateDict, type Unloaded } from "./state.ts";

@@ -1,4 +1,5 @@
-import { add, type Tensor } from "@hushgrad/tensor";
+import { add, type Device, foldIn, type Key, type Tensor } from "@hushgrad/tensor";
+import { kaimingUniform, uniformInit } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -22,6 +23,11 @@ export class Linear extends Module {
 		this.bias = bias ? new Parameter([outFeatures]) : undefined;
 	}
 
+	/** Draws W and b from U(−1/√in, 1/√in), as torch does. @throws ShapeError for a quantised weight. */
+	resetParameters(device: Device, key: Key): void {
+		resetWeights(device, key, this.weight, this.bias);
+	}
+
 	/**
 	 * `x [..., in] → [..., out]`.
 	 * @throws ValueError before the weight has values, ShapeError when the last axis of x is not `inFeatures`.
@@ -36,4 +42,11 @@ export class Linear extends Module {
 		const format = this.weight.format === "f32" ? "" : `, weight=${this.weight.format}`;
 		return `in_features=${this.inFeatures}, out_features=${this.outFeatures}, bias=${bias}${format}`;
 	}
+}
+
+/** Draws a weight `[out, in, ...]` and its bias from U(−1/√fan, 1/√fan). */
+export function resetWeights(device: Device, key: Key, weight: Parameter, bias: Parameter | undefined): void {
+	kaimingUniform(device, weight, foldIn(key, 0));
+	const bound = 1 / Math.sqrt(weight.size / weight.shape[0]);
+	if (bias !== undefined) uniformInit(device, bias, foldIn(key, 1), -bound, bound);
 }

@@ -16,8 +16,8 @@ export class VaultGemmaDecoderLayer extends Module {
 		super();
 		this.self_attn = new VaultGemmaAttention(config, layer);
 		this.mlp = new VaultGemmaMLP(config);
-		this.input_layernorm = new RMSNorm(config.hidden_size, config.rms_norm_eps);
-		this.pre_feedforward_layernorm = new RMSNorm(config.hidden_size, config.rms_norm_eps);
+		this.input_layernorm = new RMSNorm(config.hidden_size, { eps: config.rms_norm_eps, offset: 1 });
+		this.pre_feedforward_layernorm = new RMSNorm(config.hidden_size, { eps: config.rms_norm_eps, offset: 1 });
 	}
 
 	forward(x: Tensor, pass: Pass): Passed {

@@ -73,7 +73,7 @@ export class VaultGemmaModel extends Module {
 			config;
 		this.embed_tokens = new Embedding(vocab_size, hidden_size, { paddingIdx: pad_token_id ?? undefined });
 		this.layers = new ModuleList(Array.from({ length: num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(config, i)));
-		this.norm = new RMSNorm(hidden_size, rms_norm_eps);
+		this.norm = new RMSNorm(hidden_size, { eps: rms_norm_eps, offset: 1 });
 		this.rotary = new RotaryTables(max_position_embeddings, head_dim, rope_theta);
 	}
 

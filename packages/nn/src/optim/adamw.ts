@@ -4,13 +4,15 @@ import { defineRule } from "./rule.ts";
 const rule = defineRule({
 	name: "adamw",
 	state: ["m", "v"],
-	numbers: ["lr", "beta1", "rest1", "beta2", "rest2", "eps", "keep", "c1", "c2"],
+	numbers: ["lr", "beta1", "rest1", "beta2", "rest2", "eps", "keep", "decay", "c1", "c2"],
 	update: `
-m = beta1 * m + rest1 * g;
-v = beta2 * v + rest2 * g * g;
+let d = g + decay * w;
+m = beta1 * m + rest1 * d;
+v = beta2 * v + rest2 * d * d;
 w = w * keep - lr / c1 * m / (sqrt(v) / c2 + eps);`,
-	reference: ({ w, m, v, g, lr, beta1, rest1, beta2, rest2, eps, keep, c1, c2 }) => {
-		const [m1, v1] = [beta1 * m + rest1 * g, beta2 * v + rest2 * g * g];
+	reference: ({ w, m, v, g, lr, beta1, rest1, beta2, rest2, eps, keep, decay, c1, c2 }) => {
+		const d = g + decay * w;
+		const [m1, v1] = [beta1 * m + rest1 * d, beta2 * v + rest2 * d * d];
 		return [w * keep - ((lr / c1) * m1) / (Math.sqrt(v1) / c2 + eps), m1, v1];
 	},
 	draw: { v: [0, 2] },
@@ -24,8 +26,8 @@ export interface AdamWOptions extends OptimizerOptions {
 	/** Added to the root of the second moment; 1e-8 when left out. */
 	readonly eps?: number | undefined;
 	/**
-	 * Decoupled weight decay: each step takes the part lr · weightDecay off the weights. When left out, 0.01 of `AdamW`, 0 of
-	 * `Adam`.
+	 * Weight decay: each step of `AdamW` takes the part lr · weightDecay off the weights, 0.01 when left out; `Adam` adds weightDecay · w to
+	 * the gradient, 0 when left out.
 	 */
 	readonly weightDecay?: number | undefined;
 }
@@ -41,22 +43,28 @@ export class AdamW extends Optimizer<AdamWOptions> {
 		super(rule, parameters, options);
 	}
 
-	protected override numbersOf(
-		t: number,
-		lr: number,
-		{ betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: AdamWOptions,
-	) {
-		return [lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - lr * weightDecay, 1 - beta1 ** t, Math.sqrt(1 - beta2 ** t)];
+	protected override numbersOf(t: number, lr: number, options: AdamWOptions) {
+		const { weightDecay = 0.01 } = options;
+		return numbersOf(t, lr, options, 1 - lr * weightDecay, 0);
 	}
 }
 
+/** The numbers of step t, in the order of the rule: `keep` is what decay leaves of the weights, `decay` what it adds to the gradient. */
+function numbersOf(t: number, lr: number, { betas: [b1, b2] = [0.9, 0.999], eps = 1e-8 }: AdamWOptions, keep: number, decay: number) {
+	return [lr, b1, 1 - b1, b2, 1 - b2, eps, keep, decay, 1 - b1 ** t, Math.sqrt(1 - b2 ** t)];
+}
+
 /**
- * Adam: `AdamW` whose weight decay is 0 when left out. Where it is not 0 it is decoupled, unlike that of torch's Adam. Source:
+ * Adam, torch's form and defaults: `AdamW` without its decay, and with `weightDecay` w added to the gradient, 0 when left out. Source:
  * Kingma and Ba 2015.
  */
-export class Adam extends AdamW {
-	/** Errors as of `AdamW`. */
+export class Adam extends Optimizer<AdamWOptions> {
+	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
-		super(parameters, { ...options, weightDecay: options.weightDecay ?? 0 });
+		super(rule, parameters, options);
+	}
+
+	protected override numbersOf(t: number, lr: number, options: AdamWOptions) {
+		return numbersOf(t, lr, options, 1, options.weightDecay ?? 0);
 	}
 }

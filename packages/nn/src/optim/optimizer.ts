@@ -72,6 +72,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		}
 	}
 
+	/** The options of each group, defaults of the optimiser filled in. */
+	protected get groupOptions(): readonly O[] {
+		return this.#groups.map(({ options }) => options);
+	}
+
 	/** The numbers of step t = 1, 2, … at rate `lr`, in the order of the rule. */
 	protected abstract numbersOf(t: number, lr: number, options: O): readonly number[];
 

@@ -1,16 +1,19 @@
+import { ValueError } from "@hushgrad/tensor";
 import { Optimizer, type OptimizerOptions, type Trained } from "./optimizer.ts";
 import { defineRule } from "./rule.ts";
 
 const rule = defineRule({
 	name: "sgd",
 	state: ["b"],
-	numbers: ["lr", "momentum", "decay"],
+	numbers: ["lr", "momentum", "decay", "fresh", "own", "ahead"],
 	update: `
-b = momentum * b + (g + decay * w);
-w = w - lr * b;`,
-	reference: ({ w, b, g, lr, momentum, decay }) => {
-		const b1 = momentum * b + (g + decay * w);
-		return [w - lr * b1, b1];
+let d = g + decay * w;
+b = momentum * b + fresh * d;
+w = w - lr * (own * d + ahead * b);`,
+	reference: ({ w, b, g, lr, momentum, decay, fresh, own, ahead }) => {
+		const d = g + decay * w;
+		const b1 = momentum * b + fresh * d;
+		return [w - lr * (own * d + ahead * b1), b1];
 	},
 	draw: {},
 });
@@ -20,21 +23,35 @@ export const { primitive: sgdPrimitive, kernel: sgdKernel } = rule;
 export interface SGDOptions extends OptimizerOptions {
 	/** Part of the last update that the next one goes on with; 0 when left out. */
 	readonly momentum?: number | undefined;
+	/** Part of each gradient after the first that momentum leaves out; 0 when left out. */
+	readonly dampening?: number | undefined;
 	/** L2 penalty: weightDecay · w is added to the gradient; 0 when left out. */
 	readonly weightDecay?: number | undefined;
+	/** Nesterov's momentum: the step is taken with the gradient and momentum times the new update; false when left out. */
+	readonly nesterov?: boolean | undefined;
 }
 
 /**
- * Stochastic gradient descent with momentum, torch's form (no dampening, no Nesterov): b ← momentum b + (g + wd w), w ← w − lr b.
- * b in f32, 4 bytes a weight. Source: Sutskever et al. 2013.
+ * Stochastic gradient descent with momentum, torch's form: d = g + wd w, b ← momentum b + (1 − dampening) d (b ← d in the first step), w ← w
+ * − lr b, or w − lr (d + momentum b) with `nesterov`. b in f32, 4 bytes a weight. Source: Sutskever et al. 2013.
  */
 export class SGD extends Optimizer<SGDOptions> {
-	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
+	/**
+	 * @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, a rate below 0, and `nesterov`
+	 * without momentum or with dampening.
+	 */
 	constructor(parameters: Trained<SGDOptions>, options: SGDOptions) {
 		super(rule, parameters, options);
+		for (const { momentum = 0, dampening = 0, nesterov = false } of this.groupOptions) {
+			if (!nesterov || (momentum > 0 && dampening === 0)) continue;
+			throw new ValueError("optim/nesterov", `SGD: nesterov with momentum ${momentum} and dampening ${dampening}`, {
+				hint: "it needs momentum above 0 and no dampening",
+			});
+		}
 	}
 
-	protected override numbersOf(_: number, lr: number, { momentum = 0, weightDecay = 0 }: SGDOptions) {
-		return [lr, momentum, weightDecay];
+	protected override numbersOf(t: number, lr: number, o: SGDOptions) {
+		const { momentum = 0, dampening = 0, weightDecay = 0, nesterov = false } = o;
+		return [lr, momentum, weightDecay, t === 1 ? 1 : 1 - dampening, nesterov ? 1 : 0, nesterov ? momentum : 1];
 	}
 }

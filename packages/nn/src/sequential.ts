@@ -1,0 +1,29 @@
+import type { DropoutKey, Tensor } from "@hushgrad/tensor";
+import { Module } from "./module.ts";
+
+/** What a `Sequential` runs: a module of one tensor, which may take the randomness of dropout too, or a function such as `relu`. */
+export type Layer = (Module & { forward(x: Tensor, key?: DropoutKey): Tensor }) | ((x: Tensor) => Tensor);
+
+/** Layers one after the other, torch's Sequential: a checkpoint names them by number, as in `0.weight`; functions count too. */
+export class Sequential extends Module {
+	/** The layers, in order. */
+	readonly layers: readonly Layer[];
+
+	/** In the order in which they run. */
+	constructor(...layers: Layer[]) {
+		super();
+		this.layers = layers;
+	}
+
+	protected override get holder(): object {
+		return this.layers;
+	}
+
+	/** What the last layer makes of what the others made of x. `key` goes to every module, for dropout. */
+	forward(x: Tensor, key?: DropoutKey): Tensor {
+		return this.layers.reduce((y, layer) => {
+			if (!(layer instanceof Module)) return layer(y);
+			return key === undefined ? layer.call(y) : layer.call(y, key);
+		}, x);
+	}
+}
