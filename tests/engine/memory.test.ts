@@ -1,12 +1,11 @@
 import {
 	add,
-	addScalar,
 	capture,
 	type Device,
 	data,
 	full,
 	item,
-	mulScalar,
+	mul,
 	requestDevice,
 	reshape,
 	sub,
@@ -42,7 +41,7 @@ async function open(memoryBudget = 64 * MEGABYTE, debug = {}) {
 /** x + 1, `length` times. */
 function chain(x: Tensor, length: number): Tensor {
 	let y = x;
-	for (let i = 0; i < length; i++) y = addScalar(y, 1);
+	for (let i = 0; i < length; i++) y = add(y, 1);
 	return y;
 }
 
@@ -83,7 +82,7 @@ describe("memory between the first and the last use", () => {
 		const x = full(device, [256], 0.5);
 		const step = async (): Promise<void> => {
 			device.scope<void>(() => {
-				sub(chain(x, 10), tanh(mulScalar(chain(x, 3), 2)));
+				sub(chain(x, 10), tanh(mul(chain(x, 3), 2)));
 			});
 			await device.flush();
 		};
@@ -167,7 +166,7 @@ describe("memory outside of scopes", () => {
 		const w = { value: full(device, [8], 1) };
 		for (let i = 0; i < 1000; i++) {
 			const { value, grads } = valueAndGrad(() => sum(tanh(w.value)), [w]);
-			w.value = sub(w.value, mulScalar(grads[0], 1e-3));
+			w.value = sub(w.value, mul(grads[0], 1e-3));
 			await item(value);
 		}
 		expect(device.memory().heldBuffers).toBeLessThan(2 * LIMIT + 100);
@@ -180,14 +179,14 @@ describe("memory outside of scopes", () => {
 	it("a loop that never waits is told too: nothing can be collected meanwhile", async () => {
 		const { device, lines } = await open();
 		const x = full(device, [1], 0);
-		for (let i = 0; i < 4 * LIMIT; i++) addScalar(x, i);
+		for (let i = 0; i < 4 * LIMIT; i++) add(x, i);
 		expect(lines).toEqual([expect.stringMatching(/^memory: 4097 tensors .* made outside of every scope are alive.*\n.*memory\.test\.ts/)]);
 	});
 
 	it("what is referred to, or kept by a living object, stays, and is no fault", async () => {
 		const { device, lines } = await open();
 		const list = Array.from({ length: 2 * LIMIT }, (_, i) => full(device, [1], i));
-		const views = list.map((t) => device.keep(device.scope(() => addScalar(t, 1))));
+		const views = list.map((t) => device.keep(device.scope(() => add(t, 1))));
 		for (let i = 0; i < 3; i++) await device.flush();
 		const values = await Promise.all([...list, ...views].map((t) => item(t)));
 		expect(values).toEqual([...list.map((_, i) => i), ...list.map((_, i) => i + 1)]);
@@ -243,7 +242,7 @@ describe("a captured step", () => {
 	it("uses few buffers too, and replays with the same values", async () => {
 		const { device } = await open();
 		const x = device.fromHost([1, 2], [2]);
-		const captured = capture(device, () => mulScalar(chain(x, 40), 2));
+		const captured = capture(device, () => mul(chain(x, 40), 2));
 		expect([...(await data(captured.outputs))]).toEqual([82, 84]);
 		write(x, [10, 20]);
 		captured.replay();
@@ -254,7 +253,7 @@ describe("a captured step", () => {
 	it("is not released inside another capture, and stays whole", async () => {
 		const { device } = await open();
 		const x = device.fromHost([1, 2], [2]);
-		const first = capture(device, () => mulScalar(x, 2));
+		const first = capture(device, () => mul(x, 2));
 		expect(() => capture(device, () => first.dispose())).toThrow(expect.objectContaining({ code: "capture/nested" }));
 		write(x, [3, 4]);
 		first.replay();
@@ -277,16 +276,16 @@ describe("a captured step", () => {
 
 describe("a device that is gone", () => {
 	it.each<[string, (x: Tensor) => unknown]>([
-		["an operation", (x) => addScalar(x, 1)],
+		["an operation", (x) => add(x, 1)],
 		["a view", (x) => reshape(x, [1, 1])],
 		["an upload", (x) => x.device.fromHost([1], [1])],
 		["a write", (x) => write(x, [3])],
 		["a constant", (x) => full(x.device, [1], 1)],
-		["a capture", (x) => capture(x.device, () => addScalar(x, 1))],
+		["a capture", (x) => capture(x.device, () => add(x, 1))],
 	])("refuses %s at once after destroy, and lets tensors go", async (_, ask) => {
 		const { device } = await open();
 		const x = device.fromHost([1], [1]);
-		const y = addScalar(x, 1);
+		const y = add(x, 1);
 		device.destroy();
 		expect(() => ask(x)).toThrow(expect.objectContaining({ name: "DeviceError", code: "device/destroyed" }));
 		for (const t of [x, y]) t.dispose();

@@ -1,4 +1,4 @@
-import { add, addScalar, clamp, mul, mulScalar, reciprocal, sqrt, square, sum, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, clamp, mul, reciprocal, sqrt, square, sum, type Tensor, ValueError } from "@hushgrad/tensor";
 
 /**
  * Gradients scaled down together, so that their joint Euclidean norm is at most `maxNorm`, and that norm before, a scalar: torch's
@@ -17,6 +17,6 @@ export function clipGradNorm(
 		});
 	}
 	const norm = sqrt(gradients.map((g) => sum(square(g))).reduce(add));
-	const scale = clamp(mulScalar(reciprocal(addScalar(norm, 1e-6)), maxNorm), { max: 1 });
+	const scale = clamp(mul(reciprocal(add(norm, 1e-6)), maxNorm), { max: 1 });
 	return { gradients: gradients.map((g) => mul(g, scale)), norm };
 }

@@ -158,15 +158,16 @@ export const geglu = binary("geglu", {
 	bound: { abs: 1e-4, why: "half of |a b| <= 9 times tanh's 1e-5" },
 });
 /**
- * True where a = b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
+ * True where a = b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32, u32 or bool → bool. No
  * gradient.
- * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * @throws DTypeError for storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
 export const eq = binary<never, number | boolean>("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...EQUALITY });
 /**
- * True where a ≠ b, element by element, broadcast as numpy; true where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
- * @throws DTypeError for bool and storage types, or two types that are not both floats.
+ * True where a ≠ b, element by element, broadcast as numpy; true where either is NaN. f32, f16, i32, u32 or bool → bool. No
+ * gradient.
+ * @throws DTypeError for storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  */
 export const ne = binary<never, number | boolean>("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...EQUALITY });

@@ -8,7 +8,7 @@ import { report } from "../record.ts";
 import { isContiguous, sameShape } from "../shape.ts";
 import { insideOf, nodeOf, type Tensor } from "../tensor.ts";
 import { checkTensor } from "./arguments.ts";
-import { copyInto, materialize, materializeInto } from "./contiguous.ts";
+import { copyInto, isPacked, materialize } from "./contiguous.ts";
 
 const isFloat = (d: DType): boolean => FLOATS.includes(d) || d === "bf16";
 
@@ -42,9 +42,9 @@ export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x 
 
 /**
  * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that views the
- * target changes with it. A target of bf16 or u8, of which a word holds several elements, is a whole tensor, not a part of one.
+ * target changes with it. A target of bf16 or u8, of which a word holds several elements, has no gaps and no offset.
  * @throws ShapeError when they differ in shape or dtype, belong to a gradient or to a program for one record, or when a target of
- * bf16 or u8 is a view.
+ * bf16 or u8 is a view with gaps or an offset.
  */
 export function assign(target: Tensor, source: Tensor): void {
 	checkTensor("assign", target, "target");
@@ -59,13 +59,13 @@ export function assign(target: Tensor, source: Tensor): void {
 		});
 	}
 	const runtime = runtimeOf(target.device);
-	const isPacked = target.dtype === "bf16" || target.dtype === "u8";
-	if (isPacked && (!isContiguous(target.shape, insideOf(target).strides) || insideOf(target).storage.bytes !== target.bytes)) {
-		throw new ShapeError("assign/view", `assign: target ${target} is a view of another tensor`, {
+	const { strides, offset } = insideOf(target);
+	if (isPacked(target.dtype) && (offset !== 0 || !isContiguous(target.shape, strides))) {
+		throw new ShapeError("assign/view", `assign: target ${target} is a view with gaps or an offset`, {
 			op: "assign",
 			hint: "a word of memory holds several elements of bf16 and u8; assign to the tensor it was made from",
 		});
 	}
-	runtime.scope(() => (isPacked ? materializeInto : copyInto)(physicalOf(source, 1), physicalOf(target, 1)));
+	runtime.scope(() => copyInto(physicalOf(source, 1), physicalOf(target, 1)));
 	report(runtime, { name: "assign", inputs: [source], infinite: true }, [target]);
 }

@@ -23,11 +23,12 @@ function conversion(from: DType, to: DType, v: string): string {
 	return `${wgslScalar[to]}(${v})`;
 }
 
-const isPacked = (dtype: DType): boolean => dtype === "bf16" || dtype === "u8";
+/** Whether a word holds several elements. */
+export const isPacked = (dtype: DType): boolean => dtype === "bf16" || dtype === "u8";
 const perWord = (dtype: DType): number => (isPacked(dtype) ? 4 / bytesPerElement[dtype] : 1);
 
-/** Row-major copy with conversion. Packed results are assembled word by word. */
-export const copyKernel = defineKernel("copy", ({ from, to, rank }: { from: DType; to: DType; rank: number }) => {
+/** Row-major copy with conversion. Packed results are assembled word by word; `keep` keeps what is behind them in the last word. */
+export const copyKernel = defineKernel("copy", ({ from, to, rank, keep }: { from: DType; to: DType; rank: number; keep: boolean }) => {
 	const value = from === to && to === "bf16" ? "bitcast<u32>(x_at(i0)) >> 16u" : conversion(from, to, "x_at(i0)");
 	const each = perWord(to);
 	return {
@@ -41,6 +42,7 @@ for (var k = 0u; k < ${each}u && index * ${each}u + k < p.n; k++) {
 ${walkCode(rank, 1, `(index * ${each}u + k)`)}
 word |= (${value}) << (k * ${32 / each}u);
 }
+${keep ? `let filled = p.n - index * ${each}u;\nif (filled < ${each}u) { word |= y[index] & (0xffffffffu << (filled * ${32 / each}u)); }` : ""}
 y_word(index, word);`
 			: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, 1)}\ny_set(index, ${value});`,
 	};
@@ -57,14 +59,14 @@ export const copyIntoKernel = defineKernel("copyInto", ({ dtype, rank }: { dtype
 /** Copies x in row-major order into new memory, converting its elements. */
 export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
 	const y = x.runtime.empty(x.shape, dtype);
-	materializeInto(x, y);
+	copyInOrder(x, y, false);
 	return y;
 }
 
-/** Copies x in row-major order into memory of its own, from its beginning on, converting its elements. */
-export function materializeInto(x: Physical, y: Physical): void {
+function copyInOrder(x: Physical, y: Physical, keep: boolean): void {
 	const { rank, params } = planWalk(x.shape, [x]);
-	copyKernel.of({ from: x.dtype, to: y.dtype, rank }).run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(y.dtype)));
+	const kernel = copyKernel.of({ from: x.dtype, to: y.dtype, rank, keep });
+	kernel.run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(y.dtype)));
 }
 
 /** The same values in row-major order, all records one after the other; the view itself when it is so already, else a copy. */
@@ -95,10 +97,14 @@ export function reshaped(x: Physical, shape: Shape): Physical {
 }
 
 /**
- * Copies x into a view of the same shape and dtype (not checked) with any strides. Not for bf16 and u8, of which a word holds
- * several elements.
+ * Copies x into a view of the same shape and dtype (not checked) with any strides; of bf16 and u8, of which a word holds several
+ * elements, without gaps and from the beginning of its memory.
  */
 export function copyInto(x: Physical, target: Physical): void {
+	if (isPacked(target.dtype)) {
+		copyInOrder(x, target, true);
+		return;
+	}
 	const { rank, params } = planWalk(x.shape, [x, target]);
 	copyIntoKernel.of({ dtype: x.dtype, rank }).run({ x, y: target }, { n: x.size, ...params }, x.size);
 }
