@@ -1,8 +1,11 @@
+import { ELEMENTARY } from "./elementary.ts";
+
 /**
  * WGSL functions that any kernel may call; a kernel gets those it names. NaN is told by its bits everywhere, because
  * WGSL lets a driver assume that it does not occur: comparisons, max and clamp may swallow it.
  */
 const FUNCTIONS: Readonly<Record<string, string>> = {
+	...ELEMENTARY,
 	isNan: "fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }",
 	isInf: "fn isInf(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }",
 	isFinite: "fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }",
@@ -10,53 +13,16 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	keepNan: "fn keepNan(x: f32, y: f32) -> f32 { return select(y, x, isNan(x)); }",
 	nanMax: "fn nanMax(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, max(a, b))); }",
 	nanMin: "fn nanMin(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, min(a, b))); }",
-	/** Taylor below 0.15, where WGSL's absolute bound says little. */
-	safeTanh: `fn safeTanh(x: f32) -> f32 {
-  let s = x * x;
-  let small = x * (1.0 + s * (-0.33333333 + s * (0.13333333 - s * 0.053968254)));
-  return keepNan(x, select(tanh(clamp(x, -15.0, 15.0)), small, abs(x) < 0.15));
-}`,
-	/** Taylor below 0.5, where the exponentials cancel. */
-	safeSinh: `fn safeSinh(x: f32) -> f32 {
-  let s = x * x;
-  let small = x * (1.0 + s * (0.16666667 + s * (0.0083333333 + s * 0.00019841270)));
-  return select(keepNan(x, sinh(x)), small, abs(x) < 0.5);
-}`,
-	safeExp: "fn safeExp(x: f32) -> f32 { return keepNan(x, exp(x)); }",
-	/** WGSL leaves the logarithm of 0 and of negatives open; drivers give finite numbers for it. */
-	safeLog: `fn safeLog(x: f32) -> f32 {
-  if (x == 0.0) { return bitcast<f32>(0xff800000u | (bitcast<u32>(x) & 1u)); }
-  return keepNan(x, select(log(x), makeNan(x), x < 0.0));
-}`,
+	safeTanh: "fn safeTanh(x: f32) -> f32 { return tanh(x); }",
+	safeSinh: "fn safeSinh(x: f32) -> f32 { return sinh(x); }",
+	safeExp: "fn safeExp(x: f32) -> f32 { return exp(x); }",
+	safeLog: "fn safeLog(x: f32) -> f32 { return log(x); }",
 	safeSqrt: "fn safeSqrt(x: f32) -> f32 { return keepNan(x, select(sqrt(x), makeNan(x), x < 0.0)); }",
 	/** Exact while a / b has no more than 24 bits. */
 	fmodOf: "fn fmodOf(a: f32, b: f32) -> f32 { return select(a - trunc(a / b) * b, a, isInf(b) && isFinite(a)); }",
 	remainderOf: `fn remainderOf(a: f32, b: f32) -> f32 {
   let r = fmodOf(a, b);
   return select(r, r + b, r != 0.0 && !isNan(r) && (r < 0.0) != (b < 0.0));
-}`,
-	/** Below -88 less than any normal number. */
-	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, select(1.0 / (1.0 + exp(-clamp(x, -88.0, 88.0))), 0.0, x < -88.0)); }",
-	/** Taylor below 0.5, Abramowitz and Stegun 7.1.26 (1.5e-7 absolute) above. */
-	erf: `fn erf(x: f32) -> f32 {
-  let a = abs(x);
-  let s = x * x;
-  let small = x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706 + s * (0.0052239776 - s * 0.0008548327)))));
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * exp(-min(s, 100.0));
-  return keepNan(x, select(sign(x) * (1.0 - tail), small, a < 0.5));
-}`,
-	/** Taylor below 0.5, where exp(x) - 1 cancels. */
-	expm1: `fn expm1(x: f32) -> f32 {
-  let small = x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * (0.0083333333 + x * (0.0013888889 + x * 0.00019841270))))));
-  return select(safeExp(x) - 1.0, small, abs(x) < 0.5);
-}`,
-	/** By 2 artanh(x / (2 + x)) below 0.25, where 1 + x cancels. */
-	log1p: `fn log1p(x: f32) -> f32 {
-  let s = x / (2.0 + x);
-  let q = s * s;
-  let small = 2.0 * s * (1.0 + q * (0.33333333 + q * (0.2 + q * (0.14285714 + q * 0.11111111))));
-  return select(safeLog(1.0 + x), small, abs(x) < 0.25);
 }`,
 	/** pow with negative bases and zero, and by multiplication for small whole exponents; WGSL's own is defined for positive bases only. */
 	power: `fn power(x: f32, n: f32) -> f32 {
@@ -65,7 +31,7 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let whole = floor(n) == n;
   let odd = whole && abs(n - 2.0 * floor(n * 0.5)) == 1.0;
   if (x == 0.0 && !isNan(n)) { return select(select(0.0, x, odd), 1.0 / select(size, x, odd), n < 0.0); }
-  var y = pow(size, n);
+  var y = powerOf(size, n);
   if (whole && abs(n) <= 8.0) {
     y = size;
     for (var i = 1.0; i < abs(n); i += 1.0) { y *= size; }

@@ -1,6 +1,7 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import type { Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
+import { DIVIDED } from "./bounds.ts";
 import { elementwise } from "./elementwise.ts";
 import { binary, ofSeveral } from "./operands.ts";
 
@@ -58,7 +59,7 @@ export const pow = binary("pow", {
 	f: "power(a, b)",
 	ref: ({ a, b }) => a ** b,
 	domain: { a: POSITIVE, b: { range: [-2, 2] } },
-	bound: { ulp: 64, abs: 1e-6, why: "WGSL: pow inherits from exp2(b log2 a)" },
+	bound: DIVIDED,
 });
 /**
  * The larger of two, element by element, broadcast as numpy; NaN if either is. f32, f16, i32 or u32. Where both are equal each
@@ -132,19 +133,19 @@ export const fmod = binary("fmod", {
 });
 /**
  * Angle of the point (b, a), −π to π in radians, element by element, broadcast as numpy: the arc tangent of a / b by quadrant.
- * At the point (0, 0) it is 0, and so is its gradient.
+ * At (0, 0) it is 0 or ±π by the signs, as IEEE 754 has it, and its gradient 0.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
  */
 export const atan2 = binary("atan2", {
-	f: "select(atan2(a, b), 0.0, a == 0.0 && b == 0.0)",
+	f: "atan2(a, b)",
 	d: {
 		a: "select(b / (a * a + b * b), 0.0, a == 0.0 && b == 0.0)",
 		b: "select(-a / (a * a + b * b), 0.0, a == 0.0 && b == 0.0)",
 	},
 	ref: ({ a, b }) => Math.atan2(a, b),
 	domain: POSITIVE,
-	bound: { ulp: 4096, abs: 1e-6, why: "WGSL: atan2 is within 4096 ULP" },
+	bound: DIVIDED,
 });
 /**
  * gelu(a) · b, element by element, broadcast as numpy, a the gate, gelu in the tanh form: the gated activation of Gemma's MLP.
@@ -153,9 +154,9 @@ export const atan2 = binary("atan2", {
  * @throws ShapeError when the shapes do not broadcast.
  */
 export const geglu = binary("geglu", {
-	f: "0.5 * a * (1.0 + safeTanh(0.7978845608028654 * (a + 0.044715 * a * a * a))) * b",
-	ref: ({ a, b }) => 0.5 * a * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))) * b,
-	bound: { abs: 1e-4, why: "half of |a b| <= 9 times tanh's 1e-5" },
+	f: "a * tanhGate(a) * b",
+	ref: ({ a, b }) => (a * b) / (1 + Math.exp(-Math.sqrt(8 / Math.PI) * (a + 0.044715 * a ** 3))),
+	bound: DIVIDED,
 });
 /**
  * True where a = b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32, u32 or bool → bool. No

@@ -72,12 +72,17 @@ function times(a: Expr, b: Expr): Expr {
 const over = (a: Expr, b: Expr): Expr => (is(a, 0) ? a : binary("/", a, b));
 const squared = (e: Expr): Expr => times(e, e);
 
+/** 2 √(2/π), of the tanh form of gelu. */
+const GATE = Math.sqrt(8 / Math.PI);
+
 /** Derivative of each function by its first argument, as an expression of its arguments and its own value. */
 const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr>> = {
 	exp: (_, self) => self,
 	safeExp: (_, self) => self,
 	exp2: (_, self) => times(number(Math.LN2), self),
+	log: ([x]) => over(number(1), x),
 	safeLog: ([x]) => over(number(1), x),
+	log2: ([x]) => over(number(1 / Math.LN2), x),
 	expm1: ([x]) => call("safeExp", x),
 	log1p: ([x]) => over(number(1), plus(number(1), x)),
 	safeSqrt: (_, self) => over(number(0.5), self),
@@ -89,10 +94,14 @@ const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr
 	acos: ([x]) => times(number(-1), call("inverseSqrt", minus(number(1), squared(x)))),
 	atan: ([x]) => over(number(1), plus(number(1), squared(x))),
 	safeSinh: ([x]) => call("cosh", x),
-	cosh: ([x]) => call("safeSinh", x),
+	sinh: ([x]) => call("cosh", x),
+	cosh: ([x]) => call("sinh", x),
+	tanh: (_, self) => minus(number(1), squared(self)),
 	safeTanh: (_, self) => minus(number(1), squared(self)),
 	logistic: (_, self) => times(self, minus(number(1), self)),
 	erf: ([x]) => times(number(2 / Math.sqrt(Math.PI)), call("exp", times(number(-1), squared(x)))),
+	normalCdf: ([x]) => times(number(1 / Math.sqrt(2 * Math.PI)), call("exp", times(number(-0.5), squared(x)))),
+	tanhGate: ([x], self) => times(times(self, minus(number(1), self)), plus(number(GATE), times(number(3 * 0.044715 * GATE), squared(x)))),
 	abs: ([x]) => call("sign", x),
 	sign: () => number(0),
 	floor: () => number(0),
@@ -174,9 +183,10 @@ const erfOf = (x: number): number => {
 const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
 	...{ abs: Math.abs, sign: Math.sign, floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc, round: Math.round },
 	...{ exp: Math.exp, safeExp: Math.exp, expm1: Math.expm1, exp2: (x) => 2 ** x },
-	...{ safeLog: Math.log, log1p: Math.log1p, safeSqrt: Math.sqrt, inverseSqrt: (x) => 1 / Math.sqrt(x) },
+	...{ log: Math.log, safeLog: Math.log, log2: Math.log2, log1p: Math.log1p, safeSqrt: Math.sqrt, inverseSqrt: (x) => 1 / Math.sqrt(x) },
 	...{ sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan, atan2: Math.atan2 },
-	...{ safeSinh: Math.sinh, cosh: Math.cosh, safeTanh: Math.tanh, erf: erfOf },
+	...{ sinh: Math.sinh, safeSinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh, safeTanh: Math.tanh, erf: erfOf },
+	...{ normalCdf: (x) => 0.5 + 0.5 * erfOf(x / Math.SQRT2), tanhGate: (x) => 1 / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
 	...{ logistic: (x) => 1 / (1 + Math.exp(-x)), power: (x, n) => x ** n },
 	...{ min: Math.min, max: Math.max, nanMin: Math.min, nanMax: Math.max, clamp: (x, low, high) => Math.min(Math.max(x, low), high) },
 	...{ keepNan: (x, y) => (Number.isNaN(x) ? x : y), select: (no, yes, condition) => (condition ? yes : no) },

@@ -1,17 +1,14 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
-import type { Domain } from "../primitive.ts";
+import type { Bound, Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
-import { EXACT, EXP } from "./bounds.ts";
+import { DIVIDED, ELEMENTARY, EXACT } from "./bounds.ts";
 import { elementwise, unary } from "./elementwise.ts";
 
 const POSITIVE: Domain = { range: [0.1, 4] };
 const INSIDE: Domain = { range: [-0.9, 0.9] };
 const NUMBERS = [...FLOATS, ...INTEGERS];
-
-const TANH = { abs: 1.5e-5, why: "WGSL: tanh is within 1e-5" };
-const TRIGONOMETRIC = { abs: 2 ** -11, why: "WGSL: sin and cos are within 2^-11 on [-pi, pi]" };
-const ARC = { ulp: 4096, abs: 2 ** -11, why: "WGSL: atan within 4096 ULP; asin and acos inherit from it" };
+const ARC_SINE: Bound = { ulp: 5, why: "polynomials of our own within 4 ULP, and beyond 1/2 the square root of WGSL" };
 
 /* Element-wise operations of one tensor. Adding one is adding a row. */
 
@@ -57,9 +54,9 @@ export const reciprocal = unary("reciprocal", {
 	bound: { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" },
 });
 /** eˣ, element by element. f32 overflows to infinity above 88.72. @throws DTypeError unless x is f32 or f16. */
-export const exp = unary("exp", { f: "safeExp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: EXP });
+export const exp = unary("exp", { f: "safeExp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: ELEMENTARY });
 /** 2ˣ, element by element. f32 overflows to infinity at 128. @throws DTypeError unless x is f32 or f16. */
-export const exp2 = unary("exp2", { f: "keepNan(x, exp2(x))", ref: ({ x }) => 2 ** x, bound: EXP });
+export const exp2 = unary("exp2", { f: "exp2(x)", ref: ({ x }) => 2 ** x, bound: ELEMENTARY });
 /**
  * eˣ − 1, element by element, accurate near 0. f32 overflows to infinity above 88.72.
  * @throws DTypeError unless x is f32 or f16.
@@ -67,7 +64,7 @@ export const exp2 = unary("exp2", { f: "keepNan(x, exp2(x))", ref: ({ x }) => 2 
 export const expm1 = unary("expm1", {
 	f: "expm1(x)",
 	ref: ({ x }) => Math.expm1(x),
-	bound: { ulp: 12, abs: 4e-6, why: "exp above 0.5: 3 + 2|x| ULP of up to 20" },
+	bound: ELEMENTARY,
 });
 /**
  * Natural logarithm ln x, element by element; −∞ at 0, NaN below. The gradient is 1 / x.
@@ -77,17 +74,17 @@ export const log = unary("log", {
 	f: "safeLog(x)",
 	ref: ({ x }) => Math.log(x),
 	domain: POSITIVE,
-	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log is within 2^-21 on [0.5, 2], 3 ULP outside" },
+	bound: ELEMENTARY,
 });
 /**
  * Logarithm to the base 2, element by element; −∞ at 0, NaN below. The gradient is 1 / (x ln 2).
  * @throws DTypeError unless x is f32 or f16.
  */
 export const log2 = unary("log2", {
-	f: "1.4426950408889634 * safeLog(x)",
+	f: "log2(x)",
 	ref: ({ x }) => Math.log2(x),
 	domain: POSITIVE,
-	bound: { ulp: 3, abs: 2 ** -21, why: "WGSL: log2 is within 2^-21 on [0.5, 2], 3 ULP outside" },
+	bound: ELEMENTARY,
 });
 /**
  * ln(1 + x), element by element, accurate near 0; −∞ at −1, NaN below. The gradient is 1 / (1 + x).
@@ -97,62 +94,74 @@ export const log1p = unary("log1p", {
 	f: "log1p(x)",
 	ref: ({ x }) => Math.log1p(x),
 	domain: { range: [-0.9, 3] },
-	bound: { ulp: 8, abs: 2 ** -21, why: "log: 2^-21 on [0.5, 2], 3 ULP outside" },
+	bound: ELEMENTARY,
 });
 /**
- * Sine of x in radians, element by element; WGSL promises accuracy from −π to π only.
+ * Sine of x in radians, element by element, of any x.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const sin = unary("sin", { f: "sin(x)", ref: ({ x }) => Math.sin(x), bound: TRIGONOMETRIC });
+export const sin = unary("sin", { f: "sin(x)", ref: ({ x }) => Math.sin(x), bound: ELEMENTARY });
 /**
- * Cosine of x in radians, element by element; WGSL promises accuracy from −π to π only.
+ * Cosine of x in radians, element by element, of any x.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const cos = unary("cos", { f: "cos(x)", ref: ({ x }) => Math.cos(x), bound: TRIGONOMETRIC });
+export const cos = unary("cos", { f: "cos(x)", ref: ({ x }) => Math.cos(x), bound: ELEMENTARY });
 /**
- * Tangent of x in radians, element by element; WGSL promises accuracy from −π to π only. The gradient is 1 + tan² x.
+ * Tangent of x in radians, element by element, of any x. The gradient is 1 + tan² x.
  * @throws DTypeError unless x is f32 or f16.
  */
 export const tan = unary("tan", {
 	f: "tan(x)",
 	ref: ({ x }) => Math.tan(x),
 	domain: { range: [-1.2, 1.2] },
-	bound: { abs: 5e-3, why: "WGSL: tan inherits from sin / cos, each 2^-11, with cos >= 0.36" },
+	bound: DIVIDED,
 });
 /**
- * Arc sine in radians, −π/2 to π/2, element by element, of x in [−1, 1]: WGSL leaves open what others give. The gradient is
+ * Arc sine in radians, −π/2 to π/2, element by element, of x in [−1, 1]; NaN of others. The gradient is
  * (1 − x²)^(−½), infinite at ±1.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const asin = unary("asin", { f: "asin(x)", ref: ({ x }) => Math.asin(x), domain: INSIDE, bound: ARC });
+export const asin = unary("asin", {
+	f: "asin(x)",
+	d: { x: "inverseSqrt((1.0 - x) * (1.0 + x))" },
+	ref: ({ x }) => Math.asin(x),
+	domain: INSIDE,
+	bound: ARC_SINE,
+});
 /**
- * Arc cosine in radians, 0 to π, element by element, of x in [−1, 1]: WGSL leaves open what others give. The gradient is
+ * Arc cosine in radians, 0 to π, element by element, of x in [−1, 1]; NaN of others. The gradient is
  * −(1 − x²)^(−½), infinite at ±1.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const acos = unary("acos", { f: "acos(x)", ref: ({ x }) => Math.acos(x), domain: INSIDE, bound: ARC });
+export const acos = unary("acos", {
+	f: "acos(x)",
+	d: { x: "-inverseSqrt((1.0 - x) * (1.0 + x))" },
+	ref: ({ x }) => Math.acos(x),
+	domain: INSIDE,
+	bound: ARC_SINE,
+});
 /**
  * Arc tangent in radians, −π/2 to π/2, element by element. The gradient is 1 / (1 + x²). See `atan2`.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: ARC });
+export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: DIVIDED });
 /** Hyperbolic sine (eˣ − e⁻ˣ) / 2, element by element. The gradient is cosh x. @throws DTypeError unless x is f32 or f16. */
 export const sinh = unary("sinh", {
 	f: "safeSinh(x)",
 	ref: ({ x }) => Math.sinh(x),
-	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) - exp(-x)) / 2, exp(3) within 9 ULP" },
+	bound: DIVIDED,
 });
 /** Hyperbolic cosine (eˣ + e⁻ˣ) / 2, element by element. The gradient is sinh x. @throws DTypeError unless x is f32 or f16. */
 export const cosh = unary("cosh", {
 	f: "keepNan(x, cosh(x))",
 	ref: ({ x }) => Math.cosh(x),
-	bound: { ulp: 10, abs: 4e-5, why: "WGSL: (exp(x) + exp(-x)) / 2, exp(3) within 9 ULP" },
+	bound: DIVIDED,
 });
 /**
  * Hyperbolic tangent, element by element; ±1 far out. The gradient is 1 − tanh² x.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const tanh = unary("tanh", { f: "safeTanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: TANH });
+export const tanh = unary("tanh", { f: "safeTanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: DIVIDED });
 /**
  * The largest whole number ≤ x, element by element, as a float. The gradient is 0.
  * @throws DTypeError unless x is f32 or f16.
