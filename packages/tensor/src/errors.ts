@@ -22,7 +22,7 @@ export class HushgradError extends Error {
 
 	/** What went wrong, as `area/case`, such as "shape/broadcast". It stays the same when the text is reworded. */
 	readonly code: string;
-	readonly #op: string | undefined;
+	#op: string | undefined;
 	readonly #hint: string | undefined;
 	#path: string | undefined;
 
@@ -49,6 +49,13 @@ export class HushgradError extends Error {
 	/** What the user can do about it; undefined where there is nothing to say. */
 	get hint(): string | undefined {
 		return this.#hint;
+	}
+
+	/** Names the function that the user called in place of the operation inside of it that refused, in `op` and in the message. */
+	blame(op: string): void {
+		const inner = `${this.#op}: `;
+		if (this.message.startsWith(inner)) this.message = `${op}: ${this.message.slice(inner.length)}`;
+		this.#op = op;
 	}
 
 	/** Adds the module path where it happened, to `path` and to the message, unless one is known already or `path` is "". */

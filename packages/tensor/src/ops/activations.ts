@@ -106,7 +106,7 @@ const geluErf = unary("gelu", {
 	bound: DIVIDED,
 });
 /**
- * Gaussian error linear unit x Φ(x) = x/2 (1 + erf(x/√2)), element by element; NaN at −∞. With `approximate` "tanh"
+ * Gaussian error linear unit x Φ(x) = x/2 (1 + erf(x/√2)), element by element; NaN at −∞, as torch has it. With `approximate` "tanh"
  * ("none" is the default) x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). Source: Hendrycks and Gimpel 2016; torch's gelu.
  * @throws DTypeError unless x is f32 or f16.
  */

@@ -17,30 +17,35 @@ const DIVISION = { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" };
 /* Element-wise operations of two operands, with broadcasting. Adding one is adding a row. */
 
 /**
- * a + b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
- * f16 with f32 gives f32.
+ * a + b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around; f16
+ * with f32 gives f32. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const add = binary("add", { f: "a + b", d: { a: "1.0", b: "1.0" }, ref: ({ a, b }) => a + b, dtypes: NUMBERS, commutes: true });
 /**
- * a − b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
- * f16 with f32 gives f32.
+ * a − b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around; f16
+ * with f32 gives f32. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: ({ a, b }) => a - b, dtypes: NUMBERS });
 /**
- * a · b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around;
- * f16 with f32 gives f32.
+ * a · b, element by element, broadcast as numpy. f32, f16, i32 or u32: whole numbers both of one type, and they wrap around; f16
+ * with f32 gives f32. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS, commutes: true });
 /**
- * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32.
+ * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
+ * number that the type of the other holds.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const div = binary("div", {
 	f: "a / b",
@@ -51,9 +56,11 @@ export const div = binary("div", {
 });
 /**
  * aᵇ, element by element, broadcast as numpy, as C's pow: a⁰ = 1 and 1ᵇ = 1 also with NaN; of negative a only whole b, others
- * give NaN. The gradient by a is b aᵇ⁻¹ (NaN at 0⁰); that by b is aᵇ ln a, which is not finite unless a > 0.
+ * give NaN. The gradient by a is b aᵇ⁻¹, 0 for b = 0; that by b is aᵇ ln a, 0 for a = 0 and b ≥ 0, NaN for negative a. Small
+ * whole exponents multiply. Either may be a number that the type of the other holds.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const pow = binary("pow", {
 	f: "power(a, b)",
@@ -63,9 +70,10 @@ export const pow = binary("pow", {
 });
 /**
  * The larger of two, element by element, broadcast as numpy; NaN if either is. f32, f16, i32 or u32. Where both are equal each
- * gets half of the gradient.
+ * gets half of the gradient, where either is NaN both get NaN. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const maximum = binary("maximum", {
 	f: "nanMax(a, b)",
@@ -82,9 +90,10 @@ export const maximum = binary("maximum", {
 });
 /**
  * The smaller of two, element by element, broadcast as numpy; NaN if either is. f32, f16, i32 or u32. Where both are equal each
- * gets half of the gradient.
+ * gets half of the gradient, where either is NaN both get NaN. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const minimum = binary("minimum", {
 	f: "nanMin(a, b)",
@@ -101,10 +110,11 @@ export const minimum = binary("minimum", {
 });
 /**
  * a − ⌊a / b⌋ b, element by element, broadcast as numpy: what is left, with the sign of b, as torch's remainder and Python's %.
- * Floats by 0 give NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by
- * a and −⌊a / b⌋ by b.
+ * Floats by 0 give NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by a
+ * and −⌊a / b⌋ by b. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const remainder = binary("remainder", {
 	f: "remainderOf(a, b)",
@@ -117,10 +127,11 @@ export const remainder = binary("remainder", {
 });
 /**
  * a − trunc(a / b) b, element by element, broadcast as numpy: what is left, with the sign of a, as C's fmod. Floats by 0 give
- * NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by a and
- * −trunc(a / b) by b.
+ * NaN, whole numbers by 0 give 0; of floats it is exact while a / b has at most 24 bits. The gradient is 1 by a and −trunc(a /
+ * b) by b. Either may be a number that the type of the other holds.
  * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const fmod = binary("fmod", {
 	f: "fmodOf(a, b)",
@@ -133,9 +144,11 @@ export const fmod = binary("fmod", {
 });
 /**
  * Angle of the point (b, a), −π to π in radians, element by element, broadcast as numpy: the arc tangent of a / b by quadrant.
- * At (0, 0) it is 0 or ±π by the signs, as IEEE 754 has it, and its gradient 0.
+ * At (0, 0) it is 0 or ±π by the signs, as IEEE 754 has it, and its gradient 0. Either may be a number that the type of the other
+ * holds.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const atan2 = binary("atan2", {
 	f: "atan2(a, b)",
@@ -149,9 +162,10 @@ export const atan2 = binary("atan2", {
 });
 /**
  * gelu(a) · b, element by element, broadcast as numpy, a the gate, gelu in the tanh form: the gated activation of Gemma's MLP.
- * Source: Shazeer 2020.
+ * Source: Shazeer 2020. Either may be a number that the type of the other holds.
  * @throws DTypeError unless both are f32 or f16.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
  */
 export const geglu = binary("geglu", {
 	f: "a * tanhGate(a) * b",
@@ -160,50 +174,57 @@ export const geglu = binary("geglu", {
 });
 /**
  * True where a = b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32, u32 or bool → bool. No
- * gradient.
+ * gradient. Either may be a number, true or false, that the type of the other holds.
  * @throws DTypeError for storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const eq = binary<never, number | boolean>("eq", { f: "a == b", ref: ({ a, b }) => Number(a === b), ...EQUALITY });
 /**
  * True where a ≠ b, element by element, broadcast as numpy; true where either is NaN. f32, f16, i32, u32 or bool → bool. No
- * gradient.
+ * gradient. Either may be a number, true or false, that the type of the other holds.
  * @throws DTypeError for storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const ne = binary<never, number | boolean>("ne", { f: "!(a == b)", ref: ({ a, b }) => Number(a !== b), ...EQUALITY });
 /**
- * True where a < b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
- * gradient.
+ * True where a < b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
+ * Either may be a number that the type of the other holds.
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const lt = binary("lt", { f: "a < b", ref: ({ a, b }) => Number(a < b), ...COMPARISON });
 /**
- * True where a ≤ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
- * gradient.
+ * True where a ≤ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
+ * Either may be a number that the type of the other holds.
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const le = binary("le", { f: "a <= b", ref: ({ a, b }) => Number(a <= b), ...COMPARISON });
 /**
- * True where a > b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
- * gradient.
+ * True where a > b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
+ * Either may be a number that the type of the other holds.
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const gt = binary("gt", { f: "a > b", ref: ({ a, b }) => Number(a > b), ...COMPARISON });
 /**
- * True where a ≥ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No
- * gradient.
+ * True where a ≥ b, element by element, broadcast as numpy; false where either is NaN. f32, f16, i32 or u32 → bool. No gradient.
+ * Either may be a number that the type of the other holds.
  * @throws DTypeError for bool and storage types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is NaN.
  */
 export const ge = binary("ge", { f: "a >= b", ref: ({ a, b }) => Number(a >= b), ...COMPARISON });
 /**
- * True where a and b are, element by element, broadcast as numpy; bool. No gradient.
+ * True where a and b are, element by element, broadcast as numpy; bool. No gradient. Either may be true or false.
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are truths.
  */
 export const logicalAnd = binary<never, boolean>("logicalAnd", {
 	f: "a != 0u && b != 0u",
@@ -211,9 +232,10 @@ export const logicalAnd = binary<never, boolean>("logicalAnd", {
 	...LOGICAL,
 });
 /**
- * True where a or b is, element by element, broadcast as numpy; bool. No gradient.
+ * True where a or b is, element by element, broadcast as numpy; bool. No gradient. Either may be true or false.
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are truths.
  */
 export const logicalOr = binary<never, boolean>("logicalOr", {
 	f: "a != 0u || b != 0u",
@@ -221,9 +243,11 @@ export const logicalOr = binary<never, boolean>("logicalOr", {
 	...LOGICAL,
 });
 /**
- * True where one of a and b is, but not both, element by element, broadcast as numpy; bool. No gradient.
+ * True where one of a and b is, but not both, element by element, broadcast as numpy; bool. No gradient. Either may be true or
+ * false.
  * @throws DTypeError unless both are bool.
  * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are truths.
  */
 export const logicalXor = binary<never, boolean>("logicalXor", {
 	f: "(a != 0u) != (b != 0u)",

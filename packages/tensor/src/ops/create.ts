@@ -4,6 +4,7 @@ import { DTypeError, ValueError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { report } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
@@ -88,29 +89,29 @@ export function full(device: Device, shape: Shape, value: number, dtype: DType =
  * A tensor of zeros (false for bool), f32 when `dtype` is left out.
  * @throws DTypeError for bf16 and u8, ShapeError and DeviceError as {@link full}.
  */
-export const zeros = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype);
+export const zeros = named("zeros", (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 0, dtype));
 /**
  * A tensor of ones (true for bool), f32 when `dtype` is left out.
  * @throws DTypeError for bf16 and u8, ShapeError and DeviceError as {@link full}.
  */
-export const ones = (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype);
+export const ones = named("ones", (device: Device, shape: Shape, dtype: DType = "f32"): Tensor => full(device, shape, 1, dtype));
 
 /**
  * A tensor of the shape, dtype and device of x, filled with one value. It takes neither records nor gradient from x.
  * @throws ValueError when the dtype does not hold the value.
  * @throws DTypeError when x is bf16 or u8.
  */
-export const fullLike = (x: Tensor, value: number): Tensor => full(x.device, x.shape, value, x.dtype);
+export const fullLike = named("fullLike", (x: Tensor, value: number): Tensor => full(x.device, x.shape, value, x.dtype));
 /**
  * Zeros of the shape, dtype and device of x. They take neither records nor gradient from x.
  * @throws DTypeError when x is bf16 or u8.
  */
-export const zerosLike = (x: Tensor): Tensor => fullLike(x, 0);
+export const zerosLike = named("zerosLike", (x: Tensor): Tensor => fullLike(x, 0));
 /**
  * Ones of the shape, dtype and device of x. They take neither records nor gradient from x.
  * @throws DTypeError when x is bf16 or u8.
  */
-export const onesLike = (x: Tensor): Tensor => fullLike(x, 1);
+export const onesLike = named("onesLike", (x: Tensor): Tensor => fullLike(x, 1));
 
 /**
  * start, start + step, … before end, one axis, as numpy's arange: ⌈(end − start) / step⌉ values, none where the step leads away

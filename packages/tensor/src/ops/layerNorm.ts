@@ -1,3 +1,4 @@
+import { FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
@@ -6,6 +7,7 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows, reduceRows } from "../reference.ts";
 import { normalizeAxis, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { reduceAxes } from "./expand.ts";
@@ -158,6 +160,7 @@ function affine(op: string, y: Tensor, { weight, bias }: AffineOptions): Tensor 
  * @throws ValueError when `eps` is not finite, or an axis is out of range or named twice.
  */
 export function layerNorm(x: Tensor, { axes = -1, eps = 1e-5, ...options }: LayerNormOptions = {}): Tensor {
+	checkType("layerNorm", x, FLOATS);
 	const { axes: chosen, order } = reduceAxes("layerNorm", x, typeof axes === "number" ? [axes] : axes);
 	const moved = permute(inF32(x), order);
 	const outer = moved.shape.slice(0, x.rank - chosen.length);
@@ -185,6 +188,7 @@ export interface GroupNormOptions extends AffineOptions {
  * @throws ValueError when `eps` is not finite, or the axis is out of range.
  */
 export function groupNorm(x: Tensor, groups: number, { axis = 0, weight, bias, eps = 1e-5 }: GroupNormOptions = {}): Tensor {
+	checkType("groupNorm", x, FLOATS);
 	const at = normalizeAxis("groupNorm", axis, x.rank);
 	const [lead, channels, rest] = [x.shape.slice(0, at), x.shape[at], x.shape.slice(at + 1)];
 	const fits = (t: Tensor | undefined): boolean => t === undefined || sameShape(t.shape, [channels]);

@@ -1,0 +1,17 @@
+import { HushgradError } from "./errors.ts";
+
+/**
+ * A function made of other operations, whose errors name it: whichever of them refused, `op` and the text name what was called.
+ * The outermost name stays. Costs a call more, and nothing else until something is thrown.
+ */
+export function named<F extends (...args: never[]) => unknown>(op: string, f: F): F {
+	const call = (...args: Parameters<F>): unknown => {
+		try {
+			return f(...args);
+		} catch (error) {
+			if (error instanceof HushgradError) error.blame(op);
+			throw error;
+		}
+	};
+	return call as F;
+}
