@@ -32,8 +32,10 @@ export let runtimeOf: (device: Device) => Runtime;
  * the GPU runs them when `data`, `item` or `flush` waits for it, or when 2048 have gathered. Frozen: nobody listens in on what
  * others upload through it.
  *
- * Tensors made inside of a `scope` are released at its end, unless returned or kept. Outside of every scope they live until
- * `dispose`: `const y = device.scope(() => tanh(matmul(x, w)))` leaves y alone.
+ * Tensors made inside of a `scope` are released at its end, unless returned or kept: `const y = device.scope(() => tanh(matmul(x, w)))`
+ * leaves y alone. Outside of every scope they live until `dispose`. Where 1024 of them have gathered, or 256 MiB (a quarter of the
+ * budget, if less), the next `data`, `item` or `flush` has garbage collected, releases those that nothing refers to, and says once
+ * where they are made.
  */
 export class Device {
 	/** WebGPU's own device. What is done with it directly, no check of this library sees. */
@@ -141,7 +143,10 @@ export class Device {
 		return this.#runtime.within(path, fn);
 	}
 
-	/** Takes a tensor out of the scope that owns it and returns it; the caller releases it with `dispose`. */
+	/**
+	 * Takes a tensor out of the scope that owns it and returns it; the caller releases it with `dispose`, or refers to it no more: it
+	 * is then garbage, as tensors outside of scopes may be.
+	 */
 	keep<T extends Tensor>(tensor: T): T {
 		return this.#runtime.keep(tensor);
 	}
@@ -226,8 +231,8 @@ export class Device {
 	}
 
 	/**
-	 * Gives the device and all its memory up at once. From debug level 1 on prints the tensors that are still alive. Reads then
-	 * throw a DeviceError (`device/destroyed`), and so do kernels, as soon as the GPU has confirmed it.
+	 * Gives the device and all its memory up at once. From debug level 1 on prints the tensors that are still alive. From then on
+	 * reads, uploads and operations throw a DeviceError (`device/destroyed`).
 	 */
 	destroy(): void {
 		const leaks = this.leaks();

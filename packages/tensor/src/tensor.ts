@@ -67,7 +67,7 @@ export function foreign(what: "device" | "tensor", value: unknown): never {
  * into the next record.
  *
  * A tensor is a handle of memory that views may share. It is released by the scope that owns it, by `dispose`, or by
- * `using x = ...`; never by the garbage collector. Its values change only through `write`, `assign`, `replay` and operations
+ * `using x = ...`; outside of every scope also some time after its handle was collected as garbage. Its values change only through `write`, `assign`, `replay` and operations
  * in place.
  */
 export class Tensor {

@@ -21,7 +21,7 @@ export interface MemoryReport {
 	readonly liveBytes: number;
 	/** Number of buffers for them. */
 	readonly liveBuffers: number;
-	/** The most bytes of buffers that were ever in use at once. What was released before the submit is in use from its first to its last command. */
+	/** The most bytes that commands ever used at once: a tensor that was released before the submit counts from its first use to its last. */
 	readonly peakBytes: number;
 	/** Bytes of all buffers created and not destroyed, the idle ones in the pool included. */
 	readonly heldBytes: number;
