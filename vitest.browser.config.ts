@@ -12,7 +12,7 @@ export default defineConfig({
 		include: [
 			"tests/browser/*.test.ts",
 			"tests/tensor/{functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,derivedRows,engine,random}.test.ts",
-			"tests/engine/{autograd,status}.test.ts",
+			"tests/engine/{autograd,memory,status}.test.ts",
 		],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
