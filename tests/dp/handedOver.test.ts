@@ -1,7 +1,7 @@
 import { type Device, data, type Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
-import { IN, N, OUT, problem, record } from "./problem.ts";
+import { IN, leftBehind, N, NOTHING, OUT, problem, record } from "./problem.ts";
 
 const device = useDevice();
 
@@ -97,10 +97,44 @@ describe("records whose numbers are no use", () => {
 		}
 	});
 
-	it("all of them: a step of noise, as in an empty batch, and a loss that says so", async () => {
-		const got = await run((i) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) }));
-		expect(got.w).toEqual((await run(silent)).w);
+	it.each([1, 4, N])(
+		"all of them: the run stops before anything moves, and the step was counted (batches of %i)",
+		async (physicalBatchSize) => {
+			const { w, engine, loss } = problem(device(), { expectedBatchSize: N, physicalBatchSize });
+			const before = await data(w.value);
+			const nan = (i: number) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) });
+			const left = await leftBehind(device(), async () => {
+				await expect(engine.step(nan, loss)).rejects.toMatchObject({
+					name: "NumericError",
+					code: "privacy/no-finite-loss",
+					hint: expect.stringContaining("epsilon does not cover it"),
+				});
+			});
+			expect(left).toEqual(NOTHING);
+			expect(await data(w.value)).toEqual(before);
+			expect([engine.steps, engine.getEpsilon() > 0]).toEqual([1, true]);
+		},
+	);
+
+	it("all but one of them: the step goes on as if they were not there", async () => {
+		const bad = (i: number) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) });
+		const got = await run((i) => (i === 5 ? record(i) : bad(i)));
+		expect(got.w).toEqual((await run((i) => (i === 5 ? record(i) : silent()))).w);
 		expect(got.reports[0]).toMatchObject({ loss: Number.NaN, records: N });
+	});
+
+	it("the only one of a step: one record cannot stop a run", async () => {
+		const { engine, loss } = problem(device(), { expectedBatchSize: 1, steps: 12 });
+		const nan = (i: number) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) });
+		const drawn: (number | string)[] = [];
+		for (let step = 0; step < 12; step++) {
+			const size = await engine.step(nan, loss).then(
+				({ records }) => records,
+				(error) => error.code,
+			);
+			drawn.push(size);
+		}
+		expect(new Set(drawn)).toEqual(new Set([0, 1, "privacy/no-finite-loss"]));
 	});
 
 	it("large ones are clipped like any other", async () => {

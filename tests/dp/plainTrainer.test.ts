@@ -14,7 +14,9 @@ import {
 	mul,
 	normalValues,
 	permutation,
+	sqrt,
 	stack,
+	sub,
 	sum,
 	type Tensor,
 	valueAndGrad,
@@ -155,6 +157,32 @@ describe("PlainTrainer", () => {
 			({ positive }: { readonly positive: Tensor }) => div(mul(sum(w.value), 2), log(mul(positive, 5))),
 		);
 		expect(Number.isFinite(loss)).toBe(true);
+		expect((await data(w.value)).every(Number.isFinite)).toBe(true);
+	});
+
+	it.each<[string, string, (w: Tensor, x: Tensor) => Tensor]>([
+		["a loss that is NaN", "trainer/not-finite", (w, x) => log(sub(sum(w), sum(x)))],
+		["a loss that is infinite", "trainer/not-finite", (w, x) => div(sum(w), mul(sum(x), 0))],
+		// sqrt(0) is finite, its derivative is not.
+		["a gradient that is infinite", "numeric/not-finite", (w) => sqrt(mul(sum(w), 0))],
+	])("stops at %s, and leaves parameters and optimiser as they were", async (_, code, loss) => {
+		const w = weight(device());
+		const optimizer = new AdamW([w], { lr: 0.1 });
+		const trainer = new PlainTrainer({ optimizer, datasetSize: 3, batchSize: 3, physicalBatchSize: 2 });
+		const encode = (i: number) => ({ x: Float32Array.of(1e6 + i) });
+		await trainer.step(encode, ({ x }: { readonly x: Tensor }) => mul(sum(w.value), 1 / 1024 / x.size));
+		const before = await data(w.value);
+		const left = await leftBehind(device(), async () => {
+			await expect(trainer.step(encode, ({ x }: { readonly x: Tensor }) => loss(w.value, x))).rejects.toMatchObject({
+				name: "NumericError",
+				code,
+			});
+		});
+		expect(left).toEqual(NOTHING);
+		expect(await data(w.value)).toEqual(before);
+		expect((await data(optimizer.vector.tensor)).every(Number.isFinite)).toBe(true);
+		// The moments are untouched, too: the next step is that of a run in which the bad one never was.
+		await trainer.step(encode, ({ x }: { readonly x: Tensor }) => mul(sum(w.value), 1 / 1024 / x.size));
 		expect((await data(w.value)).every(Number.isFinite)).toBe(true);
 	});
 

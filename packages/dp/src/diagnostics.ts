@@ -1,4 +1,4 @@
-import { cat, data, type Tensor } from "@hushgrad/tensor";
+import { cat, data, NumericError, type Tensor } from "@hushgrad/tensor";
 
 /**
  * What one step did. `loss`, `records`, `meanNorm` and `clipped` are computed from private records without noise: ε does not
@@ -13,7 +13,7 @@ export interface StepReport extends Measures {
 
 /** Private diagnostics of one step, over the records that it drew. For an empty batch all but `records` are NaN. */
 export interface Measures {
-	/** Mean loss of the records, before the step. */
+	/** Mean loss of the records, before the step; NaN where that of one is NaN. */
 	readonly loss: number;
 	/** Number of records drawn. */
 	readonly records: number;
@@ -26,6 +26,7 @@ export interface Measures {
 /** Losses and norms of the records of a step, collected on the device and read once. */
 export class Diagnostics {
 	readonly #clipNorm: number;
+	#losses: readonly number[] = [];
 	readonly #kept: { readonly losses: Tensor; readonly norms: Tensor; readonly isRecord: readonly boolean[] }[] = [];
 
 	constructor(clipNorm: number) {
@@ -47,12 +48,25 @@ export class Diagnostics {
 		const rows = values.length / 2;
 		const losses = values.slice(0, rows).filter((_, i) => isRecord[i]);
 		const norms = values.slice(rows).filter((_, i) => isRecord[i]);
+		this.#losses = losses;
 		return {
 			loss: average(losses),
 			records: losses.length,
 			meanNorm: average(norms),
 			clipped: average(norms.map((n) => Number(n > this.#clipNorm))),
 		};
+	}
+
+	/**
+	 * Ends a run that only spends its budget on noise. One bad record does not: it contributes nothing, and the step goes on.
+	 * @throws NumericError when two or more records were read and the loss of none is finite.
+	 */
+	checkAnyFinite(step: number): void {
+		if (this.#losses.length < 2 || this.#losses.some(Number.isFinite)) return;
+		throw new NumericError("privacy/no-finite-loss", `step ${step}: the loss of none of its records is finite, so the run stops`, {
+			op: "PrivacyEngine.step",
+			hint: "the parameters are as before the step, which was counted; lower the rate, or see whether the tokenizer belongs to the model. That a run stops here was told by private records: epsilon does not cover it",
+		});
 	}
 
 	dispose(): void {

@@ -204,11 +204,13 @@ export class PrivacyEngine implements Trainer {
 	/**
 	 * One logical step: draws a batch, encodes its records one at a time, sums their clipped gradients over physical batches, adds
 	 * noise once, divides by the public constant L and lets the optimiser apply the result. An empty batch takes a step of noise
-	 * only. `encode` gives record i on the host, by itself; `loss` is a program for one record, a scalar.
+	 * only. A record whose gradient is not finite contributes nothing. Where two or more were drawn and the loss of none is finite,
+	 * the run stops: a fact about private records, which ε does not cover. `encode` gives record i on the host, by itself; `loss` is
+	 * a program for one record, a scalar.
 	 * @throws PrivacyError past the planned number of steps; where records differ in form, or the loss is no scalar of one record,
 	 * touches what is not its own, or lets one record move another; for a noise source not made by this library; when a parameter
 	 * has not moved after the first step of a rate above 0. ValueError where encode() gives no record; NumericError naming a
-	 * parameter that is no longer finite; DeviceError when the device was lost. A step that throws once its records are drawn has
+	 * parameter that is no longer finite, and where no loss is; DeviceError when the device was lost. A step that throws once its records are drawn has
 	 * been counted: its noise may have been seen.
 	 */
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
@@ -259,6 +261,7 @@ export class PrivacyEngine implements Trainer {
 			}
 			const [all, report] = await Promise.all([sum.read(), diagnostics.read()]);
 			for (const difference of differences) await this.#raiseDifference(difference);
+			diagnostics.checkAnyFinite(step);
 			if (differences.length > 0) {
 				this.#checked = step;
 				this.#apart.add(program);

@@ -7,6 +7,7 @@ import {
 	type Key,
 	key as keyOf,
 	mul,
+	NumericError,
 	permutation,
 	sum,
 	type Tensor,
@@ -71,7 +72,8 @@ export class PlainTrainer implements Trainer {
 	 * One step on the mean loss of a batch, its gradient accumulated over physical batches. Each step draws its batch anew, without
 	 * replacement within the step; there are no epochs.
 	 * @throws PrivacyError where records differ in form or the loss is no f32 scalar of trained parameters; ValueError where
-	 * encode() gives no record; NumericError, once the step is taken, when the loss is not finite.
+	 * encode() gives no record; NumericError, before anything has moved, when the loss or a gradient is not finite, and after it, when
+	 * a parameter is not.
 	 */
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
 	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
@@ -83,7 +85,7 @@ export class PlainTrainer implements Trainer {
 		const step = ++this.#steps;
 		const stepKey = foldIn(key, step);
 		const records = permutation(datasetSize, foldIn(stepKey, 0)).slice(0, batchSize);
-		const total = device.scope(() => {
+		const { total, gradient } = device.scope(() => {
 			const parts = splitVirtual(records, physicalBatchSize).map(({ indices }) =>
 				device.scope(() => {
 					const { record, keys } = this.#batcher.upload(
@@ -97,14 +99,29 @@ export class PlainTrainer implements Trainer {
 					return { value, gradient: vector.join(grads) };
 				}),
 			);
-			optimizer.step(parts.map((p) => p.gradient).reduce(add));
-			const value = parts.map((p) => p.value).reduce(add);
-			checkFinite(value, "the loss");
-			return value;
+			const gradient = parts.map((p) => p.gradient).reduce(add);
+			checkFinite(gradient, "the gradient");
+			return { total: parts.map((p) => p.value).reduce(add), gradient };
 		});
-		await device.flush();
-		const [value] = await data(total);
-		total.dispose();
-		return { step, loss: value };
+		try {
+			const fault = await device.flush().catch((error) => error);
+			const [value] = fault === undefined || fault instanceof NumericError ? await data(total) : [0];
+			if (!Number.isFinite(value)) {
+				throw new NumericError("trainer/not-finite", `PlainTrainer: the loss of step ${step} is ${value}, so the run stops`, {
+					op: "PlainTrainer.step",
+					hint: "the parameters are as before the step; lower the rate, or see whether the tokenizer belongs to the model",
+				});
+			}
+			if (fault !== undefined) throw fault;
+			device.scope(() => {
+				optimizer.step(gradient);
+				checkFinite(vector.tensor, "the parameters");
+			});
+			await device.flush();
+			return { step, loss: value };
+		} finally {
+			total.dispose();
+			gradient.dispose();
+		}
 	}
 }
