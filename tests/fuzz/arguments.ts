@@ -11,7 +11,14 @@ type Make<T = unknown> = (w: World) => T;
 
 const f32 = (w: World, ...shape: number[]): t.Tensor => t.full(w.device, shape, 0.5);
 const ids = (w: World, ...shape: number[]): t.Tensor => t.zeros(w.device, shape, "i32");
-const mask = (w: World, ...shape: number[]): t.Tensor => t.ones(w.device, shape, "bool");
+const mask = (w: World, ...shape: number[]): t.Tensor => {
+	const n = shape.reduce((a, b) => a * b, 1);
+	return w.device.fromHost(
+		Array.from({ length: n }, (_, i) => i % 2),
+		shape,
+		"bool",
+	);
+};
 const record = (i: number) => ({ x: Float32Array.of(i, 1), y: Float32Array.of(1, 0, i) });
 const lossBy =
 	(p: nn.Parameter) =>
