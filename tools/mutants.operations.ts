@@ -149,7 +149,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "flip of the wrong element",
-		file: `${OPS}/join.ts`,
+		file: `${OPS}/flip.ts`,
 		from: "p.extent - 1u - k",
 		to: "(p.extent - k) % p.extent",
 		tests: ["tests/tensor/linearOps.test.ts"],

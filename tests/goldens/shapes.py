@@ -98,7 +98,7 @@ add("prod", zeros.prod(1), *slope(lambda t: t.prod(1), zeros))
 q = torch.tensor([[5.0, 1, 4, 2], [3, NAN, 1, 2], [7, 1, 2, 7]])
 for how in ["linear", "lower", "higher", "nearest", "midpoint"]:
     qs = torch.tensor([0.0, 0.25, 0.5, 0.8, 1.0])
-    add(f"quantile {how}", torch.quantile(q, qs, dim=1, interpolation=how))
+    add(f"quantile {how}", torch.quantile(q, qs, dim=1, interpolation=how), torch.quantile(v[:2], 0.5, interpolation=how))
 add("quantile slope", *slope(lambda t: torch.quantile(t, torch.tensor([0.25, 0.6]), dim=1), x))
 add("median", q.median(1).values, torch.tensor([4.0, 1, 3]).median())
 

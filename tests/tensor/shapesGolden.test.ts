@@ -57,6 +57,7 @@ const normed = (p: number) => () => {
 };
 const between = (interpolation: t.QuantileOptions["interpolation"]) => () => [
 	t.quantile(q(), [0, 0.25, 0.5, 0.8, 1], 1, { interpolation }),
+	t.quantile(v(2), 0.5, undefined, { interpolation }),
 ];
 const running = (f: (y: Tensor, axis: number) => t.Sorted) => () => [...both(f(f32([1, 3, 3, 2, 3, 1, 1]), 0)), ...both(f(spoiled(), 0))];
 const chosen = (f: (y: Tensor, axis: number) => t.Sorted) => () => [...both(f(ties(), 1)), ...slope((y) => f(y, 1).values, ties())];
