@@ -54,9 +54,9 @@ export class Unowned {
 		this.#log = log;
 	}
 
-	/** Whether there is more than the limit, and twice what the last collection left. */
+	/** Whether it is time to have garbage collected: there is more than the limit, and than twice what the last time left. */
 	get isTooMuch(): boolean {
-		return exceeds(this.#all, this.#least) && exceeds(this.#all, times(this.#left, 2));
+		return exceeds(this.#all, this.#limit);
 	}
 
 	/** A tensor that left the outermost scope, or was made outside. */
@@ -101,13 +101,18 @@ export class Unowned {
 	}
 
 	async #collect(): Promise<void> {
-		const half = times(this.#all, 0.5);
-		for (let round = 0; round < ROUNDS && exceeds(this.#all, half); round++) {
+		const enough = times(this.#limit, 0.75);
+		for (let round = 0; round < ROUNDS && exceeds(this.#all, enough); round++) {
 			askForGarbageCollection();
 			await new Promise((resolve) => setTimeout(resolve));
 			this.release();
 		}
 		this.#left = this.#all;
+	}
+
+	get #limit(): Amount {
+		const { count, bytes } = this.#left;
+		return { count: Math.max(this.#least.count, 2 * count), bytes: Math.max(this.#least.bytes, 2 * bytes) };
 	}
 
 	#register(tensor: Tensor, claim: Claim): void {
