@@ -11,7 +11,7 @@ export default defineConfig({
 	test: {
 		include: [
 			"tests/browser/*.test.ts",
-			"tests/tensor/{functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,derivedRows,engine,random}.test.ts",
+			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,derivedRows,engine,random}.test.ts",
 			"tests/engine/{autograd,memory,status}.test.ts",
 		],
 		testTimeout: 120_000,

@@ -12,8 +12,12 @@ export interface Measured {
 	readonly near?: readonly number[];
 	/** Another third lies between these; −4 and 4 when left out. */
 	readonly range?: readonly [number, number];
-	/** Results below this size count by their absolute error; 2⁻¹²⁶, below which all is 0, when left out. */
+	/** Units in the last place that it may be off by; 4 when left out. */
+	readonly ulp?: number;
+	/** Results below this size count by their absolute error; 2⁻¹²⁶, below which all may be 0, when left out. */
 	readonly floor?: number;
+	/** What those may be off by; 2⁻¹²⁶ when left out. */
+	readonly abs?: number;
 	/** Operands drawn in another way, for functions of two. */
 	readonly draw?: (next: () => number) => readonly number[];
 }
@@ -24,6 +28,8 @@ export interface Worst {
 	readonly at: readonly number[];
 	readonly abs: number;
 	readonly absAt: readonly number[];
+	/** NaN or infinity in place of a number, or the other way round: the operands of the first. */
+	readonly wrong: readonly number[] | undefined;
 }
 
 const definition = (op: { readonly primitive: { readonly spec: { readonly name: string } } }) =>
@@ -52,6 +58,9 @@ export function anyFloat(next: () => number): number {
 }
 const between = (next: () => number, low: number, high: number): number => Math.fround(low + next() * (high - low));
 
+/** WGSL divides within 2.5 ULP, and takes roots by a division. */
+const DIVIDED = 6;
+
 /** Every function whose accuracy is stated. */
 export const MEASURED: readonly Measured[] = [
 	{ name: "exp", run: t.exp, ref: Math.exp, range: [-104, 89], near: [0, -87.3365, 88.7228] },
@@ -62,41 +71,46 @@ export const MEASURED: readonly Measured[] = [
 	{ name: "log1p", run: t.log1p, ref: Math.log1p, range: [-1, 10], near: [0, -1, Math.SQRT1_2 - 1, Math.SQRT2 - 1, 1e8] },
 	{ name: "sin", run: t.sin, ref: Math.sin, near: HALF_TURNS, range: [-1e5, 1e5] },
 	{ name: "cos", run: t.cos, ref: Math.cos, near: HALF_TURNS, range: [-1e5, 1e5] },
-	{ name: "tan", run: t.tan, ref: Math.tan, near: [0, 0.785, ...HALF_TURNS] },
-	{ name: "asin", run: t.asin, ref: Math.asin, range: [-1, 1], near: [1, -1, 0, 0.5, -0.5] },
-	{ name: "acos", run: t.acos, ref: Math.acos, range: [-1, 1], near: [1, -1, 0, 0.5, -0.5] },
-	{ name: "atan", run: t.atan, ref: Math.atan, near: [0, 1, -1] },
-	{ name: "sinh", run: t.sinh, ref: Math.sinh, range: [-90, 90], near: [0, 1, -1, 89.4] },
-	{ name: "cosh", run: t.cosh, ref: Math.cosh, range: [-90, 90], near: [0, 1, -1, 89.4] },
-	{ name: "tanh", run: t.tanh, ref: Math.tanh, near: [0, 0.625, -0.625, 9] },
+	{ name: "tan", ulp: DIVIDED, run: t.tan, ref: Math.tan, near: [0, 0.785, ...HALF_TURNS] },
+	{ name: "asin", ulp: DIVIDED, run: t.asin, ref: Math.asin, range: [-1, 1], near: [1, -1, 0, 0.5, -0.5] },
+	{ name: "acos", ulp: DIVIDED, run: t.acos, ref: Math.acos, range: [-1, 1], near: [1, -1, 0, 0.5, -0.5] },
+	{ name: "atan", ulp: DIVIDED, run: t.atan, ref: Math.atan, near: [0, 1, -1] },
+	{ name: "sinh", ulp: DIVIDED, run: t.sinh, ref: Math.sinh, range: [-90, 90], near: [0, 1, -1, 89.4] },
+	{ name: "cosh", ulp: DIVIDED, run: t.cosh, ref: Math.cosh, range: [-90, 90], near: [0, 1, -1, 89.4] },
+	{ name: "tanh", ulp: DIVIDED, run: t.tanh, ref: Math.tanh, near: [0, 0.625, -0.625, 9] },
 	{ name: "erf", run: t.erf, ref: rowOf(t.erf), near: [0, 0.92, -0.92, 3.9] },
-	{ name: "gelu", run: (x) => t.gelu(x), ref: rowOf(t.gelu), range: [-14, 8], near: [0, -13], floor: 1e-36 },
+	{ name: "gelu", ulp: 9, abs: 1e-36, run: (x) => t.gelu(x), ref: rowOf(t.gelu), range: [-14, 8], near: [0, -13], floor: 1e-36 },
 	{
 		name: "gelu, tanh",
+		ulp: 9,
+		abs: 1e-8,
 		run: (x) => t.gelu(x, { approximate: "tanh" }),
 		ref: (x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 		range: [-11, 8],
 		near: [0, -3],
-		floor: 1e-36,
+		floor: 0.01,
 	},
-	{ name: "sigmoid", run: t.sigmoid, ref: rowOf(t.sigmoid), range: [-90, 20], near: [0, -87] },
-	{ name: "silu", run: t.silu, ref: rowOf(t.silu), range: [-87, 20], near: [0], floor: 1e-36 },
+	{ name: "sigmoid", ulp: DIVIDED, run: t.sigmoid, ref: rowOf(t.sigmoid), range: [-90, 20], near: [0, -87] },
+	{ name: "silu", ulp: DIVIDED, abs: 1e-36, run: t.silu, ref: rowOf(t.silu), range: [-87, 20], near: [0], floor: 1e-36 },
 	{ name: "softplus", run: t.softplus, ref: rowOf(t.softplus), range: [-88, 20], near: [0, -1, 1] },
 	{ name: "logsigmoid", run: t.logsigmoid, ref: rowOf(t.logsigmoid), range: [-20, 88], near: [0, -1, 1] },
-	{ name: "sqrt", run: t.sqrt, ref: Math.sqrt, range: [0, 4], near: [1, 4] },
+	{ name: "sqrt", ulp: DIVIDED, run: t.sqrt, ref: Math.sqrt, range: [0, 4], near: [1, 4] },
 	{ name: "rsqrt", run: t.rsqrt, ref: (x) => 1 / Math.sqrt(x), range: [0, 4], near: [1, 4] },
 	{ name: "reciprocal", run: t.reciprocal, ref: (x) => 1 / x, near: [1, 2] },
 	{ name: "div", run: t.div, ref: (a, b) => a / b, draw: (next) => [anyFloat(next), anyFloat(next)] },
 	{
 		name: "atan2",
+		ulp: DIVIDED,
 		run: t.atan2,
 		ref: Math.atan2,
 		draw: (next) => (next() < 0.5 ? [anyFloat(next), anyFloat(next)] : [between(next, -4, 4), between(next, -4, 4)]),
 	},
 	{
 		name: "pow",
+		ulp: DIVIDED,
 		run: t.pow,
-		ref: (a, b) => a ** b,
+		// C's pow, where JavaScript has NaN.
+		ref: (a, b) => (a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b),
 		draw: (next) => {
 			const a = next() < 0.5 ? Math.abs(anyFloat(next)) : between(next, 0.5, 2);
 			const b = next() < 0.3 ? Math.fround(Math.floor(next() * 9) - 4) : Math.fround((next() * 300 - 150) / Math.log2(a));
@@ -120,28 +134,71 @@ function drawn({ near = [1], range: [low, high] = [-4, 4], draw }: Measured, nex
 	return [Float32Array.from({ length: count }, (_, i) => one(i))];
 }
 
-/** The worst errors of a function at `count` points. NaN where the value is a number, or a number where it is NaN, is infinite. */
+/** The worst errors of a function at `count` points. */
 export async function worstOf(device: Device, f: Measured, count: number, seed = 1): Promise<Worst> {
 	const operands = drawn(f, numbers(seed, 0), count);
-	const y = device.scope(() => f.run(...operands.map((v) => device.fromHost(v, [v.length]))));
+	const y = device.scope<Tensor>(() => f.run(...operands.map((v) => device.fromHost(v, [v.length]))));
 	const values = await data(y);
 	y.dispose();
 	const floor = f.floor ?? 2 ** -126;
+	const of = (i: number): number[] => operands.map((v) => v[i]);
 	let [ulp, abs, at, absAt] = [0, 0, 0, 0];
+	let wrong: number[] | undefined;
 	for (let i = 0; i < count; i++) {
-		const wanted = f.ref(...operands.map((v) => v[i]));
-		const got = values[i];
-		// Denormal numbers may count as 0.
-		const isTiny = operands.some((v) => v[i] !== 0 && Math.abs(v[i]) < 2 ** -126);
-		if (got === wanted || Math.fround(wanted) === got || (Number.isNaN(wanted) && Number.isNaN(got)) || isTiny) continue;
+		const [wanted, got] = [f.ref(...of(i)), values[i]];
+		if (got === Math.fround(wanted) || (Number.isNaN(wanted) && Number.isNaN(got))) continue;
+		// Denormal operands may count as 0.
+		if (operands.some((v) => Math.abs(v[i]) < 2 ** -126)) continue;
 		const error = Math.abs(got - wanted);
-		if (Math.abs(wanted) < floor) {
-			if (!(error <= abs)) [abs, absAt] = [Number.isNaN(error) ? Number.POSITIVE_INFINITY : error, i];
-			continue;
+		if (!Number.isFinite(error)) {
+			// At the end of the range a rounding decides.
+			if (Math.abs(wanted) < 2 ** 128 - 2 ** 106) wrong ??= of(i);
+		} else if (Math.abs(wanted) < floor) {
+			if (error > abs) [abs, absAt] = [error, i];
+		} else {
+			const units = error / 2 ** (Math.floor(Math.log2(Math.abs(wanted))) - 23);
+			if (units > ulp) [ulp, at] = [units, i];
 		}
-		const unit = 2 ** (Math.floor(Math.log2(Math.abs(wanted))) - 23);
-		const units = Number.isFinite(wanted) && Number.isFinite(got) ? error / unit : Number.POSITIVE_INFINITY;
-		if (units > ulp) [ulp, at] = [units, i];
 	}
-	return { ulp, at: operands.map((v) => v[at]), abs, absAt: operands.map((v) => v[absAt]) };
+	return { ulp, at: of(at), abs, absAt: of(absAt), wrong };
+}
+
+/** A sum of many terms: how far it is from its value, as a part of it. */
+export interface MeasuredSum {
+	readonly name: string;
+	/** One number, of a vector. */
+	readonly run: (x: Tensor) => Tensor;
+	readonly ref: (x: Float32Array) => number;
+}
+
+const total = (x: Float32Array): number => x.reduce((s, v) => s + v, 0);
+
+/** Every sum whose accuracy is stated. */
+export const SUMS: readonly MeasuredSum[] = [
+	{ name: "sum", run: (x) => t.sum(x), ref: total },
+	{
+		name: "sum over the first axis",
+		run: (x) => t.slice(t.sum(t.reshape(x, [x.size / 4, 4]), [0]), 0, 0, 1),
+		ref: (x) => total(x.filter((_, i) => i % 4 === 0)),
+	},
+	{ name: "mean", run: (x) => t.mean(x), ref: (x) => total(x) / x.length },
+	{ name: "cumsum", run: (x) => t.slice(t.cumsum(x, 0), 0, x.size - 1, x.size), ref: total },
+	{
+		name: "variance",
+		run: (x) => t.variance(x),
+		ref: (x) => {
+			const mean = total(x) / x.length;
+			return x.reduce((s, v) => s + (v - mean) ** 2, 0) / (x.length - 1);
+		},
+	},
+	{ name: "logsumexp", run: (x) => t.logsumexp(x), ref: (x) => Math.log(x.reduce((s, v) => s + Math.exp(v), 0)) },
+];
+
+/** The relative error of a sum: of equal terms of 0.1, or of terms from 0 to 1. */
+export async function sumError(device: Device, { run, ref }: MeasuredSum, count: number, terms: "equal" | "random"): Promise<number> {
+	const x = device.scope<Tensor>(() => (terms === "equal" ? t.full(device, [count], 0.1) : t.uniform(device, [count], t.key(1))));
+	const y = device.scope<Tensor>(() => run(x));
+	const [[got], wanted] = [await data(y), ref((await data(x)) as Float32Array)];
+	for (const one of [x, y]) one.dispose();
+	return Math.abs(got - wanted) / Math.abs(wanted);
 }

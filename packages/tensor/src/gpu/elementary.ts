@@ -13,13 +13,13 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
   let b = bitcast<i32>(y) + (wholeBits(e) << 23u);
   return bitcast<f32>(select(min(b, 0x7f800000), 0, b < 0x00800000));
 }`,
+	/** x less its last bit: a sum with it cannot be joined with another. */
+	apart: "fn apart(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffffffeu); }",
 	/** x - n ln 2; n has 8 bits, as the first part of ln 2 has 9. */
-	expRest: `fn expRest(x: f32, n: f32) -> f32 {
-  return x - n * 0.693359375 + bitcast<f32>(bitcast<u32>(n * 2.1219444e-4) & 0xfffffffeu);
-}`,
+	expRest: "fn expRest(x: f32, n: f32) -> f32 { return x - n * 0.693359375 + apart(n * 2.1219444e-4); }",
 	/** e^r - 1 for |r| up to ln 2 / 2. */
 	expTail: `fn expTail(r: f32) -> f32 {
-  return r + r * r * (0.49999994 + r * (0.16666521 + r * (0.041668259 + r * (0.0083686663 + r * 0.0013821175))));
+  return r + r * r * (0.49999994 + r * (0.16666521 + r * (0.041668259 + r * (0.00836867 + r * 0.00138212))));
 }`,
 	/** e^(x + low) 2^k, for a low that is small. */
 	expOf: `fn expOf(x: f32, low: f32, k: f32) -> f32 {
@@ -44,8 +44,8 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 	/** ln(1 + f) + k ln 2, for 1 + f from sqrt(1/2) to sqrt 2. */
 	logOf: `fn logOf(f: f32, k: f32) -> f32 {
   let s = f * f;
-  let p = 0.33333331 + f * (-0.25000820 + f * (0.20001242 + f * (-0.16623411 + f * (0.14201586 + f * (-0.13159598 + f * (0.12762143 - f * 0.076363631))))));
-  return (f + (f * s * p - bitcast<f32>(bitcast<u32>(k * 2.1219444e-4) & 0xfffffffeu) - 0.5 * s)) + k * 0.693359375;
+  let p = 0.3333391 + f * (-0.25001335 + f * (0.19963102 + f * (-0.165776 + f * (0.149145 + f * (-0.14267 + f * 0.0870054)))));
+  return (f + (f * s * p - apart(k * 2.1219444e-4) - 0.5 * s)) + k * 0.693359375;
 }`,
 	/** f and k with x = (1 + f) 2^k, for x above 0; a denormal counts its units. */
 	logSplit: `fn logSplit(x: f32) -> vec2f {
@@ -96,7 +96,7 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 	/** The rest r of x by multiples n of pi/2, and n modulo 4: pi/2 in four parts (Cody and Waite), beyond 3000 by `sinTurns`. */
 	sinQuarters: `fn sinQuarters(x: f32) -> vec2u {
   let n = round(x * 0.63661977);
-  let r = x - n * 1.57055664 - n * 2.39670277e-4 - n * 1.58906914e-8 - bitcast<f32>(bitcast<u32>(n * 2.5633441e-12) & 0xfffffffeu);
+  let r = x - n * 1.57055664 - n * 2.39670277e-4 - n * 1.58906914e-8 - apart(n * 2.5633441e-12);
   var y = vec2u(bitcast<u32>(select(r, x, abs(x) < 0.785)), bitcast<u32>(wholeBits(n)));
   if (!(abs(x) < 3000.0)) {
     let t = sinTurns(x);
@@ -131,7 +131,7 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 	/** Arc tangent from 0 to 1. */
 	atanOf: `fn atanOf(z: f32) -> f32 {
   let s = z * z;
-  return z + z * s * (-0.33333299 + s * (0.19998530 + s * (-0.14264016 + s * (0.10950878 + s * (-0.083992802 + s * (0.057880502 + s * (-0.031095529 + s * (0.010867529 - s * 0.0017824646))))))));
+  return z + z * s * (-0.33333153 + s * (0.19993767 + s * (-0.14211002 + s * (0.10665771 + s * (-0.07551671 + s * (0.043204993 + s * (-0.01636347 + s * 0.0029195291)))))));
 }`,
 	/** pi/2 - y. */
 	coAngle: "fn coAngle(y: f32) -> f32 { return 1.5707964 - (y + 4.371139e-8); }",
@@ -154,7 +154,7 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 	asinOf: `fn asinOf(a: f32) -> f32 {
   let z = select(a * a, (1.0 - a) * 0.5, a > 0.5);
   let s = select(a, sqrt(z), a > 0.5);
-  return s + s * z * (0.16666752 + z * (0.074953094 + z * (0.045469150 + z * (0.024184778 + z * 0.042158306))));
+  return s + s * z * (0.16666752 + z * (0.074953094 + z * (0.045469150 + z * (0.0241848 + z * 0.0421583))));
 }`,
 	asin: `fn asin(x: f32) -> f32 {
   let a = abs(x);
@@ -169,14 +169,14 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 }`,
 	sinh: `fn sinh(x: f32) -> f32 {
   let s = x * x;
-  let small = x + x * s * (0.16666667 + s * (0.0083333105 + s * (0.00019842896 + s * 2.7822132e-6)));
+  let small = x + x * s * (0.16666716 + s * (0.0083302706 + s * 2.0373341e-4));
   let h = expOf(abs(x), 0.0, -1.0);
   return keepNan(x, select(withSign(h - 0.25 / h, x), small, abs(x) < 1.0));
 }`,
 	cosh: "fn cosh(x: f32) -> f32 { let h = expOf(abs(x), 0.0, -1.0); return keepNan(x, h + 0.25 / h); }",
 	tanh: `fn tanh(x: f32) -> f32 {
   let s = x * x;
-  let small = x + x * s * (-0.33333281 + s * (0.13331406 + s * (-0.053736515 + s * (0.020628167 - s * 0.0056922962))));
+  let small = x + x * s * (-0.33333281 + s * (0.13331406 + s * (-0.053736515 + s * (0.0206282 - s * 0.0056923))));
   let large = 1.0 - 2.0 / (1.0 + expOf(min(abs(x), 10.0) * 2.0, 0.0, 0.0));
   return keepNan(x, select(withSign(large, x), small, abs(x) < 0.625));
 }`,
@@ -193,18 +193,23 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 	erf: `fn erf(x: f32) -> f32 {
   let a = min(abs(x), 4.0);
   let s = a * a;
-  let small = x * (1.1283792 + s * (-0.37612489 + s * (0.1128173 + s * (-0.026762916 + s * (0.0049872524 - s * 0.0005958971)))));
-  let large = 1.0 - expOf(-a - a * (0.12851995 + a * (0.63569939 + a * (0.10528679 + a * (-0.022905968 + a * (0.0032199482 - a * 0.00021459071))))), 0.0, 0.0);
+  let small = x * (1.1283792 + s * (-0.37612489 + s * (0.1128173 + s * (-0.0267629 + s * (0.00498725 - s * 0.000595897)))));
+  let large = 1.0 - expOf(-a - a * (0.12851995 + a * (0.63569939 + a * (0.105287 + a * (-0.022906 + a * (0.00321995 - a * 0.000214591))))), 0.0, 0.0);
   return keepNan(x, select(withSign(large, x), small, a < 0.92));
 }`,
-	/** Normal distribution function: its tail is e^(-x^2 / 2) t P(t) with t = 1 / (1 + 0.34 |x|). The square is taken of 12 bits and the rest. */
+	/**
+	 * Normal distribution function: 1/2 and an odd polynomial up to 0.8, beyond its tail e^(-x^2 / 2) t P(t) with
+	 * t = 1 / (1 + 0.28125 |x|), the square in two parts.
+	 */
 	normalCdf: `fn normalCdf(x: f32) -> f32 {
   let a = min(abs(x), 14.0);
   let h = upperBits(a);
-  let t = 1.0 / (1.0 + 0.34 * a);
-  let p = 0.13561885 + t * (0.1361424 + t * (0.1149674 + t * (0.11631464 + t * (-0.047085706 + t * (0.20577917 + t * (-0.27641553 + t * (0.1411508 - t * 0.026472041)))))));
+  let s = a * a;
+  let t = 1.0 / (1.0 + 0.28125 * a);
+  let p = 0.11220601 + t * (0.11210859 + t * (0.10440958 + t * (0.07855227 + t * (0.08931075 + t * (-0.038724743 + t * (0.12766434 + t * (-0.11658961 + t * 0.031069052)))))));
   let tail = expOf(-0.5 * h * h, -0.5 * (a - h) * (a + h), 0.0) * (t * p);
-  return keepNan(x, select(tail, 1.0 - tail, x > 0.0));
+  let small = 0.5 + x * (0.39894226 + s * (-0.066489868 + s * (0.0099696 + s * (-0.00117482 + s * 9.79103e-5))));
+  return keepNan(x, select(select(tail, 1.0 - tail, x > 0.0), small, a < 0.8));
 }`,
 	/** Mantissa's upper 12 bits. */
 	upperBits: "fn upperBits(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }",
@@ -221,7 +226,7 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
   let e1 = ((f - 2.0 * u - u * v) - u * (f - v)) * d;
   let s = u + e1;
   let z = u * u + (u + s) * e1;
-  let tail = 2.0 * e1 + s * z * (0.66666663 + z * (0.40000972 + z * (0.28498793 + z * 0.24278858)));
+  let tail = 2.0 * e1 + s * z * (0.66666663 + z * (0.40000972 + z * (0.284988 + z * 0.242789)));
   let g = 2.0 * u * 1.4423828;
   let h = upperBits(k.y + g);
   let low = ((k.y - h) + g) + (2.0 * u * 3.1222839e-4 + tail * 1.442695);

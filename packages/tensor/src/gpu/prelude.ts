@@ -13,10 +13,8 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	keepNan: "fn keepNan(x: f32, y: f32) -> f32 { return select(y, x, isNan(x)); }",
 	nanMax: "fn nanMax(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, max(a, b))); }",
 	nanMin: "fn nanMin(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, min(a, b))); }",
-	safeTanh: "fn safeTanh(x: f32) -> f32 { return tanh(x); }",
-	safeSinh: "fn safeSinh(x: f32) -> f32 { return sinh(x); }",
-	safeExp: "fn safeExp(x: f32) -> f32 { return exp(x); }",
-	safeLog: "fn safeLog(x: f32) -> f32 { return log(x); }",
+	/* Names that the functions of gpu/elementary.ts had. */
+	...Object.fromEntries(["Exp", "Log", "Tanh"].map((f) => [`safe${f}`, `fn safe${f}(x: f32) -> f32 { return ${f.toLowerCase()}(x); }`])),
 	safeSqrt: "fn safeSqrt(x: f32) -> f32 { return keepNan(x, select(sqrt(x), makeNan(x), x < 0.0)); }",
 	/** Exact while a / b has no more than 24 bits. */
 	fmodOf: "fn fmodOf(a: f32, b: f32) -> f32 { return select(a - trunc(a / b) * b, a, isInf(b) && isFinite(a)); }",
@@ -39,6 +37,16 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   }
   let signed = select(y, -y, odd && x < 0.0);
   return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
+}`,
+	/**
+	 * A sum and what its rounding left over (Kahan), with one more term. `zero` is 0 in a way that no compiler can know: it keeps
+	 * drivers that may reorder sums from cancelling the correction. What is infinite has none.
+	 */
+	added: `fn added(a: vec2f, v: f32, zero: u32) -> vec2f {
+  let y = v - a.y;
+  let t = bitcast<f32>(bitcast<u32>(a.x + y) ^ zero);
+  let c = (t - a.x) - y;
+  return vec2f(t, select(0.0, c, isFinite(c)));
 }`,
 	/** The upper half of an f32 after rounding to the nearest bf16, ties to even; NaN stays NaN. */
 	bf16Of: `fn bf16Of(x: f32) -> u32 {

@@ -14,20 +14,25 @@ type CumsumAttrs = { reverse: boolean; exclusive: boolean };
 /** Sums of floats are f32. */
 const runningType = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
-export const cumsumKernel = defineKernel("cumsum", ({ dtype }: { dtype: DType }) => ({
-	params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
-	buffers: { x: reads(dtype), y: writes(runningType(dtype)) },
-	workgroup: 16,
-	body: wgsl`
+export const cumsumKernel = defineKernel("cumsum", ({ dtype }: { dtype: DType }) => {
+	const scalar = wgslScalar[dtype];
+	const [init, step, sum] =
+		scalar === "f32" ? ["vec2f(0.0)", "added(acc, x_at(at), p.rows >> 31u)", ".x"] : [`${scalar}(0)`, "acc + x_at(at)", ""];
+	return {
+		params: { rows: "u32", N: "u32", reverse: "u32", exclusive: "u32" },
+		buffers: { x: reads(dtype), y: writes(runningType(dtype)) },
+		workgroup: 16,
+		body: wgsl`
 if (index >= p.rows) { return; }
-var acc = ${wgslScalar[dtype]}(0);
+var acc = ${init};
 for (var i = 0u; i < p.N; i++) {
   let at = index * p.N + select(i, p.N - 1u - i, p.reverse == 1u);
   let before = acc;
-  acc += x_at(at);
-  y_set(at, select(acc, before, p.exclusive == 1u));
+  acc = ${step};
+  y_set(at, select(acc${sum}, before${sum}, p.exclusive == 1u));
 }`,
-}));
+	};
+});
 
 export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAttrs>({
 	name: "cumsum",
@@ -67,9 +72,9 @@ export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAtt
 });
 
 /**
- * Running sum along an axis, in order: y_i = ∑ x_k over k ≤ i. `reverse` runs from the end, k ≥ i; `exclusive` leaves out the
- * element itself, k < i or k > i; both are false when left out. f32 and f16 give f32; i32 and u32 stay what
- * they are and wrap around.
+ * Running sum along an axis, in order, with what rounding left over carried along (Kahan): y_i = ∑ x_k over k ≤ i. `reverse` runs
+ * from the end, k ≥ i; `exclusive` leaves out the element itself, k < i or k > i; both are false when left out. f32 and f16 give
+ * f32; i32 and u32 stay what they are and wrap around.
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */

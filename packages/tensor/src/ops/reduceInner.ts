@@ -18,10 +18,31 @@ function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: string;
 /** Sums of floats are f32 whatever the operand; other types stay what they are. */
 const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
-/** Rows longer than this are summed in two passes, which also keeps the f32 rounding error small. */
+/** Rows longer than twice this are reduced in two passes. */
 const SPLIT = 256;
 
 const PARAMS = { n: "u32", o1: "u32", so0: "u32", so1: "u32", r0: "u32", r1: "u32", sr0: "u32", sr1: "u32" } as const;
+
+/** The sum of eight floats, in pairs. */
+const inPairs = (v: readonly string[]): string =>
+	v.length === 1 ? v[0] : `(${inPairs(v.slice(0, v.length / 2))} + ${inPairs(v.slice(v.length / 2))})`;
+
+/** Floats are added by eights, in pairs, and these with a correction: the order depends on the number of values alone. */
+const FLOAT_SUM = wgsl`
+let zero = p.n >> 31u;
+let length = p.r0 * p.r1;
+var acc = vec2f(0.0);
+var k = 0u;
+for (; k + 8u <= length; k += 8u) {
+  let at = placeOf(start, k);
+  if (k % p.r1 + 8u <= p.r1) {
+    acc = added(acc, ${inPairs([0, 1, 2, 3, 4, 5, 6, 7].map((i) => `x_at(at + ${i}u * p.sr1)`))}, zero);
+  } else {
+    acc = added(acc, ${inPairs([0, 1, 2, 3, 4, 5, 6, 7].map((i) => `x_at(placeOf(start, k + ${i}u))`))}, zero);
+  }
+}
+for (; k < length; k++) { acc = added(acc, x_at(placeOf(start, k)), zero); }
+y_set(index, acc.x);`;
 
 export const reduceKernel = defineKernel("reduce", ({ kind, dtype }: { kind: Reduction; dtype: DType }) => {
 	const { init, step } = stepOf(kind, wgslScalar[dtype]);
@@ -29,15 +50,20 @@ export const reduceKernel = defineKernel("reduce", ({ kind, dtype }: { kind: Red
 		params: PARAMS,
 		buffers: { x: reads(dtype), y: writes(resultOf(dtype)) },
 		workgroup: 32,
+		helpers: "fn placeOf(start: u32, k: u32) -> u32 { return start + (k / p.r1) * p.sr0 + (k % p.r1) * p.sr1; }",
 		body: wgsl`
 if (index >= p.n) { return; }
 let start = (index / p.o1) * p.so0 + (index % p.o1) * p.so1;
-var acc = ${init};
+${
+	kind === "sum" && resultOf(dtype) === "f32"
+		? FLOAT_SUM
+		: wgsl`var acc = ${init};
 for (var i = 0u; i < p.r0; i++) {
   var at = start + i * p.sr0;
   for (var j = 0u; j < p.r1; j++) { acc = ${step("acc", "x_at(at)")}; at += p.sr1; }
 }
-y_set(index, acc);`,
+y_set(index, acc);`
+}`,
 	};
 });
 
@@ -58,11 +84,12 @@ export function reduceInner(kind: Reduction, x: Physical, inner: number): Physic
 	const length = sizeOf(x.shape.slice(cut));
 	const o = collapse(outerShape, [x.strides.slice(0, cut)]);
 	const r = collapse(x.shape.slice(cut), [x.strides.slice(cut)]);
-	if (o.shape.length > 2 || r.shape.length > 2) {
+	const split = length > 2 * SPLIT && sizeOf(outerShape.slice(1)) < 4096;
+	if (o.shape.length > 2 || r.shape.length > (split ? 1 : 2)) {
 		const flat = contiguous(x).view({ shape: [...outerShape, length] });
 		return reduceInner(kind, flat, 1);
 	}
-	if (length > 2 * SPLIT && sizeOf(outerShape.slice(1)) < 4096 && r.shape.length === 1) {
+	if (split) {
 		const chunks = Math.floor(length / SPLIT);
 		const [step] = r.strides[0];
 		const head = x.view({ shape: [...outerShape, chunks, SPLIT], strides: [...x.strides.slice(0, cut), SPLIT * step, step] });

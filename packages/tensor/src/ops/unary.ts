@@ -147,13 +147,13 @@ export const acos = unary("acos", {
 export const atan = unary("atan", { f: "atan(x)", ref: ({ x }) => Math.atan(x), bound: DIVIDED });
 /** Hyperbolic sine (eˣ − e⁻ˣ) / 2, element by element. The gradient is cosh x. @throws DTypeError unless x is f32 or f16. */
 export const sinh = unary("sinh", {
-	f: "safeSinh(x)",
+	f: "sinh(x)",
 	ref: ({ x }) => Math.sinh(x),
 	bound: DIVIDED,
 });
 /** Hyperbolic cosine (eˣ + e⁻ˣ) / 2, element by element. The gradient is sinh x. @throws DTypeError unless x is f32 or f16. */
 export const cosh = unary("cosh", {
-	f: "keepNan(x, cosh(x))",
+	f: "cosh(x)",
 	ref: ({ x }) => Math.cosh(x),
 	bound: DIVIDED,
 });
