@@ -31,6 +31,13 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		only: "add|mul",
 	},
 	{
+		name: "a number on the left taken for one on the right",
+		file: `${OPS}/operands.ts`,
+		from: "row.commutes && isNumber(a)",
+		to: "isNumber(a)",
+		tests: ["tests/tensor/numbers.test.ts"],
+	},
+	{
 		name: "missing guard of a store",
 		file: `${OPS}/elementwise.ts`,
 		from: "body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, operands.length)}",

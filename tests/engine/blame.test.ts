@@ -23,11 +23,11 @@ describe("an error names the function that was called", () => {
 	});
 
 	it("keeps code, path and hint, and puts the name where another stood", () => {
-		const error = new ValueError("a/b", "inner: x is 3", { op: "inner", path: "layers.0", hint: "try 2" });
+		const error = new ValueError("op/attribute", "inner: x is 3", { op: "inner", path: "layers.0", hint: "try 2" });
 		error.blame("outer");
-		expect(error).toMatchObject({ op: "outer", code: "a/b", path: "layers.0", hint: "try 2" });
+		expect(error).toMatchObject({ op: "outer", code: "op/attribute", path: "layers.0", hint: "try 2" });
 		expect(error.message).toBe("outer: x is 3\n  in layers.0\n  Hint: try 2");
-		const bare = new ValueError("a/b", "x is 3");
+		const bare = new ValueError("op/attribute", "x is 3");
 		bare.blame("outer");
 		expect(bare.message).toBe("x is 3");
 	});
