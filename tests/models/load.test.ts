@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromPretrained, parseConfig, readGenerationConfig, saveModel } from "@hushgrad/models";
+import { fromPretrained, openCheckpoint, parseConfig, readGenerationConfig, saveModel } from "@hushgrad/models";
 import { encodeSafetensors, SafetensorsReader, type TensorData } from "@hushgrad/nn";
 import { data, type Tensor } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -132,6 +132,21 @@ describe("shards", () => {
 		const directory = await copy();
 		await shard(directory);
 		expect(await logits(directory)).toEqual(await logits(goldenPath("vaultgemma/plain")));
+	});
+
+	it("have no other tensors than those that they name", async () => {
+		const directory = await copy();
+		const whole = await openCheckpoint(directory);
+		await shard(directory);
+		const parts = await openCheckpoint(directory);
+		for (const checkpoint of [whole, parts]) {
+			const expected = expect.objectContaining({ name: "ValueError", code: "safetensors/name" });
+			for (const name of ["nothing", "__proto__", "undefined"]) {
+				expect(() => checkpoint.info(name)).toThrow(expected);
+				expect(() => checkpoint.read(name)).toThrow(expected);
+			}
+			await checkpoint.close();
+		}
 	});
 
 	it("are refused when one is missing, or the index points out of the directory", async () => {

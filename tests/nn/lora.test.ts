@@ -11,6 +11,7 @@ import {
 	NF4Parameter,
 	Parameter,
 	quantizeLinears,
+	SGD,
 } from "@hushgrad/nn";
 import { add, data, key, ones, square, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
@@ -52,6 +53,59 @@ describe("weights in four bits", () => {
 		expect(net.toString()).toContain("in_features=16, out_features=8, bias=True, weight=nf4");
 		net.dispose();
 		expect(device().memory()).toMatchObject({ liveBytes: start.liveBytes, liveBuffers: start.liveBuffers });
+	});
+});
+
+describe("quantizeLinears", () => {
+	class Pair extends Module {
+		readonly a = new Linear(16, 16);
+		readonly b = new Linear(16, 8);
+	}
+
+	it("quantises the layers that are asked for", () => {
+		const net = new Pair();
+		quantizeLinears(net, (path) => path === "b");
+		expect([net.a.weight.format, net.b.weight.format]).toEqual(["f32", "nf4"]);
+		quantizeLinears(net);
+		expect([net.a.weight.format, net.b.weight.format]).toEqual(["nf4", "nf4"]);
+	});
+
+	it("refuses a model that has values or LoRA already, and leaves it as it was", () => {
+		const [loaded, adapted] = [fill(new Pair(), device()), new Pair()];
+		applyLora(adapted, loraConfig({ target_modules: ["a"] }));
+		for (const net of [loaded, adapted]) {
+			const before = [...net.namedParameters()];
+			expect(() => quantizeLinears(net)).toThrow(
+				expect.objectContaining({ name: "ValueError", code: "nf4/late", hint: expect.any(String) }),
+			);
+			expect([...net.namedParameters()]).toEqual(before);
+		}
+		loaded.dispose();
+	});
+});
+
+describe("ownership", () => {
+	it("a buffer keeps its own tensor when it is given it again", async () => {
+		const buffer = new ModuleBuffer();
+		buffer.assign(ones(device(), [2]));
+		buffer.assign(buffer.value);
+		expect(await data(buffer.value)).toEqual(Float32Array.of(1, 1));
+		buffer.dispose();
+	});
+
+	it("a parameter that an optimiser holds is not released under it", async () => {
+		const layer = fill(new Linear(4, 4), device());
+		const optimizer = new SGD(layer.trainableParameters(), { lr: 1 });
+		const before = await data(optimizer.vector.tensor);
+		for (const release of [() => layer.weight.dispose(), () => layer.dispose()]) {
+			expect(release).toThrow(
+				expect.objectContaining({ name: "ValueError", code: "parameter/bound", message: expect.stringContaining("SGD") }),
+			);
+		}
+		expect(await data(layer.weight.value)).toEqual(before);
+		optimizer.dispose();
+		layer.dispose();
+		expect(layer.weight.hasValue).toBe(false);
 	});
 });
 

@@ -121,6 +121,12 @@ describe("safetensors writer", () => {
 		expect(() => write({ a: { dtype: "F32", shape: [3], data: new Float32Array(2) } })).toThrow(/takes 12 bytes, got 8/);
 	});
 
+	it("refuses a tensor with the name that the format keeps for itself", () => {
+		expect(() => write({ __metadata__: { dtype: "F32", shape: [1], data: Float32Array.of(1) } })).toThrow(
+			expect.objectContaining({ name: "ValueError", code: "safetensors/name" }),
+		);
+	});
+
 	it("takes any name, in its order: __proto__, constructor, numbers", async () => {
 		const names = ["10", "2", "__proto__", "a", "constructor"];
 		const t: TensorData = { dtype: "U8", shape: [1], data: Uint8Array.of(7) };

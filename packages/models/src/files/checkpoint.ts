@@ -1,7 +1,7 @@
 import { open, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type ByteSource, SafetensorsReader, type TensorInfo } from "@hushgrad/nn";
-import { FormatError } from "@hushgrad/tensor";
+import { FormatError, ValueError } from "@hushgrad/tensor";
 import { jsonFields, readJson } from "./json.ts";
 
 const SINGLE = "model.safetensors";
@@ -11,9 +11,15 @@ const INDEX = "model.safetensors.index.json";
 export interface Checkpoint {
 	/** The names of all tensors. */
 	names(): readonly string[];
-	/** Type, shape and place of one of the named tensors. */
+	/**
+	 * Type, shape and place of one of the named tensors.
+	 * @throws ValueError for another name.
+	 */
 	info(name: string): TensorInfo;
-	/** The bytes of one of the named tensors, row-major, little-endian; `toFloat32` of `@hushgrad/nn` makes numbers of them. */
+	/**
+	 * The bytes of one of the named tensors, row-major, little-endian; `toFloat32` of `@hushgrad/nn` makes numbers of them.
+	 * @throws ValueError, at once, for another name.
+	 */
 	read(name: string): Promise<Uint8Array>;
 	/** Closes the files; nothing is read after it. */
 	close(): Promise<void>;
@@ -87,7 +93,11 @@ async function openShards(directory: string): Promise<Checkpoint> {
 		await close();
 		throw error;
 	}
-	const of = (name: string) => shards.get(shardOf.get(name) as string) as SafetensorsReader;
+	const of = (name: string): SafetensorsReader => {
+		const shard = shards.get(String(shardOf.get(name)));
+		if (shard === undefined) throw new ValueError("safetensors/name", `there is no tensor ${name} in the shards`, { path });
+		return shard;
+	};
 	return { names: () => [...shardOf.keys()], info: (name) => of(name).info(name), read: (name) => of(name).read(name), close };
 }
 

@@ -1,4 +1,4 @@
-import { ShapeError } from "@hushgrad/tensor";
+import { ShapeError, ValueError } from "@hushgrad/tensor";
 import { fromFloat32 } from "./convert.ts";
 import { bytesPer, type SafetensorsDType, writeRank } from "./dtype.ts";
 
@@ -17,7 +17,8 @@ const ALIGN = 8;
 /**
  * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded to a
  * multiple of 8 bytes. The same tensors always give the same bytes. `metadata` goes into `__metadata__`.
- * @throws ShapeError when the data of a tensor do not fill its shape, DTypeError for f32 values with a `dtype` that is no float
+ * @throws ValueError for a tensor named `__metadata__`, which the format keeps for itself; ShapeError when the data of a tensor do
+ * not fill its shape, DTypeError for f32 values with a `dtype` that is no float
  * type of 16 or 32 bits.
  */
 export function encodeSafetensors(
@@ -25,6 +26,12 @@ export function encodeSafetensors(
 	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
 ): Uint8Array[] {
 	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
+	if (tensors.has("__metadata__")) {
+		throw new ValueError("safetensors/name", "a tensor cannot be named __metadata__: the format keeps that name for itself", {
+			op: "encodeSafetensors",
+			hint: "strings go into the option metadata",
+		});
+	}
 	// Written by hand: an object would put numeric names first and lose one called __proto__.
 	const fields = metadata === undefined ? [] : [`"__metadata__":${JSON.stringify(metadata)}`];
 	const pieces: Uint8Array[] = [];
