@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as dictionary from "./dictionary/page.ts";
 import * as errors from "./errors.ts";
 import * as operations from "./operations.ts";
 import * as names from "./reference/names.ts";
@@ -21,6 +22,7 @@ export async function generatedPages(root: string): Promise<GeneratedPage[]> {
 		{ path: errors.PAGE, text: errors.page(report), faults: report.faults },
 		{ path: operations.PAGE, text: operations.page(await operations.readOperations(root)), faults: [] },
 		{ path: names.PAGE, text: names.page(names.readNames(root)), faults: [] },
+		{ path: dictionary.PAGE, text: dictionary.page(root), faults: [] },
 	];
 }
 

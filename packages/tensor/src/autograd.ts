@@ -50,7 +50,13 @@ export interface WithAux<X> {
  * `fn` returns no tensor (because it is async), and where an operation between has no gradient to give (`grad/order`).
  */
 export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor, slots: S): ValueAndGrad<S>;
-export function valueAndGrad<const S extends readonly Slot[], X>(fn: () => WithAux<X>, slots: S): ValueAndGrad<S> & { readonly aux: X };
+export function valueAndGrad<const S extends readonly Slot[], X>(
+	fn: () => WithAux<X>,
+	slots: S,
+): ValueAndGrad<S> & {
+	/** What the function returned beside the value. */
+	readonly aux: X;
+};
 export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
 	expects("valueAndGrad", { fn, slots }, { fn: "function", slots: "list" });
 	return trace("valueAndGrad", fn, slots, (value) => {
