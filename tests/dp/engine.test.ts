@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { BoundedSum, fixedPointGrid, insecureNoiseForTests } from "@hushgrad/dp";
 import { AdamW, Dropout, Parameter, SGD } from "@hushgrad/nn";
 import { add, type Device, data, key, slice, square, sum, type Tensor, uniformValues } from "@hushgrad/tensor";
@@ -297,4 +298,12 @@ describe("PrivacyEngine", () => {
 		};
 		expect(await run(true)).toEqual(await run(false));
 	});
+});
+
+it("console.log shows an engine in one line, and nothing of its inside", async () => {
+	const { engine, encode, loss } = problem(device());
+	expect(inspect(engine)).toBe("PrivacyEngine(step 0 of 5, ε = 0 of 8 at δ = 1e-4, NOT PRIVATE: noise from a seed)");
+	await engine.step(encode, loss);
+	expect(inspect([engine])).toMatch(/PrivacyEngine\(step 1 of 5, ε = \d\.\d+ of 8 at δ = 1e-4/);
+	expect(Number(/ε = ([\d.]+)/.exec(String(engine))?.[1])).toBeGreaterThanOrEqual(engine.getEpsilon());
 });

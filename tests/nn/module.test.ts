@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { countParameters, Linear, Module, ModuleBuffer, ModuleList, Parameter, RMSNorm } from "@hushgrad/nn";
 import { add, data, key, mul, normalValues, square, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
@@ -234,5 +235,21 @@ describe("errors", () => {
 
 	it("a buffer without a value says so", () => {
 		expect(() => new ModuleBuffer().value).toThrow(error("buffer/empty"));
+	});
+});
+
+describe("console.log", () => {
+	it("shows the tree of a module and its counts, and of a parameter its shape, before and after it has a value", () => {
+		const net = new ModuleList([new Linear(3, 4, { bias: true }), new RMSNorm(4)]);
+		net.namePaths();
+		expect(inspect(net)).toBe(`${net}\ntrainable params: 20 || all params: 20 || trainable%: 100.0000`);
+		expect(inspect(net)).toContain("(0): Linear(in_features=3, out_features=4, bias=True)");
+		const [, weight] = [...net.namedParameters()][0];
+		expect(inspect(weight)).toBe("Parameter(0.weight, f32 [4, 3], without a value)");
+		fill(net, device());
+		weight.trainable = false;
+		expect(inspect([weight])).toContain("Parameter(0.weight, f32 [4, 3], frozen)");
+		expect(inspect(new ModuleList([]))).toBe("ModuleList()");
+		net.dispose();
 	});
 });

@@ -192,6 +192,19 @@ export class PrivacyEngine implements Trainer {
 		return this.#steps;
 	}
 
+	/** One line: steps, and what of ε is spent. `statement` says all. */
+	toString(): string {
+		const { steps, targetEpsilon, delta } = this.#plan;
+		const spent = Math.ceil(this.getEpsilon() * 1e4) / 1e4;
+		const warning = this.#noise.secure ? "" : ", NOT PRIVATE: noise from a seed";
+		return `PrivacyEngine(step ${this.#steps} of ${steps}, ε = ${spent} of ${targetEpsilon} at δ = ${delta.toExponential()}${warning})`;
+	}
+
+	/** What `console.log` shows: the same line. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		return this.toString();
+	}
+
 	/** What the run so far guarantees, for whom, and what it does not cover: `privacyStatement`, as plain text. */
 	statement(): string {
 		return privacyStatement(this.#plan, {

@@ -179,6 +179,16 @@ export abstract class Module {
 		const lines = groupEqual(children.map(([name, child]) => [name, child.toString()])).map(([name, text]) => `(${name}): ${text}`);
 		return `${head}\n${lines.map((l) => l.replace(/^/gm, "  ")).join("\n")}\n)`;
 	}
+
+	/** What `console.log` shows: the tree, and how many parameters it has. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		return countParameters(this).all === 0 ? `${this}` : `${this}\n${trainableParametersLine(this)}`;
+	}
+
+	/** What a notebook shows: the tree. */
+	[Symbol.for("Jupyter.display")](): { readonly "text/plain": string } {
+		return { "text/plain": `${this}` };
+	}
 }
 
 /** Joins runs of equal neighbours into one line, "(0-25): 26 x Block(". */

@@ -167,6 +167,17 @@ export class Parameter implements Slot {
 		return this.name === "" ? "a parameter" : this.name;
 	}
 
+	/** What it is called, its format and its shape, such as "Parameter(lm_head.weight, bf16 [8, 4], frozen)"; no values. */
+	toString(): string {
+		const notes = `${this.trainable ? "" : ", frozen"}${this.hasValue ? "" : ", without a value"}`;
+		return `Parameter(${this.name === "" ? "" : `${this.name}, `}${this.format} ${showShape(this.shape)}${notes})`;
+	}
+
+	/** What `console.log` shows: the same. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		return this.toString();
+	}
+
 	/** The error for reading a value that is not there: `parameter/empty`. */
 	protected emptyError(): ValueError {
 		return new ValueError("parameter/empty", `${this.label} of shape ${showShape(this.shape)} has no value yet`, {
