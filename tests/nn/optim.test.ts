@@ -34,14 +34,11 @@ describe("AdamW", () => {
 		after.forEach((w, t) => expect(relativeError(w, steps.float64[t])).toBeLessThan(2e-6));
 	});
 
-	it("without decay is Adam, bit for bit, and Adam's decay is AdamW's", async () => {
+	it("without decay is Adam, bit for bit", async () => {
 		const options: AdamWOptions = { lr: 0.01, betas: [0.9, 0.95] };
 		const adam = await trajectory((p) => new Adam([p], options));
 		expect(adam).toEqual(await trajectory((p) => new AdamW([p], { ...options, weightDecay: 0 })));
 		expect(adam).toEqual(await trajectory((p) => new Adam([p], { ...options, weightDecay: undefined })));
-		const decayed = await trajectory((p) => new Adam([p], { ...options, weightDecay: 0.1 }));
-		expect(decayed).toEqual(await trajectory((p) => new AdamW([p], { ...options, weightDecay: 0.1 })));
-		expect(decayed).not.toEqual(adam);
 	});
 
 	it("takes an option of a group that is undefined from the optimiser", async () => {

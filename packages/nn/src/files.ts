@@ -71,9 +71,10 @@ function upload(device: Device, name: string, bytes: Uint8Array, dtype: Safetens
  * @throws DTypeError for a tensor of 64 bits, or of 8 or 16 that no tensor here has.
  */
 export async function loadFile(device: Device, path: string): Promise<Map<string, Tensor>> {
-	const bytes = await readFile(path).catch((cause: unknown) => {
+	const file = await readFile(path).catch((cause: unknown) => {
 		throw new FormatError("file/read", `loadFile: ${path} cannot be read`, { op: "loadFile", path, cause });
 	});
+	const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength); // a Buffer's slice() is no copy
 	const read = async (begin: number, end: number): Promise<Uint8Array> => bytes.subarray(begin, end);
 	const reader = await SafetensorsReader.open({ path, size: bytes.length, read, close: async () => {} });
 	const tensors = new Map<string, Tensor>();

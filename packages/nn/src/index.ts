@@ -40,7 +40,7 @@ export {
 	printTrainableParameters,
 	trainableParametersLine,
 } from "./module.ts";
-export { GroupNorm, LayerNorm, type NormLayerOptions } from "./norm.ts";
+export { GroupNorm, type GroupNormLayerOptions, LayerNorm, type NormLayerOptions } from "./norm.ts";
 export { Adam, AdamW, type AdamWOptions } from "./optim/adamw.ts";
 export { clipGradNorm } from "./optim/clip.ts";
 export { Optimizer, type OptimizerOptions, type ParameterGroup, type Trained } from "./optim/optimizer.ts";

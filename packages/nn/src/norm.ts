@@ -12,6 +12,12 @@ export interface NormLayerOptions {
 	readonly affine?: boolean | undefined;
 }
 
+/** Options of `GroupNorm`. */
+export interface GroupNormLayerOptions extends NormLayerOptions {
+	/** Axis of the channels; 0 when left out, as of one record. */
+	readonly axis?: number | undefined;
+}
+
 /** A scale and a shift, or neither. */
 abstract class Affine extends Module {
 	/** Scale; undefined without `affine`. */
@@ -74,20 +80,23 @@ export class GroupNorm extends Affine {
 	readonly groups: number;
 	/** C. */
 	readonly channels: number;
+	/** Axis of the channels. */
+	readonly axis: number;
 
 	/** `groups` divides `channels`. Without values: `initialize` sets 1 and 0. */
-	constructor(groups: number, channels: number, options: NormLayerOptions = {}) {
+	constructor(groups: number, channels: number, { axis = 0, ...options }: GroupNormLayerOptions = {}) {
 		super([channels], options);
+		this.axis = axis;
 		this.groups = groups;
 		this.channels = channels;
 	}
 
 	/**
-	 * `x [C, ...] → [C, ...]`; of a batch through `vmap`, or with the axis of the channels.
+	 * `x [C, ...] → [C, ...]`; of a batch through `vmap`, or with another axis.
 	 * @throws ValueError before scale and shift have values, ShapeError when x has other channels or `groups` does not divide them.
 	 */
-	forward(x: Tensor, axis = 0): Tensor {
-		return groupNorm(x, this.groups, { ...this.options, axis });
+	forward(x: Tensor): Tensor {
+		return groupNorm(x, this.groups, { ...this.options, axis: this.axis });
 	}
 
 	override extraRepr(): string {

@@ -16,22 +16,33 @@ import { foldRecords } from "./records.ts";
 import { reshape, squeeze, unsqueeze } from "./view.ts";
 import { checkWindows, DENSE, type Pair, PLACES, type Windows, windows, windowsOf } from "./windows.ts";
 
+/** Neighbours in a row that one invocation of `unfold` copies: it divides numbers once for all of them. */
+const RUN = 8;
+
 /** Columns [R, C, KH, KW, N, P, Q] of the windows of x [R, N, C, H, W]; 0 in the padding. */
 export const unfoldKernel = defineKernel("conv/unfold", {
-	params: { n: "u32", N: "u32", C: "u32", ...PLACES },
+	params: { n: "u32", blocks: "u32", N: "u32", C: "u32", ...PLACES },
 	buffers: { x: reads("f32"), cols: writes("f32") },
 	workgroup: 64,
 	body: wgsl`
 if (index >= p.n) { return; }
-let at = index / p.Q;
+let at = index / p.blocks;
+let first = (index - at * p.blocks) * ${RUN}u;
 let i = at / p.P;
 let row = i / p.N;
-let c = row / p.KW / p.KH;
-let h = i32(at % p.P) * p.strideH + i32(row / p.KW % p.KH) * p.dilationH - p.padH;
-let w = i32(index % p.Q) * p.strideW + i32(row % p.KW) * p.dilationW - p.padW;
-if (h < 0 || w < 0 || h >= i32(p.H) || w >= i32(p.W)) { cols_set(index, 0.0); return; }
-let image = (c / p.C * p.N + i % p.N) * p.C + c % p.C;
-cols_set(index, x_at((image * p.H + u32(h)) * p.W + u32(w)));`,
+let k = row / p.KW;
+let ck = k / p.KH;
+let r = ck / p.C;
+let h = i32(at - i * p.P) * p.strideH + i32(k - ck * p.KH) * p.dilationH - p.padH;
+let w = i32(row - k * p.KW) * p.dilationW - p.padW;
+let line = (((r * p.N + i - row * p.N) * p.C + ck - r * p.C) * p.H + u32(max(h, 0))) * p.W;
+let inside = h >= 0 && h < i32(p.H);
+for (var q = first; q < min(first + ${RUN}u, p.Q); q++) {
+  let v = w + i32(q) * p.strideW;
+  var value = 0.0;
+  if (inside && v >= 0 && v < i32(p.W)) { value = x_at(line + u32(v)); }
+  cols_set(at * p.Q + q, value);
+}`,
 });
 
 /** x [C, H, W]: sums of the columns [C, KH, KW, P, Q] at the places that they came from. */
@@ -47,11 +58,14 @@ let w = i32(index % p.W) + p.padW;
 var sum = 0.0;
 for (var kh = 0u; kh < p.KH; kh++) {
   let y = h - i32(kh) * p.dilationH;
-  if (y < 0 || y % p.strideH != 0 || y / p.strideH >= i32(p.P)) { continue; }
+  let row = y / p.strideH;
+  if (y < 0 || row * p.strideH != y || row >= i32(p.P)) { continue; }
+  let line = (((c * p.KH + kh) * p.KW) * p.P + u32(row)) * p.Q;
   for (var kw = 0u; kw < p.KW; kw++) {
     let x = w - i32(kw) * p.dilationW;
-    if (x < 0 || x % p.strideW != 0 || x / p.strideW >= i32(p.Q)) { continue; }
-    sum += cols_at((((c * p.KH + kh) * p.KW + kw) * p.P + u32(y / p.strideH)) * p.Q + u32(x / p.strideW));
+    let column = x / p.strideW;
+    if (x < 0 || column * p.strideW != x || column >= i32(p.Q)) { continue; }
+    sum += cols_at(line + kw * p.P * p.Q + u32(column));
   }
 }
 x_set(index, sum);`,
@@ -116,7 +130,9 @@ type Sizes = Readonly<Record<string, number>>;
 function unfold(x: Physical, { G, I, H, W, KH, KW, P, Q }: Sizes, at: Windows): Physical {
 	const [R, N] = x.shape;
 	const cols = x.runtime.empty([R, G, I * KH * KW, N * P * Q]);
-	unfoldKernel.run({ x, cols }, { n: cols.size, N, C: G * I, H, W, KH, KW, P, Q, ...at }, cols.size);
+	const blocks = Math.ceil(Q / RUN);
+	const n = (cols.size / Q) * blocks;
+	unfoldKernel.run({ x, cols }, { n, blocks, N, C: G * I, H, W, KH, KW, P, Q, ...at }, n);
 	return cols;
 }
 
