@@ -42,7 +42,7 @@ export {
 } from "./module.ts";
 export { GroupNorm, type GroupNormLayerOptions, LayerNorm, type NormLayerOptions } from "./norm.ts";
 export { Adam, AdamW, type AdamWOptions } from "./optim/adamw.ts";
-export { clipGradNorm } from "./optim/clip.ts";
+export { type ClippedGradients, clipGradNorm } from "./optim/clip.ts";
 export { Optimizer, type OptimizerOptions, type ParameterGroup, type Trained } from "./optim/optimizer.ts";
 export {
 	constant,
@@ -75,5 +75,5 @@ export {
 	type TensorInfo,
 	toFloat32,
 } from "./safetensors/index.ts";
-export { type Layer, Sequential } from "./sequential.ts";
+export { type Layer, Sequential, type TensorModule } from "./sequential.ts";
 export { type LoadOptions, loadStateDict, stateDict, type Unloaded } from "./state.ts";

@@ -1,4 +1,4 @@
-import { type Device, groupNorm, layerNorm, ShapeError, type Tensor } from "@hushgrad/tensor";
+import { type Device, groupNorm, layerNorm, type AffineOptions, ShapeError, type Tensor } from "@hushgrad/tensor";
 import { sameShape, showShape } from "@hushgrad/tensor/author";
 import { onesInit, zerosInit } from "./init.ts";
 import { Module } from "./module.ts";
@@ -41,7 +41,7 @@ abstract class Affine extends Module {
 	}
 
 	/** Scale, shift and eps, as the functions take them. */
-	protected get options(): { readonly weight: Tensor | undefined; readonly bias: Tensor | undefined; readonly eps: number } {
+	protected get options(): AffineOptions {
 		return { weight: this.weight?.value, bias: this.bias?.value, eps: this.eps };
 	}
 }

@@ -1,8 +1,14 @@
 import type { DropoutKey, Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 
-/** What a `Sequential` runs: a module of one tensor, which may take the randomness of dropout too, or a function such as `relu`. */
-export type Layer = (Module & { forward(x: Tensor, key?: DropoutKey): Tensor }) | ((x: Tensor) => Tensor);
+/** A module of one tensor. */
+export interface TensorModule extends Module {
+	/** What it makes of x, with the randomness of dropout where it uses any. */
+	forward(x: Tensor, key?: DropoutKey): Tensor;
+}
+
+/** What a `Sequential` runs: a module of one tensor, or a function such as `relu`. */
+export type Layer = TensorModule | ((x: Tensor) => Tensor);
 
 /** Layers one after the other, torch's Sequential: a checkpoint names them by number, as in `0.weight`; functions count too. */
 export class Sequential extends Module {

@@ -1,15 +1,20 @@
 import { add, clamp, mul, reciprocal, sqrt, square, sum, type Tensor, ValueError } from "@hushgrad/tensor";
 
+/** What `clipGradNorm` gives. */
+export interface ClippedGradients {
+	/** The gradients, scaled alike. */
+	readonly gradients: readonly Tensor[];
+	/** Their joint norm before, a scalar. */
+	readonly norm: Tensor;
+}
+
 /**
  * Gradients scaled down together, so that their joint Euclidean norm is at most `maxNorm`, and that norm before, a scalar: torch's
  * clip_grad_norm_, which scales by min(1, maxNorm / (norm + 1e-6)). All on the device. A norm that is NaN makes all of them NaN. It is for
  * plain training: clipping for privacy, of each record, is the engine's.
  * @throws ValueError for no gradients, or unless `maxNorm` is above 0.
  */
-export function clipGradNorm(
-	gradients: readonly Tensor[],
-	maxNorm: number,
-): { readonly gradients: readonly Tensor[]; readonly norm: Tensor } {
+export function clipGradNorm(gradients: readonly Tensor[], maxNorm: number): ClippedGradients {
 	if (gradients.length === 0 || !(maxNorm > 0)) {
 		throw new ValueError("optim/clip", `clipGradNorm: ${gradients.length} gradients, maxNorm ${maxNorm}`, {
 			op: "clipGradNorm",
