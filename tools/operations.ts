@@ -33,7 +33,7 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
 	"Of truth": [],
 	"Reductions and expansion": ["amax", "argmax", "cummax", "cumprod", "cumsum", "expand", "logsumexp", "prod"],
 	Products: ["linear", "matmul"],
-	Networks: ["attentionSoftmax", "dropout", "layerNorm", "linearCrossEntropy", "logSoftmax", "rmsNorm", "rope", "softmax"],
+	Networks: ["attentionSoftmax", "conv", "pool", "dropout", "layerNorm", "linearCrossEntropy", "logSoftmax", "rmsNorm", "rope", "softmax"],
 	Indices: ["embedding", "indexing", "scatter", "sort", "takeRows"],
 	"Shapes and types": ["cast", "diagonal", "flip", "join", "roll", "slice", "tril", "view"],
 	"Records of vmap": ["records"],

@@ -38,7 +38,7 @@ describe("loadStateDict", () => {
 			} catch (e) {
 				error = e;
 			}
-			expect(error).toMatchObject({ code: "state/fit", name: kind });
+			expect(error).toMatchObject({ code: kind === "ShapeError" ? "state/shapes" : "state/names", name: kind });
 			for (const word of words) expect((error as Error).message).toContain(word);
 		};
 		fails({}, "ShapeError", ["missing: 0.bias", "unexpected: 9.weight", "0.weight is [3, 4], expected [4, 3]"]);

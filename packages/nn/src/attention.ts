@@ -38,7 +38,7 @@ export class MultiheadAttention extends Module {
 	constructor(embedDim: number, heads: number, { bias = true } = {}) {
 		super();
 		if (!(heads >= 1) || embedDim % heads !== 0) {
-			throw new ValueError("attention/heads", `MultiheadAttention: ${heads} heads do not divide ${embedDim}`);
+			throw new ValueError("attention/embed", `MultiheadAttention: ${heads} heads do not divide ${embedDim}`);
 		}
 		this.in_proj_weight = new Parameter([3 * embedDim, embedDim]);
 		this.in_proj_bias = bias ? new Parameter([3 * embedDim]) : undefined;

@@ -1,4 +1,4 @@
-import { type Device, groupNorm, layerNorm, type AffineOptions, ShapeError, type Tensor } from "@hushgrad/tensor";
+import { type AffineOptions, type Device, groupNorm, layerNorm, ShapeError, type Tensor } from "@hushgrad/tensor";
 import { sameShape, showShape } from "@hushgrad/tensor/author";
 import { onesInit, zerosInit } from "./init.ts";
 import { Module } from "./module.ts";
