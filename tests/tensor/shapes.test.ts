@@ -113,6 +113,15 @@ describe("scalars", () => {
 	});
 });
 
+describe("records that lie apart in memory", () => {
+	it("scatter writes where the index of each record says", async () => {
+		const wide = of([0, 2, 9, 1, 0, 9], "i32", [2, 3]);
+		const scattered = t.vmap((ids: Tensor) => t.scatter(t.zeros(device(), [3]), 0, ids, of([5, 6], "f32")));
+		const y = device().scope<Tensor>(() => scattered(t.slice(wide, 1, 0, 2)));
+		expect([...(await data(y))]).toEqual([5, 0, 6, 6, 5, 0]);
+	});
+});
+
 describe("detach", () => {
 	it("is the same memory, and a constant", async () => {
 		const x = of([2, 3]);

@@ -57,7 +57,7 @@ export const TORCH: Readonly<Record<string, Entry>> = {
 	gather: { ours: "gather(x, 0, ids)" },
 	argmax: { ours: "argmax(x, -1)", note: "i32; the first of equal ones" },
 	all: { ours: 'gt(amin(cast(mask, "f32"), [0]), zeros(device, []))' },
-	pow: { ours: "pow(a, b)", note: "by a number `powScalar(x, 2)`" },
+	pow: { ours: "pow(a, b)", note: "by a number `pow(x, 2)`" },
 	detach: {
 		ours: 'customVjp({ name: "detach", forward: (v) => ({ value: v }), backward: () => [undefined] })(x)',
 		note: "seldom needed: only what is in a slot is differentiated by",
@@ -168,7 +168,7 @@ export const NUMPY: Readonly<Record<string, Entry>> = {
 		ours: "[add(x, y), sub(x, y), mul(x, y), div(x, y)]",
 		note: "broadcast as in numpy; dtypes are not promoted",
 	},
-	"x + 1, x * 2": { ours: "[addScalar(x, 1), mulScalar(x, 2)]" },
+	"x + 1, x * 2": { ours: "[add(x, 1), mul(x, 2)]" },
 	"x @ y": { ours: "matmul(x, y)" },
 	"np.concatenate": { ours: "cat([a, b], 0)" },
 	"np.moveaxis": { ours: "movedim(x, 0, -1)" },

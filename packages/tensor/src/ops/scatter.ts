@@ -7,9 +7,9 @@ import { definePrimitive } from "../primitive.ts";
 import { broadcastShapes, normalizeAxis, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkTensor, checkType, checkWhole } from "./arguments.ts";
-import { add, eq, lt, maximum, mul, where } from "./binary.ts";
+import { add, eq, logicalOr, lt, maximum, mul, where } from "./binary.ts";
 import { cast } from "./cast.ts";
-import { packed } from "./contiguous.ts";
+import { contiguous } from "./contiguous.ts";
 import { arange, full, ones } from "./create.ts";
 import { expand } from "./expand.ts";
 import { cutTo, gather, gatherPrimitive, indexAxis, indexSelect, onLast, outside, scatterAdd, widened } from "./indexing.ts";
@@ -36,11 +36,10 @@ export const lastPlacePrimitive = definePrimitive<{ N: number }>({
 	dtypes: { index: ["i32"] },
 	attrs: { N: 6 },
 	forward: ({ runtime, inputs, axes: { K }, attrs: { N } }) => {
-		const ids = packed(inputs.index);
-		const [records, ...shape] = ids.shape.with(-1, N);
-		const places = runtime.empty([ids.strides[0] === 0 ? 1 : records, ...shape], "i32");
+		const ids = contiguous(inputs.index);
+		const places = runtime.empty(ids.shape.with(-1, N), "i32");
 		lastPlaceKernel.run({ ids, places }, { n: places.size, N, K }, places.size);
-		return [places.view({ shape: [records, ...shape], strides: [ids.strides[0] === 0 ? 0 : sizeOf(shape), ...places.strides.slice(1)] })];
+		return [places];
 	},
 	grad: { index: "none" },
 	reference: ({ index }, { N }) => {
@@ -78,7 +77,7 @@ export function scatter(x: Tensor, axis: number, index: Tensor, src: Tensor | nu
 	const values = typeof src === "number" ? expand(scalar(x, src, x.dtype), index.shape) : src;
 	const at = indexAxis("scatter", x, axis, index, values);
 	const wide = widened(x, at, index, cutTo(values, index.shape, -1));
-	if (wide.ids.size === 0 || x.size === 0) return x;
+	if (wide.ids.size === 0 || x.size === 0) return reshape(x, x.shape);
 	return asNumbers(x, wide.values, (y, s) =>
 		onLast(at, [y, wide.ids, s], ([rows, ids, own]) => {
 			const places = lastPlacePrimitive.apply([ids], { N: rows.shape[rows.rank - 1] })[0];
@@ -148,18 +147,10 @@ function addressed(op: string, x: Tensor, indices: readonly Tensor[]): { rows: T
 	}
 	const shape = broadcastShapes(op, ...indices.map((t) => t.shape));
 	const extents = x.shape.slice(0, indices.length);
-	const [first, ...rest] = indices.map((t, i) => {
-		const at = wrapped(t, extents[i]);
-		return { at, out: outside(at, extents[i]) };
-	});
-	const flat = rest.reduce(
-		({ at, out }, next, i) => ({
-			at: add(mul(at, scalar(x, extents[i + 1])), next.at),
-			out: cast(add(cast(out, "i32"), cast(next.out, "i32")), "bool"),
-		}),
-		first,
-	);
-	const ids = where(flat.out, scalar(x, -1), flat.at);
+	const [first, ...rest] = indices.map((t, i) => ({ at: wrapped(t, extents[i]), extent: extents[i] }));
+	const out = rest.reduce((any, { at, extent }) => logicalOr(any, outside(at, extent)), outside(first.at, first.extent));
+	const flat = rest.reduce((row, { at, extent }) => add(mul(row, scalar(x, extent)), at), first.at);
+	const ids = where(out, scalar(x, -1), flat);
 	const rows = reshape(x, [sizeOf(extents), sizeOf(x.shape.slice(indices.length))]);
 	return { rows, ids: reshape(expand(ids, shape), [sizeOf(shape)]), shape };
 }

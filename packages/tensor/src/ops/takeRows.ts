@@ -1,10 +1,13 @@
+import { FLOATS } from "../dtype.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { maskedFill } from "./binary.ts";
+import { cast } from "./cast.ts";
 import { packed } from "./contiguous.ts";
 import { NO_PADDING, QUIET_NAN, scatterRows } from "./embedding.ts";
 import { outside } from "./indexing.ts";
@@ -92,12 +95,13 @@ export const takeRowsPrimitive: Primitive<Record<string, never>> = definePrimiti
 });
 
 /**
- * Rows of each matrix of a batch: `y[..., p, :] = x[..., ids[..., p], :]`. x f32 `[..., T, D]`, ids i32 `[..., P]` →
+ * Rows of each matrix of a batch: `y[..., p, :] = x[..., ids[..., p], :]`. x f32 or f16 `[..., T, D]`, ids i32 `[..., P]` →
  * `[..., P, D]`; leading axes are equal, they do not broadcast. An id outside 0..T−1 gives NaN and no gradient. The gradient
  * adds rows up in a fixed order.
  * @throws ShapeError when the leading axes differ.
- * @throws DTypeError unless x is f32 and ids are i32.
+ * @throws DTypeError unless x is f32 or f16 and ids are i32.
  */
 export function takeRows(x: Tensor, ids: Tensor): Tensor {
-	return takeRowsPrimitive.apply([x, ids])[0];
+	checkType("takeRows", x, FLOATS);
+	return cast(takeRowsPrimitive.apply([cast(x, "f32"), ids])[0], x.dtype);
 }
