@@ -6,10 +6,8 @@ import { claimOf, type Tensor } from "./tensor.ts";
 const LEAST_TENSORS = 1024;
 /** So many times as much is told where the program never waits, so that nothing can be collected. */
 const SYNCHRONOUS = 4;
-/** Times that the garbage collector is asked: what was made while it ran, only the next run finds. */
-const ROUNDS = 8;
-/** Host memory that is asked for and not touched: engines then collect garbage. No page of it is ever used. */
-const PRESSURE = 256 * 2 ** 20;
+/** Times, at most, that the garbage collector is asked. */
+const ROUNDS = 16;
 
 /** A number of tensors and their bytes. */
 interface Amount {
@@ -34,7 +32,12 @@ const show = ({ count, bytes }: Amount): string => `${count} tensors (${(bytes /
 export class Unowned {
 	readonly #least: Amount;
 	readonly #log: (text: string) => void;
-	readonly #handles = new FinalizationRegistry<Claim>((claim) => this.#unreachable.push(claim));
+	/** Handles, and an object that is garbage at once where it is to be known when a collection has been. */
+	readonly #handles = new FinalizationRegistry<Claim | undefined>((claim) => {
+		if (claim === undefined) this.#hasCollected = true;
+		else this.#unreachable.push(claim);
+	});
+	#hasCollected = false;
 	/** Claims whose handles are gone. */
 	#unreachable: Claim[] = [];
 	#all = NOTHING;
@@ -101,12 +104,13 @@ export class Unowned {
 	}
 
 	async #collect(): Promise<void> {
-		const enough = times(this.#limit, 0.75);
-		for (let round = 0; round < ROUNDS && exceeds(this.#all, enough); round++) {
-			askForGarbageCollection();
+		this.#hasCollected = false;
+		this.#handles.register({}, undefined);
+		for (let round = 1; round <= ROUNDS && !this.#hasCollected; round++) {
+			askForGarbageCollection(Math.min(4, round));
 			await new Promise((resolve) => setTimeout(resolve));
-			this.release();
 		}
+		this.release();
 		this.#left = this.#all;
 	}
 
@@ -146,10 +150,13 @@ function deepStack(): string {
 	return stack;
 }
 
-/** Makes JavaScript's engine collect garbage soon, as far as a program can. */
-function askForGarbageCollection(): void {
+/**
+ * Makes JavaScript's engine collect garbage: it sees the bytes of array buffers as what they might become. Nobody touches these, so
+ * that they are addresses and no memory. More of them at once make it hurry.
+ */
+function askForGarbageCollection(gigabytes: number): void {
 	try {
-		new ArrayBuffer(PRESSURE);
+		Array.from({ length: gigabytes }, () => new ArrayBuffer(2 ** 30));
 	} catch {
 		// Where not even addresses are left, it has collected already.
 	}
