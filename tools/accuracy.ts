@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
-import { MEASURED, SUMS, sumError, type Worst, worstOf } from "../tests/support/accuracy.ts";
+import { MEASURED, SUMS, sumError, type Worst, worstOf } from "./accuracy.measured.ts";
 import { required, swiftShader } from "./browser.mjs";
 
 interface Report {
@@ -24,7 +24,7 @@ async function measure(points: number): Promise<Report> {
 	for (const f of MEASURED) functions.push(await worstOf(device, f, points));
 	const sums: [number, number][] = [];
 	for (const s of SUMS) sums.push([await sumError(device, s, 10 * points, "equal"), await sumError(device, s, 10 * points, "random")]);
-	const driver = device.info.description || device.info.device || device.info.vendor;
+	const driver = (device.info.description || device.info.device || device.info.vendor).replace(/[-~(].*/, "");
 	device.destroy();
 	return { driver, functions, sums };
 }
@@ -64,7 +64,7 @@ ${table(["function", ...reports.flatMap(({ driver }) => [`ULP, ${driver}`, "at"]
 
 Relative errors of sums of ${(10 * points).toLocaleString("en")} terms: of equal ones, 0.1 in f32, and of random ones from 0 to 1. Floats are added by
 eights, in pairs, and these with a correction (Kahan); rows above 512 in parts of 256. The order depends on the sizes of one record
-alone. A result is rounded once, by up to 6e-8.
+alone. The result is rounded by up to 6e-8, and so is each part.
 
 ${table(["sum", ...reports.flatMap(({ driver }) => [`equal, ${driver}`, "random"])], sums)}
 `;

@@ -65,7 +65,7 @@ export const erf = unary("erf", {
  * @throws ValueError when `cap` is not finite.
  */
 export const softcap = withScalar("softcap", {
-	f: "p.cap * safeTanh(x / p.cap)",
+	f: "p.cap * tanh(x / p.cap)",
 	d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
 	ref: ({ x, cap }) => cap * Math.tanh(x / cap),
 	attrs: { cap: 2 },

@@ -54,7 +54,7 @@ export const reciprocal = unary("reciprocal", {
 	bound: { ulp: 2.5, why: "WGSL: division is within 2.5 ULP" },
 });
 /** eˣ, element by element. f32 overflows to infinity above 88.72. @throws DTypeError unless x is f32 or f16. */
-export const exp = unary("exp", { f: "safeExp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: ELEMENTARY });
+export const exp = unary("exp", { f: "exp(x)", d: { x: "y" }, ref: ({ x }) => Math.exp(x), bound: ELEMENTARY });
 /** 2ˣ, element by element. f32 overflows to infinity at 128. @throws DTypeError unless x is f32 or f16. */
 export const exp2 = unary("exp2", { f: "exp2(x)", ref: ({ x }) => 2 ** x, bound: ELEMENTARY });
 /**
@@ -71,7 +71,7 @@ export const expm1 = unary("expm1", {
  * @throws DTypeError unless x is f32 or f16.
  */
 export const log = unary("log", {
-	f: "safeLog(x)",
+	f: "log(x)",
 	ref: ({ x }) => Math.log(x),
 	domain: POSITIVE,
 	bound: ELEMENTARY,
@@ -161,7 +161,7 @@ export const cosh = unary("cosh", {
  * Hyperbolic tangent, element by element; ±1 far out. The gradient is 1 − tanh² x.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const tanh = unary("tanh", { f: "safeTanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: DIVIDED });
+export const tanh = unary("tanh", { f: "tanh(x)", d: { x: "1.0 - y * y" }, ref: ({ x }) => Math.tanh(x), bound: DIVIDED });
 /**
  * The largest whole number ≤ x, element by element, as a float. The gradient is 0.
  * @throws DTypeError unless x is f32 or f16.
