@@ -9,7 +9,7 @@ export default defineConfig({
 		...main.test,
 		include: [
 			"tests/tensor/primitives*.test.ts",
-			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers}.test.ts",
+			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden}.test.ts",
 			"tests/engine/{autograd,capture,status}.test.ts",
 			"tests/nn/{nf4,optim}.test.ts",
 			"tests/dp/{engine,selfCheck}.test.ts",
