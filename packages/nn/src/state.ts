@@ -59,8 +59,8 @@ export function loadStateDict(
 	if (faults.length > 0) {
 		const text = `loadStateDict: the state does not fit ${model.constructor.name}; ${faults.join("; ")}`;
 		throw wrong.length > 0
-			? new ShapeError("state/fit", text)
-			: new ValueError("state/fit", text, { hint: "strict: false loads what fits" });
+			? new ShapeError("state/shapes", text)
+			: new ValueError("state/names", text, { hint: "strict: false loads what fits" });
 	}
 	for (const [name, parameter] of own) {
 		const t = given.get(name);
