@@ -25,6 +25,7 @@ const OWED = [
 	"models/src/adapter.ts",
 	"models/src/files/checkpoint.ts",
 	"models/src/files/json.ts",
+	"models/src/gemma/attention.ts",
 	"models/src/gemma/cache.ts",
 	"models/src/gemma/model.ts",
 	"models/src/gemma/rotary.ts",
@@ -68,6 +69,9 @@ function ops(name: string): string {
 	return `tensor/src/ops/${name}.ts`;
 }
 
+/** Calls that keep memory when they refuse what they are given; as above. */
+const KEEP = /^(NF4Parameter\.loadQuantized|PrivacyEngine\.step)$/;
+
 /** What no call may do. */
 const wrongIn = ({ outcomes, hangs }: Report): string[] => [
 	...hangs.map((h) => `hangs: ${h}`),
@@ -76,7 +80,7 @@ const wrongIn = ({ outcomes, hangs }: Report): string[] => [
 		const file = o.place?.replace(/:\d+$/, "");
 		if (o.result === "raw" && !OWED.includes(file ?? "")) return [`${what}: ${o.error} in ${o.place}`];
 		if (o.fault !== undefined) return [`${what}: ${o.fault}`];
-		return o.leaked !== 0 && !o.key.startsWith("NF4Parameter.") ? [`${what} leaks ${o.leaked} bytes`] : [];
+		return o.leaked !== 0 && !(KEEP.test(o.key) && o.result !== "accepted") ? [`${what} leaks ${o.leaked} bytes`] : [];
 	}),
 ];
 

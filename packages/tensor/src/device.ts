@@ -91,7 +91,7 @@ export class Device {
 
 	/** Whether the device offers a WebGPU feature, such as "shader-f16". */
 	has(feature: string): boolean {
-		return this.gpu.features.has(feature);
+		return typeof feature === "string" && this.gpu.features.has(feature); // Dawn ends the process for a symbol
 	}
 
 	/** Bytes and buffers in use, those of captured steps included. */

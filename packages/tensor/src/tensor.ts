@@ -81,8 +81,9 @@ export class Tensor {
 	readonly #claim: Claim;
 
 	static {
-		insideOf = (t) => (typeof t === "object" && t !== null && #inside in t ? t.#alive() : foreign("tensor", t));
-		nodeOf = (t) => t.#inside.node;
+		const isOwn = (t: unknown): boolean => typeof t === "object" && t !== null && #inside in t;
+		insideOf = (t) => (isOwn(t) ? t.#alive() : foreign("tensor", t));
+		nodeOf = (t) => (isOwn(t) ? t.#inside.node : foreign("tensor", t));
 		claimOf = (t) => t.#claim;
 		Object.freeze(Object.setPrototypeOf(Tensor.prototype, inherited));
 	}
@@ -104,12 +105,12 @@ export class Tensor {
 
 	/** Number of axes; 0 for a scalar. */
 	get rank(): number {
-		return this.shape.length;
+		return (this.shape ?? foreign("tensor", this)).length;
 	}
 
 	/** Number of elements: the product of the extents. */
 	get size(): number {
-		return sizeOf(this.shape);
+		return sizeOf(this.shape ?? foreign("tensor", this));
 	}
 
 	/** Bytes of its elements. Views and repeated axes count in full; the buffer may be larger: see `device.memory()`. */
