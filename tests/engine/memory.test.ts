@@ -49,16 +49,19 @@ function chain(x: Tensor, length: number): Tensor {
 
 /** Makes the engine collect garbage, and run finalizers. */
 async function collectGarbage(): Promise<void> {
-	let isCollected = false;
-	const registry = new FinalizationRegistry(() => {
-		isCollected = true;
-	});
-	registry.register({}, undefined);
-	for (let i = 0; i < 100 && !isCollected; i++) {
-		Array.from({ length: 3 }, () => new ArrayBuffer(1024 * MEGABYTE));
-		await new Promise((resolve) => setTimeout(resolve));
+	// The first collection may have begun before.
+	for (let time = 0; time < 2; time++) {
+		let isCollected = false;
+		const registry = new FinalizationRegistry(() => {
+			isCollected = true;
+		});
+		registry.register({}, undefined);
+		for (let i = 0; i < 100 && !isCollected; i++) {
+			Array.from({ length: 3 }, () => new ArrayBuffer(1024 * MEGABYTE));
+			await new Promise((resolve) => setTimeout(resolve));
+		}
+		expect(isCollected).toBe(true);
 	}
-	expect(isCollected).toBe(true);
 	// Other finalizers may run in a task of their own.
 	await new Promise((resolve) => setTimeout(resolve, 10));
 }
