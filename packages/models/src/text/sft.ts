@@ -18,7 +18,7 @@ export interface Example {
 	readonly start: number;
 }
 
-/** Number of tokens that an example teaches: those of the answer, the end of the turn and the end token. */
+/** Number of tokens that an example teaches: those of the answer and the end of the turn. */
 export function learnedTokens({ ids, start }: Example): number {
 	return ids.length - start;
 }
@@ -32,8 +32,10 @@ export function encodePrompt(tokenizer: SentencePieceTokenizer, prompt: string):
 }
 
 /**
- * Prompt and response as one text, of which the response, the end of the turn and the end token are learned. Prompt and response
- * are encoded apart, so that no token straddles the border. `maxLength` is in tokens.
+ * Prompt and response as one text, of which the response and the end of the turn are learned, as in Gemma's chat format: no `<eos>`
+ * follows `<end_of_turn>`. The same two tokens at the end of every text would be the easiest thing to learn of all, and a small
+ * model with a noisy gradient then ends where an answer should begin. Prompt and response are encoded apart, so that no token
+ * straddles the border. `maxLength` is in tokens.
  * @throws ValueError for an empty response, and for a text of more than `maxLength` tokens: it is not cut.
  */
 export function encodeExample(
@@ -45,7 +47,7 @@ export function encodeExample(
 		throw new ValueError("sft/no-answer", `no response to ${quote(prompt)}`, { hint: "write one or remove the example" });
 	}
 	const before = encodePrompt(tokenizer, prompt);
-	const answer = [...tokenizer.encode(response.trim()), tokenizer.idOf("<end_of_turn>"), tokenizer.eosId];
+	const answer = [...tokenizer.encode(response.trim()), tokenizer.idOf("<end_of_turn>")];
 	const length = before.length + answer.length;
 	if (length > maxLength) {
 		throw new ValueError("sft/too-long", `${quote(prompt)} has ${length} tokens with its response, the limit is ${maxLength}`, {
