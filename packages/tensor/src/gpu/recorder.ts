@@ -50,6 +50,8 @@ export interface BufferGuard {
 	check(buffer: PooledBuffer, storage: Storage): void;
 }
 
+/** Kernels in one submit: the GPU runs them while the next are encoded. */
+const CHUNK = 256;
 const RING_SLOTS = 2048;
 const MAX_BIND_GROUPS = 16384;
 
@@ -184,6 +186,7 @@ export class Recorder {
 			const number = this.#first++;
 			if ("pipeline" in command) {
 				for (const { storage } of command.bindings) this.#bind(storage);
+				if (this.#used >= CHUNK) this.#submit();
 				this.encode(command);
 				for (const { storage } of command.bindings) this.#passed(storage, number);
 			} else {
