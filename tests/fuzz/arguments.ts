@@ -107,6 +107,25 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 /** Arguments of calls that the kinds of their parameters do not give. */
 export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<readonly unknown[]>>>> = {
 	// tensor
+	avgPool1d: (w) => [f32(w, 2, 6), 2],
+	avgPool2d: (w) => [f32(w, 2, 4, 4), 2],
+	bincount: (w) => [ids(w, 4), 3, f32(w, 4)],
+	conv1d: (w) => [f32(w, 2, 5), f32(w, 3, 2, 2)],
+	conv2d: (w) => [f32(w, 2, 4, 4), f32(w, 3, 2, 2, 2)],
+	dot: (w) => [f32(w, 3), f32(w, 3)],
+	index: (w) => [f32(w, 2, 3), [ids(w, 2)]],
+	indexAdd: (w) => [f32(w, 2, 3), 0, ids(w, 2), f32(w, 2, 3)],
+	indexPut: (w) => [f32(w, 2, 3), [ids(w, 1)], f32(w, 1, 3)],
+	maxPool1d: (w) => [f32(w, 2, 6), 2],
+	maxPool2d: (w) => [f32(w, 2, 4, 4), 2],
+	meshgrid: (w) => [[f32(w, 2), f32(w, 3)]],
+	nllLoss: (w) => [f32(w, 2, 3), ids(w, 2)],
+	outer: (w) => [f32(w, 2), f32(w, 3)],
+	repeat: (w) => [f32(w, 2, 3), [2, 1]],
+	scatter: (w) => [f32(w, 2, 3), 0, ids(w, 1, 3), f32(w, 1, 3)],
+	take: (w) => [f32(w, 2, 3), ids(w, 2)],
+	takeAlongAxis: (w) => [f32(w, 2, 3), ids(w, 1, 3), 0],
+	"@hushgrad/tensor clip": (w) => [f32(w, 2, 3), f32(w, 3), 2],
 	addScaled: (w) => [f32(w, 2, 3), f32(w, 2, 3), 2],
 	assign: (w) => [f32(w, 2), f32(w, 2)],
 	attentionSoftmax: (w) => [f32(w, 2, 3)],
@@ -367,7 +386,7 @@ function argument(w: World, { name, type }: Parameter, surface: Surface): unknow
 /** The arguments of a call that should succeed. */
 export async function argumentsFor(w: World, target: Target, surface: Surface): Promise<unknown[]> {
 	const key = keyOf(target);
-	const made = CALLS[key];
+	const made = CALLS[`${target.entry} ${key}`] ?? CALLS[key];
 	if (made !== undefined) return [...(await made(w))];
 	const given = target.parameters.filter((p) => !p.optional || p.type === "number" || p.type.includes("number[]"));
 	return given.map((p) => argument(w, p, surface));

@@ -13,6 +13,7 @@ const module = t as unknown as Readonly<Record<string, (...args: readonly unknow
 /** Functions that take tensors and give them, but are no functions in the sense of mathematics. */
 const NOT_MEANT = [
 	"assign",
+	"allclose",
 	"write",
 	"checkFinite",
 	"data",
