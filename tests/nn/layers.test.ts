@@ -91,16 +91,12 @@ describe("modules", () => {
 		expect(() => layer.call(ones(device(), [2, 3]))).toThrow(expect.objectContaining({ code: "norm/shape" }));
 	});
 
-	it("Dropout2d drops whole channels; two dropouts of no model have streams of their own", async () => {
+	it("Dropout2d drops whole channels", async () => {
 		const dropout = DropoutKey.of(device(), key(3));
 		const y = await data(new nn.Dropout2d(0.5).call(ones(device(), [64, 2, 3]), dropout));
 		const channels = Array.from({ length: 64 }, (_, c) => new Set(y.slice(6 * c, 6 * c + 6)));
 		expect(channels.every((set) => set.size === 1)).toBe(true);
 		expect(new Set(y)).toEqual(new Set([0, 2]));
-		const x = ones(device(), [64]);
-		const [a, b] = [new nn.Dropout(0.5), new nn.Dropout(0.5)];
-		expect(await data(a.call(x, dropout))).not.toEqual(await data(b.call(x, dropout)));
-		expect(await data(a.call(x, dropout))).toEqual(await data(a.call(x, dropout)));
 	});
 
 	it("Sequential gives the key to its modules, and is printed as torch prints it", async () => {

@@ -91,8 +91,10 @@ describe("A11: optimisers", () => {
 			loss: ({ x }) => model.call(x),
 			run: async (engine, e, loss) => {
 				const large = new ParameterVector([weight(d, 1000)], "large");
+				const { vector } = optimizer;
 				Object.assign(optimizer, { vector: large });
 				await engine.step(e, loss);
+				Object.assign(optimizer, { vector });
 				large.dispose();
 			},
 		}));

@@ -1,18 +1,14 @@
 import { type DropoutKey, type DropoutOptions, dropout, type Tensor } from "@hushgrad/tensor";
 import { Module } from "./module.ts";
 
-/** Dropouts made so far: the stream of one that stands in no model. */
-let made = 0;
-
 /**
  * Zeroes each element with probability p and scales the others by 1/(1−p) while it is given randomness; otherwise the identity.
- * Its path in the model names its random stream; of one whose model was never `call`ed, and of one by itself, its number among all
- * that were made. torch's Dropout; Srivastava et al. 2014.
+ * Its path in the model names its random stream: those whose model was never `call`ed share one. torch's Dropout; Srivastava et al.
+ * 2014.
  */
 export class Dropout extends Module {
 	/** Probability of dropping an element, in [0, 1); checked where elements are dropped. */
 	readonly p: number;
-	readonly #number = made++;
 
 	/** `p` is the probability of dropping an element. */
 	constructor(p: number) {
@@ -25,7 +21,7 @@ export class Dropout extends Module {
 	 * @throws ValueError when a key is given and p is not in [0, 1).
 	 */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
-		return key === undefined || this.p === 0 ? x : dropout(x, this.p, key.fold(this.path || `#${this.#number}`), this.maskOptions(x));
+		return key === undefined || this.p === 0 ? x : dropout(x, this.p, key.fold(this.path), this.maskOptions(x));
 	}
 
 	/** How the mask lies over x. */
