@@ -74,6 +74,22 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	},
 	Linear: (w) => w.net().first,
 	Dropout: () => new nn.Dropout(0.5),
+	Dropout2d: () => new nn.Dropout2d(0.5),
+	ReLU: () => new nn.ReLU(),
+	GELU: () => new nn.GELU(),
+	SiLU: () => new nn.SiLU(),
+	Tanh: () => new nn.Tanh(),
+	Sigmoid: () => new nn.Sigmoid(),
+	Softmax: () => new nn.Softmax(),
+	Sequential: () => new nn.Sequential(t.relu),
+	MSELoss: () => new nn.MSELoss(),
+	CrossEntropyLoss: () => new nn.CrossEntropyLoss(),
+	LayerNorm: (w) => layer(w, new nn.LayerNorm(3)),
+	GroupNorm: (w) => layer(w, new nn.GroupNorm(1, 2)),
+	Conv1d: (w) => layer(w, new nn.Conv1d(2, 3, 2)),
+	Conv2d: (w) => layer(w, new nn.Conv2d(2, 3, 2)),
+	MultiheadAttention: (w) => layer(w, new nn.MultiheadAttention(4, 2)),
+	DataLoader: () => new nn.DataLoader([1, 2, 3], { batchSize: 2 }),
 	Embedding: (w) => {
 		const layer = new nn.Embedding(4, 2);
 		layer.weight.assign(f32(w, 4, 2));
@@ -103,6 +119,12 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	VaultGemmaForCausalLM: (w) => w.causal(),
 	VaultGemmaModel: (w) => w.causal().model,
 };
+
+/** A layer with weights. */
+function layer<M extends nn.Module>(w: World, module: M): M {
+	nn.initialize(module, w.device, t.key(1));
+	return w.owned(module);
+}
 
 /** Arguments of calls that the kinds of their parameters do not give. */
 export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<readonly unknown[]>>>> = {
@@ -236,6 +258,12 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"NF4Parameter.load": (w) => [w.device, new Float32Array(128)],
 	"NF4Parameter.loadQuantized": (w) => [w.device, quantState()],
 	"Parameter.assign": (w) => [f32(w, 3, 2)],
+	"LayerNorm.forward": (w) => [f32(w, 2, 3)],
+	"GroupNorm.forward": (w) => [f32(w, 2, 3)],
+	"Conv1d.forward": (w) => [f32(w, 2, 5)],
+	"Conv2d.forward": (w) => [f32(w, 2, 4, 4)],
+	"MultiheadAttention.forward": (w) => [f32(w, 3, 4), f32(w, 3, 4), f32(w, 3, 4)],
+	"CrossEntropyLoss.forward": (w) => [f32(w, 2, 3), ids(w, 2)],
 	"Parameter.bind": (w) => [f32(w, 3, 2), "fuzz"],
 	"Parameter.linear": (w) => [f32(w, 1, 2)],
 	"Parameter.load": (w) => [w.device, new Float32Array(6), "fuzz"],

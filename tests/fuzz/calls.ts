@@ -81,7 +81,7 @@ async function settled({ late }: { readonly late: () => unknown }): Promise<unkn
 	const value = await late();
 	if (typeof value !== "object" || value === null) return value;
 	if (Symbol.asyncIterator in value) {
-		const stream = value as AsyncGenerator;
+		const stream = (value as AsyncIterable<unknown>)[Symbol.asyncIterator]();
 		const { value: first } = await stream.next();
 		await stream.return?.(undefined);
 		return first;

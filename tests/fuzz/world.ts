@@ -90,7 +90,10 @@ export async function makeWorld(root: string): Promise<World> {
 	writeFileSync(join(checkpoint, "generation_config.json"), JSON.stringify({ eos_token_id: 1 }));
 	let current: ReturnType<World["problem"]> | undefined;
 	const reset = (): void => {
-		for (const x of made.splice(0).reverse()) x.dispose();
+		for (const x of made.splice(0).reverse()) {
+			if (x instanceof nn.Parameter) x.unbind(); // a call may have bound it
+			x.dispose();
+		}
 		current = undefined;
 	};
 	reset();

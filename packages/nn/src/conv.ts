@@ -1,4 +1,5 @@
 import { type Conv2dOptions, conv1d, conv2d, type Device, type Key, type Pair, type Tensor } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { resetWeights } from "./linear.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -28,6 +29,7 @@ abstract class Convolution<P extends Pair> extends Module {
 
 	constructor(inChannels: number, outChannels: number, kernel: readonly number[], { bias = true, ...options }: ConvOptions<P>) {
 		super();
+		expects("convolution", { inChannels, outChannels, kernel }, { inChannels: "count", outChannels: "count", kernel: "shape" });
 		this.weight = new Parameter([outChannels, inChannels / (options.groups ?? 1), ...kernel]);
 		this.bias = bias ? new Parameter([outChannels]) : undefined;
 		this.options = options;

@@ -1,5 +1,5 @@
 import { type AffineOptions, type Device, groupNorm, layerNorm, ShapeError, type Tensor } from "@hushgrad/tensor";
-import { sameShape, showShape } from "@hushgrad/tensor/author";
+import { expects, sameShape, showShape } from "@hushgrad/tensor/author";
 import { onesInit, zerosInit } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -63,6 +63,7 @@ export class LayerNorm extends Affine {
 	 * @throws ValueError before scale and shift have values, ShapeError when x does not end in `shape`.
 	 */
 	forward(x: Tensor): Tensor {
+		expects("LayerNorm", { x }, { x: "tensor" });
 		if (!sameShape(x.shape.slice(-this.shape.length), this.shape)) {
 			throw new ShapeError("norm/shape", `LayerNorm: x${showShape(x.shape)} does not end in ${showShape(this.shape)}`, { op: "layerNorm" });
 		}

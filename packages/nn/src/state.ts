@@ -5,6 +5,9 @@ import type { Parameter } from "./parameter.ts";
 
 /** Every parameter by path, tied ones under each of their names. */
 function* allParameters(model: Module): Generator<[string, Parameter]> {
+	if (typeof (model as Module | undefined)?.namedModules !== "function") {
+		throw new ValueError("call/argument", "stateDict: model is no Module", { op: "stateDict" });
+	}
 	for (const [path, module] of model.namedModules()) {
 		for (const [name, parameter] of module.parametersHere()) yield [path === "" ? name : `${path}.${name}`, parameter];
 	}

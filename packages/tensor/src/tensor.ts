@@ -84,7 +84,7 @@ export class Tensor {
 		const isOwn = (t: unknown): boolean => typeof t === "object" && t !== null && #inside in t;
 		insideOf = (t) => (isOwn(t) ? t.#alive() : foreign("tensor", t));
 		nodeOf = (t) => (isOwn(t) ? t.#inside.node : foreign("tensor", t));
-		claimOf = (t) => t.#claim;
+		claimOf = (t) => (isOwn(t) ? t.#claim : foreign("tensor", t));
 		Object.freeze(Object.setPrototypeOf(Tensor.prototype, inherited));
 	}
 

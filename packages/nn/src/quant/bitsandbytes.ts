@@ -1,4 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import type { SafetensorsDType } from "../safetensors/dtype.ts";
 import type { TensorInfo } from "../safetensors/header.ts";
@@ -25,9 +26,11 @@ const HINT =
  * The weights of a checkpoint that bitsandbytes wrote in four bits, each by its name with the type that it names: "nf4" or "fp4".
  */
 export function quantizedWeights(names: Iterable<string>): Map<string, string> {
+	const isIterable = typeof (names as Iterable<string> | undefined)?.[Symbol.iterator] === "function";
+	expects("quantizedWeights", { names: isIterable ? [...names] : names }, { names: "list" });
 	const found = new Map<string, string>();
 	for (const name of names) {
-		const [, weight, type] = STATE.exec(name) ?? [];
+		const [, weight, type] = STATE.exec(String(name)) ?? [];
 		if (weight !== undefined) found.set(weight, type);
 	}
 	return found;
@@ -55,6 +58,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 	const fail = (what: string, hint = HINT): never => {
 		throw new FormatError("checkpoint/quantized", `${name}, quantised by bitsandbytes, ${what}`, { path, hint });
 	};
+	expects("readQuantized", { source, name, path }, { source: "options", name: "text", path: "text" });
 	const names = new Set(source.names());
 	const type = quantizedWeights(names).get(name);
 	if (type !== "nf4") return fail(`is in ${type === "fp4" ? "FP4" : type}: only NF4 with double quantisation is built`);
@@ -98,6 +102,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 
 /** The tensors in which bitsandbytes keeps a quantised weight: what `readQuantized` reads. */
 export function writeQuantized(name: string, state: QuantState): Map<string, TensorData> {
+	expects("writeQuantized", { name, state }, { name: "text", state: "options" });
 	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape, blocksize, dtype } = state;
 	// Python's spacing, so that the bytes are those of bitsandbytes.
 	const fields = {

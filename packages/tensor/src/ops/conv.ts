@@ -8,6 +8,7 @@ import type { OperandShape } from "../records.ts";
 import type { NdArray } from "../reference.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkTensor } from "./arguments.ts";
 import { add } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
@@ -342,6 +343,8 @@ export interface Conv2dOptions extends Omit<Conv1dOptions, "stride" | "padding" 
 }
 
 function convolve(op: string, x: Tensor, w: Tensor, bias: Tensor | undefined, at: Windows, groups: number): Tensor {
+	checkTensor(op, x);
+	checkTensor(op, w, "w");
 	const [O, I, KH, KW] = w.shape;
 	const [C, H, W] = x.shape.slice(-3);
 	if (x.rank < 3 || w.rank !== 4 || !(groups >= 1) || C !== I * groups || O % groups !== 0 || (bias && !sameShape(bias.shape, [O]))) {

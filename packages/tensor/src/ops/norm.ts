@@ -26,7 +26,8 @@ export interface NormOptions extends ReduceOptions {
  */
 export function norm(x: Tensor, axes?: Axes, { p = 2, keepDim = false }: NormOptions = {}): Tensor {
 	checkType("norm", x, FLOATS);
-	if (typeof p !== "number" || Number.isNaN(p)) throw new ValueError("norm/p", `norm: p is ${p}, expected a number`, { op: "norm" });
+	if (typeof p !== "number" || Number.isNaN(p))
+		throw new ValueError("norm/p", `norm: p is ${String(p)}, expected a number`, { op: "norm" });
 	const { axes: chosen } = reduceAxes("norm", x, axes);
 	const over = { keepDim };
 	const v = cast(x, "f32");
