@@ -86,11 +86,9 @@ describe("one clear error", () => {
 		cpSync(project, two, { recursive: true });
 		const inner = join(two, "node_modules/@hushgrad/nn/node_modules/@hushgrad/tensor");
 		cpSync(join(two, "node_modules/@hushgrad/tensor"), inner, { recursive: true });
-		says(
-			output(process.execPath, ["train.js"], { cwd: two }),
-			"this device belongs to another copy of @hushgrad/tensor",
-			"npm ls @hushgrad/tensor",
-		);
+		const text = output(process.execPath, ["train.js"], { cwd: two });
+		expect(text).toContain("ValueError: normal: device is an object, expected a device");
+		expect(text).toContain("Hint: if it is one, npm ls @hushgrad/tensor shows whether two copies are installed");
 	});
 
 	describe("without the package webgpu", () => {

@@ -48,6 +48,6 @@ export function expects<A extends string>(op: string, given: Readonly<Record<A, 
 }
 
 const hintFor = (kind: ArgumentKind, value: unknown): string | undefined =>
-	kind === "tensor" && isObject(value) && "dtype" in value
+	isObject(value) && ((kind === "tensor" && "dtype" in value) || (kind === "device" && "gpu" in value))
 		? "if it is one, npm ls @hushgrad/tensor shows whether two copies are installed"
 		: undefined;
