@@ -1,4 +1,5 @@
 import { foldIn, type Key, permutation, ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 
 /** Examples by number: an array, or anything with a length that fetches one. */
 export interface Dataset<T> {
@@ -34,6 +35,8 @@ export class DataLoader<T, B = T[]> {
 
 	/** @throws ValueError unless `batchSize` is a whole number of 1 or more. */
 	constructor(dataset: Dataset<T> | readonly T[], options: DataLoaderOptions<T, B> = {}) {
+		expects("DataLoader", { dataset, options }, { dataset: Array.isArray(dataset) ? "list" : "options", options: "options" });
+		expects("DataLoader", { "dataset.length": dataset.length }, { "dataset.length": "count" });
 		const { batchSize = 1 } = options;
 		if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
 			throw new ValueError("data/batch", `DataLoader: batchSize is ${batchSize}, expected a whole number of 1 or more`);
