@@ -22,7 +22,7 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let r = fmodOf(a, b);
   return select(r, r + b, r != 0.0 && !isNan(r) && (r < 0.0) != (b < 0.0));
 }`,
-	/** pow with negative bases and zero, and by multiplication for small whole exponents; WGSL's own is defined for positive bases only. */
+	/** pow with negative bases and zero, and by multiplication for whole exponents to 8; WGSL's own is defined for positive bases only. */
 	power: `fn power(x: f32, n: f32) -> f32 {
   let size = abs(x);
   if (n == 0.0 || x == 1.0 || (size == 1.0 && isInf(n))) { return 1.0; }
@@ -30,10 +30,9 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let odd = whole && abs(n - 2.0 * floor(n * 0.5)) == 1.0;
   if (x == 0.0 && !isNan(n)) { return select(select(0.0, x, odd), 1.0 / select(size, x, odd), n < 0.0); }
   var y = powerOf(size, n);
-  if (whole && abs(n) <= 8.0) {
+  if (whole && n > 0.0 && n <= 8.0) {
     y = size;
-    for (var i = 1.0; i < abs(n); i += 1.0) { y *= size; }
-    y = select(y, 1.0 / y, n < 0.0);
+    for (var i = 1.0; i < n; i += 1.0) { y *= size; }
   }
   let signed = select(y, -y, odd && x < 0.0);
   return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
