@@ -191,8 +191,8 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 	{
 		name: "momentum forgotten",
 		file: "packages/nn/src/optim/sgd.ts",
-		from: "b = momentum * b + (g + decay * w);\nw = w - lr * b;",
-		to: "b = g + decay * w;\nw = w - lr * b;",
+		from: "b = momentum * b + fresh * d;",
+		to: "b = fresh * d;",
 		tests: ["tests/tensor/primitives.test.ts"],
 		only: "sgd",
 	},
