@@ -48,6 +48,14 @@ function integerLogMoment(q: number, sigma: number, alpha: number): number {
 }
 
 describe("logMoment", () => {
+	test.each([
+		["a rate above 1", [1.5, 1, 2]],
+		["a deviation that is no number", [0.5, Number.NaN, 2]],
+		["an order that no sum reaches", [0.5, 1, 1e300]],
+	] as const)("refuses %s", (_, args) => {
+		expect(() => logMoment(...args)).toThrow(expect.objectContaining({ name: "ValueError" }));
+	});
+
 	// 1e-12 is the stated accuracy; the table's own rounding is 5e-15 to 5e-13.
 	test.each(TABLE)("q %d, σ %d, α %d is the value of 40-digit arithmetic", (q, sigma, alpha, want) => {
 		expect(relative(logMoment(q, sigma, alpha), want)).toBeLessThan(1e-12);

@@ -1,8 +1,12 @@
+import { checkNonNegative, checkPositive, checkSampleRate, refuse } from "../check.ts";
+
 /** Half-width of the integration window in deviations: what lies beyond weighs less than e⁻⁹⁸. */
 const TAIL = 14;
 const TAYLOR_LIMIT = 0.5;
 const TAYLOR_DEGREE = 16;
 const LOG_DOMAIN_FROM = 600;
+/** More terms would take minutes. */
+const MOST_NODES = 2 ** 31;
 
 /** eˣ − 1 − x, ≥ 0, to a few ulps for every x. */
 function expm1MinusX(x: number): number {
@@ -28,19 +32,24 @@ function logBracket(l: number, alpha: number): number {
 
 /**
  * Log moment of the sampled Gaussian: ln A(α), A(α) = E_{z~N(0,σ²)}[((1−q) + q·e^((2z−1)/(2σ²)))^α], for q in [0, 1], σ ≥ 0 and α
- * > 1, which are not checked: `rdp` does. 0 for q = 0, ∞ for σ = 0, α(α−1)/(2σ²) for q = 1.
+ * > 1. 0 for q = 0, ∞ for σ = 0, α(α−1)/(2σ²) for q = 1.
  *
  * With u = q·expm1((2z−1)/(2σ²)), E[u] = 0, so A − 1 = ∫ φ_σ(z)·[(1+u)^α − 1 − αu] dz has an integrand ≥ 0, summed by the
  * trapezoid rule with step σ/8 over [−14σ, α + 14σ]. Float64; relative error below 1e-12 for every real α > 1. Source: Mironov,
  * Talwar, Zhang 2019 (the moment).
+ * @throws ValueError for arguments outside of that, and for an order so large beside σ that the sum would not end.
  */
 export function logMoment(q: number, sigma: number, alpha: number): number {
+	checkSampleRate(q);
+	checkNonNegative("noiseMultiplier", sigma);
+	checkPositive("order", alpha);
 	if (q === 0) return 0;
 	if (sigma === 0) return Number.POSITIVE_INFINITY;
 	const variance = sigma * sigma;
 	if (q === 1) return (alpha * (alpha - 1)) / (2 * variance);
 	const step = sigma / 8;
 	const nodes = Math.ceil((alpha + 2 * TAIL * sigma) / step);
+	if (nodes > MOST_NODES) refuse("order", `so small that the sum has at most ${MOST_NODES} terms, about 8 order / noiseMultiplier`, alpha);
 	let peak = Number.NEGATIVE_INFINITY;
 	let sum = 0;
 	for (let i = 0; i <= nodes; i++) {
