@@ -4,127 +4,24 @@ import * as models from "@hushgrad/models";
 import * as nn from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
 import { fieldsOf, type Parameter, type Surface, type Target } from "./surface.ts";
+import {
+	cache,
+	config,
+	engineOptions,
+	example,
+	f32,
+	history,
+	ids,
+	lossBy,
+	type Make,
+	mask,
+	noise,
+	planOptions,
+	quantState,
+	record,
+	source,
+} from "./values.ts";
 import { CONFIG, type World } from "./world.ts";
-
-/** Makes an argument, or the arguments of a call; what it makes on the device is released after it. */
-type Make<T = unknown> = (w: World) => T;
-
-const f32 = (w: World, ...shape: number[]): t.Tensor => t.full(w.device, shape, 0.5);
-const ids = (w: World, ...shape: number[]): t.Tensor => t.zeros(w.device, shape, "i32");
-const mask = (w: World, ...shape: number[]): t.Tensor => {
-	const n = shape.reduce((a, b) => a * b, 1);
-	return w.device.fromHost(
-		Array.from({ length: n }, (_, i) => i % 2),
-		shape,
-		"bool",
-	);
-};
-const record = (i: number) => ({ x: Float32Array.of(i, 1), y: Float32Array.of(1, 0, i) });
-const lossBy =
-	(p: nn.Parameter) =>
-	({ x, y }: { readonly x: t.Tensor; readonly y: t.Tensor }): t.Tensor =>
-		t.sum(t.square(t.sub(t.linear(x, p.value), y)));
-const config = () => nn.loraConfig({ r: 2, lora_alpha: 4, target_modules: "all-linear" });
-const noise = (): dp.NoiseSource => dp.insecureNoiseForTests(1);
-const history = [{ sampleRate: 0.1, noiseMultiplier: 1, steps: 2 }];
-const planOptions = { targetEpsilon: 8, delta: 1e-4, datasetSize: 40, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 };
-const engineOptions = (w: World) => {
-	const { optimizer, noise: source } = w.problem();
-	const { delta: targetDelta, ...plan } = planOptions;
-	return { ...plan, targetDelta, optimizer, noise: source, physicalBatchSize: 4 };
-};
-const quantState = () => nn.quantizeNF4(new Float32Array(128).fill(0.5), [2, 64]);
-const example = { ids: Int32Array.of(2, 5, 6, 1), start: 2 };
-const cache = (w: World): models.KVCache => {
-	const x = ids(w, 2);
-	const { logits, cache: made } = w.causal().step(x);
-	for (const used of [x, logits]) used.dispose();
-	return made;
-};
-const bytes = (): Uint8Array => {
-	const parts = nn.encodeSafetensors(new Map([["a", { dtype: "F32" as const, shape: [1], data: new Uint8Array(4) }]]) as never);
-	return Uint8Array.from(parts.flatMap((p) => [...p]));
-};
-const source = () => {
-	const all = bytes();
-	return { size: all.length, read: async (a: number, b: number) => all.slice(a, b), close: async () => {} };
-};
-
-/** Objects to call methods on. */
-export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
-	Tensor: (w) => f32(w, 2, 3),
-	Device: (w) => w.device,
-	CapturedStep: (w) => t.capture(w.device, () => t.ones(w.device, [2])),
-	DropoutKey: (w) => t.DropoutKey.of(w.device, t.key(1)),
-	Profile: (w) => w.device.profile(() => t.ones(w.device, [2]).dispose()),
-	HushgradError: () => new t.ValueError("a/b", "c"),
-	Module: (w) => w.net(),
-	ModuleList: (w) => new nn.ModuleList([w.net()]),
-	ModuleBuffer: (w) => {
-		const buffer = new nn.ModuleBuffer();
-		buffer.assign(f32(w, 2));
-		return buffer;
-	},
-	Parameter: (w) => w.problem().w,
-	ParameterVector: (w) => new nn.ParameterVector([w.problem().w], "fuzz"),
-	NF4Parameter: (w) => {
-		const p = new nn.NF4Parameter([2, 64]);
-		p.load(w.device, new Float32Array(128).fill(0.5));
-		return p;
-	},
-	Linear: (w) => w.net().first,
-	Dropout: () => new nn.Dropout(0.5),
-	Dropout2d: () => new nn.Dropout2d(0.5),
-	ReLU: () => new nn.ReLU(),
-	GELU: () => new nn.GELU(),
-	SiLU: () => new nn.SiLU(),
-	Tanh: () => new nn.Tanh(),
-	Sigmoid: () => new nn.Sigmoid(),
-	Softmax: () => new nn.Softmax(),
-	Sequential: () => new nn.Sequential(t.relu),
-	MSELoss: () => new nn.MSELoss(),
-	CrossEntropyLoss: () => new nn.CrossEntropyLoss(),
-	LayerNorm: (w) => layer(w, new nn.LayerNorm(3)),
-	GroupNorm: (w) => layer(w, new nn.GroupNorm(1, 2)),
-	Conv1d: (w) => layer(w, new nn.Conv1d(2, 3, 2)),
-	Conv2d: (w) => layer(w, new nn.Conv2d(2, 3, 2)),
-	MultiheadAttention: (w) => layer(w, new nn.MultiheadAttention(4, 2)),
-	DataLoader: () => new nn.DataLoader([1, 2, 3], { batchSize: 2 }),
-	Embedding: (w) => {
-		const layer = new nn.Embedding(4, 2);
-		layer.weight.assign(f32(w, 4, 2));
-		return layer;
-	},
-	RMSNorm: (w) => {
-		const layer = new nn.RMSNorm(3);
-		layer.weight.assign(f32(w, 3));
-		return layer;
-	},
-	LoRALinear: (w) => {
-		const net = w.net();
-		return [...nn.applyLora(net, config(), { device: w.device, key: t.key(1) }).values()][0];
-	},
-	Optimizer: (w) => w.problem().optimizer,
-	SGD: (w) => w.problem().optimizer,
-	Adam: (w) => new nn.Adam([w.problem().w], { lr: 0.1 }),
-	AdamW: (w) => new nn.AdamW([w.problem().w], { lr: 0.1 }),
-	SafetensorsReader: () => nn.SafetensorsReader.open(source() as never),
-	Batcher: (w) => new dp.Batcher(w.device),
-	BoundedSum: (w) => new dp.BoundedSum(w.device, 6, dp.fixedPointGrid(1, 6)),
-	PrivacyEngine: (w) => dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w)),
-	PlainTrainer: (w) => new dp.PlainTrainer({ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }),
-	RdpAccountant: () => new dp.RdpAccountant(),
-	SentencePieceTokenizer: (w) => w.tokenizer,
-	TokenStream: (w) => new models.TokenStream(w.tokenizer),
-	VaultGemmaForCausalLM: (w) => w.causal(),
-	VaultGemmaModel: (w) => w.causal().model,
-};
-
-/** A layer with weights. */
-function layer<M extends nn.Module>(w: World, module: M): M {
-	nn.initialize(module, w.device, t.key(1));
-	return w.owned(module);
-}
 
 /** Arguments of calls that the kinds of their parameters do not give. */
 export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<readonly unknown[]>>>> = {
