@@ -209,7 +209,7 @@ const reductions: Readonly<Record<string, Op>> = {
 	prod: along((t, axis) => prod(tanh(t), [axis])),
 	cumprod: along((t, axis, { pick }) => cumprod(tanh(t), axis, { reverse: pick(1, 2) === 0, exclusive: pick(2, 2) === 0 })),
 	cummax: along((t, axis) => cummax(t, axis).values),
-	norm: along((t, axis, { pick }) => norm(t, axis, { p: [1, 2, 3, Number.POSITIVE_INFINITY][pick(1, 4)] })),
+	norm: along((t, axis, { pick }) => norm(tanh(t), axis, { p: [1, 2, 3, Number.POSITIVE_INFINITY][pick(1, 4)] })),
 	quantile: along((t, axis, { pick }) => quantile(t, pick(1, 5) / 4, axis)),
 	std: along((t, axis) => std(add(t, square(t)), [axis], { correction: 0, keepDim: true })),
 	variance: along((t, axis) => variance(t, [axis], { correction: 0 })),
