@@ -224,7 +224,8 @@ describe("random programs for one record", () => {
 		const calls = [...used.values()];
 		const report = { ...count, calls: calls.reduce((a, b) => a + b, 0), leastCalled: Math.min(...calls) };
 		if (setting("HUSHGRAD_PROGRAMS") !== undefined) console.log(JSON.stringify(report));
-		expect(count.finite).toBeGreaterThan(0.95 * count.programs);
+		// Of a sample: 19 in 20 programs stay finite, to four deviations.
+		expect(count.finite).toBeGreaterThan(0.95 * count.programs - 4 * Math.sqrt(0.95 * 0.05 * count.programs));
 		if (PROGRAMS >= 400) expect(new Set(used.keys())).toEqual(new Set(Object.keys(OPS)));
 	}, 7_200_000);
 
