@@ -14,9 +14,9 @@ import {
 	type TensorData,
 	toFloat32,
 } from "@hushgrad/nn";
+import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, ValueError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
-import { writeFileAtomic } from "./files/write.ts";
 import { finiteToSave } from "./load.ts";
 
 const WEIGHTS = "adapter_model.safetensors";

@@ -13,9 +13,9 @@ import {
 	toFloat32,
 	writeQuantized,
 } from "@hushgrad/nn";
+import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, NumericError, ValueError } from "@hushgrad/tensor";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
-import { writeFileAtomic } from "./files/write.ts";
 import { readConfig, serializeConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
 import { deviceOf } from "./generate.ts";

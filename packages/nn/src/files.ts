@@ -6,6 +6,27 @@ import { encodeSafetensors, type SafetensorsDType, SafetensorsReader, type Tenso
 
 /* Files of tensors, for Node, Deno and Bun: an entry of its own, so that the others stay free of the file system. */
 
+/**
+ * Writes a file whole or not at all: into a temporary file beside it, flushed to the disk, then renamed over it.
+ * @throws What the file system does; the old file stays.
+ */
+export async function writeFileAtomic(path: string, pieces: string | readonly Uint8Array[]): Promise<void> {
+	const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+	try {
+		const file = await open(temporary, "wx");
+		try {
+			for (const piece of typeof pieces === "string" ? [Buffer.from(pieces)] : pieces) await file.writeFile(piece);
+			await file.sync();
+		} finally {
+			await file.close();
+		}
+		await rename(temporary, path);
+	} catch (error) {
+		await rm(temporary, { force: true });
+		throw error;
+	}
+}
+
 /** How element types are called in a file. */
 const NAMES = { f32: "F32", f16: "F16", bf16: "BF16", i32: "I32", u32: "U32", u8: "U8", bool: "BOOL" } as const;
 
@@ -33,20 +54,7 @@ export async function saveFile(
 			return [name, { dtype: NAMES[t.dtype], shape: t.shape, data: values instanceof Float32Array ? values : bytes }];
 		}),
 	);
-	const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
-	try {
-		const file = await open(temporary, "wx");
-		try {
-			for (const piece of encodeSafetensors(new Map(entries), options)) await file.writeFile(piece);
-			await file.sync();
-		} finally {
-			await file.close();
-		}
-		await rename(temporary, path);
-	} catch (error) {
-		await rm(temporary, { force: true });
-		throw error;
-	}
+	await writeFileAtomic(path, [...encodeSafetensors(new Map(entries), options)]);
 }
 
 /** The tensor of these bytes; f16 in f32 where the device has no f16. */
