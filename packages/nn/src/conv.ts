@@ -44,7 +44,7 @@ abstract class Convolution<P extends Pair> extends Module {
 		const [out, own, ...kernel] = this.weight.shape;
 		const { groups = 1, ...rest } = this.options;
 		const more = Object.entries({ ...rest, ...(groups === 1 ? {} : { groups }) }).map(([k, v]) => `, ${k}=${shown(v as Pair)}`);
-		return `${own * groups}, ${out}, kernel_size=${shown(kernel as unknown as Pair)}${more.join("")}${this.bias === undefined ? ", bias=False" : ""}`;
+		return `${own * groups}, ${out}, kernel_size=${shown(kernel)}${more.join("")}${this.bias === undefined ? ", bias=False" : ""}`;
 	}
 }
 
