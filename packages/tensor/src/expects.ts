@@ -12,7 +12,21 @@ const listOf =
 	(v: unknown): boolean =>
 		Array.isArray(v) && Array.from(v).every(is);
 
-/** Kinds of arguments: what is one, and the words for it. */
+/** A kind of argument: whether a value is one, and the words for it. */
+export type Kind = readonly [is: (value: unknown) => boolean, words: string];
+
+/** Objects of a class. */
+export const instanceOf = (type: { readonly [Symbol.hasInstance]: (value: unknown) => boolean }, words: string): Kind => [
+	(v) => type[Symbol.hasInstance](v),
+	words,
+];
+
+/** One of a few values. */
+export const oneOf = (...values: readonly unknown[]): Kind => [(v) => values.includes(v), values.map(shown).join(" or ")];
+
+/** A kind that may be left out. */
+export const optional = ([is, words]: Kind): Kind => [(v) => v === undefined || is(v), words];
+
 const KINDS = {
 	tensor: [isTensor, "a tensor"],
 	tensors: [listOf(isTensor), "a list of tensors"],
@@ -26,10 +40,13 @@ const KINDS = {
 	function: [(v: unknown) => typeof v === "function", "a function"],
 	options: [(v: unknown) => isObject(v) && !Array.isArray(v) && !isTensor(v), "options in an object"],
 	list: [Array.isArray, "a list"],
-} as const satisfies Record<string, readonly [(v: unknown) => boolean, string]>;
+	flag: [(v: unknown) => typeof v === "boolean", "true or false"],
+	floats: [(v: unknown) => v instanceof Float32Array, "a Float32Array"],
+	bytes: [(v: unknown) => v instanceof Uint8Array, "a Uint8Array"],
+} as const satisfies Record<string, Kind>;
 
-/** What an argument has to be; with `?` it may be left out. */
-export type ArgumentKind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
+/** What an argument has to be, by name (with `?` it may be left out) or as a kind of one's own. */
+export type ArgumentKind = keyof typeof KINDS | `${keyof typeof KINDS}?` | Kind;
 
 /**
  * Refuses the first argument that is not of its kind, by the names of the function and the argument. Called at the door of a
@@ -40,12 +57,24 @@ export function expects<A extends string>(op: string, given: Readonly<Record<A, 
 	for (const name in kinds) {
 		const kind = kinds[name];
 		const value = given[name];
-		if (value === undefined && kind.endsWith("?")) continue;
-		const [is, words] = KINDS[kind.replace("?", "") as keyof typeof KINDS];
+		const [is, words] = typeof kind === "string" ? kindOf(kind) : kind;
 		if (is(value)) continue;
 		throw new ValueError("call/argument", `${op}: ${name} is ${shown(value)}, expected ${words}`, { op, hint: hintFor(kind, value) });
 	}
 }
+
+/**
+ * The options of a call, as they came: an object whose fields are of their kinds. Every field of the type has one.
+ * @throws ValueError (`call/argument`).
+ */
+export function optionsOf<T extends object>(op: string, options: T, kinds: Readonly<Record<keyof T & string, ArgumentKind>>): T {
+	expects(op, { options }, { options: "options" });
+	expects(op, options as Readonly<Record<string, unknown>>, kinds as Readonly<Record<string, ArgumentKind>>);
+	return options;
+}
+
+const kindOf = (name: Exclude<ArgumentKind, Kind>): Kind =>
+	name.endsWith("?") ? optional(KINDS[name.slice(0, -1) as keyof typeof KINDS]) : KINDS[name as keyof typeof KINDS];
 
 const hintFor = (kind: ArgumentKind, value: unknown): string | undefined =>
 	isObject(value) && ((kind === "tensor" && "dtype" in value) || (kind === "device" && "gpu" in value))
