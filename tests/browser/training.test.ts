@@ -11,8 +11,8 @@ const RECORDS = 24;
 
 /** Two linear layers with an activation between them. */
 class Classifier extends Module {
-	readonly up = new Linear(WIDTH, WIDTH);
-	readonly down = new Linear(WIDTH, CLASSES);
+	readonly up = new Linear(WIDTH, WIDTH, { bias: false });
+	readonly down = new Linear(WIDTH, CLASSES, { bias: false });
 
 	forward(x: Tensor, dropout?: DropoutKey): Tensor {
 		const [up, down] = [this.up, this.down] as unknown as { call(x: Tensor, dropout?: DropoutKey): Tensor }[];

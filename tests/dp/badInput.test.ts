@@ -173,14 +173,14 @@ describe("modules that the tree does not show, in a private step", () => {
 		const w = weight(device());
 		class Hiding extends Module {
 			readonly w = w;
-			readonly #inner = fill(new Linear(IN, OUT), device());
+			readonly #inner = fill(new Linear(IN, OUT, { bias: false }), device());
 			forward(x: Tensor): Tensor {
 				return this.#inner.call(x);
 			}
 		}
 		class Twice extends Module {
 			readonly w = w;
-			readonly a = new Linear(IN, OUT);
+			readonly a = new Linear(IN, OUT, { bias: false });
 			readonly b = this.a;
 			forward(x: Tensor): Tensor {
 				return this.b.call(x);

@@ -16,9 +16,9 @@ interface Row {
 }
 
 class Net extends Module {
-	readonly up = new Linear(IN, 12, { bias: true });
+	readonly up = new Linear(IN, 12);
 	readonly drop = new Dropout(0.5);
-	readonly down = new Linear(12, 3);
+	readonly down = new Linear(12, 3, { bias: false });
 	forward(x: Tensor, dropout?: DropoutKey): Tensor {
 		return this.down.call(this.drop.call(tanh(this.up.call(x)), dropout));
 	}

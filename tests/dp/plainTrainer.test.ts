@@ -36,9 +36,9 @@ const BATCH = 5;
 const STEPS = 6;
 
 class Net extends Module {
-	readonly up = new Linear(WIDTH, 8);
+	readonly up = new Linear(WIDTH, 8, { bias: false });
 	readonly drop = new Dropout(0.25);
-	readonly down = new Linear(8, CLASSES, { bias: true });
+	readonly down = new Linear(8, CLASSES);
 
 	forward(x: Tensor, dropout?: DropoutKey): Tensor {
 		return this.down.call(this.drop.call(gelu(this.up.call(x)), dropout));

@@ -51,7 +51,7 @@ describe("checkFinite", () => {
 });
 
 class Block extends Module {
-	readonly up_proj = new Linear(3, 3);
+	readonly up_proj = new Linear(3, 3, { bias: false });
 	forward(x: Tensor): Tensor {
 		return this.up_proj.call(x);
 	}

@@ -138,7 +138,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"new NF4Parameter": () => [[2, 64]],
 	"new Parameter": () => [[2, 3]],
 	"new DataLoader": () => [[1, 2, 3], { batchSize: 2 }],
-	"new ParameterVector": (w) => [[w.problem().w], "fuzz"],
+	"new ParameterVector": (w) => [[w.problem().w], "ParameterVector"],
 	"new RMSNorm": () => [3, 1e-6],
 	"SafetensorsReader.open": () => [source()],
 	"SafetensorsReader.info": () => ["a"],

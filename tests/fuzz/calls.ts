@@ -22,7 +22,7 @@ export interface Outcome {
 	readonly error?: string | undefined;
 	/** The file of the library where a raw error comes from. */
 	readonly place?: string | undefined;
-	/** Whether the message names what was called. */
+	/** Whether the message names what was called, in whichever case: a layer is called as its operation is, GELU as gelu. */
 	readonly named?: boolean | undefined;
 	readonly leaked: number;
 	/** What the device said afterwards. */
@@ -117,6 +117,7 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 	let change = "nothing";
 	let outcome: Pick<Outcome, "result" | "error" | "place" | "named"> = { result: "accepted" };
 	const owned: unknown[] = [];
+	const names = [target.name, target.owner];
 	try {
 		const args = await argumentsFor(w, target, surface);
 		const then = THEN[key]?.(w);
@@ -132,6 +133,7 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 		const owner = target.owner as string;
 		const self = target.kind === "method" ? await INSTANCES[owner]?.(w) : (modules[target.entry] as Record<string, unknown>)[owner];
 		owned.push(self);
+		if (target.kind === "method") names.push((self as object | undefined)?.constructor.name); // of a subclass, its own
 		tell(`${key}: ${change}`);
 		const result = await called(w, target, self, own, then && all.slice(args.length));
 		owned.push(result);
@@ -139,7 +141,8 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 		const isOurs = error instanceof t.HushgradError;
 		const text = error instanceof Error ? `${error.name}: ${error.message.split("\n")[0]}` : String(error);
 		const first = isOurs ? error.message.split("\n")[0] : "";
-		const named = [target.name, target.owner].some((n) => n !== undefined && first.includes(n)) || (isOurs && error.op === target.name);
+		const named =
+			names.some((n) => n !== undefined && first.toLowerCase().includes(n.toLowerCase())) || (isOurs && error.op === target.name);
 		outcome = { result: isOurs ? "refused" : "raw", error: text, place: placeOf(error), named };
 	}
 	for (const x of owned) release(x, w);

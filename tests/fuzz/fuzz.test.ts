@@ -36,25 +36,6 @@ const OWED = [
 	"models/src/text/chat.ts",
 	"models/src/text/sft.ts",
 	"models/src/text/tokenizer.ts",
-	"nn/src/dropout.ts",
-	"nn/src/embedding.ts",
-	"nn/src/init.ts",
-	"nn/src/linear.ts",
-	"nn/src/lora.ts",
-	"nn/src/module.ts",
-	"nn/src/optim/adamw.ts",
-	"nn/src/optim/optimizer.ts",
-	"nn/src/optim/schedule.ts",
-	"nn/src/optim/vector.ts",
-	"nn/src/parameter.ts",
-	"nn/src/peft.ts",
-	"nn/src/quant/doubleQuant.ts",
-	"nn/src/quant/nf4.ts",
-	"nn/src/quant/nf4Linear.ts",
-	"nn/src/quant/nf4Parameter.ts",
-	"nn/src/safetensors/convert.ts",
-	"nn/src/safetensors/reader.ts",
-	"nn/src/safetensors/writer.ts",
 	"tensor/src/capture.ts",
 	"tensor/src/device.ts",
 	"tensor/src/errors.ts",
@@ -70,7 +51,7 @@ function ops(name: string): string {
 }
 
 /** Calls that keep memory when they refuse what they are given; as above. */
-const KEEP = /^(NF4Parameter\.loadQuantized|PrivacyEngine\.step)$/;
+const KEEP = /^PrivacyEngine\.step$/;
 
 /** What no call may do. */
 const wrongIn = ({ outcomes, hangs }: Report): string[] => [

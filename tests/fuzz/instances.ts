@@ -21,7 +21,7 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 		return buffer;
 	},
 	Parameter: (w) => w.problem().w,
-	ParameterVector: (w) => new nn.ParameterVector([w.problem().w], "fuzz"),
+	ParameterVector: (w) => new nn.ParameterVector([w.problem().w], "ParameterVector"),
 	NF4Parameter: (w) => {
 		const p = new nn.NF4Parameter([2, 64]);
 		p.load(w.device, new Float32Array(128).fill(0.5));

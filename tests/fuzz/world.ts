@@ -8,8 +8,8 @@ import * as t from "@hushgrad/tensor";
 
 /** A module of two layers, with weights. */
 export class Net extends nn.Module {
-	readonly first = new nn.Linear(8, 8, { bias: true });
-	readonly second = new nn.Linear(8, 8);
+	readonly first = new nn.Linear(8, 8);
+	readonly second = new nn.Linear(8, 8, { bias: false });
 	forward(x: t.Tensor): t.Tensor {
 		return this.second.call(t.relu(this.first.call(x)));
 	}

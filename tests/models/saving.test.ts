@@ -156,9 +156,9 @@ describe("a model with LoRA", () => {
 /** Nothing of a transformer: layers in fields, arrays and maps, and one weight in two places. */
 class Net extends Module {
 	readonly table = new Embedding(16, 8);
-	readonly tied = new Linear(8, 16);
-	readonly stack = [new Linear(8, 8, { bias: true }), new Linear(8, 8)];
-	readonly heads = new Map([["left", new Linear(8, 4)]]);
+	readonly tied = new Linear(8, 16, { bias: false });
+	readonly stack = [new Linear(8, 8), new Linear(8, 8, { bias: false })];
+	readonly heads = new Map([["left", new Linear(8, 4, { bias: false })]]);
 
 	constructor() {
 		super();

@@ -74,7 +74,7 @@ describe("Dropout", () => {
 
 	it("draws the same mask again under checkpoint", async () => {
 		class Net extends Module {
-			readonly proj = new Linear(WIDTH, WIDTH);
+			readonly proj = new Linear(WIDTH, WIDTH, { bias: false });
 			readonly drop = new Dropout(0.5);
 			forward(x: Tensor, dropout?: DropoutKey): Tensor {
 				return this.drop.call(square(this.proj.call(x)), dropout);

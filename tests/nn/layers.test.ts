@@ -35,13 +35,7 @@ const MODULES: Readonly<Record<string, () => Net>> = {
 	attention: () => new nn.MultiheadAttention(8, 2),
 	cross: () => new nn.MultiheadAttention(8, 4),
 	convolutions: () =>
-		new nn.Sequential(
-			new nn.Conv2d(2, 4, 3, { stride: 2, padding: 1 }),
-			new nn.GroupNorm(2, 4),
-			relu,
-			flatten,
-			new nn.Linear(16, 3, { bias: true }),
-		),
+		new nn.Sequential(new nn.Conv2d(2, 4, 3, { stride: 2, padding: 1 }), new nn.GroupNorm(2, 4), relu, flatten, new nn.Linear(16, 3)),
 	norms: () =>
 		new nn.Sequential(new nn.Conv1d(3, 6, 3, { groups: 3 }), new nn.SiLU(), new nn.LayerNorm([6, 5]), new nn.Tanh(), new nn.RMSNorm(5)),
 };
@@ -192,7 +186,7 @@ describe("initialisers", () => {
 			readonly scale = new nn.Parameter([2]);
 		}
 		const model = new nn.Sequential(
-			new nn.Linear(4, 9, { bias: true }),
+			new nn.Linear(4, 9),
 			new nn.LayerNorm(9),
 			new nn.RMSNorm(9, { offset: 1 }),
 			new nn.Embedding(5, 2, { paddingIdx: 1 }),

@@ -22,7 +22,7 @@ const device = useDevice();
 
 describe("weights in four bits", () => {
 	class Net extends Module {
-		readonly layers = [new Linear(16, 16), new Linear(16, 8, { bias: true })];
+		readonly layers = [new Linear(16, 16, { bias: false }), new Linear(16, 8)];
 		readonly table = new ModuleBuffer();
 		forward(x: Tensor): Tensor {
 			return this.layers.reduce((t, m) => m.call(t), x);
@@ -58,8 +58,8 @@ describe("weights in four bits", () => {
 
 describe("quantizeLinears", () => {
 	class Pair extends Module {
-		readonly a = new Linear(16, 16);
-		readonly b = new Linear(16, 8);
+		readonly a = new Linear(16, 16, { bias: false });
+		readonly b = new Linear(16, 8, { bias: false });
 	}
 
 	it("quantises the layers that are asked for", () => {
@@ -94,7 +94,7 @@ describe("ownership", () => {
 	});
 
 	it("a parameter that an optimiser holds is not released under it", async () => {
-		const layer = fill(new Linear(4, 4), device());
+		const layer = fill(new Linear(4, 4, { bias: false }), device());
 		const optimizer = new SGD(layer.trainableParameters(), { lr: 1 });
 		const before = await data(optimizer.vector.tensor);
 		for (const release of [() => layer.weight.dispose(), () => layer.dispose()]) {
@@ -121,9 +121,9 @@ describe("LoRA", () => {
 		}
 	}
 	class Net extends Module {
-		readonly layers: LinearLayer[] = [new Linear(16, 16), new Doubling()];
-		readonly heads = new Map<string, LinearLayer>([["out", new Linear(8, 4)]]);
-		readonly list = new ModuleList<LinearLayer>([new Linear(4, 4)]);
+		readonly layers: LinearLayer[] = [new Linear(16, 16, { bias: false }), new Doubling()];
+		readonly heads = new Map<string, LinearLayer>([["out", new Linear(8, 4, { bias: false })]]);
+		readonly list = new ModuleList<LinearLayer>([new Linear(4, 4, { bias: false })]);
 		forward(x: Tensor): Tensor {
 			const all = [...this.layers, this.heads.get("out") as LinearLayer, this.list.items[0]];
 			return all.reduce((t, m) => m.call(t), x);

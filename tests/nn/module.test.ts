@@ -107,8 +107,8 @@ describe("the parts of a module", () => {
 
 	it("a parameter that two modules hold is counted once, under its first path", () => {
 		class Tied extends Module {
-			readonly a = new Linear(4, 4);
-			readonly b = new Linear(4, 4);
+			readonly a = new Linear(4, 4, { bias: false });
+			readonly b = new Linear(4, 4, { bias: false });
 		}
 		const tied = new Tied();
 		tied.b.weight = tied.a.weight;
@@ -210,7 +210,7 @@ describe("modules that the tree does not show", () => {
 describe("errors", () => {
 	class Block extends Module {
 		readonly norm = new RMSNorm(4);
-		readonly proj = new Linear(4, 4);
+		readonly proj = new Linear(4, 4, { bias: false });
 		forward(x: Tensor): Tensor {
 			return this.proj.call(this.norm.call(x));
 		}
@@ -240,7 +240,7 @@ describe("errors", () => {
 
 describe("console.log", () => {
 	it("shows the tree of a module and its counts, and of a parameter its shape, before and after it has a value", () => {
-		const net = new ModuleList([new Linear(3, 4, { bias: true }), new RMSNorm(4)]);
+		const net = new ModuleList([new Linear(3, 4), new RMSNorm(4)]);
 		net.namePaths();
 		expect(inspect(net)).toBe(`${net}\ntrainable params: 20 || all params: 20 || trainable%: 100.0000`);
 		expect(inspect(net)).toContain("(0): Linear(in_features=3, out_features=4, bias=True)");

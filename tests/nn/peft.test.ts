@@ -16,13 +16,13 @@ import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 
 class Attention extends Module {
-	readonly q_proj = new Linear(64, 32);
-	readonly o_proj = new Linear(32, 64);
+	readonly q_proj = new Linear(64, 32, { bias: false });
+	readonly o_proj = new Linear(32, 64, { bias: false });
 }
 
 class Net extends Module {
 	readonly attn = new Attention();
-	readonly head = new Linear(64, 10);
+	readonly head = new Linear(64, 10, { bias: false });
 }
 
 const config = loraConfig({ r: 4, lora_alpha: 8, target_modules: ["q_proj", "o_proj"] });
@@ -207,7 +207,7 @@ describe("applyLora", () => {
 	});
 
 	it("says that a linear layer by itself cannot be replaced in itself", () => {
-		expect(() => applyLora(new Linear(8, 8), { ...config, target_modules: "all-linear" })).toThrow(
+		expect(() => applyLora(new Linear(8, 8, { bias: false }), { ...config, target_modules: "all-linear" })).toThrow(
 			expect.objectContaining({ code: "lora/targets", hint: expect.stringContaining("field of a Module") }),
 		);
 	});

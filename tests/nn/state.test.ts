@@ -11,7 +11,7 @@ const device = useDevice();
 
 describe("loadStateDict", () => {
 	const make = (seed: number): Sequential => {
-		const model = new Sequential(new Linear(3, 4, { bias: true }), new Linear(4, 2));
+		const model = new Sequential(new Linear(3, 4), new Linear(4, 2, { bias: false }));
 		initialize(model, device(), key(seed));
 		return model;
 	};
@@ -52,8 +52,8 @@ describe("loadStateDict", () => {
 
 	it("names a tied weight under each of its names", () => {
 		class Tied extends Module {
-			readonly a = new Linear(2, 2);
-			readonly b = new Linear(2, 2);
+			readonly a = new Linear(2, 2, { bias: false });
+			readonly b = new Linear(2, 2, { bias: false });
 		}
 		const model = new Tied();
 		model.b.weight = model.a.weight;

@@ -79,8 +79,8 @@ describe("the trainable vector", () => {
 			readonly odd = new Parameter([3]);
 			readonly table = new Embedding(5, 7);
 			readonly norm = new RMSNorm(7);
-			readonly up = new Linear(7, 9, { bias: true });
-			readonly down = new Linear(9, 1, { bias: true });
+			readonly up = new Linear(7, 9);
+			readonly down = new Linear(9, 1);
 
 			forward(ids: Tensor): Tensor {
 				return sum(square(this.down.call(this.up.call(this.norm.call(this.table.call(ids))))));
@@ -112,7 +112,9 @@ describe("whose a parameter is", () => {
 		first.vector.tensor;
 		const before = device().memory();
 		const second = new AdamW([a, b, c], { lr: 0.1 });
-		expect(() => second.vector.tensor).toThrow(error("parameter/bound", "layer.1 is trained by AdamW already"));
+		expect(() => second.vector.tensor).toThrow(
+			error("parameter/bound", "AdamW: layer.1 is trained by AdamW, whose vector holds its numbers"),
+		);
 		const step = () => device().scope<void>(() => second.step(device().fromHost(new Float32Array(9), [9])));
 		expect(step).toThrow(error("parameter/bound"));
 		expect(second.steps).toBe(0);
@@ -162,9 +164,10 @@ describe("whose a parameter is", () => {
 			expect(() => new SGD(none, { lr: 1 })).toThrow(error("optim/empty", "frozen?"));
 		}
 		expect(() => new SGD([new Parameter([2])], { lr: 1 }).vector.tensor).toThrow(error("parameter/empty"));
-		for (const lr of [-1, Number.NaN, undefined as unknown as number]) {
+		expect(() => new SGD([a], {} as never)).toThrow(error("call/argument", "SGD: lr is undefined, expected a number"));
+		for (const lr of [-1, Number.NaN]) {
 			expect(() => new SGD([a], { lr })).toThrow(error("optim/lr"));
-			if (lr !== undefined) expect(() => new SGD([{ parameters: [a], lr }], { lr: 1 })).toThrow(error("optim/lr"));
+			expect(() => new SGD([{ parameters: [a], lr }], { lr: 1 })).toThrow(error("optim/lr"));
 		}
 	});
 });
@@ -190,7 +193,7 @@ describe("gradients that do not fit", () => {
 		["a vector that is too long", "optim/grads", (d) => uploads(d, [[39]])[0]],
 		["a vector of bf16", "optim/grads", (d) => cast(uploads(d, [[38]])[0], "bf16")],
 		["whole numbers", "optim/grad-shape", (d) => [uploads(d, [[3]])[0], bernoulli(d, [5, 7], key(1), 0.5)]],
-		["nothing", "optim/grad-shape", () => [undefined, undefined] as unknown as Tensor[]],
+		["nothing", "call/argument", () => [undefined, undefined] as unknown as Tensor[]],
 	])("%s: refused, and nothing has changed", async (_, expected, gradients) => {
 		const parameters = parametersOf(device(), [[3], [5, 7]]);
 		const optimizer = new AdamW(parameters, { lr: 0.1 });

@@ -3,7 +3,7 @@ import { AdamW, Linear, normalInit } from "@hushgrad/nn";
 import { key, mul, requestDevice, softplus, squeeze, sub, type Tensor } from "@hushgrad/tensor";
 
 const device = await requestDevice();
-const model = new Linear(3, 1);
+const model = new Linear(3, 1, { bias: false });
 normalInit(device, model.weight, key(0), 0.1);
 const point = (i: number) => ({ x: Float32Array.of(Math.sin(i), Math.cos(i), 1), y: Number(Math.sin(i) > 0) });
 const engine = PrivacyEngine.makePrivateWithEpsilon({

@@ -263,7 +263,7 @@ describe("what is frozen", () => {
 
 	it("a class that overrides how a model is called has no more rights than a loss", async () => {
 		class Spy extends Module {
-			readonly inner = new Linear(D, 1);
+			readonly inner = new Linear(D, 1, { bias: false });
 			forward(x: Tensor): Tensor {
 				return square(sum(this.inner.call(x)));
 			}

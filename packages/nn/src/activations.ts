@@ -1,4 +1,5 @@
 import { gelu, relu, sigmoid, silu, softmax, type Tensor, tanh } from "@hushgrad/tensor";
+import { expects, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { Module } from "./module.ts";
 
 /* Activations as modules, for models that are written with torch's names; `Sequential` takes the functions too. */
@@ -40,9 +41,10 @@ export class GELU extends Module {
 	/** "none" for the exact form, or "tanh". */
 	readonly approximate: "none" | "tanh";
 
-	/** `approximate` is "none" when left out. */
-	constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" | undefined } = {}) {
+	/** `approximate` is "none" when left out. @throws ValueError for another form. */
+	constructor(options: { readonly approximate?: "none" | "tanh" | undefined } = {}) {
 		super();
+		const { approximate = "none" } = optionsOf("GELU", options, { approximate: optional(oneOf("none", "tanh")) });
 		this.approximate = approximate;
 	}
 
@@ -64,6 +66,7 @@ export class Softmax extends Module {
 	/** `axis` is the last when left out. */
 	constructor(axis = -1) {
 		super();
+		expects("Softmax", { axis }, { axis: "whole" });
 		this.axis = axis;
 	}
 

@@ -5,12 +5,14 @@ import {
 	type Key,
 	linear,
 	reshape,
+	ShapeError,
 	scaledDotProductAttention,
 	slice,
 	type Tensor,
 	transpose,
 	ValueError,
 } from "@hushgrad/tensor";
+import { expects, named, optionsOf, showShape } from "@hushgrad/tensor/author";
 import { xavierUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
@@ -35,9 +37,11 @@ export class MultiheadAttention extends Module {
 	 * `embedDim` is E. Without values: a checkpoint or an initialiser gives them. `bias` is true when left out, as in torch.
 	 * @throws ValueError unless `heads` divides E.
 	 */
-	constructor(embedDim: number, heads: number, { bias = true } = {}) {
+	constructor(embedDim: number, heads: number, options: { readonly bias?: boolean | undefined } = {}) {
 		super();
-		if (!(heads >= 1) || embedDim % heads !== 0) {
+		expects("MultiheadAttention", { embedDim, heads }, { embedDim: "count", heads: "count" });
+		const { bias = true } = optionsOf("MultiheadAttention", options, { bias: "flag?" });
+		if (heads === 0 || embedDim % heads !== 0) {
 			throw new ValueError("attention/embed", `MultiheadAttention: ${heads} heads do not divide ${embedDim}`);
 		}
 		this.in_proj_weight = new Parameter([3 * embedDim, embedDim]);
@@ -48,6 +52,7 @@ export class MultiheadAttention extends Module {
 
 	/** Xavier uniform for the projections of the inputs, zeros for all biases, as torch does. */
 	resetParameters(device: Device, key: Key): void {
+		expects("MultiheadAttention.resetParameters", { device, key }, { device: "device", key: "key" });
 		xavierUniform(device, this.in_proj_weight, foldIn(key, 0));
 		this.out_proj.resetParameters(device, foldIn(key, 1));
 		for (const bias of [this.in_proj_bias, this.out_proj.bias]) if (bias !== undefined) zerosInit(device, bias);
@@ -59,18 +64,34 @@ export class MultiheadAttention extends Module {
 	 * neither bool nor float.
 	 */
 	forward(q: Tensor, k: Tensor = q, v: Tensor = k, options: AttentionOptions = {}): Tensor {
-		const width = this.out_proj.inFeatures;
-		const [weight, bias] = [this.in_proj_weight.value, this.in_proj_bias?.value];
-		const projected = [q, k, v].map((x, i) => {
-			const rows = (t: Tensor): Tensor => slice(t, 0, i * width, (i + 1) * width);
-			const y = linear(x, rows(weight), bias && rows(bias));
-			return transpose(reshape(y, [...y.shape.slice(0, -1), this.heads, width / this.heads]), -2, -3);
-		});
-		const joined = transpose(scaledDotProductAttention(projected[0], projected[1], projected[2], options), -2, -3);
-		return this.out_proj.call(reshape(joined, [...joined.shape.slice(0, -2), width]));
+		return attend(this, q, k, v, options);
 	}
 
 	override extraRepr(): string {
 		return `${this.out_proj.inFeatures}, heads=${this.heads}`;
 	}
 }
+
+const attend = named(
+	"MultiheadAttention",
+	(layer: MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor => {
+		const { heads, out_proj, in_proj_weight, in_proj_bias } = layer;
+		const width = out_proj.inFeatures;
+		const given = { q, k, v };
+		expects("MultiheadAttention", { ...given, options }, { q: "tensor", k: "tensor", v: "tensor", options: "options" });
+		for (const [name, x] of Object.entries(given)) {
+			if (x.rank >= 2 && x.shape[x.rank - 1] === width) continue;
+			throw new ShapeError("attention/shapes", `MultiheadAttention: ${name}${showShape(x.shape)}, expected [..., positions, ${width}]`, {
+				op: "MultiheadAttention",
+			});
+		}
+		const [weight, bias] = [in_proj_weight.value, in_proj_bias?.value];
+		const projected = [q, k, v].map((x, i) => {
+			const rows = (t: Tensor): Tensor => slice(t, 0, i * width, (i + 1) * width);
+			const y = linear(x, rows(weight), bias && rows(bias));
+			return transpose(reshape(y, [...y.shape.slice(0, -1), heads, width / heads]), -2, -3);
+		});
+		const joined = transpose(scaledDotProductAttention(projected[0], projected[1], projected[2], options), -2, -3);
+		return out_proj.call(reshape(joined, [...joined.shape.slice(0, -2), width]));
+	},
+);

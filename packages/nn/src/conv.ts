@@ -1,5 +1,5 @@
-import { type Conv2dOptions, conv1d, conv2d, type Device, type Key, type Pair, type Tensor } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { type Conv2dOptions, conv1d, conv2d, type Device, type Key, type Pair, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, optional, optionsOf } from "@hushgrad/tensor/author";
 import { resetWeights } from "./linear.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -18,6 +18,10 @@ export interface ConvOptions<P extends Pair = Pair> {
 	readonly bias?: boolean | undefined;
 }
 
+const isCount = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
+const COUNT: Kind = [isCount, "a whole number, zero or more"];
+const PAIR: Kind = [(v) => isCount(v) || (Array.isArray(v) && v.length === 2 && v.every(isCount)), `${COUNT[1]}, or a list of two`];
+
 /** What convolutions have in common: a weight, a bias, and how their windows lie. */
 abstract class Convolution<P extends Pair> extends Module {
 	/** W `[out, in / groups, ...kernel]`. */
@@ -27,23 +31,35 @@ abstract class Convolution<P extends Pair> extends Module {
 	/** How the windows lie. */
 	readonly options: Omit<ConvOptions<P>, "bias">;
 
-	constructor(inChannels: number, outChannels: number, kernel: readonly number[], { bias = true, ...options }: ConvOptions<P>) {
+	constructor(layer: string, inChannels: number, outChannels: number, kernel: readonly number[], options: ConvOptions<P>) {
 		super();
-		expects("convolution", { inChannels, outChannels, kernel }, { inChannels: "count", outChannels: "count", kernel: "shape" });
-		this.weight = new Parameter([outChannels, inChannels / (options.groups ?? 1), ...kernel]);
+		expects(layer, { inChannels, outChannels, kernel }, { inChannels: "count", outChannels: "count", kernel: "shape" });
+		const windows = optional(kernel.length === 1 ? COUNT : PAIR);
+		const { bias = true, ...geometry } = optionsOf(layer, options, {
+			...{ stride: windows, padding: windows, dilation: windows },
+			...{ groups: "count?", bias: "flag?" },
+		});
+		const { groups = 1 } = geometry;
+		if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+			throw new ValueError("conv/groups", `${layer}: ${groups} groups do not divide ${inChannels} and ${outChannels} channels`, {
+				op: layer,
+			});
+		}
+		this.weight = new Parameter([outChannels, inChannels / groups, ...kernel]);
 		this.bias = bias ? new Parameter([outChannels]) : undefined;
-		this.options = options;
+		this.options = geometry;
 	}
 
 	/** Draws W and b from U(−1/√fan, 1/√fan), fan = in / groups · kernel, as torch does. */
 	resetParameters(device: Device, key: Key): void {
-		resetWeights(device, key, this.weight, this.bias);
+		resetWeights(this.constructor.name, device, key, this.weight, this.bias);
 	}
 
 	override extraRepr(): string {
 		const [out, own, ...kernel] = this.weight.shape;
 		const { groups = 1, ...rest } = this.options;
-		const more = Object.entries({ ...rest, ...(groups === 1 ? {} : { groups }) }).map(([k, v]) => `, ${k}=${shown(v as Pair)}`);
+		const given = Object.entries({ ...rest, ...(groups === 1 ? {} : { groups }) });
+		const more = given.map(([name, v]) => (v === undefined ? "" : `, ${name}=${shown(v)}`));
 		return `${own * groups}, ${out}, kernel_size=${shown(kernel)}${more.join("")}${this.bias === undefined ? ", bias=False" : ""}`;
 	}
 }
@@ -54,7 +70,7 @@ const shown = (v: number | readonly number[]): string => (typeof v === "number" 
 export class Conv1d extends Convolution<number> {
 	/** `kernel` is the number of positions of a window. Without values: a checkpoint or an initialiser gives them. */
 	constructor(inChannels: number, outChannels: number, kernel: number, options: ConvOptions<number> = {}) {
-		super(inChannels, outChannels, [kernel], options);
+		super("Conv1d", inChannels, outChannels, [kernel], options);
 	}
 
 	/**
@@ -70,7 +86,7 @@ export class Conv1d extends Convolution<number> {
 export class Conv2d extends Convolution<Pair> {
 	/** `kernel` is rows and columns of a window, or one number for both. Without values: a checkpoint or an initialiser gives them. */
 	constructor(inChannels: number, outChannels: number, kernel: Pair, options: ConvOptions = {}) {
-		super(inChannels, outChannels, typeof kernel === "number" ? [kernel, kernel] : kernel, options);
+		super("Conv2d", inChannels, outChannels, typeof kernel === "number" ? [kernel, kernel] : kernel, options);
 	}
 
 	/**

@@ -1,5 +1,5 @@
 import { foldIn, type Key, permutation, ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, type Kind, optionsOf } from "@hushgrad/tensor/author";
 
 /** Examples by number: an array, or anything with a length that fetches one. */
 export interface Dataset<T> {
@@ -21,6 +21,11 @@ export interface DataLoaderOptions<T, B> {
 	readonly collate?: ((examples: T[]) => B | Promise<B>) | undefined;
 }
 
+const DATASET: Kind = [
+	(v) => Array.isArray(v) || ArrayBuffer.isView(v) || (typeof v === "object" && v !== null && "get" in v && typeof v.get === "function"),
+	"a list, or an object with length and get",
+];
+
 /**
  * Batches of a dataset, in the manner of torch's DataLoader: `for await (const batch of loader)` is one epoch, each with an order of its own
  * drawn from the key. For plain training: batches of fixed size in an order without repetition are no Poisson sample, so a private
@@ -35,9 +40,11 @@ export class DataLoader<T, B = T[]> {
 
 	/** @throws ValueError unless `batchSize` is a whole number of 1 or more. */
 	constructor(dataset: Dataset<T> | readonly T[], options: DataLoaderOptions<T, B> = {}) {
-		expects("DataLoader", { dataset, options }, { dataset: Array.isArray(dataset) ? "list" : "options", options: "options" });
+		expects("DataLoader", { dataset }, { dataset: DATASET });
 		expects("DataLoader", { "dataset.length": dataset.length }, { "dataset.length": "count" });
-		const { batchSize = 1 } = options;
+		const { batchSize = 1 } = optionsOf("DataLoader", options, {
+			...{ batchSize: "number?", shuffle: "key?", dropLast: "flag?", collate: "function?" },
+		});
 		if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
 			throw new ValueError("data/batch", `DataLoader: batchSize is ${batchSize}, expected a whole number of 1 or more`);
 		}

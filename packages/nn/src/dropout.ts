@@ -1,5 +1,8 @@
-import { type DropoutKey, type DropoutOptions, dropout, type Tensor } from "@hushgrad/tensor";
+import { DropoutKey, type DropoutOptions, dropout, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects, instanceOf, optional } from "@hushgrad/tensor/author";
 import { Module } from "./module.ts";
+
+const KEY = instanceOf(DropoutKey, "a DropoutKey, as DropoutKey.of() gives");
 
 /**
  * Zeroes each element with probability p and scales the others by 1/(1−p) while it is given randomness; otherwise the identity.
@@ -7,20 +10,20 @@ import { Module } from "./module.ts";
  * 2014.
  */
 export class Dropout extends Module {
-	/** Probability of dropping an element, in [0, 1); checked where elements are dropped. */
+	/** Probability of dropping an element, in [0, 1). */
 	readonly p: number;
 
-	/** `p` is the probability of dropping an element. */
+	/** `p` is the probability of dropping an element. @throws ValueError unless it is in [0, 1). */
 	constructor(p: number) {
 		super();
+		expects("Dropout", { p }, { p: "number" });
+		if (!(p >= 0 && p < 1)) throw new ValueError("dropout/p", `Dropout: p is ${p}, expected a number in [0, 1)`, { op: "Dropout" });
 		this.p = p;
 	}
 
-	/**
-	 * `x [...] → [...]`; x itself without a key, and for p = 0.
-	 * @throws ValueError when a key is given and p is not in [0, 1).
-	 */
+	/** `x [...] → [...]`; x itself without a key, and for p = 0. */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
+		expects("Dropout", { x, key }, { x: "tensor", key: optional(KEY) });
 		return key === undefined || this.p === 0 ? x : dropout(x, this.p, key.fold(this.path), this.maskOptions(x));
 	}
 

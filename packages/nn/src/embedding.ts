@@ -1,4 +1,5 @@
 import { type Device, embedding, type Key, normalValues, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -19,17 +20,20 @@ export class Embedding extends Module {
 	 * `numEmbeddings` is V, `embeddingDim` is D. The table has no values yet.
 	 * @throws ValueError when `paddingIdx` is no row of the table.
 	 */
-	constructor(numEmbeddings: number, embeddingDim: number, { paddingIdx }: EmbeddingOptions = {}) {
+	constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingOptions = {}) {
 		super();
+		expects("Embedding", { numEmbeddings, embeddingDim }, { numEmbeddings: "count", embeddingDim: "count" });
+		const { paddingIdx } = optionsOf("Embedding", options, { paddingIdx: "whole?" });
 		this.weight = new Parameter([numEmbeddings, embeddingDim], { keepsBf16: true });
 		this.paddingIdx = paddingIdx !== undefined && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
-		const padding = this.paddingIdx ?? 0;
-		if (Number.isInteger(padding) && padding >= 0 && (padding < numEmbeddings || paddingIdx === undefined)) return;
+		const padding = this.paddingIdx;
+		if (padding === undefined || (padding >= 0 && padding < numEmbeddings)) return;
 		throw new ValueError("embedding/padding", `Embedding: paddingIdx ${paddingIdx} is no row of a table of ${numEmbeddings}`);
 	}
 
 	/** Draws the table from N(0, 1) and sets the padding row to 0, as torch does. */
 	resetParameters(device: Device, key: Key): void {
+		expects("Embedding.resetParameters", { device, key }, { device: "device", key: "key" });
 		const width = this.weight.shape[1];
 		const values = normalValues(key, this.weight.size);
 		if (this.paddingIdx !== undefined) values.fill(0, this.paddingIdx * width, (this.paddingIdx + 1) * width);

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Device, DTypeError, data, FormatError, type Tensor } from "@hushgrad/tensor";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { encodeSafetensors, type SafetensorsDType, SafetensorsReader, type TensorData, toFloat32 } from "./safetensors/index.ts";
 
 /* Files of tensors, for Node, Deno and Bun: an entry of its own, so that the others stay free of the file system. */
@@ -45,9 +46,12 @@ export async function saveFile(
 	path: string,
 	options: SaveOptions = {},
 ): Promise<void> {
+	expects("saveFile", { tensors, path }, { tensors: "options", path: "text" });
+	optionsOf("saveFile", options, { metadata: "options?" });
 	const list: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
 	const entries = await Promise.all(
 		list.map(async ([name, t]): Promise<[string, TensorData]> => {
+			expects("saveFile", { [name]: t }, { [name]: "tensor" });
 			const values = await data(t);
 			const { buffer, byteOffset, byteLength } = values;
 			const bytes = t.dtype === "bool" ? Uint8Array.from(values) : new Uint8Array(buffer, byteOffset, byteLength);
@@ -79,6 +83,7 @@ function upload(device: Device, name: string, bytes: Uint8Array, dtype: Safetens
  * @throws DTypeError for a tensor of 64 bits, or of 8 or 16 that no tensor here has.
  */
 export async function loadFile(device: Device, path: string): Promise<Map<string, Tensor>> {
+	expects("loadFile", { device, path }, { device: "device", path: "text" });
 	const file = await readFile(path).catch((cause: unknown) => {
 		throw new FormatError("file/read", `loadFile: ${path} cannot be read`, { op: "loadFile", path, cause });
 	});

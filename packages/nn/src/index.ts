@@ -15,6 +15,7 @@ export {
 	type TruncNormalOptions,
 	truncNormalInit,
 	uniformInit,
+	type XavierOptions,
 	xavierNormal,
 	xavierUniform,
 	zerosInit,

@@ -1,19 +1,10 @@
-import {
-	type Device,
-	foldIn,
-	full,
-	type Key,
-	normal,
-	type Shape,
-	ShapeError,
-	uniform,
-	uniformValues,
-	ValueError,
-	zeros,
-} from "@hushgrad/tensor";
-import { showShape } from "@hushgrad/tensor/author";
-import type { Module } from "./module.ts";
-import type { Parameter } from "./parameter.ts";
+import { type Device, foldIn, full, type Key, normal, type Shape, ShapeError, uniform, uniformValues, ValueError } from "@hushgrad/tensor";
+import { checkShape, expects, named, oneOf, optional, optionsOf, showShape } from "@hushgrad/tensor/author";
+import { MODULE, type Module } from "./module.ts";
+import { PARAMETER, type Parameter } from "./parameter.ts";
+
+const FILLED = { device: "device", p: PARAMETER } as const;
+const DRAWN = { ...FILLED, key: "key" } as const;
 
 /** Inputs and outputs of one unit of a weight `[out, in, ...kernel]`. @throws ShapeError for a vector. */
 function fans(op: string, shape: Shape): { readonly fanIn: number; readonly fanOut: number } {
@@ -35,7 +26,8 @@ export interface KaimingOptions {
 }
 
 /** √(2 / (1 + a²) / fan), the standard deviation that Kaiming's rule asks for. */
-function kaimingStd(op: string, { shape }: Parameter, { a = Math.sqrt(5), mode = "fanIn" }: KaimingOptions): number {
+function kaimingStd(op: string, { shape }: Parameter, options: KaimingOptions, slope: number): number {
+	const { a = slope, mode = "fanIn" } = optionsOf(op, options, { a: "number?", mode: optional(oneOf("fanIn", "fanOut")) });
 	return Math.sqrt(2 / (1 + a * a) / fans(op, shape)[mode]);
 }
 
@@ -44,21 +36,31 @@ function kaimingStd(op: string, { shape }: Parameter, { a = Math.sqrt(5), mode =
  * left out, b is 1/√fan, the default of torch's layers. Source: He et al. 2015.
  * @throws ShapeError for a vector, and for an `NF4Parameter`.
  */
-export function kaimingUniform(device: Device, p: Parameter, key: Key, options: KaimingOptions = {}): void {
-	const bound = Math.sqrt(3) * kaimingStd("kaimingUniform", p, options);
+export const kaimingUniform = named("kaimingUniform", (device: Device, p: Parameter, key: Key, options: KaimingOptions = {}): void => {
+	expects("kaimingUniform", { device, p, key }, DRAWN);
+	const bound = Math.sqrt(3) * kaimingStd("kaimingUniform", p, options, Math.sqrt(5));
 	uniformInit(device, p, key, -bound, bound);
-}
+});
 
 /**
  * Fills a weight `[out, in, ...]` with N(0, 2 / (1 + a²) / fan), drawn on the host: torch's kaiming_normal_, whose a is 0 when left out.
  * Source: He et al. 2015.
  * @throws ShapeError for a vector, and for an `NF4Parameter`.
  */
-export const kaimingNormal = (device: Device, p: Parameter, key: Key, options: KaimingOptions = {}): void =>
-	normalInit(device, p, key, kaimingStd("kaimingNormal", p, { a: 0, ...options }));
+export const kaimingNormal = named("kaimingNormal", (device: Device, p: Parameter, key: Key, options: KaimingOptions = {}): void => {
+	expects("kaimingNormal", { device, p, key }, DRAWN);
+	normalInit(device, p, key, kaimingStd("kaimingNormal", p, options, 0));
+});
+
+/** Options of `xavierUniform` and `xavierNormal`. */
+export interface XavierOptions {
+	/** Factor; 1 when left out. */
+	readonly gain?: number | undefined;
+}
 
 /** √(2 / (fanIn + fanOut)) times the gain. */
-function xavierStd(op: string, { shape }: Parameter, gain: number): number {
+function xavierStd(op: string, { shape }: Parameter, options: XavierOptions): number {
+	const { gain = 1 } = optionsOf(op, options, { gain: "number?" });
 	const { fanIn, fanOut } = fans(op, shape);
 	return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
@@ -68,34 +70,39 @@ function xavierStd(op: string, { shape }: Parameter, gain: number): number {
  * Glorot and Bengio 2010.
  * @throws ShapeError for a vector, and for an `NF4Parameter`.
  */
-export function xavierUniform(device: Device, p: Parameter, key: Key, { gain = 1 } = {}): void {
-	const bound = Math.sqrt(3) * xavierStd("xavierUniform", p, gain);
+export const xavierUniform = named("xavierUniform", (device: Device, p: Parameter, key: Key, options: XavierOptions = {}): void => {
+	expects("xavierUniform", { device, p, key }, DRAWN);
+	const bound = Math.sqrt(3) * xavierStd("xavierUniform", p, options);
 	uniformInit(device, p, key, -bound, bound);
-}
+});
 
 /**
  * Fills a weight `[out, in, ...]` with N(0, gain² 2 / (fan in + fan out)), drawn on the host: torch's xavier_normal_. Source: Glorot and
  * Bengio 2010.
  * @throws ShapeError for a vector, and for an `NF4Parameter`.
  */
-export const xavierNormal = (device: Device, p: Parameter, key: Key, { gain = 1 } = {}): void =>
-	normalInit(device, p, key, xavierStd("xavierNormal", p, gain));
+export const xavierNormal = named("xavierNormal", (device: Device, p: Parameter, key: Key, options: XavierOptions = {}): void => {
+	expects("xavierNormal", { device, p, key }, DRAWN);
+	normalInit(device, p, key, xavierStd("xavierNormal", p, options));
+});
 
 /**
  * Fills a parameter with U(low, high), drawn on the host.
  * @throws ShapeError for an `NF4Parameter`, ValueError unless low ≤ high.
  */
-export function uniformInit(device: Device, p: Parameter, key: Key, low = 0, high = 1): void {
+export const uniformInit = named("uniformInit", (device: Device, p: Parameter, key: Key, low: number = 0, high: number = 1): void => {
+	expects("uniformInit", { device, p, key, low, high }, { ...DRAWN, low: "number", high: "number" });
 	p.assign(uniform(device, p.shape, key, { low, high }));
-}
+});
 
 /**
  * Fills a parameter with N(0, std²), drawn on the host.
  * @throws ShapeError for an `NF4Parameter`.
  */
-export function normalInit(device: Device, p: Parameter, key: Key, std: number): void {
+export const normalInit = named("normalInit", (device: Device, p: Parameter, key: Key, std: number): void => {
+	expects("normalInit", { device, p, key, std }, { ...DRAWN, std: "number" });
 	p.assign(normal(device, p.shape, key, { std }));
-}
+});
 
 /** Options of `truncNormalInit`. */
 export interface TruncNormalOptions {
@@ -113,26 +120,26 @@ export interface TruncNormalOptions {
  * Fills a parameter with normal values within low to high, drawn on the host by rejection: torch's trunc_normal_.
  * @throws ShapeError for an `NF4Parameter`, ValueError unless low < high and std is above 0.
  */
-export function truncNormalInit(
-	device: Device,
-	p: Parameter,
-	key: Key,
-	{ mean = 0, std = 1, low = -2, high = 2 }: TruncNormalOptions = {},
-): void {
+export function truncNormalInit(device: Device, p: Parameter, key: Key, options: TruncNormalOptions = {}): void {
+	expects("truncNormalInit", { device, p, key }, DRAWN);
+	const kinds = { mean: "number?", std: "number?", low: "number?", high: "number?" } as const;
+	const { mean = 0, std = 1, low = -2, high = 2 } = optionsOf("truncNormalInit", options, kinds);
+	checkShape("truncNormalInit", p.shape);
 	const [a, b] = [(low - mean) / std, (high - mean) / std];
 	if (!(a < b && std > 0)) {
 		throw new ValueError("init/range", `truncNormalInit: std ${std} within ${low}..${high}`, { hint: "low < high, std above 0" });
 	}
-	// The density in a range of at most 7 deviations each way, beyond which f32 draws have nothing, against its largest value there.
-	const [from, to] = [Math.max(a, Math.min(b, 0) - 7), Math.min(b, Math.max(a, 0) + 7)];
-	const top = Math.max(from, Math.min(to, 0)) ** 2;
+	// The density against its largest value, that at `top`, where it is above e^(-7² / 2) of it: beyond f32 draws have nothing.
+	const top = Math.max(a, Math.min(b, 0));
+	const [from, to] = [Math.max(a, -Math.hypot(Math.min(top, 0), 7)), Math.min(b, Math.hypot(Math.max(top, 0), 7))];
 	const values = new Float32Array(p.size);
 	let filled = 0;
 	for (let round = 0; filled < p.size; round++) {
 		const draws = uniformValues(foldIn(key, round), 2 * Math.max(64, p.size));
 		for (let i = 0; i < draws.length && filled < p.size; i += 2) {
 			const z = from + (to - from) * draws[i];
-			if (draws[i + 1] < Math.exp((top - z * z) / 2)) values[filled++] = Math.min(high, Math.max(low, mean + std * z));
+			const density = Math.exp(((top - z) * (top + z)) / 2);
+			if (!(draws[i + 1] >= density)) values[filled++] = Math.min(high, Math.max(low, mean + std * z));
 		}
 	}
 	p.assign(device.fromHost(values, p.shape));
@@ -142,21 +149,22 @@ export function truncNormalInit(
  * Fills a parameter with one number.
  * @throws ShapeError for an `NF4Parameter`.
  */
-export const constantInit = (device: Device, p: Parameter, value: number): void => p.assign(full(device, p.shape, value));
+export const constantInit = named("constantInit", (device: Device, p: Parameter, value: number): void => {
+	expects("constantInit", { device, p, value }, { ...FILLED, value: "number" });
+	p.assign(full(device, p.shape, value));
+});
 
 /**
  * Fills a parameter with ones.
  * @throws ShapeError for an `NF4Parameter`.
  */
-export const onesInit = (device: Device, p: Parameter): void => constantInit(device, p, 1);
+export const onesInit = named("onesInit", (device: Device, p: Parameter): void => constantInit(device, p, 1));
 
 /**
  * Fills a parameter with zeros.
  * @throws ShapeError for an `NF4Parameter`.
  */
-export function zerosInit(device: Device, p: Parameter): void {
-	p.assign(zeros(device, p.shape));
-}
+export const zerosInit = named("zerosInit", (device: Device, p: Parameter): void => constantInit(device, p, 0));
 
 /** A module that can draw its own parameters: torch's reset_parameters. */
 interface Resettable extends Module {
@@ -171,6 +179,7 @@ const isResettable = (m: Module): m is Resettable => "resetParameters" in m && t
  * @throws ValueError when a parameter belongs to a module without `resetParameters` and has no value yet.
  */
 export function initialize(model: Module, device: Device, key: Key): void {
+	expects("initialize", { model, device, key }, { model: MODULE, device: "device", key: "key" });
 	[...model.namedModules()].forEach(([, module], i) => {
 		if (isResettable(module)) module.resetParameters(device, foldIn(key, i));
 	});

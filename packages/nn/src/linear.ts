@@ -1,9 +1,10 @@
 import { add, type Device, foldIn, type Key, type Tensor } from "@hushgrad/tensor";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { kaimingUniform, uniformInit } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
-/** y = x Wᵀ + b, torch's Linear: `x [..., in] → y [..., out]`. Unlike there the bias is off unless asked for. */
+/** y = x Wᵀ + b, torch's Linear: `x [..., in] → y [..., out]`. */
 export class Linear extends Module {
 	/** Extent of the last axis of the input. */
 	readonly inFeatures: number;
@@ -14,9 +15,11 @@ export class Linear extends Module {
 	/** b `[out]`; undefined for a layer without bias. */
 	readonly bias: Parameter | undefined;
 
-	/** Without values: a checkpoint or an initialiser gives them. `bias` is false when left out. */
-	constructor(inFeatures: number, outFeatures: number, { bias = false } = {}) {
+	/** Without values: a checkpoint or an initialiser gives them. `bias` is true when left out, as in torch. */
+	constructor(inFeatures: number, outFeatures: number, options: { readonly bias?: boolean | undefined } = {}) {
 		super();
+		expects("Linear", { inFeatures, outFeatures }, { inFeatures: "count", outFeatures: "count" });
+		const { bias = true } = optionsOf("Linear", options, { bias: "flag?" });
 		this.inFeatures = inFeatures;
 		this.outFeatures = outFeatures;
 		this.weight = new Parameter([outFeatures, inFeatures]);
@@ -25,7 +28,7 @@ export class Linear extends Module {
 
 	/** Draws W and b from U(−1/√in, 1/√in), as torch does. @throws ShapeError for a quantised weight. */
 	resetParameters(device: Device, key: Key): void {
-		resetWeights(device, key, this.weight, this.bias);
+		resetWeights("Linear", device, key, this.weight, this.bias);
 	}
 
 	/**
@@ -44,8 +47,9 @@ export class Linear extends Module {
 	}
 }
 
-/** Draws a weight `[out, in, ...]` and its bias from U(−1/√fan, 1/√fan). */
-export function resetWeights(device: Device, key: Key, weight: Parameter, bias: Parameter | undefined): void {
+/** Draws a weight `[out, in, ...]` and its bias from U(−1/√fan, 1/√fan); `layer` is whose they are. */
+export function resetWeights(layer: string, device: Device, key: Key, weight: Parameter, bias: Parameter | undefined): void {
+	expects(`${layer}.resetParameters`, { device, key }, { device: "device", key: "key" });
 	kaimingUniform(device, weight, foldIn(key, 0));
 	const bound = 1 / Math.sqrt(weight.size / weight.shape[0]);
 	if (bias !== undefined) uniformInit(device, bias, foldIn(key, 1), -bound, bound);

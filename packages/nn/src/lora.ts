@@ -1,10 +1,11 @@
 import { add, cast, type Device, type DropoutKey, foldIn, type Key, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, named, optionsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
-import { Module } from "./module.ts";
+import { MODULE, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
-import { type LoraConfig, matchesTarget } from "./peft.ts";
+import { checkLoraConfig, type LoraConfig, matchesTarget } from "./peft.ts";
 import { NF4Parameter } from "./quant/nf4Parameter.ts";
 
 /**
@@ -21,6 +22,8 @@ export interface LinearLayer extends Module {
 	/** `x [..., in] → [..., out]`. */
 	forward(x: Tensor): Tensor;
 }
+
+const LINEAR: Kind = [(v) => v instanceof Module && isLinear(v), "a linear layer"];
 
 const isLinear = (m: Module): m is LinearLayer => "inFeatures" in m && "outFeatures" in m && "weight" in m && "forward" in m;
 
@@ -44,22 +47,21 @@ export class LoRALinear extends Module {
 	 * Around `base`, which is not changed; A and B have no values yet.
 	 * @throws ValueError when r is no whole number above 0, lora_alpha no number above 0, or lora_dropout not in [0, 1).
 	 */
-	constructor(base: LinearLayer, { r, lora_alpha, lora_dropout, use_rslora }: LoraConfig) {
+	constructor(base: LinearLayer, config: LoraConfig) {
 		super();
-		if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `LoRA: r is ${r}, expected a whole number above 0`);
-		if (!(lora_alpha > 0 && lora_alpha < Number.POSITIVE_INFINITY))
-			throw new ValueError("lora/alpha", `LoRA: lora_alpha is ${lora_alpha}, expected a number above 0`);
-		if (!(lora_dropout >= 0 && lora_dropout < 1))
-			throw new ValueError("lora/dropout", `LoRA: lora_dropout is ${lora_dropout}, expected a number in [0, 1)`);
+		expects("LoRALinear", { base }, { base: LINEAR });
+		checkLoraConfig("LoRALinear", config);
+		const { r, lora_alpha, lora_dropout, use_rslora } = config;
 		this.base_layer = base;
 		this.lora_dropout = new Dropout(lora_dropout);
-		this.lora_A = new Linear(base.inFeatures, r);
-		this.lora_B = new Linear(r, base.outFeatures);
+		this.lora_A = new Linear(base.inFeatures, r, { bias: false });
+		this.lora_B = new Linear(r, base.outFeatures, { bias: false });
 		this.scaling = lora_alpha / (use_rslora ? Math.sqrt(r) : r);
 	}
 
 	/** Draws A from U(−1/√in, 1/√in) and sets B to 0. */
 	init(device: Device, key: Key): void {
+		expects("LoRALinear.init", { device, key }, { device: "device", key: "key" });
 		kaimingUniform(device, this.lora_A.weight, key);
 		zerosInit(device, this.lora_B.weight);
 	}
@@ -69,16 +71,21 @@ export class LoRALinear extends Module {
 	 * @throws ValueError before base, A and B have values.
 	 */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
-		const low = this.lora_A.forward(this.lora_dropout.forward(x, key));
-		return add(this.base_layer.call(x), this.lora_B.forward(mul(low, this.scaling)));
+		return adapted(this, x, key);
 	}
 }
+
+const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
+	const low = lora_A.forward(lora_dropout.forward(x, key));
+	return add(base_layer.call(x), lora_B.forward(mul(low, scaling)));
+});
 
 /**
  * Every linear layer (see `LinearLayer`) from `model` downwards, by path. Of a model with LoRA these are, beside the others, the
  * `base_layer`, `lora_A` and `lora_B` of each adapted one.
  */
 export function* linearLayers(model: Module): Generator<[string, LinearLayer]> {
+	expects("linearLayers", { model }, { model: MODULE });
 	for (const [path, module] of model.namedModules()) if (isLinear(module)) yield [path, module];
 }
 
@@ -89,6 +96,7 @@ export function* linearLayers(model: Module): Generator<[string, LinearLayer]> {
  * with LoRA; the model is as it was.
  */
 export function quantizeLinears(model: Module, which: (path: string) => boolean = () => true): void {
+	expects("quantizeLinears", { model, which }, { model: MODULE, which: "function" });
 	const refuse = (path: string, what: string, hint: string): never => {
 		throw new ValueError("nf4/late", `quantizeLinears: ${path} ${what}`, { op: "quantizeLinears", path, hint });
 	};
@@ -109,11 +117,15 @@ export function quantizeLinears(model: Module, which: (path: string) => boolean 
  * lies inside a `LoRALinear`, stay as they are. Paths are named anew.
  */
 export function replaceLinears(model: Module, make: (path: string, layer: LinearLayer) => Module): void {
+	expects("replaceLinears", { model, make }, { model: MODULE, make: "function" });
 	const visit = (module: Module, prefix: string): void => {
 		for (const [name, child] of module.children()) {
 			const path = prefix === "" ? name : `${prefix}.${name}`;
-			if (isLinear(child)) module.replaceChild(name, make(path, child));
-			else if (!(child instanceof LoRALinear)) visit(child, path);
+			if (isLinear(child)) {
+				const layer = make(path, child);
+				expects("replaceLinears", { "make()": layer }, { "make()": MODULE });
+				module.replaceChild(name, layer);
+			} else if (!(child instanceof LoRALinear)) visit(child, path);
 		}
 	};
 	visit(model, "");
@@ -133,24 +145,27 @@ export function applyLora(
 	config: LoraConfig,
 	init?: { readonly device: Device; readonly key: Key },
 ): Map<string, LoRALinear> {
-	const adapted = new Map<string, LoRALinear>();
+	expects("applyLora", { model }, { model: MODULE });
+	checkLoraConfig("applyLora", config);
+	if (init !== undefined) optionsOf("applyLora", init, { device: "device", key: "key" });
+	const adapters = new Map<string, LoRALinear>();
 	replaceLinears(model, (path, layer) => {
-		if (matchesTarget(path, config.target_modules)) adapted.set(path, new LoRALinear(layer, config));
+		if (matchesTarget(path, config.target_modules)) adapters.set(path, new LoRALinear(layer, config));
 		return layer;
 	});
-	if (adapted.size === 0) {
+	if (adapters.size === 0) {
 		const what = isLinear(model) ? "the model itself is the linear layer" : "no linear layer matches";
-		throw new ValueError("lora/targets", `LoRA: ${what}, target_modules ${JSON.stringify(config.target_modules)}`, {
+		throw new ValueError("lora/targets", `applyLora: ${what}, target_modules ${JSON.stringify(config.target_modules)}`, {
 			op: "applyLora",
 			hint: isLinear(model) ? "hold it in a field of a Module, and put LoRA on that" : "String(model) shows the module names",
 		});
 	}
 	model.freeze();
-	replaceLinears(model, (path, layer) => adapted.get(path) ?? layer);
-	[...adapted.values()].forEach((lora, i) => {
+	replaceLinears(model, (path, layer) => adapters.get(path) ?? layer);
+	[...adapters.values()].forEach((lora, i) => {
 		if (init !== undefined) lora.init(init.device, foldIn(init.key, i));
 	});
-	return adapted;
+	return adapters;
 }
 
 /**
@@ -162,9 +177,10 @@ export function applyLora(
  * an optimiser holds an A or a B; the model is as it was.
  */
 export function mergeAdapter(model: Module): void {
+	expects("mergeAdapter", { model }, { model: MODULE });
 	const layers = loraLayers(model);
 	if (layers.size === 0) throw new ValueError("lora/none", "mergeAdapter: the model has no LoRA", { op: "mergeAdapter" });
-	const merged = new Map<string, Parameter>();
+	const merged: { readonly base: Linear; readonly weight: Parameter; readonly parts: readonly Linear[] }[] = [];
 	try {
 		for (const [path, { base_layer, lora_A, lora_B, scaling }] of layers) {
 			if (!(base_layer instanceof Linear)) {
@@ -173,24 +189,24 @@ export function mergeAdapter(model: Module): void {
 					hint: "only of x Wᵀ is it known how its weight acts; keep the adapter beside such a layer",
 				});
 			}
-			for (const { weight } of [lora_A, lora_B]) weight.checkFree();
+			for (const { weight } of [lora_A, lora_B]) weight.checkFree("mergeAdapter");
 			const { device } = lora_A.weight.value;
 			const weight = new Parameter(base_layer.weight.shape, { trainable: false });
-			merged.set(path, weight);
+			merged.push({ base: base_layer, weight, parts: [lora_A, lora_B] });
 			device.scope(() => {
 				const update = mul(matmul(cast(lora_B.weight.value, "f32"), cast(lora_A.weight.value, "f32")), scaling);
 				weight.assign(add(cast(base_layer.weight.dequantize(), "f32"), update));
 			});
 		}
 	} catch (error) {
-		for (const weight of merged.values()) weight.dispose();
+		for (const { weight } of merged) weight.dispose();
 		throw error;
 	}
 	const before = new Set<Parameter>();
-	for (const [path, { base_layer, lora_A, lora_B }] of layers) {
-		before.add(base_layer.weight);
-		base_layer.weight = merged.get(path) as Parameter;
-		for (const part of [lora_A, lora_B]) part.dispose();
+	for (const { base, weight, parts } of merged) {
+		before.add(base.weight);
+		base.weight = weight;
+		for (const part of parts) part.dispose();
 	}
 	const restore = (module: Module): void => {
 		for (const [name, child] of module.children()) {
@@ -206,6 +222,7 @@ export function mergeAdapter(model: Module): void {
 
 /** Every LoRA layer from `model` downwards, by path; empty for a model without LoRA. */
 export function loraLayers(model: Module): Map<string, LoRALinear> {
+	expects("loraLayers", { model }, { model: MODULE });
 	return new Map([...model.namedModules()].filter((e): e is [string, LoRALinear] => e[1] instanceof LoRALinear));
 }
 
@@ -214,6 +231,7 @@ export function loraLayers(model: Module): Map<string, LoRALinear> {
  * `@hushgrad/models` writes. Of a model without LoRA all of them. Tied ones come once.
  */
 export function baseParameters(model: Module): Map<string, Parameter> {
+	expects("baseParameters", { model }, { model: MODULE });
 	const layers = [...loraLayers(model)];
 	const added = new Set(
 		layers.flatMap(([, { lora_A, lora_B }]) => [...lora_A.namedParameters(), ...lora_B.namedParameters()].map(([, p]) => p)),

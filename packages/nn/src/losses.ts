@@ -1,5 +1,8 @@
 import { type CrossEntropyOptions, crossEntropy, type LossOptions, mseLoss, type Tensor } from "@hushgrad/tensor";
+import { expects, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { Module } from "./module.ts";
+
+const REDUCTION = optional(oneOf("mean", "sum", "none"));
 
 /** `crossEntropy` as a module. */
 export class CrossEntropyLoss extends Module {
@@ -9,15 +12,19 @@ export class CrossEntropyLoss extends Module {
 	readonly #weight: Tensor | undefined;
 
 	/** The options of `crossEntropy`; a weight stays the caller's to release. */
-	constructor({ weight, ...options }: CrossEntropyOptions = {}) {
+	constructor(options: CrossEntropyOptions = {}) {
 		super();
-		this.options = options;
+		const { weight, ...own } = optionsOf("CrossEntropyLoss", options, {
+			...{ axis: "whole?", weight: "tensor?", ignoreIndex: "whole?", labelSmoothing: "number?" },
+			reduction: REDUCTION,
+		});
+		this.options = own;
 		this.#weight = weight;
 	}
 
 	/** The loss of logits with labels or probabilities. Errors as of `crossEntropy`. */
 	forward(logits: Tensor, target: Tensor): Tensor {
-		return crossEntropy(logits, target, { ...this.options, weight: this.#weight });
+		return crossEntropyLoss(logits, target, { ...this.options, weight: this.#weight });
 	}
 }
 
@@ -29,11 +36,21 @@ export class MSELoss extends Module {
 	/** The options of `mseLoss`. */
 	constructor(options: LossOptions = {}) {
 		super();
-		this.options = options;
+		this.options = optionsOf("MSELoss", options, { reduction: REDUCTION });
 	}
 
 	/** The loss of input and target. Errors as of `mseLoss`. */
 	forward(input: Tensor, target: Tensor): Tensor {
-		return mseLoss(input, target, this.options);
+		return meanSquares(input, target, this.options);
 	}
 }
+
+const crossEntropyLoss = named("CrossEntropyLoss", (logits: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor => {
+	expects("CrossEntropyLoss", { logits, target }, { logits: "tensor", target: "tensor" });
+	return crossEntropy(logits, target, options);
+});
+
+const meanSquares = named("MSELoss", (input: Tensor, target: Tensor, options: LossOptions): Tensor => {
+	expects("MSELoss", { input, target }, { input: "tensor", target: "tensor" });
+	return mseLoss(input, target, options);
+});

@@ -1,5 +1,5 @@
 import { type Device, HushgradError, Tensor, ValueError } from "@hushgrad/tensor";
-import { runtimeOf, tensorsIn } from "@hushgrad/tensor/author";
+import { expects, instanceOf, type Kind, runtimeOf, tensorsIn } from "@hushgrad/tensor/author";
 import { ModuleBuffer, Parameter } from "./parameter.ts";
 
 /**
@@ -66,13 +66,17 @@ export abstract class Module {
 	 * @throws ValueError when there is no such child.
 	 */
 	replaceChild(name: string, module: Module): void {
+		expects("Module.replaceChild", { name, module }, { name: "text", module: MODULE });
 		for (const { name: here, part, container, key } of placesIn(this.holder)) {
 			if (here !== name || !(part instanceof Module)) continue;
 			if (container instanceof Map) container.set(key, module);
 			else (container as Record<string, Module>)[String(key)] = module;
 			return;
 		}
-		throw new ValueError("module/child", `${this.constructor.name} has no module ${name}`, { path: this.path });
+		throw new ValueError("module/child", `Module.replaceChild: ${this.constructor.name} has no module ${name}`, {
+			path: this.path,
+			hint: "children() lists them",
+		});
 	}
 
 	/** What holds the parts: the fields. A subclass may name another container, as `ModuleList` does. */
@@ -85,6 +89,7 @@ export abstract class Module {
 	 * @throws ValueError for a module that stands in two places.
 	 */
 	*namedModules(prefix = ""): Generator<[string, Module]> {
+		expects("Module.namedModules", { prefix }, { prefix: "text" });
 		yield* this.#walk(prefix, new Map());
 	}
 
@@ -158,7 +163,7 @@ export abstract class Module {
 	 * @throws ValueError while an optimiser holds one of them; then nothing is released.
 	 */
 	dispose(): void {
-		for (const [, parameter] of this.namedParameters()) parameter.checkFree();
+		for (const [, parameter] of this.namedParameters()) parameter.checkFree("Module.dispose");
 		for (const [, part] of [...this.parametersHere(), ...this.buffersHere(), ...this.children()]) part.dispose();
 	}
 
@@ -191,6 +196,10 @@ export abstract class Module {
 	}
 }
 
+/** What is a `Module`, and a list of them. */
+export const MODULE: Kind = instanceOf(Module, "a Module");
+const MODULES: Kind = [(v) => Array.isArray(v) && v.every(MODULE[0]), "a list of Modules"];
+
 /** Joins runs of equal neighbours into one line, "(0-25): 26 x Block(". */
 function groupEqual(entries: [string, string][]): [string, string][] {
 	const groups: { first: string; last: string; text: string; count: number }[] = [];
@@ -212,6 +221,7 @@ export class ModuleList<M extends Module = Module> extends Module {
 	/** The array is held, not copied. */
 	constructor(items: readonly M[]) {
 		super();
+		expects("ModuleList", { items }, { items: MODULES });
 		this.items = items;
 	}
 
@@ -264,6 +274,7 @@ export interface ParameterCount {
 
 /** Counts the elements of the parameters: quantised weights by the weights that they stand for, tied ones once; no buffers. */
 export function countParameters(model: Module): ParameterCount {
+	expects("countParameters", { model }, { model: MODULE });
 	let trainable = 0;
 	let all = 0;
 	for (const [, p] of model.namedParameters()) {
@@ -275,6 +286,7 @@ export function countParameters(model: Module): ParameterCount {
 
 /** The line peft prints: `trainable params: 6,842,368 || all params: 1,045,583,488 || trainable%: 0.6544`. */
 export function trainableParametersLine(model: Module): string {
+	expects("trainableParametersLine", { model }, { model: MODULE });
 	const { trainable, all } = countParameters(model);
 	const n = (v: number) => v.toLocaleString("en-US");
 	return `trainable params: ${n(trainable)} || all params: ${n(all)} || trainable%: ${((100 * trainable) / all).toFixed(4)}`;
@@ -282,5 +294,6 @@ export function trainableParametersLine(model: Module): string {
 
 /** Prints `trainableParametersLine` to the console: peft's print_trainable_parameters. */
 export function printTrainableParameters(model: Module): void {
+	expects("printTrainableParameters", { model }, { model: MODULE });
 	console.log(trainableParametersLine(model));
 }

@@ -1,5 +1,5 @@
 import { type AffineOptions, type Device, groupNorm, layerNorm, ShapeError, type Tensor } from "@hushgrad/tensor";
-import { expects, sameShape, showShape } from "@hushgrad/tensor/author";
+import { type ArgumentKind, expects, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import { onesInit, zerosInit } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -17,6 +17,8 @@ export interface GroupNormLayerOptions extends NormLayerOptions {
 	/** Axis of the channels; 0 when left out, as of one record. */
 	readonly axis?: number | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof NormLayerOptions, ArgumentKind>> = { eps: "number?", affine: "flag?" };
 
 /** A scale and a shift, or neither. */
 abstract class Affine extends Module {
@@ -36,6 +38,7 @@ abstract class Affine extends Module {
 
 	/** Sets the scale to 1 and the shift to 0. */
 	resetParameters(device: Device): void {
+		expects(`${this.constructor.name}.resetParameters`, { device }, { device: "device" });
 		if (this.weight !== undefined) onesInit(device, this.weight);
 		if (this.bias !== undefined) zerosInit(device, this.bias);
 	}
@@ -53,9 +56,10 @@ export class LayerNorm extends Affine {
 
 	/** `shape` is the extent of the last axis, or those of the last axes. Without values: `initialize` sets 1 and 0. */
 	constructor(shape: number | readonly number[], options: NormLayerOptions = {}) {
-		const own = typeof shape === "number" ? [shape] : [...shape];
-		super(own, options);
-		this.shape = own;
+		const own = typeof shape === "number" ? [shape] : shape;
+		expects("LayerNorm", { shape: own }, { shape: "shape" });
+		super(own, optionsOf("LayerNorm", options, OPTIONS));
+		this.shape = [...own];
 	}
 
 	/**
@@ -84,9 +88,14 @@ export class GroupNorm extends Affine {
 	/** Axis of the channels. */
 	readonly axis: number;
 
-	/** `groups` divides `channels`. Without values: `initialize` sets 1 and 0. */
-	constructor(groups: number, channels: number, { axis = 0, ...options }: GroupNormLayerOptions = {}) {
-		super([channels], options);
+	/** `groups` divides `channels`. Without values: `initialize` sets 1 and 0. @throws ShapeError unless it does. */
+	constructor(groups: number, channels: number, options: GroupNormLayerOptions = {}) {
+		expects("GroupNorm", { groups, channels }, { groups: "count", channels: "count" });
+		const { axis = 0, ...own } = optionsOf("GroupNorm", options, { ...OPTIONS, axis: "whole?" });
+		if (channels % groups !== 0) {
+			throw new ShapeError("norm/groups", `GroupNorm: ${groups} groups do not divide ${channels} channels`, { op: "GroupNorm" });
+		}
+		super([channels], own);
 		this.axis = axis;
 		this.groups = groups;
 		this.channels = channels;

@@ -1,9 +1,22 @@
-import { assign, type Device, linear, type Shape, ShapeError, type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
-import { sameShape, showShape } from "@hushgrad/tensor/author";
+import {
+	assign,
+	type Device,
+	type DType,
+	DTypeError,
+	linear,
+	type Shape,
+	ShapeError,
+	type Slot,
+	type Tensor,
+	ValueError,
+} from "@hushgrad/tensor";
+import { expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./safetensors/convert.ts";
 
 /** How a weight is held on the device: in one tensor of f32, bf16 or f16, or in four bits (`NF4Parameter`). */
 export type Format = "f32" | "bf16" | "f16" | "nf4";
+
+const isFormat = (dtype: DType): dtype is DType & Format => dtype === "f32" || dtype === "bf16" || dtype === "f16";
 
 /** Options of a `Parameter`. */
 export interface ParameterOptions {
@@ -28,7 +41,9 @@ export class Parameter implements Slot {
 	#owner: string | undefined;
 
 	/** Without a value: `assign` and `load` give one. */
-	constructor(shape: Shape, { trainable = true, keepsBf16 = false }: ParameterOptions = {}) {
+	constructor(shape: Shape, options: ParameterOptions = {}) {
+		expects(new.target.name, { shape }, { shape: "shape" });
+		const { trainable = true, keepsBf16 = false } = optionsOf("Parameter", options, { trainable: "flag?", keepsBf16: "flag?" });
 		this.shape = shape;
 		this.#trainable = trainable;
 		this.#keepsBf16 = keepsBf16;
@@ -41,7 +56,8 @@ export class Parameter implements Slot {
 
 	/** How the value is held; f32 before there is one. */
 	get format(): Format {
-		return (this.#value?.dtype ?? "f32") as Format;
+		const { dtype } = this.#value ?? {};
+		return dtype !== undefined && isFormat(dtype) ? dtype : "f32";
 	}
 
 	/** Whether training changes it: what `Module.trainableParameters` lists, and all that an optimiser takes. */
@@ -101,11 +117,15 @@ export class Parameter implements Slot {
 	/**
 	 * Replaces the value for good and takes the new tensor over: out of every scope, and the old one is released. While an
 	 * optimiser holds the parameter, the numbers go into its vector and the new tensor is released.
-	 * @throws ShapeError for a tensor of another shape.
+	 * @throws ShapeError for a tensor of another shape, DTypeError for one of integers.
 	 */
 	assign(tensor: Tensor): void {
+		expects("Parameter.assign", { tensor }, { tensor: "tensor" });
 		if (!sameShape(tensor.shape, this.shape)) {
-			throw new ShapeError("parameter/shape", `${this.label} of shape ${showShape(this.shape)} cannot hold ${tensor}`);
+			throw new ShapeError("parameter/shape", `Parameter.assign: ${this.label} of shape ${showShape(this.shape)} cannot hold ${tensor}`);
+		}
+		if (!isFormat(tensor.dtype)) {
+			throw new DTypeError("parameter/dtype", `Parameter.assign: ${this.label} cannot hold ${tensor}, expected f32, bf16 or f16`);
 		}
 		if (this.#owner !== undefined) {
 			if (tensor === this.#value) return;
@@ -124,6 +144,8 @@ export class Parameter implements Slot {
 	 * @throws ShapeError when they do not fill the shape.
 	 */
 	load(device: Device, values: Float32Array, source: string): void {
+		expects("Parameter.load", { device, values, source }, { device: "device", values: "floats", source: "text" });
+		checkSize("Parameter.load", this, values);
 		const isKept = this.#keepsBf16 && source === "BF16";
 		this.assign(isKept ? device.fromHost(fromFloat32(values, "BF16"), this.shape, "bf16") : device.fromHost(values, this.shape));
 	}
@@ -134,16 +156,19 @@ export class Parameter implements Slot {
 	 * @throws ValueError when another optimiser holds it, ShapeError for a view of another shape.
 	 */
 	bind(view: Tensor, owner: string): void {
-		this.checkFree();
+		expects("Parameter.bind", { view, owner }, { view: "tensor", owner: "text" });
+		this.checkFree("Parameter.bind");
 		this.assign(view);
 		this.#owner = owner;
 	}
 
-	/** @throws ValueError when an optimiser holds it. */
-	checkFree(): void {
+	/** Refuses what `op` asks for while an optimiser holds the parameter. @throws ValueError. */
+	checkFree(op: string): void {
+		expects("Parameter.checkFree", { op }, { op: "text" });
 		if (this.#owner === undefined) return;
-		throw new ValueError("parameter/bound", `${this.label} is trained by ${this.#owner} already`, {
-			hint: "dispose that optimiser first; two of them would overwrite each other",
+		throw new ValueError("parameter/bound", `${op}: ${this.label} is trained by ${this.#owner}, whose vector holds its numbers`, {
+			op,
+			hint: `dispose ${this.#owner} first; the parameter keeps its value`,
 		});
 	}
 
@@ -157,7 +182,7 @@ export class Parameter implements Slot {
 	 * @throws ValueError while an optimiser holds it, whose vector goes on.
 	 */
 	dispose(): void {
-		this.checkFree();
+		this.checkFree("Parameter.dispose");
 		this.#value?.dispose();
 		this.#value = undefined;
 	}
@@ -186,6 +211,17 @@ export class Parameter implements Slot {
 	}
 }
 
+/** What is a `Parameter`. */
+export const PARAMETER: Kind = instanceOf(Parameter, "a Parameter");
+
+/** @throws ShapeError unless the values fill the shape. */
+export function checkSize(op: string, { label, shape, size }: Parameter, { length }: ArrayLike<number>): void {
+	if (length === size) return;
+	throw new ShapeError("parameter/values", `${op}: ${length} values for ${label} of shape ${showShape(shape)}, which holds ${size}`, {
+		op,
+	});
+}
+
 /**
  * A tensor that belongs to a module but is neither trained nor saved: a table that its forward pass reads. torch's non-persistent
  * buffer.
@@ -210,6 +246,7 @@ export class ModuleBuffer {
 
 	/** Takes another tensor over, out of every scope; the old one is released. Its own tensor stays as it is. */
 	assign(tensor: Tensor): void {
+		expects("ModuleBuffer.assign", { tensor }, { tensor: "tensor" });
 		if (tensor !== this.#value) this.dispose();
 		this.#value = tensor.device.keep(tensor);
 	}

@@ -1,5 +1,5 @@
-import { FormatError, HushgradError } from "@hushgrad/tensor";
-import { type Some, withDefaults } from "@hushgrad/tensor/author";
+import { FormatError, HushgradError, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, oneOf, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { PathPattern } from "./pattern.ts";
 
 /** What LoRA is to do; names and meaning as in peft's LoraConfig. `loraConfig` fills in the defaults. */
@@ -21,10 +21,34 @@ export interface LoraConfig {
 	readonly base_model_name_or_path: string | null;
 }
 
-/** The given fields over peft's defaults: r 8, lora_alpha 8, lora_dropout 0, use_rslora false, base_model_name_or_path null. */
-export function loraConfig({ target_modules, ...fields }: Pick<LoraConfig, "target_modules"> & Some<LoraConfig>): LoraConfig {
-	const defaults = { r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, base_model_name_or_path: null };
-	return { ...withDefaults<Omit<LoraConfig, "target_modules">>(defaults, fields), target_modules };
+const isNames = (v: unknown): v is readonly string[] => Array.isArray(v) && v.every((name) => typeof name === "string");
+const TARGET: Kind = [(v) => typeof v === "string" || isNames(v), "a list of names, or a string"];
+
+/** @throws ValueError unless every field is of its kind, and in its domain. */
+export function checkLoraConfig(op: string, config: LoraConfig): void {
+	const { r, lora_alpha, lora_dropout } = optionsOf(op, config, {
+		...{ r: "number", lora_alpha: "number", lora_dropout: "number", use_rslora: "flag" },
+		target_modules: TARGET,
+		base_model_name_or_path: [(v) => v === null || typeof v === "string", "a string or null"],
+	});
+	if (!Number.isInteger(r) || r <= 0) throw new ValueError("lora/rank", `${op}: r is ${r}, expected a whole number above 0`, { op });
+	if (!(lora_alpha > 0 && lora_alpha < Number.POSITIVE_INFINITY))
+		throw new ValueError("lora/alpha", `${op}: lora_alpha is ${lora_alpha}, expected a number above 0`, { op });
+	if (!(lora_dropout >= 0 && lora_dropout < 1))
+		throw new ValueError("lora/dropout", `${op}: lora_dropout is ${lora_dropout}, expected a number in [0, 1)`, { op });
+}
+
+/**
+ * The given fields over peft's defaults: r 8, lora_alpha 8, lora_dropout 0, use_rslora false, base_model_name_or_path null.
+ * @throws ValueError for a field of another kind, or outside its domain.
+ */
+export function loraConfig(fields: Pick<LoraConfig, "target_modules"> & Some<LoraConfig>): LoraConfig {
+	expects("loraConfig", { fields }, { fields: "options" });
+	const { target_modules } = fields;
+	const defaults = { target_modules, r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, base_model_name_or_path: null };
+	const config = withDefaults<LoraConfig>(defaults, fields);
+	checkLoraConfig("loraConfig", config);
+	return config;
 }
 
 /**
@@ -34,6 +58,7 @@ export function loraConfig({ target_modules, ...fields }: Pick<LoraConfig, "targ
  * @throws ValueError for an expression that is malformed, and one with lookaround, references or other flags than `(?i)`.
  */
 export function matchesTarget(path: string, target: LoraConfig["target_modules"]): boolean {
+	expects("matchesTarget", { path, target }, { path: "text", target: TARGET });
 	if (typeof target === "string") {
 		return target.toLowerCase() === "all-linear" ? true : patternOf(target).matches(path);
 	}
@@ -50,6 +75,7 @@ function patternOf(source: string): PathPattern {
 
 /** The name of an adapter's tensor in peft's file: `base_model.model.{path}.lora_A.weight`, or `lora_B`. */
 export function adapterKey(path: string, part: "A" | "B"): string {
+	expects("adapterKey", { path, part }, { path: "text", part: oneOf("A", "B") });
 	return `base_model.model.${path}.lora_${part}.weight`;
 }
 
@@ -107,6 +133,7 @@ const isEmpty = (v: unknown): boolean =>
  * What LoRA here does not do stands at its neutral value.
  */
 export function serializeLoraConfig(config: LoraConfig): string {
+	checkLoraConfig("serializeLoraConfig", config);
 	const { target_modules } = config;
 	const fields: Record<string, unknown> = {
 		...NEUTRAL,
@@ -143,6 +170,7 @@ export function parseLoraConfig(
 	/** A line for each unknown field that was left out. */
 	readonly warnings: readonly string[];
 } {
+	expects("parseLoraConfig", { text, path }, { text: "text", path: "text" });
 	const fail = (message: string, hint = "write the adapter again with peft's save_pretrained"): never => {
 		throw new FormatError("adapter/config", message, { path, hint });
 	};
@@ -175,13 +203,13 @@ export function parseLoraConfig(
 					`${name} is ${typeof value === "number" ? value : JSON.stringify(value)}, expected a number above 0${most === MAX_ALPHA ? `, at most ${MAX_ALPHA}` : ""}`,
 				);
 	const { r, lora_alpha, lora_dropout = 0, target_modules, use_rslora = false, base_model_name_or_path = null } = fields;
-	if (!Number.isInteger(positive("r", r))) fail(`r is ${r}, expected a whole number`);
+	const rank = positive("r", r);
+	if (!Number.isInteger(rank)) fail(`r is ${r}, expected a whole number`);
 	if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1)) {
 		return fail(`lora_dropout is ${JSON.stringify(lora_dropout)}, expected a number in [0, 1)`);
 	}
 	if (typeof use_rslora !== "boolean") return fail(`use_rslora is ${JSON.stringify(use_rslora)}, expected true or false`);
-	const isList = Array.isArray(target_modules) && target_modules.length > 0 && target_modules.every((t) => typeof t === "string");
-	if (!isList && typeof target_modules !== "string") {
+	if (typeof target_modules !== "string" && !(isNames(target_modules) && target_modules.length > 0)) {
 		return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
 	}
 	if (typeof target_modules === "string") {
@@ -208,10 +236,10 @@ export function parseLoraConfig(
 		.map((name) => `${path}: unknown field ${name} = ${JSON.stringify(fields[name])} was left out`);
 	return {
 		config: {
-			r: r as number,
+			r: rank,
 			lora_alpha: positive("lora_alpha", lora_alpha, MAX_ALPHA),
 			lora_dropout,
-			target_modules: target_modules as string[] | string,
+			target_modules,
 			use_rslora,
 			base_model_name_or_path: typeof base_model_name_or_path === "string" ? base_model_name_or_path : null,
 		},

@@ -1,4 +1,5 @@
 import { type Device, rmsNorm, type Tensor } from "@hushgrad/tensor";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { constantInit } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -24,8 +25,10 @@ export class RMSNorm extends Module {
 	readonly offset: number;
 
 	/** `dim` is D. The weight has no values yet. */
-	constructor(dim: number, { eps = 1e-6, offset = 0 }: RMSNormOptions = {}) {
+	constructor(dim: number, options: RMSNormOptions = {}) {
 		super();
+		expects("RMSNorm", { dim }, { dim: "count" });
+		const { eps = 1e-6, offset = 0 } = optionsOf("RMSNorm", options, { eps: "number?", offset: "number?" });
 		this.weight = new Parameter([dim]);
 		this.eps = eps;
 		this.offset = offset;
@@ -33,6 +36,7 @@ export class RMSNorm extends Module {
 
 	/** Makes the scale 1. */
 	resetParameters(device: Device): void {
+		expects("RMSNorm.resetParameters", { device }, { device: "device" });
 		constantInit(device, this.weight, 1 - this.offset);
 	}
 

@@ -1,4 +1,5 @@
 import type { DropoutKey, Tensor } from "@hushgrad/tensor";
+import { expects, type Kind } from "@hushgrad/tensor/author";
 import { Module } from "./module.ts";
 
 /** A module of one tensor. */
@@ -10,6 +11,11 @@ export interface TensorModule extends Module {
 /** What a `Sequential` runs: a module of one tensor, or a function such as `relu`. */
 export type Layer = TensorModule | ((x: Tensor) => Tensor);
 
+const LAYERS: Kind = [
+	(v) => Array.isArray(v) && v.every((layer) => layer instanceof Module || typeof layer === "function"),
+	"modules and functions of a tensor",
+];
+
 /** Layers one after the other, torch's Sequential: a checkpoint names them by number, as in `0.weight`; functions count too. */
 export class Sequential extends Module {
 	/** The layers, in order. */
@@ -18,6 +24,7 @@ export class Sequential extends Module {
 	/** In the order in which they run. */
 	constructor(...layers: Layer[]) {
 		super();
+		expects("Sequential", { layers }, { layers: LAYERS });
 		this.layers = layers;
 	}
 
@@ -27,6 +34,7 @@ export class Sequential extends Module {
 
 	/** What the last layer makes of what the others made of x. `key` goes to every module, for dropout. */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
+		expects("Sequential", { x }, { x: "tensor" });
 		return this.layers.reduce((y, layer) => {
 			if (!(layer instanceof Module)) return layer(y);
 			return key === undefined ? layer.call(y) : layer.call(y, key);

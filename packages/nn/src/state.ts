@@ -1,13 +1,10 @@
 import { assign, cast, ShapeError, Tensor, ValueError, zeros } from "@hushgrad/tensor";
-import { sameShape, showShape } from "@hushgrad/tensor/author";
-import type { Module } from "./module.ts";
+import { expects, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
+import { MODULE, type Module } from "./module.ts";
 import type { Parameter } from "./parameter.ts";
 
 /** Every parameter by path, tied ones under each of their names. */
 function* allParameters(model: Module): Generator<[string, Parameter]> {
-	if (typeof (model as Module | undefined)?.namedModules !== "function") {
-		throw new ValueError("call/argument", "stateDict: model is no Module", { op: "stateDict" });
-	}
 	for (const [path, module] of model.namedModules()) {
 		for (const [name, parameter] of module.parametersHere()) yield [path === "" ? name : `${path}.${name}`, parameter];
 	}
@@ -18,8 +15,10 @@ function* allParameters(model: Module): Generator<[string, Parameter]> {
  * those of the model, not copies; of a quantised weight a new one, of the current scope. Buffers are not saved.
  * @throws ValueError when a parameter has no value.
  */
-export const stateDict = (model: Module): Map<string, Tensor> =>
-	new Map([...allParameters(model)].map(([name, parameter]) => [name, parameter.dequantize()]));
+export function stateDict(model: Module): Map<string, Tensor> {
+	expects("stateDict", { model }, { model: MODULE });
+	return new Map([...allParameters(model)].map(([name, parameter]) => [name, parameter.dequantize()]));
+}
 
 /** Options of `loadStateDict`. */
 export interface LoadOptions {
@@ -43,8 +42,10 @@ export interface Unloaded {
 export function loadStateDict(
 	model: Module,
 	state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
-	{ strict = true }: LoadOptions = {},
+	options: LoadOptions = {},
 ): Unloaded {
+	expects("loadStateDict", { model, state }, { model: MODULE, state: "options" });
+	const { strict = true } = optionsOf("loadStateDict", options, { strict: "flag?" });
 	const given = new Map<string, Tensor>(state instanceof Map ? state : Object.entries(state));
 	const own = new Map(allParameters(model));
 	const missing = [...own.keys()].filter((name) => !given.has(name));

@@ -24,10 +24,10 @@ export class VaultGemmaAttention extends Module {
 	constructor(config: VaultGemmaConfig, layer: number) {
 		super();
 		const { hidden_size, num_attention_heads, num_key_value_heads, head_dim } = config;
-		this.q_proj = new Linear(hidden_size, num_attention_heads * head_dim);
-		this.k_proj = new Linear(hidden_size, num_key_value_heads * head_dim);
-		this.v_proj = new Linear(hidden_size, num_key_value_heads * head_dim);
-		this.o_proj = new Linear(num_attention_heads * head_dim, hidden_size);
+		this.q_proj = new Linear(hidden_size, num_attention_heads * head_dim, { bias: false });
+		this.k_proj = new Linear(hidden_size, num_key_value_heads * head_dim, { bias: false });
+		this.v_proj = new Linear(hidden_size, num_key_value_heads * head_dim, { bias: false });
+		this.o_proj = new Linear(num_attention_heads * head_dim, hidden_size, { bias: false });
 		this.#layer = layer;
 		this.#heads = num_attention_heads;
 		this.#groups = num_key_value_heads;

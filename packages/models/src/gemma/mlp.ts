@@ -11,9 +11,9 @@ export class VaultGemmaMLP extends Module {
 
 	constructor({ hidden_size, intermediate_size }: VaultGemmaConfig) {
 		super();
-		this.gate_proj = new Linear(hidden_size, intermediate_size);
-		this.up_proj = new Linear(hidden_size, intermediate_size);
-		this.down_proj = new Linear(intermediate_size, hidden_size);
+		this.gate_proj = new Linear(hidden_size, intermediate_size, { bias: false });
+		this.up_proj = new Linear(hidden_size, intermediate_size, { bias: false });
+		this.down_proj = new Linear(intermediate_size, hidden_size, { bias: false });
 	}
 
 	forward(x: Tensor, { dropout }: Pass): Tensor {

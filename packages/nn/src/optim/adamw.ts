@@ -1,3 +1,4 @@
+import { type Kind, optional } from "@hushgrad/tensor/author";
 import { Optimizer, type OptimizerOptions, type Trained } from "./optimizer.ts";
 import { defineRule } from "./rule.ts";
 
@@ -32,6 +33,9 @@ export interface AdamWOptions extends OptimizerOptions {
 	readonly weightDecay?: number | undefined;
 }
 
+const BETAS: Kind = [(v) => Array.isArray(v) && v.length === 2 && v.every((b) => b >= 0 && b < 1), "two numbers in [0, 1)"];
+const KINDS = { betas: optional(BETAS), eps: "number?", weightDecay: "number?" } as const;
+
 /**
  * AdamW with decoupled weight decay, torch's form and defaults (betas 0.9 and 0.999, eps 1e-8, weight decay 0.01): w ← w (1 − lr
  * wd) − lr (m / c₁) / (√v / √c₂ + eps), m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², cᵢ = 1 − βᵢᵗ in step t. Moments in f32, 8
@@ -40,7 +44,7 @@ export interface AdamWOptions extends OptimizerOptions {
 export class AdamW extends Optimizer<AdamWOptions> {
 	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
-		super(rule, parameters, options);
+		super(rule, parameters, options, KINDS);
 	}
 
 	protected override numbersOf(t: number, lr: number, options: AdamWOptions) {
@@ -61,7 +65,7 @@ function numbersOf(t: number, lr: number, { betas: [b1, b2] = [0.9, 0.999], eps 
 export class Adam extends Optimizer<AdamWOptions> {
 	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
 	constructor(parameters: Trained<AdamWOptions>, options: AdamWOptions) {
-		super(rule, parameters, options);
+		super(rule, parameters, options, KINDS);
 	}
 
 	protected override numbersOf(t: number, lr: number, options: AdamWOptions) {

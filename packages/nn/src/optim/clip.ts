@@ -1,4 +1,5 @@
 import { add, clamp, mul, reciprocal, sqrt, square, sum, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects, named } from "@hushgrad/tensor/author";
 
 /** What `clipGradNorm` gives. */
 export interface ClippedGradients {
@@ -14,7 +15,8 @@ export interface ClippedGradients {
  * plain training: clipping for privacy, of each record, is the engine's.
  * @throws ValueError for no gradients, or unless `maxNorm` is above 0.
  */
-export function clipGradNorm(gradients: readonly Tensor[], maxNorm: number): ClippedGradients {
+export const clipGradNorm = named("clipGradNorm", (gradients: readonly Tensor[], maxNorm: number): ClippedGradients => {
+	expects("clipGradNorm", { gradients, maxNorm }, { gradients: "tensors", maxNorm: "number" });
 	if (gradients.length === 0 || !(maxNorm > 0)) {
 		throw new ValueError("optim/clip", `clipGradNorm: ${gradients.length} gradients, maxNorm ${maxNorm}`, {
 			op: "clipGradNorm",
@@ -24,4 +26,4 @@ export function clipGradNorm(gradients: readonly Tensor[], maxNorm: number): Cli
 	const norm = sqrt(gradients.map((g) => sum(square(g))).reduce(add));
 	const scale = clamp(mul(reciprocal(add(norm, 1e-6)), maxNorm), { max: 1 });
 	return { gradients: gradients.map((g) => mul(g, scale)), norm };
-}
+});

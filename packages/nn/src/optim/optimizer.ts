@@ -1,9 +1,9 @@
 import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { type Some, withDefaults } from "@hushgrad/tensor/author";
+import { type ArgumentKind, expects, type Kind, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
 import { constant, type Schedule } from "./schedule.ts";
-import { isGradient, ParameterVector, type Range } from "./vector.ts";
+import { isGradient, isIterable, ParameterVector, type Range } from "./vector.ts";
 
 /** Options that all optimisers have. */
 export interface OptimizerOptions {
@@ -27,6 +27,19 @@ interface Group<O> {
 	readonly options: O;
 }
 
+/** Of which kinds the options are that only this optimiser has. */
+type OwnKinds<O extends OptimizerOptions> = Readonly<Record<Exclude<keyof O & string, keyof OptimizerOptions>, ArgumentKind>>;
+
+const LIST: Kind = [isIterable, "a list of Parameters or of groups of them"];
+const ITEM: Kind = [
+	(v) => v instanceof Parameter || (typeof v === "object" && v !== null && "parameters" in v && isIterable(v.parameters)),
+	"a Parameter, or a group { parameters }",
+];
+
+/** The parameters or groups, whether they have names or not. */
+const itemsOf = <O extends OptimizerOptions>(trained: Trained<O>): Iterable<Parameter | ParameterGroup<O>> =>
+	trained instanceof Map ? trained.values() : (trained as Iterable<Parameter | ParameterGroup<O>>);
+
 /**
  * What optimisers have in common: one vector of parameters, state vectors beside it, and one kernel a group and step. A subclass
  * is a formula (`Rule`) and the numbers that it takes in step t. State is made with the first step.
@@ -37,18 +50,20 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	readonly #rule: Rule;
 	readonly #groups: readonly Group<O>[];
 	readonly #options: O;
+	readonly #name: string;
 	#state: readonly Tensor[] = [];
 	#numbers: Tensor | undefined;
 	#steps = 0;
 
 	/** @throws ValueError for no parameters, an empty group, a parameter that is frozen or given twice, and a rate below 0. */
-	protected constructor(rule: Rule, trained: Trained<O>, options: O) {
+	protected constructor(rule: Rule, trained: Trained<O>, options: O, kinds: OwnKinds<O>) {
 		const name = new.target.name;
-		const items: readonly (Parameter | ParameterGroup<O>)[] =
-			trained instanceof Map ? [...trained.values()] : [...(trained as Iterable<Parameter>)];
-		const groups = items.map((item) =>
-			item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] },
-		);
+		expects(name, { parameters: trained, options }, { parameters: LIST, options: "options" });
+		const items = [...itemsOf(trained)];
+		const groups = items.map((item, i) => {
+			expects(name, { [`parameters[${i}]`]: item }, { [`parameters[${i}]`]: ITEM });
+			return item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] };
+		});
 		if (groups.some((g) => g.parameters.length === 0)) {
 			throw new ValueError("optim/empty", `${name}: a group has no parameters`, { hint: "leave the group out; is all of it frozen?" });
 		}
@@ -58,6 +73,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 		);
 		this.#rule = rule;
 		this.#options = options;
+		this.#name = name;
 		this.#groups = items.every((item) => item instanceof Parameter)
 			? [{ range: { start: 0, end: this.vector.length }, options }]
 			: groups.map(({ parameters, ...own }) => {
@@ -68,6 +84,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 					};
 				});
 		for (const { options: o } of this.#groups) {
+			optionsOf<OptimizerOptions>(name, o, { ...kinds, lr: "number", schedule: "function?" });
 			if (!(o.lr >= 0)) throw new ValueError("optim/lr", `${name}: lr is ${o.lr}, expected 0 or more`);
 		}
 	}
@@ -130,7 +147,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	update(gradient: Tensor | readonly Tensor[]): void {
 		const { vector } = this;
 		const numbers = this.#numbers;
-		if (numbers === undefined) throw new ValueError("optim/prepare", "update() needs prepare() before it");
+		if (numbers === undefined) throw new ValueError("optim/prepare", `${this.#name}.update: it needs prepare() before it`);
 		vector.device.scope(() => {
 			const g = this.#isVector(gradient) ? gradient : vector.join(listOf(gradient));
 			const { count, primitive } = this.#rule;
@@ -157,7 +174,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	}
 
 	#rate({ lr }: O, t: number): number {
-		return lr * (this.#options.schedule ?? constant)(t);
+		const factor = (this.#options.schedule ?? constant)(t);
+		expects(this.#name, { "schedule()": factor }, { "schedule()": "number" });
+		return lr * factor;
 	}
 }
 

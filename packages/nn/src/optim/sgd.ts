@@ -41,7 +41,10 @@ export class SGD extends Optimizer<SGDOptions> {
 	 * without momentum or with dampening.
 	 */
 	constructor(parameters: Trained<SGDOptions>, options: SGDOptions) {
-		super(rule, parameters, options);
+		super(rule, parameters, options, {
+			...{ momentum: "number?", dampening: "number?", weightDecay: "number?" },
+			nesterov: "flag?",
+		});
 		for (const { momentum = 0, dampening = 0, nesterov = false } of this.groupOptions) {
 			if (!nesterov || (momentum > 0 && dampening === 0)) continue;
 			throw new ValueError("optim/nesterov", `SGD: nesterov with momentum ${momentum} and dampening ${dampening}`, {

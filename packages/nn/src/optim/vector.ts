@@ -1,6 +1,6 @@
 import { cast, cat, type Device, reshape, type Shape, ShapeError, slice, Tensor, ValueError } from "@hushgrad/tensor";
-import { insideOf, sameShape, showShape } from "@hushgrad/tensor/author";
-import type { Parameter } from "../parameter.ts";
+import { expects, insideOf, type Kind, sameShape, showShape } from "@hushgrad/tensor/author";
+import { PARAMETER, Parameter } from "../parameter.ts";
 
 /** A run of coordinates of the vector: one parameter, or a group of them. */
 export interface Range {
@@ -13,6 +13,11 @@ export interface Range {
 /** Whether a value is a gradient of this shape, and of no single record. */
 export const isGradient = (g: unknown, shape: Shape): g is Tensor =>
 	g instanceof Tensor && g.dtype === "f32" && sameShape(g.shape, shape) && insideOf(g).records === undefined;
+
+/** Whether a value can be gone through, as lists and maps can. */
+export const isIterable = (v: unknown): v is Iterable<unknown> => typeof v === "object" && v !== null && Symbol.iterator in v;
+
+const PARAMETERS: Kind = [(v) => Array.isArray(v) && v.every((p) => p instanceof Parameter), "a list of Parameters"];
 
 /**
  * The trainable state as mathematics writes it: one vector in R^P, f32, in one buffer, of which the parameters are views. An
@@ -33,7 +38,10 @@ export class ParameterVector {
 	 * @throws ValueError for no parameters, one given twice, or a frozen one.
 	 */
 	constructor(parameters: Iterable<Parameter>, owner: string) {
-		this.parameters = [...parameters];
+		expects("ParameterVector", { owner }, { owner: "text" });
+		const list = isIterable(parameters) ? [...parameters] : parameters;
+		expects(owner, { parameters: list }, { parameters: PARAMETERS });
+		this.parameters = list;
 		this.#owner = owner;
 		if (this.parameters.length === 0) {
 			throw new ValueError("optim/empty", `${owner}: no parameters to train`, {
@@ -61,7 +69,7 @@ export class ParameterVector {
 	get tensor(): Tensor {
 		if (this.#tensor !== undefined) return this.#tensor;
 		const { device } = this.parameters[0].value;
-		for (const p of this.parameters) p.checkFree();
+		for (const p of this.parameters) p.checkFree(this.#owner);
 		device.scope(() => {
 			const vector = device.keep(cat(this.parameters.map((p) => reshape(cast(p.value, "f32"), [p.size]))));
 			this.parameters.forEach((p, i) => {
@@ -77,14 +85,29 @@ export class ParameterVector {
 		return this.tensor.device;
 	}
 
-	/** The coordinates of one of the parameters. */
+	/** The coordinates of one of the parameters. @throws ValueError for another one. */
 	rangeOf(parameter: Parameter): Range {
+		expects("ParameterVector.rangeOf", { parameter }, { parameter: PARAMETER });
 		const start = this.#starts[this.parameters.indexOf(parameter)];
+		if (start === undefined) {
+			throw new ValueError(
+				"optim/parameter",
+				`ParameterVector.rangeOf: ${parameter} is none of the ${this.parameters.length} of ${this.#owner}`,
+			);
+		}
 		return { start, end: start + parameter.size };
 	}
 
-	/** The name of the parameter that a coordinate belongs to; `parameter {i}` where it has none. */
+	/**
+	 * The name of the parameter that a coordinate belongs to; `parameter {i}` where it has none.
+	 * @throws ValueError unless it is a coordinate.
+	 */
 	nameAt(offset: number): string {
+		expects(
+			"ParameterVector.nameAt",
+			{ offset },
+			{ offset: [(v) => Number.isInteger(v) && offset >= 0 && offset < this.length, `a whole number below ${this.length}`] },
+		);
 		const i = this.#starts.findLastIndex((start) => start <= offset);
 		return this.parameters[i].name || `parameter ${i}`;
 	}
@@ -94,6 +117,7 @@ export class ParameterVector {
 	 * parameter, and of no single record.
 	 */
 	check(grads: readonly Tensor[]): void {
+		expects(this.#owner, { gradients: grads }, { gradients: "tensors" });
 		if (grads.length !== this.parameters.length) {
 			throw new ValueError("optim/grads", `${this.#owner}: ${grads.length} gradients for ${this.parameters.length} parameters`);
 		}

@@ -1,11 +1,11 @@
 import { FormatError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import type { SafetensorsDType } from "../safetensors/dtype.ts";
 import type { TensorInfo } from "../safetensors/header.ts";
 import type { TensorData } from "../safetensors/writer.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
-import { NF4_BLOCK, NF4_CODE, type QuantState } from "./nf4.ts";
+import { checkState, NF4_BLOCK, NF4_CODE, type QuantState } from "./nf4.ts";
 
 /** The tensors of a checkpoint by name, as a `SafetensorsReader` gives them. */
 export interface TensorSource {
@@ -58,12 +58,20 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 	const fail = (what: string, hint = HINT): never => {
 		throw new FormatError("checkpoint/quantized", `${name}, quantised by bitsandbytes, ${what}`, { path, hint });
 	};
-	expects("readQuantized", { source, name, path }, { source: "options", name: "text", path: "text" });
-	const names = new Set(source.names());
+	expects("readQuantized", { name, path }, { name: "text", path: "text" });
+	optionsOf("readQuantized", source, { names: "function", info: "function", read: "function" });
+	const read = async (part: string): Promise<Uint8Array> => {
+		const bytes = await source.read(part);
+		expects("readQuantized", { "source.read()": bytes }, { "source.read()": "bytes" });
+		return bytes;
+	};
+	const found = source.names();
+	expects("readQuantized", { "source.names()": found }, { "source.names()": "list" });
+	const names = new Set(found);
 	const type = quantizedWeights(names).get(name);
 	if (type !== "nf4") return fail(`is in ${type === "fp4" ? "FP4" : type}: only NF4 with double quantisation is built`);
 	if (!names.has(`${name}.nested_absmax`)) return fail("is in NF4 without double quantisation, which is not built");
-	const text = new TextDecoder().decode(await source.read(`${name}.quant_state.bitsandbytes__nf4`));
+	const text = new TextDecoder().decode(await read(`${name}.quant_state.bitsandbytes__nf4`));
 	const damaged = "the file is damaged: download or save it again";
 	let json: Record<string, unknown>;
 	try {
@@ -91,7 +99,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 		const info = names.has(part) ? source.info(part) : undefined;
 		const [is, expected] = [info && `${info.dtype} [${info.shape.join(", ")}]`, `${type} [${extents.join(", ")}]`];
 		if (is !== expected) return fail(`holds ${part} as ${is ?? "nothing"}, expected ${expected}`, damaged);
-		parts.push(await source.read(part));
+		parts.push(await read(part));
 	}
 	const [map, nestedAbsmax, nestedMap] = parts.slice(2).map((bytes) => toFloat32(bytes, "F32"));
 	if (!map.every((v, i) => v === NF4_CODE[i])) return fail("has another quant_map than NF4's 16 values");
@@ -102,7 +110,8 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 
 /** The tensors in which bitsandbytes keeps a quantised weight: what `readQuantized` reads. */
 export function writeQuantized(name: string, state: QuantState): Map<string, TensorData> {
-	expects("writeQuantized", { name, state }, { name: "text", state: "options" });
+	expects("writeQuantized", { name }, { name: "text" });
+	checkState("writeQuantized", state);
 	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape, blocksize, dtype } = state;
 	// Python's spacing, so that the bytes are those of bitsandbytes.
 	const fields = {

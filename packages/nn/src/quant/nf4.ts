@@ -1,5 +1,6 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
-import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
+import { expects, oneOf, optionsOf, showShape } from "@hushgrad/tensor/author";
+import { FLOAT, type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import { NESTED_BLOCK, type QuantizedScales, quantizeScales, TINY } from "./doubleQuant.ts";
 
 /**
@@ -44,6 +45,28 @@ export interface QuantState extends QuantizedScales {
 	readonly blocksize: number;
 	/** Type of the weights that were quantised: what they stand for is rounded to it. */
 	readonly dtype: FloatDType;
+}
+
+/**
+ * @throws ValueError unless each part is of its kind, ShapeError unless there are as many codes and scales as the shape asks for.
+ */
+export function checkState(op: string, state: QuantState): void {
+	const { packed, absmax, nestedAbsmax, nestedMap, shape, blocksize } = optionsOf(op, state, {
+		...{ packed: "bytes", absmax: "bytes", nestedAbsmax: "floats", nestedMap: "floats", offset: "number", shape: "shape" },
+		...{ blocksize: oneOf(NF4_BLOCK), dtype: FLOAT },
+	});
+	const size = shape.reduce((n, d) => n * d, 1);
+	const blocks = Math.ceil(size / blocksize);
+	const parts = [
+		["packed", packed, Math.ceil(size / 2)],
+		["absmax", absmax, blocks],
+		["nestedAbsmax", nestedAbsmax, Math.ceil(blocks / NESTED_BLOCK)],
+		["nestedMap", nestedMap, 256],
+	] as const;
+	for (const [name, { length }, count] of parts) {
+		if (length !== count)
+			throw new ShapeError("nf4/state", `${op}: ${name} has ${length} elements, ${showShape(shape)} takes ${count}`, { op });
+	}
 }
 
 /** Number of bounds below x. */
@@ -99,9 +122,12 @@ export function quantizeBlocks(weights: Float32Array): { readonly packed: Uint8A
  * @throws ShapeError when the number of weights is not that of the shape, ValueError for NaN or infinity.
  */
 export function quantizeNF4(weights: Float32Array, shape: readonly number[], dtype: FloatDType = "F32"): QuantState {
+	expects("quantizeNF4", { weights, shape, dtype }, { weights: "floats", shape: "shape", dtype: FLOAT });
 	const size = shape.reduce((n, d) => n * d, 1);
 	if (size !== weights.length) {
-		throw new ShapeError("nf4/shape", `NF4: [${shape.join(", ")}] holds ${size} weights, got ${weights.length}`);
+		throw new ShapeError("nf4/shape", `quantizeNF4: ${showShape(shape)} holds ${size} weights, got ${weights.length}`, {
+			op: "quantizeNF4",
+		});
 	}
 	const { packed, absmax } = quantizeBlocks(weights);
 	return { packed, shape, blocksize: NF4_BLOCK, dtype, ...quantizeScales(absmax) };
@@ -112,6 +138,7 @@ export function quantizeNF4(weights: Float32Array, shape: readonly number[], dty
  * weight is then rounded once to the type that it had before it was quantised, as bitsandbytes does.
  */
 export function dequantizeNF4(state: QuantState): Float32Array {
+	checkState("dequantizeNF4", state);
 	const { packed, absmax, nestedAbsmax, nestedMap, offset, shape, dtype } = state;
 	const scales = Float32Array.from(absmax, (q, i) => Math.fround(nestedMap[q] * nestedAbsmax[Math.floor(i / NESTED_BLOCK)]) + offset);
 	const size = shape.reduce((n, d) => n * d, 1);

@@ -1,7 +1,8 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
-import { Parameter } from "../parameter.ts";
+import { expects, sameShape, showShape } from "@hushgrad/tensor/author";
+import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
-import { NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
+import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
 import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
@@ -33,7 +34,7 @@ export class NF4Parameter extends Parameter {
 	constructor(shape: readonly number[]) {
 		super(shape, { trainable: false });
 		if (shape.length !== 2 || this.size % 8 !== 0) {
-			throw new ValueError("nf4/size", `NF4: weights [${shape.join(", ")}] do not fill whole words of 8 codes`);
+			throw new ValueError("nf4/size", `NF4Parameter: a weight ${showShape(shape)}, expected [out, in] of a multiple of 8`);
 		}
 	}
 
@@ -109,7 +110,9 @@ export class NF4Parameter extends Parameter {
 
 	/** @throws ShapeError always: it takes its values from `load` and `loadQuantized`. */
 	override assign(): never {
-		throw new ShapeError("nf4/assign", `${this.label}: a weight in NF4 takes its value from load()`);
+		throw new ShapeError("nf4/assign", `NF4Parameter.assign: ${this.label} is held in NF4 and takes its value from load()`, {
+			op: "NF4Parameter.assign",
+		});
 	}
 
 	/**
@@ -118,6 +121,8 @@ export class NF4Parameter extends Parameter {
 	 * @throws ShapeError when they do not fill the shape, ValueError for NaN or infinity.
 	 */
 	override load(device: Device, values: Float32Array, source = "F32"): void {
+		expects("NF4Parameter.load", { device, values, source }, { device: "device", values: "floats", source: "text" });
+		checkSize("NF4Parameter.load", this, values);
 		const dtype = source === "BF16" || source === "F16" ? source : "F32";
 		this.loadQuantized(device, quantizeNF4(values, this.shape, dtype));
 	}
@@ -142,26 +147,29 @@ export class NF4Parameter extends Parameter {
 
 	/**
 	 * Uploads a weight that is quantised already, and releases the one before.
-	 * @throws ValueError when it is of another shape, or not in blocks of 64.
+	 * @throws ValueError for parts of another kind, or not in blocks of 64; ShapeError for a weight of another shape, and for parts that
+	 * do not fill it. Then the one before stays.
 	 */
 	loadQuantized(device: Device, state: QuantState): void {
-		const [n, k] = this.shape;
-		if (state.blocksize !== NF4_BLOCK || state.shape[0] !== n || state.shape[1] !== k) {
-			throw new ValueError(
-				"nf4/state",
-				`NF4: got weight [${state.shape.join(", ")}] in blocks of ${state.blocksize}, expected [${n}, ${k}] in blocks of ${NF4_BLOCK}`,
-			);
+		const op = "NF4Parameter.loadQuantized";
+		expects(op, { device }, { device: "device" });
+		checkState(op, state);
+		if (!sameShape(state.shape, this.shape)) {
+			throw new ShapeError("nf4/state", `${op}: a weight ${showShape(state.shape)}, expected ${showShape(this.shape)}`, { op });
 		}
+		const codes = words(state.packed);
+		const scales = words(state.absmax);
+		const weight = device.scope(() => ({
+			codes: device.fromHost(codes, [codes.length]),
+			scales: device.fromHost(scales, [scales.length]),
+			nested: device.fromHost(state.nestedAbsmax, [state.nestedAbsmax.length]),
+			map: device.fromHost(state.nestedMap, [state.nestedMap.length]),
+		}));
 		this.dispose();
+		for (const part of Object.values(weight)) device.keep(part);
 		this.#offset = state.offset;
 		this.#dtype = state.dtype;
-		const keep = (t: Tensor): Tensor => device.keep(t);
-		this.#weight = {
-			codes: keep(device.fromHost(words(state.packed), [state.packed.length / 4])),
-			scales: keep(device.fromHost(words(state.absmax), [Math.ceil(state.absmax.length / 4)])),
-			nested: keep(device.fromHost(state.nestedAbsmax, [state.nestedAbsmax.length])),
-			map: keep(device.fromHost(state.nestedMap, [256])),
-		};
+		this.#weight = weight;
 	}
 
 	/** Releases the parts; the parameter is as it was before it had values. */

@@ -1,4 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
+import { expects, optionsOf } from "@hushgrad/tensor/author";
 import { corrupt, type Header, parseHeader, type TensorInfo } from "./header.ts";
 
 /** Random access to the bytes of a file, wherever it lies. */
@@ -15,6 +16,18 @@ export interface ByteSource {
 
 const LENGTH_BYTES = 8;
 const MAX_HEADER = 100_000_000;
+
+/** @throws ValueError unless the source gives as many bytes as it was asked for. */
+async function bytesOf(source: ByteSource, begin: number, end: number): Promise<Uint8Array> {
+	const bytes = await source.read(begin, end);
+	const words = `${end - begin} bytes in a Uint8Array`;
+	expects(
+		"SafetensorsReader",
+		{ "source.read()": bytes },
+		{ "source.read()": [(v) => v instanceof Uint8Array && v.length === end - begin, words] },
+	);
+	return bytes;
+}
 
 /** One safetensors file: its header is read and checked on opening, the bytes of each tensor when asked for. */
 export class SafetensorsReader {
@@ -34,14 +47,16 @@ export class SafetensorsReader {
 	 * @throws FormatError for anything but a whole and consistent file, and a header of more than 100 million bytes.
 	 */
 	static async open(source: ByteSource): Promise<SafetensorsReader> {
-		const { path, size } = source;
+		const { path, size } = optionsOf("SafetensorsReader.open", source, {
+			...{ path: "text", size: "count", read: "function", close: "function" },
+		});
 		if (size < LENGTH_BYTES) throw corrupt("short", `the file has ${size} bytes, a safetensors file has at least ${LENGTH_BYTES}`, path);
-		const prefix = await source.read(0, LENGTH_BYTES);
+		const prefix = await bytesOf(source, 0, LENGTH_BYTES);
 		const length = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES).getBigUint64(0, true);
 		if (length > MAX_HEADER) throw corrupt("header", `the header claims ${length} bytes, the limit is ${MAX_HEADER}`, path);
 		const start = LENGTH_BYTES + Number(length);
 		if (start > size) throw corrupt("short", `the header claims ${length} bytes, the file has ${size}`, path);
-		const header = parseHeader(await source.read(LENGTH_BYTES, start), size - start, path);
+		const header = parseHeader(await bytesOf(source, LENGTH_BYTES, start), size - start, path);
 		return new SafetensorsReader(source, header, start);
 	}
 
@@ -60,9 +75,13 @@ export class SafetensorsReader {
 	 * @throws ValueError for a name that is not in the file.
 	 */
 	info(name: string): TensorInfo {
+		expects("SafetensorsReader", { name }, { name: "text" });
 		const info = this.#header.tensors.get(name);
-		if (info === undefined) throw new ValueError("safetensors/name", `there is no tensor ${name} in the file`, { path: this.#source.path });
-		return info;
+		if (info !== undefined) return info;
+		throw new ValueError("safetensors/name", `SafetensorsReader: there is no tensor ${name} in the file`, {
+			path: this.#source.path,
+			hint: "names() lists them",
+		});
 	}
 
 	/**
@@ -71,7 +90,7 @@ export class SafetensorsReader {
 	 */
 	read(name: string): Promise<Uint8Array> {
 		const { begin, end } = this.info(name);
-		return this.#source.read(this.#start + begin, this.#start + end);
+		return bytesOf(this.#source, this.#start + begin, this.#start + end);
 	}
 
 	/** Closes the source. */

@@ -1,6 +1,7 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
+import { expects, instanceOf, type Kind, optional, optionsOf } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./convert.ts";
-import { bytesPer, type SafetensorsDType, writeRank } from "./dtype.ts";
+import { bytesPer, isSafetensorsDType, type SafetensorsDType, writeRank } from "./dtype.ts";
 
 /** A tensor to write. */
 export interface TensorData {
@@ -13,6 +14,16 @@ export interface TensorData {
 }
 
 const ALIGN = 8;
+const MAP = instanceOf(Map, "a Map of tensors by name");
+const DATA = {
+	dtype: [isSafetensorsDType, "an element type of safetensors, such as F32"],
+	shape: "shape",
+	data: [(v: unknown) => v instanceof Float32Array || v instanceof Uint8Array, "a Float32Array or a Uint8Array"],
+} as const;
+const STRINGS: Kind = [
+	(v) => typeof v === "object" && v !== null && Object.values(v).every((s) => typeof s === "string"),
+	"an object of strings",
+];
 
 /**
  * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded to a
@@ -23,8 +34,14 @@ const ALIGN = 8;
  */
 export function encodeSafetensors(
 	tensors: ReadonlyMap<string, TensorData>,
-	{ metadata }: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
+	options: { readonly metadata?: Readonly<Record<string, string>> | undefined } = {},
 ): Uint8Array[] {
+	expects("encodeSafetensors", { tensors }, { tensors: MAP });
+	const { metadata } = optionsOf("encodeSafetensors", options, { metadata: optional(STRINGS) });
+	for (const [name, tensor] of tensors) {
+		expects("encodeSafetensors", { name }, { name: "text" });
+		optionsOf(`encodeSafetensors: ${name}`, tensor, DATA);
+	}
 	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
 	if (tensors.has("__metadata__")) {
 		throw new ValueError("safetensors/name", "a tensor cannot be named __metadata__: the format keeps that name for itself", {
@@ -42,7 +59,7 @@ export function encodeSafetensors(
 		if (bytes.byteLength !== expected) {
 			throw new ShapeError(
 				"safetensors/values",
-				`${name}: ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`,
+				`encodeSafetensors: ${name}, ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${bytes.byteLength}`,
 			);
 		}
 		fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [position, position + expected] })}`);
