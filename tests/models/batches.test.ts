@@ -96,7 +96,7 @@ describe("a model of one text", () => {
 		const refused = expect.objectContaining({
 			name: "ShapeError",
 			code: "model/rank",
-			message: expect.stringContaining("got [2, 3]"),
+			message: expect.stringContaining("ids[2, 3], expected the tokens of one text, [T]"),
 			hint: expect.stringContaining("vmap("),
 		});
 		device().scope<void>(() => {

@@ -141,7 +141,7 @@ describe("generateTextStream", () => {
 
 	it("refuses stop texts that are none", async () => {
 		for (const stop of [[""], "x", [1]]) {
-			await expect(recite("a", { stop: stop as string[] })).rejects.toMatchObject({ code: "generate/options" });
+			await expect(recite("a", { stop: stop as string[] })).rejects.toMatchObject({ code: "call/argument" });
 		}
 	});
 

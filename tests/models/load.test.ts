@@ -191,8 +191,8 @@ describe("quantization", () => {
 			fromPretrained(goldenPath("vaultgemma/plain"), { device: device(), quantization: quantization as "nf4" }),
 		).rejects.toMatchObject({
 			name: "ValueError",
-			code: "load/quantization",
-			hint: expect.stringContaining('"nf4"'),
+			code: "call/argument",
+			message: expect.stringContaining('expected "nf4"'),
 		});
 	});
 });

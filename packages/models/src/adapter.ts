@@ -16,7 +16,9 @@ import {
 } from "@hushgrad/nn";
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, ValueError } from "@hushgrad/tensor";
+import { expects, named } from "@hushgrad/tensor/author";
 import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
+import { MODULE } from "./kinds.ts";
 import { finiteToSave } from "./load.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
@@ -39,6 +41,8 @@ const exists = (path: string): Promise<boolean> =>
  * holds NaN or infinity.
  */
 export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
+	expects("saveAdapter", { model, directory }, { model: MODULE, directory: "text" });
+	const text = named("saveAdapter", serializeLoraConfig)(config);
 	const layers = loraLayers(model);
 	if (layers.size === 0) {
 		throw new ValueError("adapter/none", "saveAdapter: the model has no LoRA", {
@@ -65,7 +69,7 @@ export async function saveAdapter(model: Module, directory: string, config: Lora
 	await settle(directory);
 	await writeFileAtomic(join(directory, next(WEIGHTS)), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
 	// From here on the new adapter counts: its configuration is written last, and read first.
-	await writeFileAtomic(join(directory, next(CONFIG)), serializeLoraConfig(config));
+	await writeFileAtomic(join(directory, next(CONFIG)), text);
 	await settle(directory);
 }
 
@@ -104,6 +108,7 @@ export interface LoadedAdapter {
  * tensor missing, extra, misshaped or not finite, as when the adapter fits no layer.
  */
 export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoadedAdapter> {
+	expects("loadAdapter", { model, directory, device }, { model: MODULE, directory: "text", device: "device" });
 	const files = await filesOf(directory);
 	const path = join(directory, files.config);
 	const text = await readFile(path, "utf8").catch((cause) => {

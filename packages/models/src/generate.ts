@@ -1,8 +1,9 @@
 import { type Device, data, type Key, NumericError, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, named, shown } from "@hushgrad/tensor/author";
 import { disposeCache, type KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 import { encodePrompt } from "./text/sft.ts";
-import { type SentencePieceTokenizer, TokenStream } from "./text/tokenizer.ts";
+import { type SentencePieceTokenizer, TOKENIZER, TokenStream } from "./text/tokenizer.ts";
 
 /** How to continue a prompt; names and neutral values as in transformers' GenerationConfig. */
 export interface GenerateOptions {
@@ -42,36 +43,42 @@ const isWhole = (v: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolea
 	Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max;
 const isAbove0 = (v: unknown, max = Number.MAX_VALUE): boolean => typeof v === "number" && v > 0 && v <= max;
 
-function refuse(what: string, value: unknown, expected: string, hint?: string): never {
-	const text = typeof value === "number" || value === undefined ? String(value) : JSON.stringify(value);
-	throw new ValueError("generate/options", `generate: ${what} is ${text}, expected ${expected}`, { op: "generate", hint });
-}
+/** Refuses an option by the name of what was called. */
+const refusal =
+	(op: string) =>
+	(what: string, value: unknown, expected: string, hint?: string): never => {
+		throw new ValueError("generate/options", `${op}: ${what} is ${shown(value)}, expected ${expected}`, { op, hint });
+	};
 
 /** @throws ValueError for an option that is not what it must be. */
-function checkOptions({ maxNewTokens, minNewTokens = 0, eosTokenIds = [], repetitionPenalty: penalty = 1, sample }: GenerateOptions): void {
+function checkOptions(op: string, options: GenerateOptions): void {
+	const refuse = refusal(op);
+	expects(op, { options }, { options: "options" });
+	const { maxNewTokens, minNewTokens = 0, eosTokenIds = [], repetitionPenalty: penalty = 1, sample } = options;
 	if (!isWhole(maxNewTokens, 1)) refuse("maxNewTokens", maxNewTokens, "a whole number above 0");
 	if (!isWhole(minNewTokens, 0)) refuse("minNewTokens", minNewTokens, "a whole number, 0 or more");
 	if (!Array.isArray(eosTokenIds) || !eosTokenIds.every((id) => isWhole(id, 0))) refuse("eosTokenIds", eosTokenIds, "a list of token ids");
 	if (!isAbove0(penalty)) refuse("repetitionPenalty", penalty, "a number above 0", "1 changes nothing");
 	if (sample === undefined) return;
+	expects(op, { sample }, { sample: "options" });
 	const { temperature = 1, topK = DEFAULT_TOP_K, topP = 1, uniform } = sample;
 	if (!isAbove0(temperature)) refuse("temperature", temperature, "a number above 0", "leave sample out for the most likely token");
 	if (!isWhole(topK, 0)) refuse("topK", topK, "a whole number, 0 for all tokens");
 	if (!isAbove0(topP, 1)) refuse("topP", topP, "a number above 0, at most 1");
-	if (typeof uniform !== "function") refuse("uniform", typeof uniform, "a function that gives numbers in [0, 1)");
+	if (typeof uniform !== "function") refuse("uniform", uniform, "a function that gives numbers in [0, 1)");
 }
 
 /** @throws ValueError unless these are the ids of one text. */
-function checkPrompt(prompt: readonly number[], size = Number.POSITIVE_INFINITY): void {
+function checkPrompt(op: string, prompt: readonly number[], size = Number.POSITIVE_INFINITY): void {
+	expects(op, { prompt }, { prompt: "list" });
 	const wrong = prompt.findIndex((id) => !isWhole(id, 0, size - 1));
 	if (wrong < 0) return;
-	const id: unknown = prompt[wrong];
-	const isBatch = typeof id === "object" && id !== null;
+	const isBatch = Array.isArray(prompt[wrong]);
 	throw new ValueError(
 		"generate/prompt",
-		`generate: the prompt holds ${isBatch ? "a list" : id} at ${wrong}, expected token ids${size < Number.POSITIVE_INFINITY ? ` below ${size}` : ""}`,
+		`${op}: the prompt holds ${shown(prompt[wrong])} at ${wrong}, expected token ids${size < Number.POSITIVE_INFINITY ? ` below ${size}` : ""}`,
 		{
-			op: "generate",
+			op,
 			hint: isBatch ? "give one prompt; for a batch run model.step under vmap" : "does the tokenizer belong to the model?",
 		},
 	);
@@ -83,10 +90,15 @@ function checkPrompt(prompt: readonly number[], size = Number.POSITIVE_INFINITY)
  * @throws ValueError for an option outside its domain; NumericError for logits that hold NaN.
  */
 export function nextToken(logits: Float32Array, seen: readonly number[], options: GenerateOptions, written = 0): number {
-	checkOptions(options);
+	return tokenOf("nextToken", logits, seen, options, written);
+}
+
+function tokenOf(op: string, logits: Float32Array, seen: readonly number[], options: GenerateOptions, written: number): number {
+	expects(op, { logits, seen, written }, { logits: "floats", seen: "list", written: "count" });
+	checkOptions(op, options);
 	if (logits.some(Number.isNaN)) {
-		throw new NumericError("generate/not-finite", "generate: the model gives NaN", {
-			op: "generate",
+		throw new NumericError("generate/not-finite", `${op}: the model gives NaN`, {
+			op,
 			hint: "its weights or its adapter hold NaN or numbers too large: did the training diverge?",
 		});
 	}
@@ -98,7 +110,7 @@ export function nextToken(logits: Float32Array, seen: readonly number[], options
 	scores = topK(scores, sample.topK ?? DEFAULT_TOP_K);
 	if ((sample.topP ?? 1) < 1) scores = topP(scores, sample.topP as number);
 	const u = sample.uniform();
-	if (!(u >= 0 && u < 1)) refuse("a number of uniform()", u, "one in [0, 1)");
+	if (!(typeof u === "number" && u >= 0 && u < 1)) refusal(op)("a number of uniform()", u, "one in [0, 1)");
 	return sampleToken(softmaxProbabilities(scores), u);
 }
 
@@ -118,13 +130,18 @@ export interface CausalLM {
 	stateTensors(): Iterable<Tensor>;
 }
 
+const has = (v: unknown, name: string): boolean => typeof (v as Readonly<Record<string, unknown>>)[name] === "function";
+const HOLDER: Kind = [(v) => typeof v === "object" && v !== null && has(v, "stateTensors"), "a model"];
+const CAUSAL: Kind = [(v) => HOLDER[0](v) && has(v, "step"), "a model with step and stateTensors"];
+
 /**
  * The device that a model's weights are on.
  * @throws ValueError for a model without values.
  */
 export function deviceOf(model: Pick<CausalLM, "stateTensors">): Device {
+	expects("deviceOf", { model }, { model: HOLDER });
 	for (const { device } of model.stateTensors()) return device;
-	throw new ValueError("model/empty", "the model has no values yet", { hint: "load it with fromPretrained" });
+	throw new ValueError("model/empty", "deviceOf: the model has no values yet", { op: "deviceOf", hint: "load it with fromPretrained" });
 }
 
 /**
@@ -134,11 +151,17 @@ export function deviceOf(model: Pick<CausalLM, "stateTensors">): Device {
  * the model's vocabulary, and a model without values; NumericError for logits that hold NaN; and as `model.step`, where prompt and
  * text become longer than the model takes.
  */
-export async function* generate(model: CausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
-	checkOptions(options);
-	if (prompt.length === 0) throw new ValueError("generate/prompt", "generate: the prompt is empty", { hint: "start with the <bos> token" });
-	checkPrompt(prompt);
-	const device = deviceOf(model);
+export function generate(model: CausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+	return tokens("generate", model, prompt, options);
+}
+
+async function* tokens(op: string, model: CausalLM, prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+	expects(op, { model }, { model: CAUSAL });
+	checkOptions(op, options);
+	checkPrompt(op, prompt);
+	if (prompt.length === 0)
+		throw new ValueError("generate/prompt", `${op}: the prompt is empty`, { op, hint: "start with the <bos> token" });
+	const device = named(op, deviceOf)(model);
 	const seen = [...prompt];
 	let cache: KVCache = [];
 	try {
@@ -153,8 +176,8 @@ export async function* generate(model: CausalLM, prompt: readonly number[], opti
 			cache = step.cache;
 			const logits = (await data(step.logits)) as Float32Array;
 			step.logits.dispose();
-			if (n === 0) checkPrompt(prompt, logits.length);
-			const token = nextToken(logits, seen, options, n);
+			if (n === 0) checkPrompt(op, prompt, logits.length);
+			const token = tokenOf(op, logits, seen, options, n);
 			yield token;
 			if (options.eosTokenIds?.includes(token)) return;
 			seen.push(token);
@@ -187,13 +210,32 @@ export interface TextOptions extends Omit<GenerateOptions, "sample"> {
  * it is certain: what may be the beginning of a stop text, and spaces, wait for what follows. The same key gives the same draws.
  * @throws ValueError as `generate` and `encodePrompt`, and for a stop text that is empty.
  */
-export async function* generateTextStream(
+export function generateTextStream(
 	model: CausalLM,
 	tokenizer: SentencePieceTokenizer,
 	prompt: string,
-	{ stop = [], ...options }: TextOptions,
+	options: TextOptions,
 ): AsyncGenerator<string> {
-	if (!Array.isArray(stop) || !stop.every((s) => typeof s === "string" && s !== "")) refuse("stop", stop, "a list of texts");
+	return pieces("generateTextStream", model, tokenizer, prompt, options);
+}
+
+const TEXTS: Kind = [(v) => v === undefined || (Array.isArray(v) && v.every((s) => typeof s === "string" && s !== "")), "a list of texts"];
+
+async function* pieces(
+	op: string,
+	model: CausalLM,
+	tokenizer: SentencePieceTokenizer,
+	prompt: string,
+	all: TextOptions,
+): AsyncGenerator<string> {
+	expects(op, { tokenizer, options: all }, { tokenizer: TOKENIZER, options: "options" });
+	expects(
+		op,
+		{ stop: all.stop, sample: all.sample, eosTokenIds: all.eosTokenIds },
+		{ stop: TEXTS, sample: "options?", eosTokenIds: "list?" },
+	);
+	if (all.sample !== undefined) expects(op, { "sample.key": all.sample.key }, { "sample.key": "key" });
+	const { stop = [], ...options } = all;
 	const { sample, eosTokenIds = [tokenizer.eosId] } = options;
 	let draws: Iterator<number> | undefined;
 	const uniform = (): number => {
@@ -207,7 +249,7 @@ export async function* generateTextStream(
 	};
 	const stream = new TokenStream(tokenizer);
 	const end = new Ending(stop);
-	for await (const id of generate(model, encodePrompt(tokenizer, prompt), how)) {
+	for await (const id of tokens(op, model, named(op, encodePrompt)(tokenizer, prompt), how)) {
 		const piece = end.push(stream.push(id));
 		if (piece !== "") yield piece;
 		if (end.isReached) return;
@@ -273,6 +315,6 @@ export async function generateText(
 	options: TextOptions,
 ): Promise<string> {
 	let text = "";
-	for await (const piece of generateTextStream(model, tokenizer, prompt, options)) text += piece;
+	for await (const piece of pieces("generateText", model, tokenizer, prompt, options)) text += piece;
 	return text;
 }

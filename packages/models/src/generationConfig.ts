@@ -1,4 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { jsonFields, readJson } from "./files/json.ts";
 import { endIds, readConfig } from "./gemma/config.ts";
 
@@ -13,6 +14,7 @@ export interface GenerationConfig {
  * @throws FormatError for a file that is damaged, or when both are missing.
  */
 export async function readGenerationConfig(directory: string): Promise<GenerationConfig> {
+	expects("readGenerationConfig", { directory }, { directory: "text" });
 	const file = await readJson(directory, "generation_config.json").catch((error) => {
 		if (error instanceof FormatError && error.code === "file/missing") return undefined;
 		throw error;

@@ -16,6 +16,15 @@ export {
 } from "./generate.ts";
 export { type GenerationConfig, readGenerationConfig } from "./generationConfig.ts";
 export { fromPretrained, type LoadOptions, loadWeights, type SaveOptions, saveModel, weightsOf } from "./load.ts";
-export * from "./text/chat.ts";
-export * from "./text/sft.ts";
-export * from "./text/tokenizer.ts";
+export { type ChatMessage, type ChatOptions, encodeChat, GEMMA_CHAT_TEMPLATE, renderChat } from "./text/chat.ts";
+export {
+	type Example,
+	encodeExample,
+	encodePrompt,
+	learnedTokens,
+	type PaddedExample,
+	type PadOptions,
+	type PromptResponse,
+	padExample,
+} from "./text/sft.ts";
+export { type DecodeOptions, SentencePieceTokenizer, TokenStream } from "./text/tokenizer.ts";

@@ -14,11 +14,13 @@ import {
 	writeQuantized,
 } from "@hushgrad/nn";
 import { writeFileAtomic } from "@hushgrad/nn/files";
-import { type Device, data, FormatError, NumericError, ValueError } from "@hushgrad/tensor";
-import { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
+import { type Device, data, FormatError, NumericError } from "@hushgrad/tensor";
+import { expects, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
+import { CHECKPOINT, type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { readConfig, serializeConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
 import { deviceOf } from "./generate.ts";
+import { MODULE } from "./kinds.ts";
 
 /** How `fromPretrained` loads a model. */
 export interface LoadOptions {
@@ -31,6 +33,8 @@ export interface LoadOptions {
 	readonly quantization?: "nf4" | undefined;
 }
 
+/** Left out, the layers are held as the checkpoint has them. */
+const QUANTIZATION = optional(oneOf("nf4"));
 const FLOATS = ["F32", "F16", "BF16"];
 /** Tied to the embedding in this family; some writers store it all the same. */
 const TIED = "lm_head.weight";
@@ -42,13 +46,9 @@ const TIED = "lm_head.weight";
  * @throws FormatError naming the file, the tensor and what was expected; ValueError for another `quantization` than "nf4", and
  * where NF4 does not fit a layer's size.
  */
-export async function fromPretrained(directory: string, { device, quantization }: LoadOptions): Promise<VaultGemmaForCausalLM> {
-	if (quantization !== undefined && quantization !== "nf4") {
-		throw new ValueError("load/quantization", `fromPretrained: quantization is ${JSON.stringify(quantization)}, expected "nf4"`, {
-			op: "fromPretrained",
-			hint: 'there is "nf4"; leave it out to hold the layers as the checkpoint has them',
-		});
-	}
+export async function fromPretrained(directory: string, options: LoadOptions): Promise<VaultGemmaForCausalLM> {
+	expects("fromPretrained", { directory }, { directory: "text" });
+	const { device, quantization } = optionsOf("fromPretrained", options, { device: "device", quantization: QUANTIZATION });
 	const model = new VaultGemmaForCausalLM(await readConfig(directory));
 	const checkpoint = await openCheckpoint(directory);
 	try {
@@ -74,6 +74,11 @@ export async function fromPretrained(directory: string, { device, quantization }
  * four bits where the parameter is not; on the way, for one that holds NaN or infinity, or that `readQuantized` refuses.
  */
 export async function loadWeights(model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> {
+	expects(
+		"loadWeights",
+		{ model, checkpoint, device, directory },
+		{ model: MODULE, checkpoint: CHECKPOINT, device: "device", directory: "text" },
+	);
 	const parameters = new Map(model.namedParameters());
 	checkNames(directory, parameters, checkpoint);
 	const inFour = quantizedWeights(checkpoint.names());
@@ -87,10 +92,10 @@ export async function loadWeights(model: Module, checkpoint: Checkpoint, device:
 		}
 	}
 	for (const [name, parameter] of parameters) {
-		if (inFour.has(name)) {
+		if (parameter instanceof NF4Parameter && inFour.has(name)) {
 			const state = await readQuantized(checkpoint, name, directory);
 			checkShape(directory, name, state.shape, parameter.shape);
-			(parameter as NF4Parameter).loadQuantized(device, state);
+			parameter.loadQuantized(device, state);
 			continue;
 		}
 		const { dtype } = checkpoint.info(name);
@@ -166,13 +171,14 @@ export interface SaveOptions {
  * @throws ValueError for a model without values, and options that there are not; NumericError for a weight that holds NaN or
  * infinity, which no loader takes.
  */
-export async function weightsOf(model: Module, { dtype, quantization }: SaveOptions): Promise<Map<string, TensorData>> {
-	if (!FLOATS.includes(dtype) || (quantization !== undefined && quantization !== "nf4")) {
-		throw new ValueError("save/options", `saveModel: dtype is ${JSON.stringify(dtype)}, quantization ${JSON.stringify(quantization)}`, {
-			hint: `dtype is one of ${FLOATS.join(", ")}; quantization "nf4" or left out`,
-		});
-	}
-	const device = deviceOf(model);
+export function weightsOf(model: Module, options: SaveOptions): Promise<Map<string, TensorData>> {
+	return weights("weightsOf", model, options);
+}
+
+async function weights(op: string, model: Module, options: SaveOptions): Promise<Map<string, TensorData>> {
+	expects(op, { model }, { model: MODULE });
+	const { dtype, quantization } = optionsOf(op, options, { dtype: oneOf(...FLOATS), quantization: QUANTIZATION });
+	const device = named(op, deviceOf)(model);
 	const tensors = new Map<string, TensorData>();
 	for (const [path, p] of baseParameters(model)) {
 		if (quantization === "nf4" && p instanceof NF4Parameter) {
@@ -203,7 +209,8 @@ export function finiteToSave(path: string, values: Float32Array): Float32Array {
  * infinity.
  */
 export async function saveModel(model: Module, directory: string, options: SaveOptions): Promise<void> {
-	const tensors = await weightsOf(model, options);
+	expects("saveModel", { directory }, { directory: "text" });
+	const tensors = await weights("saveModel", model, options);
 	await mkdir(directory, { recursive: true });
 	const config = join(directory, "config.json");
 	const exists = await access(config).then(

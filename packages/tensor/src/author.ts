@@ -36,5 +36,6 @@ export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";
 export { tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
+export { shown } from "./shown.ts";
 export { insideOf } from "./tensor.ts";
 export { RANGES } from "./upload.ts";

@@ -2,6 +2,7 @@ import { open, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type ByteSource, SafetensorsReader, type TensorInfo } from "@hushgrad/nn";
 import { FormatError, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind } from "@hushgrad/tensor/author";
 import { jsonFields, readJson } from "./json.ts";
 
 const SINGLE = "model.safetensors";
@@ -24,6 +25,15 @@ export interface Checkpoint {
 	/** Closes the files; nothing is read after it. */
 	close(): Promise<void>;
 }
+
+const has = (v: object, ...names: string[]): boolean =>
+	names.every((name) => typeof (v as Readonly<Record<string, unknown>>)[name] === "function");
+
+/** What is a checkpoint. */
+export const CHECKPOINT: Kind = [
+	(v) => typeof v === "object" && v !== null && has(v, "names", "info", "read"),
+	"a checkpoint, as openCheckpoint() gives",
+];
 
 async function openSource(path: string): Promise<ByteSource> {
 	const file = await open(path).catch((cause) => {
@@ -64,6 +74,7 @@ async function openFile(path: string): Promise<SafetensorsReader> {
  * @throws FormatError for a file that is missing or damaged, and for an index that does not agree with its shards.
  */
 export async function openCheckpoint(directory: string, file?: string): Promise<Checkpoint> {
+	expects("openCheckpoint", { directory, file }, { directory: "text", file: "text?" });
 	const exists = (name: string) =>
 		stat(join(directory, name)).then(
 			() => true,

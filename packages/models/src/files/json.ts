@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "@hushgrad/tensor";
+import { shown } from "@hushgrad/tensor/author";
 
 const MAX_BYTES = 16 * 2 ** 20;
 
@@ -27,6 +28,18 @@ export async function readJson(directory: string, name: string): Promise<{ reado
 	}
 }
 
+/** A value of a JSON file, for a message. */
+function textOf(value: unknown): string {
+	if (value === undefined) return "absent";
+	const text = JSON.stringify(value, (_, v) =>
+		v === null || ["string", "number", "boolean"].includes(typeof v) || isPlain(v) ? v : shown(v),
+	);
+	return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+const isPlain = (v: unknown): boolean =>
+	Array.isArray(v) || (typeof v === "object" && v !== null && Object.getPrototypeOf(v) === Object.prototype);
+
 /** The fields of a JSON object, each read with its check. */
 export class JsonFields {
 	readonly path: string;
@@ -43,8 +56,7 @@ export class JsonFields {
 	}
 
 	error(name: string, expected: string): FormatError {
-		const found = JSON.stringify(this.value(name)) ?? "absent";
-		return new FormatError("config/field", `${name} is ${found.length > 60 ? `${found.slice(0, 60)}…` : found}, expected ${expected}`, {
+		return new FormatError("config/field", `${name} is ${textOf(this.value(name))}, expected ${expected}`, {
 			path: this.path,
 			hint: "use the config.json that belongs to the weights",
 		});
@@ -90,7 +102,7 @@ export class JsonFields {
 		if (allowed.includes(v)) return;
 		throw new FormatError(
 			"config/unsupported",
-			`${name} is ${JSON.stringify(v) ?? "absent"}, expected ${allowed
+			`${name} is ${textOf(v)}, expected ${allowed
 				.filter((a) => a !== undefined)
 				.map((a) => JSON.stringify(a))
 				.join(" or ")}`,

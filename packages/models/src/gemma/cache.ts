@@ -1,4 +1,5 @@
-import { cat, type Tensor } from "@hushgrad/tensor";
+import { cat, Tensor } from "@hushgrad/tensor";
+import { expects, type Kind } from "@hushgrad/tensor/author";
 
 /** Keys and values of one layer for S tokens: G key heads of size K. */
 export interface KeysAndValues {
@@ -14,8 +15,17 @@ export interface KeysAndValues {
  */
 export type KVCache = readonly KeysAndValues[];
 
+const isPart = (v: unknown): boolean => v instanceof Tensor && v.rank === 3;
+const isEntry = (v: unknown): boolean => typeof v === "object" && v !== null && "k" in v && isPart(v.k) && "v" in v && isPart(v.v);
+
+/** What is a cache. */
+export const CACHE: Kind = [(v) => Array.isArray(v) && v.every(isEntry), "a cache, as step() gives"];
+
 /** Number of tokens in a cache: S, 0 for an empty one. */
-export const cachedTokens = (cache: KVCache): number => cache[0]?.k.shape[1] ?? 0;
+export function cachedTokens(cache: KVCache): number {
+	expects("cachedTokens", { cache }, { cache: CACHE });
+	return cache[0]?.k.shape[1] ?? 0;
+}
 
 /** The keys and values of all tokens: of those before, and of new ones. */
 export function joined(before: KeysAndValues | undefined, now: KeysAndValues): KeysAndValues {
@@ -24,6 +34,7 @@ export function joined(before: KeysAndValues | undefined, now: KeysAndValues): K
 
 /** Releases the tensors of a cache. */
 export function disposeCache(cache: KVCache): void {
+	expects("disposeCache", { cache }, { cache: CACHE });
 	for (const { k, v } of cache) {
 		k.dispose();
 		v.dispose();

@@ -1,5 +1,6 @@
 import type { FloatDType } from "@hushgrad/nn";
-import { FormatError } from "@hushgrad/tensor";
+import { FormatError, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, named } from "@hushgrad/tensor/author";
 import { type JsonFields, jsonFields, readJson } from "../files/json.ts";
 
 /** What a layer attends to: all tokens up to its own, or the last `sliding_window` of them. */
@@ -53,6 +54,7 @@ export interface VaultGemmaConfig {
  * @throws FormatError when it is missing or no JSON, and as `parseConfig`.
  */
 export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
+	expects("readConfig", { directory }, { directory: "text" });
 	const { value, path } = await readJson(directory, "config.json");
 	return parseConfig(value, path);
 }
@@ -62,7 +64,8 @@ export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
  * of transformers' VaultGemmaConfig; one that is null stays null where null has a meaning.
  * @throws FormatError for another architecture, a field of the wrong type, or a feature that is not supported.
  */
-export function parseConfig(value: unknown, path = "config.json"): VaultGemmaConfig {
+export const parseConfig = named("parseConfig", (value: unknown, path: string = "config.json"): VaultGemmaConfig => {
+	expects("parseConfig", { path }, { path: "text" });
 	const fields = jsonFields(value, path);
 	fields.only("model_type", ["vaultgemma"], "only VaultGemma checkpoints can be loaded");
 	fields.only("hidden_activation", ["gelu_pytorch_tanh", undefined], "only the tanh form of GELU is built");
@@ -94,7 +97,7 @@ export function parseConfig(value: unknown, path = "config.json"): VaultGemmaCon
 	};
 	checkTogether(config, fields);
 	return config;
-}
+});
 
 function layerTypes(fields: JsonFields, layers: number): readonly LayerType[] {
 	const types =
@@ -181,5 +184,33 @@ function checkTogether(config: VaultGemmaConfig, fields: JsonFields): void {
 
 /** The token ids that end a text, from the eos_token_id of a config or a generation config; none for null. */
 export function endIds(eos: VaultGemmaConfig["eos_token_id"]): readonly number[] {
+	expects("endIds", { eos }, { eos: EOS });
 	return eos === null ? [] : typeof eos === "number" ? [eos] : eos;
+}
+
+const isId = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
+const EOS: Kind = [(v) => v === null || isId(v) || (Array.isArray(v) && v.every(isId)), "a token id, a list of them or null"];
+
+/**
+ * The configuration of a model that is made, whole and checked.
+ * @throws ValueError for a field that `parseConfig` refuses.
+ */
+export function checkConfig(op: string, config: VaultGemmaConfig): VaultGemmaConfig {
+	expects(op, { config }, { config: "options" });
+	const refuse = (what: string, cause?: unknown): never => {
+		throw new ValueError("model/config", `${op}: ${what}`, { op, hint: "readConfig and parseConfig give a configuration", cause });
+	};
+	const whole = parsed({ ...config, model_type: "vaultgemma" });
+	if (whole instanceof FormatError) return refuse(whole.message.split("\n")[0], whole);
+	const absent = Object.keys(whole).find((name) => !(name in config));
+	return absent === undefined ? whole : refuse(`config.${absent} is undefined`);
+}
+
+function parsed(value: unknown): VaultGemmaConfig | FormatError {
+	try {
+		return parseConfig(value);
+	} catch (error) {
+		if (error instanceof FormatError) return error;
+		throw error;
+	}
 }

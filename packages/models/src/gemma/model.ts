@@ -2,7 +2,8 @@ import { Embedding, Module, ModuleList, RMSNorm } from "@hushgrad/nn";
 import {
 	checkpoint,
 	type Device,
-	type DropoutKey,
+	DropoutKey,
+	DTypeError,
 	linear,
 	linearCrossEntropy,
 	mul,
@@ -15,9 +16,10 @@ import {
 	takeRows,
 	ValueError,
 } from "@hushgrad/tensor";
+import { expects, instanceOf, named, optional, optionsOf, showShape } from "@hushgrad/tensor/author";
 import { VaultGemmaDecoderLayer } from "./block.ts";
-import { cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
-import type { VaultGemmaConfig } from "./config.ts";
+import { CACHE, cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
+import { checkConfig, type VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
 
 /** Options of a forward pass. */
@@ -66,13 +68,15 @@ export class VaultGemmaModel extends Module {
 	readonly rotary: RotaryTables;
 	readonly #config: VaultGemmaConfig;
 
+	/** @throws ValueError for a configuration that `parseConfig` refuses. */
 	constructor(config: VaultGemmaConfig) {
 		super();
-		this.#config = config;
+		const checked = checkConfig("VaultGemmaModel", config);
+		this.#config = checked;
 		const { vocab_size, hidden_size, pad_token_id, num_hidden_layers, rms_norm_eps, max_position_embeddings, head_dim, rope_theta } =
-			config;
+			checked;
 		this.embed_tokens = new Embedding(vocab_size, hidden_size, { paddingIdx: pad_token_id ?? undefined });
-		this.layers = new ModuleList(Array.from({ length: num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(config, i)));
+		this.layers = new ModuleList(Array.from({ length: num_hidden_layers }, (_, i) => new VaultGemmaDecoderLayer(checked, i)));
 		this.norm = new RMSNorm(hidden_size, { eps: rms_norm_eps, offset: 1 });
 		this.rotary = new RotaryTables(max_position_embeddings, head_dim, rope_theta);
 	}
@@ -85,7 +89,7 @@ export class VaultGemmaModel extends Module {
 	 */
 	forward(
 		ids: Tensor,
-		{ dropout, gradientCheckpointing = false }: ForwardOptions = {},
+		options: ForwardOptions = {},
 		before?: KVCache,
 	): {
 		/** f32 `[T, D]`, after the final norm. */
@@ -94,18 +98,19 @@ export class VaultGemmaModel extends Module {
 		cache: KVCache;
 	} {
 		const { hidden_size, max_position_embeddings } = this.#config;
-		if (ids.rank !== 1) {
-			throw new ShapeError("model/rank", `VaultGemma takes the tokens of one text, [T], got [${ids.shape.join(", ")}]`, {
-				op: "VaultGemma",
-				hint: "for a batch [B, T] of texts write vmap((ids) => model.call(ids))(batch)",
-			});
-		}
+		checkText("VaultGemmaModel", ids, options);
+		expects("VaultGemmaModel", { before }, { before: optional(CACHE) });
+		const { dropout, gradientCheckpointing = false } = options;
 		const start = cachedTokens(before ?? []);
 		const [length] = ids.shape;
 		if (start + length > max_position_embeddings) {
-			throw new ValueError("model/positions", `${start + length} tokens exceed max_position_embeddings of ${max_position_embeddings}`, {
-				hint: "shorten the prompt or the number of new tokens",
-			});
+			throw new ValueError(
+				"model/positions",
+				`VaultGemma: ${start + length} tokens exceed max_position_embeddings of ${max_position_embeddings}`,
+				{
+					hint: "shorten the prompt or the number of new tokens",
+				},
+			);
 		}
 		const rotary = this.rotary.rows(start, length);
 		let x = mul(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
@@ -134,16 +139,17 @@ export class VaultGemmaForCausalLM extends Module {
 	/** Shape of the model. */
 	readonly config: VaultGemmaConfig;
 
-	/** A model without values, for loading or counting. */
+	/** A model without values, for loading or counting. @throws ValueError for a configuration that `parseConfig` refuses. */
 	constructor(config: VaultGemmaConfig) {
 		super();
-		this.config = config;
-		this.model = new VaultGemmaModel(config);
+		this.config = checkConfig("VaultGemmaForCausalLM", config);
+		this.model = new VaultGemmaModel(this.config);
 		this.namePaths();
 	}
 
 	/** Makes the tables that belong to no checkpoint. `fromPretrained` does; after `loadWeights` the caller does. */
 	init(device: Device): void {
+		expects("VaultGemmaForCausalLM.init", { device }, { device: "device" });
 		this.model.rotary.init(device);
 	}
 
@@ -154,6 +160,7 @@ export class VaultGemmaForCausalLM extends Module {
 	 * without values.
 	 */
 	forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
+		checkText(NAME, ids, options);
 		return this.#logits(this.model.call(ids, options).hidden);
 	}
 
@@ -162,6 +169,8 @@ export class VaultGemmaForCausalLM extends Module {
 	 * longer cache. The cache given stays as it is; the caller releases it. Errors as of `forward`.
 	 */
 	step(ids: Tensor, cache: KVCache = []): Step {
+		checkText(`${NAME}.step`, ids, {});
+		expects(`${NAME}.step`, { cache }, { cache: CACHE });
 		return ids.device.scope(() => {
 			const { hidden, cache: longer } = this.model.call(ids, {}, cache);
 			const [T] = ids.shape;
@@ -173,14 +182,8 @@ export class VaultGemmaForCausalLM extends Module {
 	 * The loss of one text, f32 `[]`, in nats: weight · Σ over the targets of their cross-entropies. Logits are never held in full.
 	 * Runs inside the privacy engine, with this model as its `model`. Errors as of `forward`.
 	 */
-	loss({ ids, targets, weight, positions }: TrainingRecord, options: ForwardOptions = {}): Tensor {
-		return ids.device.scope(() => {
-			const { hidden } = this.model.call(ids, options);
-			const learned = positions === undefined ? hidden : takeRows(hidden, positions);
-			const cap = this.config.final_logit_softcapping ?? 0;
-			const each = linearCrossEntropy(learned, this.model.embed_tokens.weight.value, targets, { softcap: cap });
-			return mul(sum(each), weight);
-		});
+	loss(record: TrainingRecord, options: ForwardOptions = {}): Tensor {
+		return lossOf(this, record, options);
 	}
 
 	/** Hidden states [..., D] -> logits [..., V]. */
@@ -190,3 +193,35 @@ export class VaultGemmaForCausalLM extends Module {
 		return cap === null ? z : softcap(z, cap);
 	}
 }
+
+const NAME = "VaultGemmaForCausalLM";
+const OPTIONS = {
+	dropout: optional(instanceOf(DropoutKey, "a DropoutKey, as DropoutKey.of() gives")),
+	gradientCheckpointing: "flag?",
+} as const;
+
+/** @throws ShapeError for ids that are not `[T]`, DTypeError unless they are i32, ValueError for options of another kind. */
+function checkText(op: string, ids: Tensor, options: ForwardOptions): void {
+	expects(op, { ids }, { ids: "tensor" });
+	optionsOf(op, options, OPTIONS);
+	if (ids.rank !== 1) {
+		throw new ShapeError("model/rank", `${op}: ids${showShape(ids.shape)}, expected the tokens of one text, [T]`, {
+			op,
+			hint: "for a batch [B, T] of texts write vmap((ids) => model.call(ids))(batch)",
+		});
+	}
+	if (ids.dtype !== "i32") throw new DTypeError("op/dtype", `${op}: ids is ${ids.dtype} ${showShape(ids.shape)}, expected i32`, { op });
+}
+
+const lossOf = named(`${NAME}.loss`, (model: VaultGemmaForCausalLM, record: TrainingRecord, options: ForwardOptions): Tensor => {
+	const kinds = { ids: "tensor", targets: "tensor", weight: "tensor", positions: "tensor?" } as const;
+	const { ids, targets, weight, positions } = optionsOf(`${NAME}.loss`, record, kinds);
+	checkText(`${NAME}.loss`, ids, options);
+	return ids.device.scope(() => {
+		const { hidden } = model.model.call(ids, options);
+		const learned = positions === undefined ? hidden : takeRows(hidden, positions);
+		const cap = model.config.final_logit_softcapping ?? 0;
+		const each = linearCrossEntropy(learned, model.model.embed_tokens.weight.value, targets, { softcap: cap });
+		return mul(sum(each), weight);
+	});
+});

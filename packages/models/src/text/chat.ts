@@ -1,6 +1,7 @@
 import { Template } from "@huggingface/jinja";
 import { ValueError } from "@hushgrad/tensor";
-import type { SentencePieceTokenizer } from "./tokenizer.ts";
+import { expects, type Kind, named, optionsOf, shown } from "@hushgrad/tensor/author";
+import { type SentencePieceTokenizer, TOKENIZER } from "./tokenizer.ts";
 
 const ROLES = ["system", "user", "assistant"] as const;
 
@@ -38,6 +39,12 @@ export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
 {{ '<start_of_turn>model\\n' }}
 {%- endif -%}`;
 
+const OPTIONS = { template: "text?", addGenerationPrompt: "flag?" } as const;
+const MESSAGES: Kind = [
+	(v) => Array.isArray(v) && v.every((m) => typeof m === "object" && m !== null && typeof m.content === "string"),
+	"a list of messages { role, content }",
+];
+
 /**
  * Renders a conversation with a chat template, as transformers' apply_chat_template; the template sees bos_token, eos_token,
  * messages and add_generation_prompt. Contents go in as they are: `encodeChat` protects against markers in them.
@@ -45,17 +52,16 @@ export const GEMMA_CHAT_TEMPLATE = `{{ bos_token }}
  */
 export function renderChat(
 	messages: readonly ChatMessage[],
-	{
-		bosToken,
-		eosToken,
-		template = GEMMA_CHAT_TEMPLATE,
-		addGenerationPrompt = false,
-	}: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
+	options: ChatOptions & { readonly bosToken: string; readonly eosToken: string },
 ): string {
-	if (messages.length === 0) throw new ValueError("chat/empty", "the conversation has no message");
+	const op = "renderChat";
+	expects(op, { messages }, { messages: MESSAGES });
+	const kinds = { ...OPTIONS, bosToken: "text", eosToken: "text" } as const;
+	const { bosToken, eosToken, template = GEMMA_CHAT_TEMPLATE, addGenerationPrompt = false } = optionsOf(op, options, kinds);
+	if (messages.length === 0) throw new ValueError("chat/empty", `${op}: the conversation has no message`, { op });
 	const stranger = messages.find((m) => !ROLES.includes(m.role));
 	if (stranger !== undefined) {
-		throw new ValueError("chat/role", `a message has the role ${JSON.stringify(stranger.role)}`, { hint: `use ${ROLES.join(", ")}` });
+		throw new ValueError("chat/role", `${op}: a message has the role ${shown(stranger.role)}`, { op, hint: `use ${ROLES.join(", ")}` });
 	}
 	try {
 		return parsed(template).render({
@@ -65,7 +71,10 @@ export function renderChat(
 			add_generation_prompt: addGenerationPrompt,
 		});
 	} catch (cause) {
-		throw new ValueError("chat/template", `the chat template refused the conversation: ${(cause as Error).message}`, { cause });
+		throw new ValueError("chat/template", `${op}: the chat template refused the conversation: ${(cause as Error).message}`, {
+			op,
+			cause,
+		});
 	}
 }
 
@@ -81,9 +90,14 @@ function parsed(source: string): Template {
  * A conversation as ids. Whatever the messages say, only the template itself makes turn markers and control tokens.
  * @throws ValueError as `renderChat`, and for a tokenizer without begin or end token.
  */
-export function encodeChat(tokenizer: SentencePieceTokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
-	const protectedMessages = messages.map((m) => ({ ...m, content: tokenizer.protect(m.content) }));
-	const bosToken = tokenizer.pieceOf(tokenizer.bosId);
-	const eosToken = tokenizer.pieceOf(tokenizer.eosId);
-	return tokenizer.encodeTemplate(renderChat(protectedMessages, { ...options, bosToken, eosToken }));
-}
+export const encodeChat = named(
+	"encodeChat",
+	(tokenizer: SentencePieceTokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}): number[] => {
+		expects("encodeChat", { tokenizer, messages }, { tokenizer: TOKENIZER, messages: MESSAGES });
+		optionsOf("encodeChat", options, OPTIONS);
+		const protectedMessages = messages.map((m) => ({ ...m, content: tokenizer.protect(m.content) }));
+		const bosToken = tokenizer.pieceOf(tokenizer.bosId);
+		const eosToken = tokenizer.pieceOf(tokenizer.eosId);
+		return tokenizer.encodeTemplate(renderChat(protectedMessages, { ...options, bosToken, eosToken }));
+	},
+);

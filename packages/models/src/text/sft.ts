@@ -1,4 +1,5 @@
 import { IGNORE_INDEX, ValueError } from "@hushgrad/tensor";
+import { expects, type Kind, named, optionsOf } from "@hushgrad/tensor/author";
 import { encodeChat } from "./chat.ts";
 import type { SentencePieceTokenizer } from "./tokenizer.ts";
 
@@ -19,17 +20,25 @@ export interface Example {
 }
 
 /** Number of tokens that an example teaches: those of the answer and the end of the turn. */
-export function learnedTokens({ ids, start }: Example): number {
-	return ids.length - start;
+export function learnedTokens(example: Example): number {
+	expects("learnedTokens", { example }, { example: EXAMPLE });
+	return example.ids.length - example.start;
 }
+
+const EXAMPLE: Kind = [
+	(v) => isObject(v) && v.ids instanceof Int32Array && Number.isInteger(v.start) && Number(v.start) > 0 && Number(v.start) <= v.ids.length,
+	"an example { ids, start }, as encodeExample gives",
+];
+const isObject = (v: unknown): v is Readonly<Record<string, unknown>> => typeof v === "object" && v !== null;
 
 /**
  * The prompt as one user turn of Gemma's chat format, up to the opening of the model's turn.
  * @throws ValueError as `encodeChat`.
  */
-export function encodePrompt(tokenizer: SentencePieceTokenizer, prompt: string): number[] {
+export const encodePrompt = named("encodePrompt", (tokenizer: SentencePieceTokenizer, prompt: string): number[] => {
+	expects("encodePrompt", { prompt }, { prompt: "text" });
 	return encodeChat(tokenizer, [{ role: "user", content: prompt }], { addGenerationPrompt: true });
-}
+});
 
 /**
  * Prompt and response as one text, of which the response and the end of the turn are learned, as in Gemma's chat format: no `<eos>`
@@ -38,24 +47,27 @@ export function encodePrompt(tokenizer: SentencePieceTokenizer, prompt: string):
  * straddles the border. `maxLength` is in tokens.
  * @throws ValueError for an empty response, and for a text of more than `maxLength` tokens: it is not cut.
  */
-export function encodeExample(
-	tokenizer: SentencePieceTokenizer,
-	{ prompt, response }: PromptResponse,
-	{ maxLength }: { readonly maxLength: number },
-): Example {
-	if (response.trim() === "") {
-		throw new ValueError("sft/no-answer", `no response to ${quote(prompt)}`, { hint: "write one or remove the example" });
-	}
-	const before = encodePrompt(tokenizer, prompt);
-	const answer = [...tokenizer.encode(response.trim()), tokenizer.idOf("<end_of_turn>")];
-	const length = before.length + answer.length;
-	if (length > maxLength) {
-		throw new ValueError("sft/too-long", `${quote(prompt)} has ${length} tokens with its response, the limit is ${maxLength}`, {
-			hint: "raise the maximum length or shorten the example",
-		});
-	}
-	return { ids: Int32Array.from([...before, ...answer]), start: before.length };
-}
+export const encodeExample = named(
+	"encodeExample",
+	(tokenizer: SentencePieceTokenizer, pair: PromptResponse, options: { readonly maxLength: number }): Example => {
+		const op = "encodeExample";
+		const { prompt, response } = optionsOf(op, pair, { prompt: "text", response: "text" });
+		const { maxLength } = optionsOf(op, options, { maxLength: "number" });
+		if (response.trim() === "") {
+			throw new ValueError("sft/no-answer", `${op}: no response to ${quote(prompt)}`, { op, hint: "write one or remove the example" });
+		}
+		const before = encodePrompt(tokenizer, prompt);
+		const answer = [...tokenizer.encode(response.trim()), tokenizer.idOf("<end_of_turn>")];
+		const length = before.length + answer.length;
+		if (length > maxLength) {
+			throw new ValueError("sft/too-long", `${op}: ${quote(prompt)} has ${length} tokens with its response, the limit is ${maxLength}`, {
+				op,
+				hint: "raise the maximum length or shorten the example",
+			});
+		}
+		return { ids: Int32Array.from([...before, ...answer]), start: before.length };
+	},
+);
 
 /** The fixed sizes of `padExample`. They must not follow from the private texts. */
 export interface PadOptions {
@@ -84,13 +96,17 @@ export type PaddedExample = {
  * Padding on the right changes nothing before it, and is not learned.
  * @throws ValueError when it does not fit.
  */
-export function padExample(example: Example, { length, learned = length, padId }: PadOptions): PaddedExample {
+export function padExample(example: Example, options: PadOptions): PaddedExample {
+	const op = "padExample";
+	expects(op, { example }, { example: EXAMPLE });
+	const { length, learned = length, padId } = optionsOf(op, options, { length: "count", learned: "count?", padId: "whole" });
 	const answer = example.ids.subarray(example.start);
 	if (example.ids.length > length || answer.length > learned) {
 		throw new ValueError(
 			"sft/room",
-			`${example.ids.length} tokens, ${answer.length} of them learned, do not fit ${length} and ${learned}`,
+			`${op}: ${example.ids.length} tokens, ${answer.length} of them learned, do not fit ${length} and ${learned}`,
 			{
+				op,
 				hint: "raise length and learned, or encode with a smaller maxLength",
 			},
 		);

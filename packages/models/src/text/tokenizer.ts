@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { FormatError, ValueError } from "@hushgrad/tensor";
+import { expects, instanceOf, type Kind, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { SentencePieceProcessor } from "sentencepiece-js";
 import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
 import { MODEL_HINT, PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
@@ -25,6 +26,8 @@ export interface DecodeOptions {
 	readonly skipSpecialTokens?: boolean | "control" | undefined;
 }
 
+const DECODING = { skipSpecialTokens: optional(oneOf(true, false, "control")) } as const;
+
 /**
  * SentencePiece, as Gemma uses it: encoding by the original's WebAssembly, the vocabulary and decoding by our own code. Kudo and
  * Richardson 2018.
@@ -47,6 +50,7 @@ export class SentencePieceTokenizer {
 	 * @throws FormatError when it is missing, empty or no SentencePiece model.
 	 */
 	static async fromFile(path: string): Promise<SentencePieceTokenizer> {
+		expects("SentencePieceTokenizer.fromFile", { path }, { path: "text" });
 		const bytes = await readFile(path).catch((cause) => {
 			throw new FormatError("tokenizer/missing", "the tokenizer file cannot be read", {
 				path,
@@ -88,9 +92,10 @@ export class SentencePieceTokenizer {
 	 * @throws ValueError when the vocabulary has no such piece.
 	 */
 	idOf(piece: string): number {
+		expects("SentencePieceTokenizer.idOf", { piece }, { piece: "text" });
 		const id = this.#ids.get(piece);
 		if (id === undefined) {
-			throw new ValueError("tokenizer/piece", `the vocabulary has no piece ${JSON.stringify(piece)}`, {
+			throw new ValueError("tokenizer/piece", `SentencePieceTokenizer.idOf: the vocabulary has no piece ${JSON.stringify(piece)}`, {
 				hint: "use the tokenizer.model of a Gemma",
 			});
 		}
@@ -102,11 +107,12 @@ export class SentencePieceTokenizer {
 	 * @throws ValueError for an id outside the vocabulary.
 	 */
 	pieceOf(id: number): string {
-		return this.#piece(id).text;
+		return this.#piece("SentencePieceTokenizer.pieceOf", id).text;
 	}
 
 	/** Text as ids, without begin or end token. Turn markers and control pieces in it are spelled out as characters. */
 	encode(text: string): number[] {
+		expects("SentencePieceTokenizer.encode", { text }, { text: "text" });
 		return text.split(INSIDE_MARKER).flatMap((part) => this.encodeRaw(part));
 	}
 
@@ -115,16 +121,19 @@ export class SentencePieceTokenizer {
 	 * An unpaired surrogate is read as U+FFFD.
 	 */
 	encodeRaw(text: string): number[] {
+		expects("SentencePieceTokenizer.encodeRaw", { text }, { text: "text" });
 		return text === "" ? [] : this.#processor.encodeIds(text.toWellFormed());
 	}
 
 	/** Cuts turn markers and control pieces in text that goes into a template, so that `encodeTemplate` spells them out. */
 	protect(text: string): string {
+		expects("SentencePieceTokenizer.protect", { text }, { text: "text" });
 		return [...TURN_MARKERS, ...this.#controls].reduce((t, m) => t.replaceAll(m, m[0] + CUT + m.slice(1)), text.replaceAll(CUT, "\ufffd"));
 	}
 
 	/** A rendered chat template as ids: turn markers and control pieces such as `<bos>` count, unless `protect` cut them. */
 	encodeTemplate(text: string): number[] {
+		expects("SentencePieceTokenizer.encodeTemplate", { text }, { text: "text" });
 		// Without control pieces the text is not split: an empty pattern would cut it into characters.
 		const control = this.#controls.length === 0 ? CUT : new RegExp(`(${this.#controls.map(escapeRegExp).join("|")})`);
 		return text
@@ -138,10 +147,7 @@ export class SentencePieceTokenizer {
 	 * @throws ValueError for an id outside the vocabulary.
 	 */
 	decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-		const stream = new TokenStream(this, options);
-		let text = "";
-		for (const id of ids) text += stream.push(id);
-		return text + stream.flush();
+		return decoded(this, ids, options);
 	}
 
 	/**
@@ -150,14 +156,15 @@ export class SentencePieceTokenizer {
 	 */
 	contribution(
 		id: number,
-		{ skipSpecialTokens = true }: DecodeOptions,
+		options: DecodeOptions,
 	):
 		| string
 		| {
 				/** One byte of UTF-8. */
 				readonly byte: number;
 		  } {
-		const { text, type } = this.#piece(id);
+		const { skipSpecialTokens = true } = optionsOf("SentencePieceTokenizer.contribution", options, DECODING);
+		const { text, type } = this.#piece("SentencePieceTokenizer", id);
 		if (type === PieceType.BYTE) return { byte: Number.parseInt(text.slice(3, 5), 16) };
 		if (type === PieceType.UNKNOWN) return " \u2047 ";
 		if (type === PieceType.CONTROL) return skipSpecialTokens === false ? text : "";
@@ -170,14 +177,17 @@ export class SentencePieceTokenizer {
 		return this.#model.addDummyPrefix;
 	}
 
-	#piece(id: number) {
+	#piece(op: string, id: number) {
+		expects(op, { id }, { id: "whole" });
 		const piece = this.#model.pieces[id];
-		if (piece === undefined) {
-			throw new ValueError("tokenizer/id", `token id ${id} is outside the vocabulary of ${this.vocabSize}`);
-		}
-		return piece;
+		if (piece !== undefined) return piece;
+		throw new ValueError("tokenizer/id", `${op}: token id ${id} is outside the vocabulary of ${this.vocabSize}`, { op });
 	}
 }
+
+/** What is a tokenizer. */
+export const TOKENIZER: Kind = instanceOf(SentencePieceTokenizer, "a SentencePieceTokenizer");
+const IDS: Kind = [(v) => typeof v === "object" && v !== null && Symbol.iterator in v, "a list of token ids"];
 
 /** Decodes token by token; text is given out as soon as it is final. All pieces together are what `decode` gives. */
 export class TokenStream {
@@ -188,8 +198,9 @@ export class TokenStream {
 
 	/** For one text; options as of `decode`. */
 	constructor(tokenizer: SentencePieceTokenizer, options: DecodeOptions = {}) {
+		expects("TokenStream", { tokenizer }, { tokenizer: TOKENIZER });
 		this.#tokenizer = tokenizer;
-		this.#options = options;
+		this.#options = optionsOf("TokenStream", options, DECODING);
 		this.#atStart = tokenizer.addsDummyPrefix;
 	}
 
@@ -198,7 +209,7 @@ export class TokenStream {
 	 * @throws ValueError for an id outside the vocabulary.
 	 */
 	push(id: number): string {
-		const part = this.#tokenizer.contribution(id, this.#options);
+		const part = contribution(this.#tokenizer, id, this.#options);
 		if (typeof part === "string") return this.flush() + this.#withoutPrefix(part, id);
 		this.#bytes.push(part.byte);
 		const wait = unfinishedBytes(this.#bytes);
@@ -222,6 +233,21 @@ export class TokenStream {
 		return prefixed ? part.slice(1) : part;
 	}
 }
+
+const contribution = named("TokenStream.push", (tokenizer: SentencePieceTokenizer, id: number, options: DecodeOptions) =>
+	tokenizer.contribution(id, options),
+);
+
+const decoded = named(
+	"SentencePieceTokenizer.decode",
+	(tokenizer: SentencePieceTokenizer, ids: Iterable<number>, options: DecodeOptions) => {
+		expects("SentencePieceTokenizer.decode", { ids }, { ids: IDS });
+		const stream = new TokenStream(tokenizer, options);
+		let text = "";
+		for (const id of ids) text += stream.push(id);
+		return text + stream.flush();
+	},
+);
 
 const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
