@@ -15,7 +15,7 @@ export interface GenerationConfig {
  */
 export async function readGenerationConfig(directory: string): Promise<GenerationConfig> {
 	expects("readGenerationConfig", { directory }, { directory: "text" });
-	const file = await readJson(directory, "generation_config.json").catch((error) => {
+	const file = await readJson("readGenerationConfig", directory, "generation_config.json").catch((error) => {
 		if (error instanceof FormatError && error.code === "file/missing") return undefined;
 		throw error;
 	});

@@ -37,7 +37,8 @@ export const CHECKPOINT: Kind = [
 
 async function openSource(path: string): Promise<ByteSource> {
 	const file = await open(path).catch((cause) => {
-		throw new FormatError("file/missing", `${basename(path)} cannot be read`, {
+		throw new FormatError("file/missing", `openCheckpoint: ${basename(path)} cannot be read`, {
+			op: "openCheckpoint",
 			path,
 			hint: "name a directory as save_pretrained writes it",
 			cause,
@@ -85,7 +86,7 @@ export async function openCheckpoint(directory: string, file?: string): Promise<
 }
 
 async function openShards(directory: string): Promise<Checkpoint> {
-	const { value, path } = await readJson(directory, INDEX);
+	const { value, path } = await readJson("openCheckpoint", directory, INDEX);
 	const map = jsonFields(value, path).value("weight_map");
 	const shardOf = new Map(Object.entries(jsonFields(map, `${path}: weight_map`) && (map as Record<string, unknown>)));
 	const shards = new Map<string, SafetensorsReader>();

@@ -6,10 +6,11 @@ import { shown } from "@hushgrad/tensor/author";
 const MAX_BYTES = 16 * 2 ** 20;
 
 /** Reads a JSON file of a model or adapter directory. @throws FormatError when it is missing or no JSON. */
-export async function readJson(directory: string, name: string): Promise<{ readonly value: unknown; readonly path: string }> {
+export async function readJson(op: string, directory: string, name: string): Promise<{ readonly value: unknown; readonly path: string }> {
 	const path = join(directory, name);
 	const bytes = await readFile(path).catch((cause) => {
-		throw new FormatError("file/missing", `${name} cannot be read`, {
+		throw new FormatError("file/missing", `${op}: ${name} cannot be read`, {
+			op,
 			path,
 			hint: "name a directory as save_pretrained writes it",
 			cause,

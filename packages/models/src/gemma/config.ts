@@ -55,7 +55,7 @@ export interface VaultGemmaConfig {
  */
 export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
 	expects("readConfig", { directory }, { directory: "text" });
-	const { value, path } = await readJson(directory, "config.json");
+	const { value, path } = await readJson("readConfig", directory, "config.json");
 	return parseConfig(value, path);
 }
 

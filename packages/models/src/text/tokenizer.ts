@@ -52,7 +52,7 @@ export class SentencePieceTokenizer {
 	static async fromFile(path: string): Promise<SentencePieceTokenizer> {
 		expects("SentencePieceTokenizer.fromFile", { path }, { path: "text" });
 		const bytes = await readFile(path).catch((cause) => {
-			throw new FormatError("tokenizer/missing", "the tokenizer file cannot be read", {
+			throw new FormatError("tokenizer/missing", "SentencePieceTokenizer.fromFile: the tokenizer file cannot be read", {
 				path,
 				hint: "the model's directory needs its tokenizer.model",
 				cause,
