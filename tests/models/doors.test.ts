@@ -62,6 +62,14 @@ describe("an argument of the wrong kind is refused by the name of what was calle
 		await expect((async () => device().scope(() => ({ result: call() })).result)()).rejects.toMatchObject(expected);
 	});
 
+	it("an option of sampling that stands beside sample", async () => {
+		const options = wrong({ maxNewTokens: 1, temperature: 0.7 });
+		await expect(models.generateText(model, tokenizer, "a", options)).rejects.toMatchObject({
+			code: "call/option",
+			message: "generateText: there is no option temperature, expected maxNewTokens, minNewTokens, eosTokenIds, repetitionPenalty, sample",
+		});
+	});
+
 	it("a configuration that lacks a field, or has one that parseConfig refuses", () => {
 		const { head_dim: _, ...rest } = config;
 		expect(() => new models.VaultGemmaForCausalLM(wrong(rest))).toThrow("VaultGemmaForCausalLM: config.head_dim is undefined");

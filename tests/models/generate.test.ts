@@ -48,7 +48,7 @@ describe("what generate refuses, before it writes a token", () => {
 		["uniform() 1", { sample: { uniform: () => 1 } }],
 	])("%s", async (name, options) => {
 		const all = name === "no maxNewTokens" ? options : { maxNewTokens: 3, ...(options as object) };
-		await expect(first([2, 5], all)).rejects.toMatchObject({ name: "ValueError", code: "generate/options" });
+		await expect(first([2, 5], all)).rejects.toMatchObject({ name: "ValueError", code: "call/argument" });
 	});
 
 	it.each<[string, unknown]>([

@@ -57,6 +57,17 @@ describe("an argument of the wrong kind is refused by the name of what was calle
 	});
 });
 
+it("an option that there is not is refused, so that no misspelt one is passed over", () => {
+	expect(() => new nn.AdamW([linear().weight], wrong({ lr: 1, weight_decay: 0.1 }))).toThrow(
+		expect.objectContaining({
+			code: "call/option",
+			message: "AdamW: there is no option weight_decay, expected betas, eps, weightDecay, lr, schedule",
+		}),
+	);
+	expect(() => new nn.SGD([wrong({ parameters: [linear().weight], momentun: 0.9 })], { lr: 1 })).toThrow("momentun");
+	expect(() => new nn.Linear(3, 4, wrong({ biass: false }))).toThrow("Linear: there is no option biass, expected bias");
+});
+
 describe("a layer whose sizes do not fit", () => {
 	it.each<[string, string, () => unknown]>([
 		["conv/groups", "Conv2d: 2 groups do not divide 3 and 4 channels", () => new nn.Conv2d(3, 4, 1, { groups: 2 })],

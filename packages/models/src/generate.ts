@@ -1,5 +1,5 @@
 import { type Device, data, type Key, NumericError, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, named, shown } from "@hushgrad/tensor/author";
+import { type ArgumentKind, expects, type Kind, named, optional, optionsOf, shown } from "@hushgrad/tensor/author";
 import { disposeCache, type KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 import { encodePrompt } from "./text/sft.ts";
@@ -43,29 +43,26 @@ const isWhole = (v: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolea
 	Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max;
 const isAbove0 = (v: unknown, max = Number.MAX_VALUE): boolean => typeof v === "number" && v > 0 && v <= max;
 
-/** Refuses an option by the name of what was called. */
-const refusal =
-	(op: string) =>
-	(what: string, value: unknown, expected: string, hint?: string): never => {
-		throw new ValueError("generate/options", `${op}: ${what} is ${shown(value)}, expected ${expected}`, { op, hint });
-	};
+const OPTIONS: Readonly<Record<keyof GenerateOptions, ArgumentKind>> = {
+	maxNewTokens: [(v) => isWhole(v, 1), "a whole number above 0"],
+	minNewTokens: "count?",
+	eosTokenIds: optional([(v) => Array.isArray(v) && v.every((id) => isWhole(id, 0)), "a list of token ids"]),
+	repetitionPenalty: optional([(v) => isAbove0(v), "a number above 0; 1 changes nothing"]),
+	sample: "options?",
+};
+
+const SAMPLE: Readonly<Record<keyof SamplingOptions, ArgumentKind>> = {
+	uniform: "function",
+	temperature: optional([(v) => isAbove0(v), "a number above 0; without sample comes the most likely token"]),
+	topK: optional([(v) => isWhole(v, 0), "a whole number, 0 for all tokens"]),
+	topP: optional([(v) => isAbove0(v, 1), "a number above 0, at most 1"]),
+};
+const UNIT: Kind = [(v) => typeof v === "number" && v >= 0 && v < 1, "a number in [0, 1)"];
 
 /** @throws ValueError for an option that is not what it must be. */
 function checkOptions(op: string, options: GenerateOptions): void {
-	const refuse = refusal(op);
-	expects(op, { options }, { options: "options" });
-	const { maxNewTokens, minNewTokens = 0, eosTokenIds = [], repetitionPenalty: penalty = 1, sample } = options;
-	if (!isWhole(maxNewTokens, 1)) refuse("maxNewTokens", maxNewTokens, "a whole number above 0");
-	if (!isWhole(minNewTokens, 0)) refuse("minNewTokens", minNewTokens, "a whole number, 0 or more");
-	if (!Array.isArray(eosTokenIds) || !eosTokenIds.every((id) => isWhole(id, 0))) refuse("eosTokenIds", eosTokenIds, "a list of token ids");
-	if (!isAbove0(penalty)) refuse("repetitionPenalty", penalty, "a number above 0", "1 changes nothing");
-	if (sample === undefined) return;
-	expects(op, { sample }, { sample: "options" });
-	const { temperature = 1, topK = DEFAULT_TOP_K, topP = 1, uniform } = sample;
-	if (!isAbove0(temperature)) refuse("temperature", temperature, "a number above 0", "leave sample out for the most likely token");
-	if (!isWhole(topK, 0)) refuse("topK", topK, "a whole number, 0 for all tokens");
-	if (!isAbove0(topP, 1)) refuse("topP", topP, "a number above 0, at most 1");
-	if (typeof uniform !== "function") refuse("uniform", uniform, "a function that gives numbers in [0, 1)");
+	const { sample } = optionsOf(op, options, OPTIONS);
+	if (sample !== undefined) optionsOf(op, sample, SAMPLE);
 }
 
 /** @throws ValueError unless these are the ids of one text. */
@@ -110,7 +107,7 @@ function tokenOf(op: string, logits: Float32Array, seen: readonly number[], opti
 	scores = topK(scores, sample.topK ?? DEFAULT_TOP_K);
 	if ((sample.topP ?? 1) < 1) scores = topP(scores, sample.topP as number);
 	const u = sample.uniform();
-	if (!(typeof u === "number" && u >= 0 && u < 1)) refusal(op)("a number of uniform()", u, "one in [0, 1)");
+	expects(op, { "uniform()": u }, { "uniform()": UNIT });
 	return sampleToken(softmaxProbabilities(scores), u);
 }
 
@@ -234,18 +231,11 @@ async function* pieces(
 		{ stop: all.stop, sample: all.sample, eosTokenIds: all.eosTokenIds },
 		{ stop: TEXTS, sample: "options?", eosTokenIds: "list?" },
 	);
-	if (all.sample !== undefined) expects(op, { "sample.key": all.sample.key }, { "sample.key": "key" });
-	const { stop = [], ...options } = all;
-	const { sample, eosTokenIds = [tokenizer.eosId] } = options;
-	let draws: Iterator<number> | undefined;
-	const uniform = (): number => {
-		draws ??= uniformValues((sample as { key: Key }).key, options.maxNewTokens).values();
-		return draws.next().value as number;
-	};
+	const { stop = [], sample, eosTokenIds = [tokenizer.eosId], ...options } = all;
 	const how: GenerateOptions = {
 		...options,
 		eosTokenIds: [...eosTokenIds, tokenizer.idOf("<end_of_turn>")],
-		sample: sample && { ...sample, uniform },
+		sample: sample && drawn(op, sample),
 	};
 	const stream = new TokenStream(tokenizer);
 	const end = new Ending(stop);
@@ -256,6 +246,18 @@ async function* pieces(
 	}
 	const rest = end.push(stream.flush()) + end.flush();
 	if (rest !== "") yield rest;
+}
+
+/** Options of draws by a key. The numbers are made as they are asked for: a longer array of them begins with the shorter one. */
+function drawn(op: string, { key, ...sample }: NonNullable<TextOptions["sample"]>): SamplingOptions {
+	expects(op, { "sample.key": key }, { "sample.key": "key" });
+	let numbers = uniformValues(key, 64);
+	let next = 0;
+	const uniform = (): number => {
+		if (next === numbers.length) numbers = uniformValues(key, 2 * next);
+		return numbers[next++];
+	};
+	return { ...sample, uniform };
 }
 
 /** Cuts a text that comes in pieces before the first stop text, and its spaces at both ends. */

@@ -1,5 +1,5 @@
 import { add, cast, type Device, type DropoutKey, foldIn, type Key, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, named, optionsOf } from "@hushgrad/tensor/author";
+import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -147,7 +147,7 @@ export function applyLora(
 ): Map<string, LoRALinear> {
 	expects("applyLora", { model }, { model: MODULE });
 	checkLoraConfig("applyLora", config);
-	if (init !== undefined) optionsOf("applyLora", init, { device: "device", key: "key" });
+	if (init !== undefined) partsOf("applyLora", "init", init, { device: "device", key: "key" });
 	const adapters = new Map<string, LoRALinear>();
 	replaceLinears(model, (path, layer) => {
 		if (matchesTarget(path, config.target_modules)) adapters.set(path, new LoRALinear(layer, config));

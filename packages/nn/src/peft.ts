@@ -1,5 +1,5 @@
 import { FormatError, HushgradError, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, oneOf, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
+import { expects, type Kind, oneOf, partsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { PathPattern } from "./pattern.ts";
 
 /** What LoRA is to do; names and meaning as in peft's LoraConfig. `loraConfig` fills in the defaults. */
@@ -26,7 +26,7 @@ const TARGET: Kind = [(v) => typeof v === "string" || isNames(v), "a list of nam
 
 /** @throws ValueError unless every field is of its kind, and in its domain. */
 export function checkLoraConfig(op: string, config: LoraConfig): void {
-	const { r, lora_alpha, lora_dropout } = optionsOf(op, config, {
+	const { r, lora_alpha, lora_dropout } = partsOf(op, "config", config, {
 		...{ r: "number", lora_alpha: "number", lora_dropout: "number", use_rslora: "flag" },
 		target_modules: TARGET,
 		base_model_name_or_path: [(v) => v === null || typeof v === "string", "a string or null"],

@@ -64,13 +64,25 @@ export function expects<A extends string>(op: string, given: Readonly<Record<A, 
 }
 
 /**
- * The options of a call, as they came: an object whose fields are of their kinds. Every field of the type has one.
- * @throws ValueError (`call/argument`).
+ * The options of a call, as they came: an object whose fields are of their kinds, and none that the type does not have, so that no
+ * misspelt one is passed over. Every field of the type has a kind.
+ * @throws ValueError (`call/argument`, `call/option`).
  */
 export function optionsOf<T extends object>(op: string, options: T, kinds: Readonly<Record<keyof T & string, ArgumentKind>>): T {
-	expects(op, { options }, { options: "options" });
-	expects(op, options as Readonly<Record<string, unknown>>, kinds as Readonly<Record<string, ArgumentKind>>);
-	return options;
+	partsOf(op, "options", options, kinds);
+	const other = Object.keys(options).find((name) => !Object.hasOwn(kinds, name));
+	if (other === undefined) return options;
+	throw new ValueError("call/option", `${op}: there is no option ${other}, expected ${Object.keys(kinds).join(", ")}`, { op });
+}
+
+/**
+ * An argument of several fields, as it came: an object whose fields are of their kinds. It may have others.
+ * @throws ValueError (`call/argument`).
+ */
+export function partsOf<T extends object>(op: string, name: string, parts: T, kinds: Readonly<Record<keyof T & string, ArgumentKind>>): T {
+	expects(op, { [name]: parts }, { [name]: "options" });
+	expects(op, parts as Readonly<Record<string, unknown>>, kinds as Readonly<Record<string, ArgumentKind>>);
+	return parts;
 }
 
 const kindOf = (name: Exclude<ArgumentKind, Kind>): Kind =>

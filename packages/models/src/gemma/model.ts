@@ -16,7 +16,7 @@ import {
 	takeRows,
 	ValueError,
 } from "@hushgrad/tensor";
-import { expects, instanceOf, named, optional, optionsOf, showShape } from "@hushgrad/tensor/author";
+import { expects, instanceOf, named, optional, optionsOf, partsOf, showShape } from "@hushgrad/tensor/author";
 import { VaultGemmaDecoderLayer } from "./block.ts";
 import { CACHE, cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
 import { checkConfig, type VaultGemmaConfig } from "./config.ts";
@@ -215,7 +215,7 @@ function checkText(op: string, ids: Tensor, options: ForwardOptions): void {
 
 const lossOf = named(`${NAME}.loss`, (model: VaultGemmaForCausalLM, record: TrainingRecord, options: ForwardOptions): Tensor => {
 	const kinds = { ids: "tensor", targets: "tensor", weight: "tensor", positions: "tensor?" } as const;
-	const { ids, targets, weight, positions } = optionsOf(`${NAME}.loss`, record, kinds);
+	const { ids, targets, weight, positions } = partsOf(`${NAME}.loss`, "record", record, kinds);
 	checkText(`${NAME}.loss`, ids, options);
 	return ids.device.scope(() => {
 		const { hidden } = model.model.call(ids, options);

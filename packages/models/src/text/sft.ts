@@ -1,5 +1,5 @@
 import { IGNORE_INDEX, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, named, optionsOf } from "@hushgrad/tensor/author";
+import { expects, type Kind, named, optionsOf, partsOf } from "@hushgrad/tensor/author";
 import { encodeChat } from "./chat.ts";
 import type { SentencePieceTokenizer } from "./tokenizer.ts";
 
@@ -51,7 +51,7 @@ export const encodeExample = named(
 	"encodeExample",
 	(tokenizer: SentencePieceTokenizer, pair: PromptResponse, options: { readonly maxLength: number }): Example => {
 		const op = "encodeExample";
-		const { prompt, response } = optionsOf(op, pair, { prompt: "text", response: "text" });
+		const { prompt, response } = partsOf(op, "pair", pair, { prompt: "text", response: "text" });
 		const { maxLength } = optionsOf(op, options, { maxLength: "number" });
 		if (response.trim() === "") {
 			throw new ValueError("sft/no-answer", `${op}: no response to ${quote(prompt)}`, { op, hint: "write one or remove the example" });

@@ -1,5 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
-import { expects, optionsOf } from "@hushgrad/tensor/author";
+import { expects, partsOf } from "@hushgrad/tensor/author";
 import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import type { SafetensorsDType } from "../safetensors/dtype.ts";
 import type { TensorInfo } from "../safetensors/header.ts";
@@ -59,7 +59,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 		throw new FormatError("checkpoint/quantized", `${name}, quantised by bitsandbytes, ${what}`, { path, hint });
 	};
 	expects("readQuantized", { name, path }, { name: "text", path: "text" });
-	optionsOf("readQuantized", source, { names: "function", info: "function", read: "function" });
+	partsOf("readQuantized", "source", source, { names: "function", info: "function", read: "function" });
 	const read = async (part: string): Promise<Uint8Array> => {
 		const bytes = await source.read(part);
 		expects("readQuantized", { "source.read()": bytes }, { "source.read()": "bytes" });

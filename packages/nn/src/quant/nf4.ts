@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
-import { expects, oneOf, optionsOf, showShape } from "@hushgrad/tensor/author";
+import { expects, oneOf, partsOf, showShape } from "@hushgrad/tensor/author";
 import { FLOAT, type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import { NESTED_BLOCK, type QuantizedScales, quantizeScales, TINY } from "./doubleQuant.ts";
 
@@ -51,7 +51,7 @@ export interface QuantState extends QuantizedScales {
  * @throws ValueError unless each part is of its kind, ShapeError unless there are as many codes and scales as the shape asks for.
  */
 export function checkState(op: string, state: QuantState): void {
-	const { packed, absmax, nestedAbsmax, nestedMap, shape, blocksize } = optionsOf(op, state, {
+	const { packed, absmax, nestedAbsmax, nestedMap, shape, blocksize } = partsOf(op, "state", state, {
 		...{ packed: "bytes", absmax: "bytes", nestedAbsmax: "floats", nestedMap: "floats", offset: "number", shape: "shape" },
 		...{ blocksize: oneOf(NF4_BLOCK), dtype: FLOAT },
 	});

@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects, optionsOf } from "@hushgrad/tensor/author";
+import { expects, partsOf } from "@hushgrad/tensor/author";
 import { corrupt, type Header, parseHeader, type TensorInfo } from "./header.ts";
 
 /** Random access to the bytes of a file, wherever it lies. */
@@ -47,7 +47,7 @@ export class SafetensorsReader {
 	 * @throws FormatError for anything but a whole and consistent file, and a header of more than 100 million bytes.
 	 */
 	static async open(source: ByteSource): Promise<SafetensorsReader> {
-		const { path, size } = optionsOf("SafetensorsReader.open", source, {
+		const { path, size } = partsOf("SafetensorsReader.open", "source", source, {
 			...{ path: "text", size: "count", read: "function", close: "function" },
 		});
 		if (size < LENGTH_BYTES) throw corrupt("short", `the file has ${size} bytes, a safetensors file has at least ${LENGTH_BYTES}`, path);

@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from "@hushgrad/tensor";
-import { expects, instanceOf, type Kind, optional, optionsOf } from "@hushgrad/tensor/author";
+import { expects, instanceOf, type Kind, optional, optionsOf, partsOf } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./convert.ts";
 import { bytesPer, isSafetensorsDType, type SafetensorsDType, writeRank } from "./dtype.ts";
 
@@ -40,7 +40,7 @@ export function encodeSafetensors(
 	const { metadata } = optionsOf("encodeSafetensors", options, { metadata: optional(STRINGS) });
 	for (const [name, tensor] of tensors) {
 		expects("encodeSafetensors", { name }, { name: "text" });
-		optionsOf(`encodeSafetensors: ${name}`, tensor, DATA);
+		partsOf(`encodeSafetensors: ${name}`, "tensor", tensor, DATA);
 	}
 	const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a < b ? -1 : 1));
 	if (tensors.has("__metadata__")) {
