@@ -1,5 +1,5 @@
 import { type Device, data, type Key, NumericError, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
-import { type ArgumentKind, expects, type Kind, named, optional, optionsOf, shown } from "@hushgrad/tensor/author";
+import { type ArgumentKind, expects, isCount, type Kind, named, optional, optionsOf, shown } from "@hushgrad/tensor/author";
 import { disposeCache, type KVCache } from "./gemma/cache.ts";
 import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 import { encodePrompt } from "./text/sft.ts";
@@ -39,14 +39,12 @@ export interface SamplingOptions {
 
 const DEFAULT_TOP_K = 50;
 
-const isWhole = (v: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolean =>
-	Number.isSafeInteger(v) && (v as number) >= min && (v as number) <= max;
 const isAbove0 = (v: unknown, max = Number.MAX_VALUE): boolean => typeof v === "number" && v > 0 && v <= max;
 
 const OPTIONS: Readonly<Record<keyof GenerateOptions, ArgumentKind>> = {
-	maxNewTokens: [(v) => isWhole(v, 1), "a whole number above 0"],
+	maxNewTokens: [(v) => isCount(v) && v > 0, "a whole number above 0"],
 	minNewTokens: "count?",
-	eosTokenIds: optional([(v) => Array.isArray(v) && v.every((id) => isWhole(id, 0)), "a list of token ids"]),
+	eosTokenIds: optional([(v) => Array.isArray(v) && v.every(isCount), "a list of token ids"]),
 	repetitionPenalty: optional([(v) => isAbove0(v), "a number above 0; 1 changes nothing"]),
 	sample: "options?",
 };
@@ -54,7 +52,7 @@ const OPTIONS: Readonly<Record<keyof GenerateOptions, ArgumentKind>> = {
 const SAMPLE: Readonly<Record<keyof SamplingOptions, ArgumentKind>> = {
 	uniform: "function",
 	temperature: optional([(v) => isAbove0(v), "a number above 0; without sample comes the most likely token"]),
-	topK: optional([(v) => isWhole(v, 0), "a whole number, 0 for all tokens"]),
+	topK: optional([isCount, "a whole number, 0 for all tokens"]),
 	topP: optional([(v) => isAbove0(v, 1), "a number above 0, at most 1"]),
 };
 const UNIT: Kind = [(v) => typeof v === "number" && v >= 0 && v < 1, "a number in [0, 1)"];
@@ -68,7 +66,7 @@ function checkOptions(op: string, options: GenerateOptions): void {
 /** @throws ValueError unless these are the ids of one text. */
 function checkPrompt(op: string, prompt: readonly number[], size = Number.POSITIVE_INFINITY): void {
 	expects(op, { prompt }, { prompt: "list" });
-	const wrong = prompt.findIndex((id) => !isWhole(id, 0, size - 1));
+	const wrong = prompt.findIndex((id) => !(isCount(id) && id < size));
 	if (wrong < 0) return;
 	const isBatch = Array.isArray(prompt[wrong]);
 	throw new ValueError(
@@ -105,7 +103,8 @@ function tokenOf(op: string, logits: Float32Array, seen: readonly number[], opti
 	if (sample === undefined) return argmax(scores);
 	scores = temperature(scores, sample.temperature ?? 1);
 	scores = topK(scores, sample.topK ?? DEFAULT_TOP_K);
-	if ((sample.topP ?? 1) < 1) scores = topP(scores, sample.topP as number);
+	const { topP: mass = 1 } = sample;
+	if (mass < 1) scores = topP(scores, mass);
 	const u = sample.uniform();
 	expects(op, { "uniform()": u }, { "uniform()": UNIT });
 	return sampleToken(softmaxProbabilities(scores), u);
@@ -127,9 +126,12 @@ export interface CausalLM {
 	stateTensors(): Iterable<Tensor>;
 }
 
-const has = (v: unknown, name: string): boolean => typeof (v as Readonly<Record<string, unknown>>)[name] === "function";
+const has = (v: object, name: string): boolean => typeof Reflect.get(v, name) === "function";
 const HOLDER: Kind = [(v) => typeof v === "object" && v !== null && has(v, "stateTensors"), "a model"];
-const CAUSAL: Kind = [(v) => HOLDER[0](v) && has(v, "step"), "a model with step and stateTensors"];
+const CAUSAL: Kind = [
+	(v) => typeof v === "object" && v !== null && has(v, "stateTensors") && has(v, "step"),
+	"a model with step and stateTensors",
+];
 
 /**
  * The device that a model's weights are on.

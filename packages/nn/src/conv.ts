@@ -1,5 +1,5 @@
 import { type Conv2dOptions, conv1d, conv2d, type Device, type Key, type Pair, type Tensor, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, optional, optionsOf } from "@hushgrad/tensor/author";
+import { expects, isCount, type Kind, optional, optionsOf } from "@hushgrad/tensor/author";
 import { resetWeights } from "./linear.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -18,7 +18,6 @@ export interface ConvOptions<P extends Pair = Pair> {
 	readonly bias?: boolean | undefined;
 }
 
-const isCount = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
 const COUNT: Kind = [isCount, "a whole number, zero or more"];
 const PAIR: Kind = [(v) => isCount(v) || (Array.isArray(v) && v.length === 2 && v.every(isCount)), `${COUNT[1]}, or a list of two`];
 

@@ -60,8 +60,8 @@ export class PathPattern {
 	/** The states that can be reached without reading. */
 	#reach(from: number[], text: string, at: number): Set<number> {
 		const seen = new Set<number>();
-		for (let open = from; open.length > 0; ) {
-			const s = open.pop() as number;
+		const open = [...from];
+		for (let s = open.pop(); s !== undefined; s = open.pop()) {
 			if (seen.has(s)) continue;
 			seen.add(s);
 			const state = this.#states[s];
@@ -90,8 +90,7 @@ export class PathPattern {
 	}
 
 	#sequence(): Piece {
-		const empty = this.#add({ ways: [] });
-		let piece: Piece = { start: empty, open: [(to) => (this.#states[empty] as { ways: number[] }).ways.push(to)] };
+		let piece = this.#nothing();
 		while (this.#at < this.#source.length && !"|)".includes(this.#source[this.#at])) piece = this.#then(piece, this.#repeated());
 		return piece;
 	}
@@ -121,14 +120,15 @@ export class PathPattern {
 		let whole: Piece | undefined;
 		for (let i = 0; i < copies; i++) {
 			if (i > 0) piece = again();
-			const fork = this.#add({ ways: [piece.start] });
-			const { ways } = this.#states[fork] as { ways: number[] };
+			const ways = [piece.start];
+			const fork = this.#add({ ways });
 			if (i >= least) skips.push((to) => ways.push(to));
 			const part: Piece = { start: fork, open: piece.open };
 			if (i === copies - 1 && most === Number.POSITIVE_INFINITY) {
-				const loop = this.#add({ ways: [fork] });
+				const on = [fork];
+				const loop = this.#add({ ways: on });
 				for (const set of piece.open) set(loop);
-				const open = [(to: number) => (this.#states[loop] as { ways: number[] }).ways.push(to)];
+				const open = [(to: number) => on.push(to)];
 				whole = whole === undefined ? { start: fork, open } : this.#then(whole, { start: fork, open });
 			} else whole = whole === undefined ? part : this.#then(whole, part);
 		}
@@ -137,8 +137,8 @@ export class PathPattern {
 	}
 
 	#nothing(): Piece {
-		const s = this.#add({ ways: [] });
-		return { start: s, open: [(to) => (this.#states[s] as { ways: number[] }).ways.push(to)] };
+		const ways: number[] = [];
+		return { start: this.#add({ ways }), open: [(to) => ways.push(to)] };
 	}
 
 	/** How often the atom before stands: least and most. */

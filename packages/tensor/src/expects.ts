@@ -6,7 +6,12 @@ import { Tensor } from "./tensor.ts";
 const isTensor = (v: unknown): boolean => v instanceof Tensor;
 const isWord = (v: unknown): boolean => typeof v === "number" && v >>> 0 === v;
 const isObject = (v: unknown): v is Readonly<Record<string, unknown>> => typeof v === "object" && v !== null;
-const isExtent = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
+
+/** Whether a value is a whole number of 0 or more. */
+export const isCount = (v: unknown): v is number => typeof v === "number" && Number.isSafeInteger(v) && v >= 0;
+
+/** Whether a value can be gone through, as lists, sets and maps can. */
+export const isIterable = (v: unknown): v is Iterable<unknown> => isObject(v) && Symbol.iterator in v;
 const listOf =
 	(is: (v: unknown) => boolean) =>
 	(v: unknown): boolean =>
@@ -34,8 +39,8 @@ const KINDS = {
 	key: [(v: unknown) => isObject(v) && isWord(v.k0) && isWord(v.k1), "a key, as key() gives"],
 	number: [(v: unknown) => typeof v === "number", "a number"],
 	whole: [Number.isSafeInteger, "a whole number"],
-	count: [isExtent, "a whole number, zero or more"],
-	shape: [listOf(isExtent), "a shape: a list of whole numbers, zero or more"],
+	count: [isCount, "a whole number, zero or more"],
+	shape: [listOf(isCount), "a shape: a list of whole numbers, zero or more"],
 	text: [(v: unknown) => typeof v === "string", "a string"],
 	function: [(v: unknown) => typeof v === "function", "a function"],
 	options: [(v: unknown) => isObject(v) && !Array.isArray(v) && !isTensor(v), "options in an object"],

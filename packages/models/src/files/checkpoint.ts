@@ -26,8 +26,7 @@ export interface Checkpoint {
 	close(): Promise<void>;
 }
 
-const has = (v: object, ...names: string[]): boolean =>
-	names.every((name) => typeof (v as Readonly<Record<string, unknown>>)[name] === "function");
+const has = (v: object, ...names: string[]): boolean => names.every((name) => typeof Reflect.get(v, name) === "function");
 
 /** What is a checkpoint. */
 export const CHECKPOINT: Kind = [

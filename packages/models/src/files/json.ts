@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "@hushgrad/tensor";
-import { shown } from "@hushgrad/tensor/author";
+import { isCount, shown } from "@hushgrad/tensor/author";
 
 const MAX_BYTES = 16 * 2 ** 20;
 
@@ -66,8 +66,8 @@ export class JsonFields {
 	/** A whole number from 1 to 2^31. */
 	size(name: string, absent: number): number {
 		const v = this.value(name) ?? absent;
-		if (!Number.isInteger(v) || (v as number) < 1 || (v as number) > 2 ** 31) throw this.error(name, "a whole number above 0");
-		return v as number;
+		if (!isCount(v) || v < 1 || v > 2 ** 31) throw this.error(name, "a whole number above 0");
+		return v;
 	}
 
 	positive(name: string, absent: number): number {
@@ -84,9 +84,8 @@ export class JsonFields {
 	/** One token id, several, or null. */
 	tokenIds(name: string, absent: number | null): number | readonly number[] | null {
 		const v = this.value(name) === undefined ? absent : this.value(name);
-		const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0;
-		if (v === null || isId(v)) return v;
-		if (!Array.isArray(v) || !v.every(isId)) throw this.error(name, "a token id, a list of them or null");
+		if (v === null || isCount(v)) return v;
+		if (!Array.isArray(v) || !v.every(isCount)) throw this.error(name, "a token id, a list of them or null");
 		return v;
 	}
 

@@ -1,6 +1,6 @@
 import type { FloatDType } from "@hushgrad/nn";
 import { FormatError, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, named } from "@hushgrad/tensor/author";
+import { expects, isCount, type Kind, named } from "@hushgrad/tensor/author";
 import { type JsonFields, jsonFields, readJson } from "../files/json.ts";
 
 /** What a layer attends to: all tokens up to its own, or the last `sliding_window` of them. */
@@ -188,8 +188,7 @@ export function endIds(eos: VaultGemmaConfig["eos_token_id"]): readonly number[]
 	return eos === null ? [] : typeof eos === "number" ? [eos] : eos;
 }
 
-const isId = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
-const EOS: Kind = [(v) => v === null || isId(v) || (Array.isArray(v) && v.every(isId)), "a token id, a list of them or null"];
+const EOS: Kind = [(v) => v === null || isCount(v) || (Array.isArray(v) && v.every(isCount)), "a token id, a list of them or null"];
 
 /**
  * The configuration of a model that is made, whole and checked.

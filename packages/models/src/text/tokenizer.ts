@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { FormatError, ValueError } from "@hushgrad/tensor";
-import { expects, instanceOf, type Kind, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
+import { expects, instanceOf, isIterable, type Kind, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { SentencePieceProcessor } from "sentencepiece-js";
 import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
 import { MODEL_HINT, PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
@@ -187,7 +187,7 @@ export class SentencePieceTokenizer {
 
 /** What is a tokenizer. */
 export const TOKENIZER: Kind = instanceOf(SentencePieceTokenizer, "a SentencePieceTokenizer");
-const IDS: Kind = [(v) => typeof v === "object" && v !== null && Symbol.iterator in v, "a list of token ids"];
+const IDS: Kind = [isIterable, "a list of token ids"];
 
 /** Decodes token by token; text is given out as soon as it is final. All pieces together are what `decode` gives. */
 export class TokenStream {

@@ -1,9 +1,9 @@
 import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { type ArgumentKind, expects, type Kind, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
+import { type ArgumentKind, expects, isIterable, type Kind, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
 import { constant, type Schedule } from "./schedule.ts";
-import { isGradient, isIterable, ParameterVector, type Range } from "./vector.ts";
+import { isGradient, ParameterVector, type Range } from "./vector.ts";
 
 /** Options that all optimisers have. */
 export interface OptimizerOptions {
@@ -36,9 +36,7 @@ const ITEM: Kind = [
 	"a Parameter, or a group { parameters }",
 ];
 
-/** The parameters or groups, whether they have names or not. */
-const itemsOf = <O extends OptimizerOptions>(trained: Trained<O>): Iterable<Parameter | ParameterGroup<O>> =>
-	trained instanceof Map ? trained.values() : (trained as Iterable<Parameter | ParameterGroup<O>>);
+const isNamed = <O extends OptimizerOptions>(trained: Trained<O>): trained is ReadonlyMap<string, Parameter> => trained instanceof Map;
 
 /**
  * What optimisers have in common: one vector of parameters, state vectors beside it, and one kernel a group and step. A subclass
@@ -59,7 +57,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	protected constructor(rule: Rule, trained: Trained<O>, options: O, kinds: OwnKinds<O>) {
 		const name = new.target.name;
 		expects(name, { parameters: trained, options }, { parameters: LIST, options: "options" });
-		const items = [...itemsOf(trained)];
+		const items: readonly (Parameter | ParameterGroup<O>)[] = isNamed(trained) ? [...trained.values()] : [...trained];
 		const groups = items.map((item, i) => {
 			expects(name, { [`parameters[${i}]`]: item }, { [`parameters[${i}]`]: ITEM });
 			return item instanceof Parameter ? { parameters: [item] } : { ...item, parameters: [...item.parameters] };

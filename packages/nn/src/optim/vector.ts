@@ -1,5 +1,5 @@
 import { cast, cat, type Device, reshape, type Shape, ShapeError, slice, Tensor, ValueError } from "@hushgrad/tensor";
-import { expects, insideOf, type Kind, sameShape, showShape } from "@hushgrad/tensor/author";
+import { expects, insideOf, isIterable, type Kind, sameShape, showShape } from "@hushgrad/tensor/author";
 import { PARAMETER, Parameter } from "../parameter.ts";
 
 /** A run of coordinates of the vector: one parameter, or a group of them. */
@@ -13,9 +13,6 @@ export interface Range {
 /** Whether a value is a gradient of this shape, and of no single record. */
 export const isGradient = (g: unknown, shape: Shape): g is Tensor =>
 	g instanceof Tensor && g.dtype === "f32" && sameShape(g.shape, shape) && insideOf(g).records === undefined;
-
-/** Whether a value can be gone through, as lists and maps can. */
-export const isIterable = (v: unknown): v is Iterable<unknown> => typeof v === "object" && v !== null && Symbol.iterator in v;
 
 const PARAMETERS: Kind = [(v) => Array.isArray(v) && v.every((p) => p instanceof Parameter), "a list of Parameters"];
 

@@ -1,5 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
-import { expects, partsOf } from "@hushgrad/tensor/author";
+import { expects, isCount, isIterable, partsOf } from "@hushgrad/tensor/author";
 import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import type { SafetensorsDType } from "../safetensors/dtype.ts";
 import type { TensorInfo } from "../safetensors/header.ts";
@@ -26,8 +26,7 @@ const HINT =
  * The weights of a checkpoint that bitsandbytes wrote in four bits, each by its name with the type that it names: "nf4" or "fp4".
  */
 export function quantizedWeights(names: Iterable<string>): Map<string, string> {
-	const isIterable = typeof (names as Iterable<string> | undefined)?.[Symbol.iterator] === "function";
-	expects("quantizedWeights", { names: isIterable ? [...names] : names }, { names: "list" });
+	expects("quantizedWeights", { names: isIterable(names) ? [...names] : names }, { names: "list" });
 	const found = new Map<string, string>();
 	for (const name of names) {
 		const [, weight, type] = STATE.exec(String(name)) ?? [];
@@ -89,8 +88,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 	const dtype = (Object.keys(TORCH) as FloatDType[]).find((d) => TORCH[d] === json.dtype);
 	if (dtype === undefined) return fail(`has dtype ${JSON.stringify(json.dtype)}, expected one of ${Object.values(TORCH).join(", ")}`);
 	const { shape, nested_offset: offset } = json;
-	const isSize = (d: unknown): boolean => Number.isSafeInteger(d) && (d as number) > 0;
-	if (!Array.isArray(shape) || shape.length !== 2 || !shape.every(isSize) || (shape[0] * shape[1]) % 8 !== 0) {
+	if (!Array.isArray(shape) || shape.length !== 2 || !shape.every((d) => isCount(d) && d > 0) || (shape[0] * shape[1]) % 8 !== 0) {
 		return fail(`has shape ${JSON.stringify(shape)}, expected [out, in] of a multiple of 8 weights`);
 	}
 	if (typeof offset !== "number" || !Number.isFinite(offset)) return fail(`has nested_offset ${JSON.stringify(offset)}`, damaged);

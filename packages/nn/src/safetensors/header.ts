@@ -1,4 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
+import { isCount } from "@hushgrad/tensor/author";
 import { bytesPer, isSafetensorsDType, type SafetensorsDType } from "./dtype.ts";
 import { duplicateKey } from "./duplicateKey.ts";
 
@@ -28,7 +29,6 @@ export function corrupt(code: string, message: string, path: string, cause?: unk
 	return new FormatError(`safetensors/${code}`, message, { path, hint: HINT, cause });
 }
 
-const isSize = (v: unknown): v is number => Number.isSafeInteger(v) && (v as number) >= 0;
 const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
 
 /**
@@ -75,10 +75,10 @@ function parseMetadata(value: unknown, path: string): Readonly<Record<string, st
 function parseInfo(name: string, entry: unknown, path: string): TensorInfo {
 	const { dtype, shape, data_offsets: offsets } = isRecord(entry) ? entry : {};
 	if (!isSafetensorsDType(dtype)) throw corrupt("dtype", `tensor ${name} has the unknown type ${JSON.stringify(dtype)}`, path);
-	if (!Array.isArray(shape) || !shape.every(isSize)) {
+	if (!Array.isArray(shape) || !shape.every(isCount)) {
 		throw corrupt("shape", `tensor ${name} has the shape ${JSON.stringify(shape)}, expected whole numbers`, path);
 	}
-	if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[1] < offsets[0]) {
+	if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[1] < offsets[0]) {
 		throw corrupt("offsets", `tensor ${name} has the data_offsets ${JSON.stringify(offsets)}`, path);
 	}
 	const [begin, end] = offsets as [number, number];
