@@ -112,7 +112,7 @@ export async function loadAdapter(model: Module, directory: string, device: Devi
 	const files = await filesOf(directory);
 	const path = join(directory, files.config);
 	const text = await readFile(path, "utf8").catch((cause) => {
-		throw new FormatError("adapter/config", `${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
+		throw new FormatError("adapter/config", `loadAdapter: ${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
 	});
 	const { config, warnings } = parseLoraConfig(text, path);
 	const weights = await readWeights(directory, files.weights, expectedShapes(model, config));
