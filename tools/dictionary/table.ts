@@ -105,7 +105,7 @@ export const TORCH: Readonly<Record<string, Entry>> = {
 	tril: { ours: "tril(x)" },
 	cross_entropy: { ours: "crossEntropy(x, ids)", note: "classes on the last axis; labels i32" },
 	mul: { ours: "mul(a, b)" },
-	linear: { ours: "linear(x, w)", note: "a bias by `add`" },
+	linear: { ours: "linear(x, w)", note: "a bias is the third argument" },
 	tile: { ours: "cat([x, x], 0)", note: "as `repeat`" },
 	roll: { ours: "roll(x, 1, 0)", note: "one axis, always named" },
 	argsort: { ours: "sort(x).indices" },
