@@ -12,6 +12,7 @@ export const isCount = (v: unknown): v is number => typeof v === "number" && Num
 
 /** Whether a value can be gone through, as lists, sets and maps can. */
 export const isIterable = (v: unknown): v is Iterable<unknown> => isObject(v) && Symbol.iterator in v;
+
 const listOf =
 	(is: (v: unknown) => boolean) =>
 	(v: unknown): boolean =>
@@ -32,6 +33,7 @@ export const oneOf = (...values: readonly unknown[]): Kind => [(v) => values.inc
 /** A kind that may be left out. */
 export const optional = ([is, words]: Kind): Kind => [(v) => v === undefined || is(v), words];
 
+/** The kinds that have a name. */
 const KINDS = {
 	tensor: [isTensor, "a tensor"],
 	tensors: [listOf(isTensor), "a list of tensors"],
