@@ -104,7 +104,7 @@ export const MEASURED: readonly Measured[] = [
 	{ name: "sqrt", ulp: DIVIDED, run: t.sqrt, ref: Math.sqrt, range: [0, 4], near: [1, 4] },
 	{ name: "rsqrt", run: t.rsqrt, ref: (x) => 1 / Math.sqrt(x), range: [0, 4], near: [1, 4] },
 	{ name: "reciprocal", run: t.reciprocal, ref: (x) => 1 / x, near: [1, 2] },
-	{ name: "div", run: t.div, ref: (a, b) => a / b, draw: (next) => [anyFloat(next), anyFloat(next)] },
+	{ name: "div", run: (a, b) => t.div(a, b), ref: (a, b) => a / b, draw: (next) => [anyFloat(next), anyFloat(next)] },
 	{
 		name: "atan2",
 		ulp: DIVIDED,

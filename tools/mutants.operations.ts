@@ -110,8 +110,8 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 	{
 		name: "overwriting instead of adding",
 		file: `${OPS}/indexing.ts`,
-		from: "acc += src_at(record * p.rs + at + k);",
-		to: "acc = src_at(record * p.rs + at + k);",
+		from: '.step("acc", "v")',
+		to: '.step("v", "0.0")',
 		tests: ["tests/tensor/primitives.test.ts"],
 		only: "scatterAdd",
 	},

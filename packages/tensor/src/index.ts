@@ -31,6 +31,7 @@ export {
 	add,
 	addScaled,
 	atan2,
+	type DivOptions,
 	div,
 	eq,
 	fmod,
@@ -61,7 +62,7 @@ export { cummax, cummin } from "./ops/cummax.ts";
 export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
 export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
-export { floorDivide, logaddexp, truncDivide } from "./ops/divide.ts";
+export { floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
 export { DropoutKey, type DropoutOptions, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";
@@ -71,6 +72,7 @@ export { type HistcOptions, histc } from "./ops/histc.ts";
 export { gather, indexSelect, scatterAdd } from "./ops/indexing.ts";
 export { chunk, flatten, split, stack } from "./ops/join.ts";
 export { type AffineOptions, type GroupNormOptions, groupNorm, type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
+export { type AddcOptions, addcdiv, addcmul, lerp } from "./ops/lerp.ts";
 export { linear } from "./ops/linear.ts";
 export { IGNORE_INDEX, linearCrossEntropy } from "./ops/linearCrossEntropy.ts";
 export { logSoftmax } from "./ops/logSoftmax.ts";
@@ -112,6 +114,8 @@ export { rmsNorm } from "./ops/rmsNorm.ts";
 export { roll } from "./ops/roll.ts";
 export { rope } from "./ops/rope.ts";
 export { bincount, type IndexPutOptions, index, indexAdd, indexPut, oneHot, scatter, take, takeAlongAxis } from "./ops/scatter.ts";
+export { type ScatterReduceOptions, type ScatterReduction, scatterReduce } from "./ops/scatterReduce.ts";
+export { bucketize, isin, type SearchsortedOptions, searchsorted } from "./ops/searchsorted.ts";
 export { cat, narrow, select, slice, unbind } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
 export { argsort, type Sorted, type SortOptions, sort, topk } from "./ops/sort.ts";

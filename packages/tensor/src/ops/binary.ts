@@ -1,9 +1,13 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import type { Domain } from "../primitive.ts";
+import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
 import { DIVIDED } from "./bounds.ts";
+import { floorDivide, truncDivide } from "./divide.ts";
 import { elementwise } from "./elementwise.ts";
-import { binary, ofSeveral } from "./operands.ts";
+import { type BinaryOp, binary, ofSeveral } from "./operands.ts";
 
 const POSITIVE: Domain = { range: [0.1, 4] };
 const NUMBERS = [...FLOATS, ...INTEGERS];
@@ -40,31 +44,54 @@ export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: 
  * @throws ValueError when both are numbers, or one is not finite.
  */
 export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS, commutes: true });
-/**
- * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
- * number that the type of the other holds.
- * @throws DTypeError unless both are f32 or f16.
- * @throws ShapeError when the shapes do not broadcast.
- * @throws ValueError when both are numbers, or one is not finite.
- */
-export const div = binary("div", {
+const quotient = binary("div", {
 	f: "a / b",
 	d: { a: "1.0 / b", b: "-y / b" },
 	ref: ({ a, b }) => a / b,
 	domain: POSITIVE,
 	bound: DIVISION,
 });
+
+/** Options of `div`. */
+export interface DivOptions {
+	/** What becomes of the quotient: "floor", the whole number below, or "trunc", the one towards 0. As it is when left out. */
+	readonly rounding?: "floor" | "trunc" | undefined;
+}
+
+const ROUNDED = { floor: floorDivide, trunc: truncDivide } as const;
+
+/**
+ * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
+ * number that the type of the other holds. With `rounding` it is `floorDivide` or `truncDivide`, also of whole numbers, of gradient 0.
+ * @throws DTypeError unless both are f32 or f16 or, with `rounding`, both i32 or both u32.
+ * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite, or for another rounding.
+ */
+export const div: BinaryOp<number, DivOptions> = Object.assign(
+	(a: Tensor | number, b: Tensor | number, options: DivOptions = {}): Tensor => {
+		expects("div", { options }, { options: "options" });
+		const { rounding } = options;
+		if (rounding === undefined) return quotient(a as Tensor, b as Tensor);
+		if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](a as Tensor, b as Tensor);
+		throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
+	},
+	{ primitive: quotient.primitive, numbered: quotient.numbered },
+);
 /**
  * aᵇ, element by element, broadcast as numpy, as C's pow: a⁰ = 1 and 1ᵇ = 1 also with NaN; of negative a only whole b, others
  * give NaN. The gradient by a is b aᵇ⁻¹, 0 for b = 0; that by b is aᵇ ln a, 0 for a = 0 and b ≥ 0, NaN for negative a. Small
- * whole exponents multiply. Either may be a number that the type of the other holds.
- * @throws DTypeError unless both are f32 or f16.
+ * whole exponents multiply. Whole numbers, both i32 or both u32, wrap around; with a negative b they give 1 / a⁻ᵇ rounded towards 0,
+ * and 0 for a = 0. Either may be a number that the type of the other holds.
+ * @throws DTypeError for other types, or two types that are not both floats.
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError when both are numbers, or one is not finite.
  */
 export const pow = binary("pow", {
 	f: "power(a, b)",
-	ref: ({ a, b }) => a ** b,
+	integer: "bitcast<T>(wholePower(bitcast<u32>(a), bitcast<u32>(b), b < 0.0))",
+	dtypes: NUMBERS,
+	// Where both are whole, as whole numbers have it: of floats the tests draw none such.
+	ref: ({ a, b }) => (b < 0 && Number.isInteger(a) && Number.isInteger(b) ? Math.trunc(a ** b) : a ** b),
 	domain: { a: POSITIVE, b: { range: [-2, 2] } },
 	bound: DIVIDED,
 });

@@ -47,3 +47,18 @@ export const logaddexp = binary("logaddexp", {
 	ref: ({ a, b }) => (a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))),
 	bound: { abs: 2e-6, ulp: 2, why: "log1p of at most 1, of exp within 9 ULP: 1e-6; the sum is rounded" },
 });
+
+/**
+ * √(a² + b²), element by element, broadcast as numpy, without overflow; infinite if one is, also beside NaN, as C's. f32 or f16. The
+ * gradient is a / y by a and b / y by b, 0 at (0, 0). Either may be a number.
+ * @throws DTypeError for other types.
+ * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite.
+ */
+export const hypot = binary("hypot", {
+	f: "hypotenuse(a, b)",
+	d: { a: "select(a / y, 0.0, y == 0.0)", b: "select(b / y, 0.0, y == 0.0)" },
+	ref: ({ a, b }) => Math.hypot(a, b),
+	commutes: true,
+	bound: { ulp: 8, why: "a quotient within 2.5 ULP, its square, a root within 3 ULP and a product" },
+});

@@ -45,7 +45,7 @@ export interface Row<O extends string = string, A extends string = string> {
 	 * only selects, and says nothing about the type of the result.
 	 */
 	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>> | undefined;
-	/** WGSL for whole numbers, where it is not `f` with other literals. */
+	/** WGSL for whole numbers, where it is not `f` with other literals; `T` is their type. */
 	readonly integer?: string | undefined;
 	/** Type of the result; when left out that of the operands, f32 for f16 with f32. */
 	readonly result?: "bool" | undefined;
@@ -242,8 +242,8 @@ const isAligned = (t: Physical): boolean => t.dtype === "f32" && t.offset % 4 ==
 const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
 const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);
 
-/** The same expression for whole numbers: literals become integers. */
-const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
+/** The same expression for whole numbers: literals become integers, and T their type. */
+const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`).replace(/\bT\b/g, scalar);
 
 /** Refuses a number that the type of the operands does not hold. */
 function checkNumber(op: string, name: string, value: number | boolean, dtype: DType): void {

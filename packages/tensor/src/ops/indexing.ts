@@ -16,6 +16,7 @@ import { full, zeros } from "./create.ts";
 import { QUIET_NAN } from "./embedding.ts";
 import { expand } from "./expand.ts";
 import { pad } from "./pad.ts";
+import { type Reduction, stepOf } from "./reduceInner.ts";
 import { slice } from "./slice.ts";
 import { reshape, transpose } from "./view.ts";
 
@@ -46,7 +47,8 @@ y_set(index, x_at(record * p.rx + at / p.K * p.N + u32(id)));`,
 	};
 });
 
-export const scatterAddKernel = defineKernel("scatterAdd", ({ dtype }: { dtype: DType }) => ({
+/** What is in a place and goes there, reduced in order. */
+export const scatterKernel = defineKernel("scatter", ({ kind, dtype }: { kind: Reduction; dtype: DType }) => ({
 	params: { n: "u32", N: "u32", K: "u32", share: "u32", rx: "u32", ri: "u32", rs: "u32" },
 	buffers: { x: reads(dtype), ids: reads("i32"), src: reads(dtype), y: writes(dtype) },
 	workgroup: 64,
@@ -58,7 +60,9 @@ let at = own / p.N * p.K;
 let place = i32(own % p.N);
 var acc = x_at(record * p.rx + own);
 for (var k = 0u; k < p.K; k++) {
-  if (ids_at(record * p.ri + at + k) == place) { acc += src_at(record * p.rs + at + k); }
+  if (ids_at(record * p.ri + at + k) != place) { continue; }
+  let v = src_at(record * p.rs + at + k);
+  acc = ${stepOf(kind, wgslScalar[dtype]).step("acc", "v")};
 }
 y_set(index, acc);`,
 }));
@@ -100,6 +104,16 @@ export const gatherPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>({
 	test: { bound: { why: "copies values" }, domains: { index: { belowAxis: "N" } } },
 });
 
+/** x [..., N] with src [..., K] reduced into the places that ids [..., K] name. */
+export function scattered(kind: Reduction, ...operands: [x: Physical, ids: Physical, src: Physical]): Physical {
+	const [x, ids, src] = operands.map(packed);
+	const y = x.runtime.empty(x.shape, x.dtype);
+	const [N, K] = [x, ids].map(({ shape }) => shape[shape.length - 1]);
+	const params = { n: y.size, N, K, share: recordSize(y), rx: x.strides[0], ri: ids.strides[0], rs: src.strides[0] };
+	scatterKernel.of({ kind, dtype: x.dtype }).run({ x, ids, src, y }, params, y.size);
+	return y;
+}
+
 export const scatterAddPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>({
 	name: "scatterAdd",
 	signature: "x[..., N], index[..., K], src[..., K] -> y[..., N]",
@@ -112,13 +126,7 @@ export const scatterAddPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>(
 			hint: "convert one with cast()",
 		});
 	},
-	forward: ({ runtime, inputs, axes: { N, K } }) => {
-		const [x, ids, src] = [packed(inputs.x), packed(inputs.index), packed(inputs.src)];
-		const y = runtime.empty(x.shape, x.dtype);
-		const strides = { rx: x.strides[0], ri: ids.strides[0], rs: src.strides[0] };
-		scatterAddKernel.of({ dtype: x.dtype }).run({ x, ids, src, y }, { n: y.size, N, K, share: recordSize(y), ...strides }, y.size);
-		return [y];
-	},
+	forward: ({ inputs: { x, index, src } }) => [scattered("sum", x, index, src)],
 	grad: {
 		x: { saves: [], rule: ({ dy }) => dy },
 		src: {

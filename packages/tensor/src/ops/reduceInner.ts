@@ -9,7 +9,7 @@ import { contiguous } from "./contiguous.ts";
 /** A reduction. The extremes start from the first value, so that no stand-in for infinity is needed. */
 export type Reduction = "sum" | "prod" | "max" | "min";
 
-function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: string; step: (acc: string, v: string) => string } {
+export function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: string; step: (acc: string, v: string) => string } {
 	if (kind === "sum") return { init: `${scalar}(0)`, step: (acc, v) => `${acc} + ${v}` };
 	if (kind === "prod") return { init: `${scalar}(1)`, step: (acc, v) => `${acc} * ${v}` };
 	const f = scalar === "f32" ? (kind === "max" ? "nanMax" : "nanMin") : kind;
