@@ -49,6 +49,14 @@ function isInfinite(call: Call): Tensor {
 	return flag(call, "detect_negative", 1) ? infinite : t.logicalAnd(infinite, positive);
 }
 
+const isWhole = (x: Tensor): boolean => x.dtype === "i32" || x.dtype === "u32";
+
+/** Of the type of x; by whole numbers where both are. */
+function power(x: Tensor, exponent: Tensor): Tensor {
+	if (x.dtype === exponent.dtype) return t.pow(x, exponent);
+	return t.cast(t.pow(t.cast(x, "f32"), t.cast(exponent, "f32")), x.dtype);
+}
+
 function clip({ inputs: [x, low, high] }: Call): Tensor {
 	const raised = low === undefined ? x : t.maximum(x, low);
 	return high === undefined ? raised : t.minimum(raised, high);
@@ -95,7 +103,7 @@ export const elementwise: Operators = {
 	Cos: one(t.cos),
 	Cosh: one(t.cosh),
 	DequantizeLinear: dequantize,
-	Div: two(t.div),
+	Div: two((a, b) => t.div(a, b, isWhole(a) ? { rounding: "trunc" } : {})),
 	Dropout: dropout,
 	Elu: (call) => t.elu(call.inputs[0], number(call, "alpha", 1)),
 	Equal: two(t.eq),
@@ -124,7 +132,7 @@ export const elementwise: Operators = {
 	Not: one(t.logicalNot),
 	Or: two(t.logicalOr),
 	PRelu: two((x, slope) => t.where(t.lt(x, beside(x, 0)), t.mul(x, slope), x)),
-	Pow: two((x, exponent) => t.pow(x, x.dtype === "f32" ? t.cast(exponent, "f32") : exponent)),
+	Pow: two(power),
 	Reciprocal: one(t.reciprocal),
 	Relu: one(t.relu),
 	Round: one(t.round),

@@ -22,13 +22,12 @@ function gatherElements(call: Call): Tensor {
 	return t.gather(x, axis, fromStart(indices, x.shape[axis]));
 }
 
-/** x with src written, or added, at the positions; of values written, no two may go to one place. */
+/** ONNX's names of reductions. */
+const REDUCTIONS: Readonly<Record<string, t.ScatterReduction>> = { add: "sum", mul: "prod", max: "amax", min: "amin" };
+
+/** x with src written, or reduced into what is there, at the positions. */
 function scatter(x: Tensor, axis: number, index: Tensor, src: Tensor, reduction: string): Tensor {
-	if (reduction === "add") return t.scatterAdd(x, axis, index, src);
-	if (reduction !== "none") throw new Error(`there is no scatter with "${reduction}"`);
-	const nothing = t.zeros(x.device, x.shape);
-	const hits = t.scatterAdd(nothing, axis, index, t.onesLike(src));
-	return t.where(t.gt(hits, t.zeros(x.device, [])), t.scatterAdd(nothing, axis, index, src), x);
+	return reduction === "none" ? t.scatter(x, axis, index, src) : t.scatterReduce(x, axis, index, src, REDUCTIONS[reduction]);
 }
 
 function scatterElements(call: Call): Tensor {

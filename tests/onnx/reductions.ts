@@ -10,6 +10,16 @@ function axesOf(call: Call): readonly number[] | undefined {
 	return axes.length > 0 || flag(call, "noop_with_empty_axes") ? axes : undefined;
 }
 
+/** The extreme of no values is the least, or greatest, number of the type: one more along an axis that has none. */
+const extreme =
+	(reduce: typeof t.amax, empty: number): Reduce =>
+	(x, axes, options) => {
+		const reduced = axes?.map((a) => fromEnd(a, x.rank)) ?? range(0, x.rank);
+		const pairs = x.shape.map((d, i): [number, number] => [0, d === 0 && reduced.includes(i) ? 1 : 0]);
+		const value = x.dtype === "bool" ? Number(empty > 0) : empty;
+		return reduce(t.pad(x, pairs, { value }), axes, options);
+	};
+
 const over =
 	(reduce: Reduce): Operator =>
 	(call) =>
@@ -54,9 +64,9 @@ export const reductions: Operators = {
 	ReduceL2: over((x, axes, options) => t.sqrt(t.sum(t.square(x), axes, options))),
 	ReduceLogSum: over((x, axes, options) => t.log(t.sum(x, axes, options))),
 	ReduceLogSumExp: over(t.logsumexp),
-	ReduceMax: over(t.amax),
+	ReduceMax: over(extreme(t.amax, Number.NEGATIVE_INFINITY)),
 	ReduceMean: over(t.mean),
-	ReduceMin: over(t.amin),
+	ReduceMin: over(extreme(t.amin, Number.POSITIVE_INFINITY)),
 	ReduceProd: over(t.prod),
 	ReduceSum: over(t.sum),
 	ReduceSumSquare: over((x, axes, options) => t.sum(t.square(x), axes, options)),
