@@ -31,8 +31,6 @@ export {
 	add,
 	addScaled,
 	atan2,
-	type DivOptions,
-	div,
 	eq,
 	fmod,
 	ge,
@@ -62,7 +60,7 @@ export { cummax, cummin } from "./ops/cummax.ts";
 export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
 export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
-export { floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
+export { type DivOptions, divide as div, floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
 export { DropoutKey, type DropoutOptions, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";

@@ -12,7 +12,6 @@ import { argmax, argmin } from "./ops/argmax.ts";
 import {
 	add,
 	atan2,
-	div,
 	eq,
 	fmod,
 	ge,
@@ -35,6 +34,7 @@ import {
 import { cast } from "./ops/cast.ts";
 import { cumsum } from "./ops/cumsum.ts";
 import { diagonal } from "./ops/diagonal.ts";
+import { divide as div } from "./ops/divide.ts";
 import { expand, sum } from "./ops/expand.ts";
 import { flip } from "./ops/flip.ts";
 import { gather, indexSelect } from "./ops/indexing.ts";

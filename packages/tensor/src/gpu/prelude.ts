@@ -37,24 +37,6 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   let signed = select(y, -y, odd && x < 0.0);
   return keepNan(n, keepNan(x, select(signed, makeNan(x), x < 0.0 && !whole)));
 }`,
-	hypotenuse: `fn hypotenuse(a: f32, b: f32) -> f32 {
-  let big = max(abs(a), abs(b));
-  if (isInf(a) || isInf(b)) { return abs(select(b, a, isInf(a))); }
-  if (isNan(a) || isNan(b)) { return a + b; }
-  let ratio = min(abs(a), abs(b)) / select(big, 1.0, big == 0.0);
-  return big * sqrt(1.0 + ratio * ratio);
-}`,
-	/** Bits of aⁿ of whole numbers, modulo 2^32, by squaring; for negative n 1 / a⁻ⁿ rounded towards 0, of a = 0 it is 0. */
-	wholePower: `fn wholePower(a: u32, n: u32, negative: bool) -> u32 {
-  if (negative) { return select(select(0u, select(1u, a, (n & 1u) == 1u), a == 0xffffffffu), 1u, a == 1u); }
-  var y = 1u;
-  var square = a;
-  for (var rest = n; rest > 0u; rest >>= 1u) {
-    if ((rest & 1u) == 1u) { y *= square; }
-    square *= square;
-  }
-  return y;
-}`,
 	/**
 	 * A sum and what its rounding left over (Kahan), with one more term. `zero` is 0 in a way that no compiler can know: it keeps
 	 * drivers that may reorder sums from cancelling the correction. What is infinite has none.

@@ -30,6 +30,13 @@ export function checkType(op: string, x: Tensor, types: readonly DType[]): void 
 	});
 }
 
+/** @throws DTypeError unless both are of one type. */
+export function checkSame(op: string, operands: Readonly<Record<string, Tensor>>): void {
+	const [[a, x], [b, y]] = Object.entries(operands);
+	if (x.dtype === y.dtype) return;
+	throw new DTypeError("op/dtype", `${op}: ${a} is ${x.dtype}, ${b} is ${y.dtype}`, { op, hint: "convert one with cast()" });
+}
+
 /** Refuses element types of which a word holds several: kernels store them by whole words. */
 export function refuseStorage(op: string, x: Tensor): void {
 	checkTensor(op, x);

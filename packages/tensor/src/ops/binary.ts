@@ -1,13 +1,9 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
-import { ValueError } from "../errors.ts";
-import { expects } from "../expects.ts";
 import type { Domain } from "../primitive.ts";
-import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
 import { DIVIDED } from "./bounds.ts";
-import { floorDivide, truncDivide } from "./divide.ts";
 import { elementwise } from "./elementwise.ts";
-import { type BinaryOp, binary, ofSeveral } from "./operands.ts";
+import { binary, ofSeveral } from "./operands.ts";
 
 const POSITIVE: Domain = { range: [0.1, 4] };
 const NUMBERS = [...FLOATS, ...INTEGERS];
@@ -44,7 +40,8 @@ export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: 
  * @throws ValueError when both are numbers, or one is not finite.
  */
 export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS, commutes: true });
-const quotient = binary("div", {
+/** a / b of floats, element by element, broadcast as numpy: the public `div` without options. */
+export const div = binary("div", {
 	f: "a / b",
 	d: { a: "1.0 / b", b: "-y / b" },
 	ref: ({ a, b }) => a / b,
@@ -52,31 +49,18 @@ const quotient = binary("div", {
 	bound: DIVISION,
 });
 
-/** Options of `div`. */
-export interface DivOptions {
-	/** What becomes of the quotient: "floor", the whole number below, or "trunc", the one towards 0. As it is when left out. */
-	readonly rounding?: "floor" | "trunc" | undefined;
-}
+/** By squaring; for negative n 1 / a⁻ⁿ rounded towards 0. */
+const WHOLE_POWER = `fn wholePower(a: T, n: T) -> T {
+  if (n < 0) { return select(select(T(0), select(T(1), a, (n & 1) == 1), a * a == 1), T(1), a == 1); }
+  var y = T(1);
+  var square = a;
+  for (var rest = n; rest != 0; rest >>= 1u) {
+    if ((rest & 1) == 1) { y *= square; }
+    square *= square;
+  }
+  return y;
+}`;
 
-const ROUNDED = { floor: floorDivide, trunc: truncDivide } as const;
-
-/**
- * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
- * number that the type of the other holds. With `rounding` it is `floorDivide` or `truncDivide`, also of whole numbers, of gradient 0.
- * @throws DTypeError unless both are f32 or f16 or, with `rounding`, both i32 or both u32.
- * @throws ShapeError when the shapes do not broadcast.
- * @throws ValueError when both are numbers, or one is not finite, or for another rounding.
- */
-export const div: BinaryOp<number, DivOptions> = Object.assign(
-	(a: Tensor | number, b: Tensor | number, options: DivOptions = {}): Tensor => {
-		expects("div", { options }, { options: "options" });
-		const { rounding } = options;
-		if (rounding === undefined) return quotient(a as Tensor, b as Tensor);
-		if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](a as Tensor, b as Tensor);
-		throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
-	},
-	{ primitive: quotient.primitive, numbered: quotient.numbered },
-);
 /**
  * aᵇ, element by element, broadcast as numpy, as C's pow: a⁰ = 1 and 1ᵇ = 1 also with NaN; of negative a only whole b, others
  * give NaN. The gradient by a is b aᵇ⁻¹, 0 for b = 0; that by b is aᵇ ln a, 0 for a = 0 and b ≥ 0, NaN for negative a. Small
@@ -88,7 +72,8 @@ export const div: BinaryOp<number, DivOptions> = Object.assign(
  */
 export const pow = binary("pow", {
 	f: "power(a, b)",
-	integer: "bitcast<T>(wholePower(bitcast<u32>(a), bitcast<u32>(b), b < 0.0))",
+	integer: "wholePower(a, b)",
+	helpers: WHOLE_POWER,
 	dtypes: NUMBERS,
 	// Where both are whole, as whole numbers have it: of floats the tests draw none such.
 	ref: ({ a, b }) => (b < 0 && Number.isInteger(a) && Number.isInteger(b) ? Math.trunc(a ** b) : a ** b),

@@ -1,4 +1,9 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
+import { shown } from "../shown.ts";
+import type { Tensor } from "../tensor.ts";
+import { div } from "./binary.ts";
 import { binary } from "./operands.ts";
 
 const NUMBERS = [...FLOATS, ...INTEGERS];
@@ -48,17 +53,48 @@ export const logaddexp = binary("logaddexp", {
 	bound: { abs: 2e-6, ulp: 2, why: "log1p of at most 1, of exp within 9 ULP: 1e-6; the sum is rounded" },
 });
 
+const LARGER = "nanMax(abs(a), abs(b))";
+const RATIO = `(min(abs(a), abs(b)) / select(${LARGER}, 1.0, ${LARGER} == 0.0))`;
+
 /**
- * √(a² + b²), element by element, broadcast as numpy, without overflow; infinite if one is, also beside NaN, as C's. f32 or f16. The
- * gradient is a / y by a and b / y by b, 0 at (0, 0). Either may be a number.
+ * √(a² + b²), element by element, broadcast as numpy, without overflow; NaN if either is. f32 or f16. The gradient is a / y by a and
+ * b / y by b, 0 at (0, 0). Either may be a number.
  * @throws DTypeError for other types.
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError when both are numbers, or one is not finite.
  */
 export const hypot = binary("hypot", {
-	f: "hypotenuse(a, b)",
+	f: `select(${LARGER} * sqrt(1.0 + ${RATIO} * ${RATIO}), ${LARGER}, isInf(${LARGER}))`,
 	d: { a: "select(a / y, 0.0, y == 0.0)", b: "select(b / y, 0.0, y == 0.0)" },
 	ref: ({ a, b }) => Math.hypot(a, b),
 	commutes: true,
 	bound: { ulp: 8, why: "a quotient within 2.5 ULP, its square, a root within 3 ULP and a product" },
 });
+
+/** Options of `div`. */
+export interface DivOptions {
+	/** What becomes of the quotient: "floor", the whole number below; "trunc", the one towards 0. As it is when left out. */
+	readonly rounding?: "floor" | "trunc" | undefined;
+}
+
+const ROUNDED = { floor: floorDivide, trunc: truncDivide } as const;
+
+/** a / b of a number and a tensor, or of two tensors. */
+export function divide(a: Tensor | number, b: Tensor, options?: DivOptions): Tensor;
+/** a / b of a tensor and a number, or of two tensors. */
+export function divide(a: Tensor, b: Tensor | number, options?: DivOptions): Tensor;
+/**
+ * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
+ * number that the type of the other holds. With `rounding` it is `floorDivide` or `truncDivide`, also of whole numbers, of gradient 0.
+ * @throws DTypeError unless both are f32 or f16 or, with `rounding`, both i32 or both u32.
+ * @throws ShapeError when the shapes do not broadcast.
+ * @throws ValueError when both are numbers, or one is not finite, or for another rounding.
+ */
+export function divide(a: Tensor | number, b: Tensor | number, options: DivOptions = {}): Tensor {
+	expects("div", { options }, { options: "options" });
+	const { rounding } = options;
+	const [x, y] = [a as Tensor, b as Tensor];
+	if (rounding === undefined) return div(x, y);
+	if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](x, y);
+	throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
+}

@@ -45,8 +45,10 @@ export interface Row<O extends string = string, A extends string = string> {
 	 * only selects, and says nothing about the type of the result.
 	 */
 	readonly dtypes?: readonly DType[] | Readonly<Record<string, readonly DType[]>> | undefined;
-	/** WGSL for whole numbers, where it is not `f` with other literals; `T` is their type. */
+	/** WGSL for whole numbers, where it is not `f` with other literals. */
 	readonly integer?: string | undefined;
+	/** WGSL functions that `integer` calls, with T for the type of the operands. */
+	readonly helpers?: string | undefined;
 	/** Type of the result; when left out that of the operands, f32 for f16 with f32. */
 	readonly result?: "bool" | undefined;
 	/** Numbers may be infinite, and so may results when `HUSHGRAD_DEBUG` looks for what is not finite. */
@@ -101,6 +103,7 @@ function kernelsOf(name: string, operands: readonly string[], row: Row) {
 			params: { n: "u32", ...attrParams(scalar), ...walkParams(rank, operands.length) },
 			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
 			workgroup: 64,
+			helpers: scalar === "f32" ? undefined : row.helpers?.replace(/\bT\b/g, scalar),
 			body: wgsl`if (index >= p.n) { return; }
 ${walkCode(rank, operands.length)}
 ${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
@@ -242,8 +245,8 @@ const isAligned = (t: Physical): boolean => t.dtype === "f32" && t.offset % 4 ==
 const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
 const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);
 
-/** The same expression for whole numbers: literals become integers, and T their type. */
-const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`).replace(/\bT\b/g, scalar);
+/** The same expression for whole numbers: literals become integers. */
+const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
 
 /** Refuses a number that the type of the operands does not hold. */
 function checkNumber(op: string, name: string, value: number | boolean, dtype: DType): void {

@@ -1,5 +1,5 @@
 import { type DType, FLOATS, INTEGERS, wgslScalar } from "../dtype.ts";
-import { DTypeError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -8,7 +8,7 @@ import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { axisOf, checkTensor } from "./arguments.ts";
+import { axisOf, checkSame, checkTensor } from "./arguments.ts";
 import { ge, logicalOr, lt, maskedFill } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { packed } from "./contiguous.ts";
@@ -119,13 +119,7 @@ export const scatterAddPrimitive: Primitive<NoAttrs> = definePrimitive<NoAttrs>(
 	signature: "x[..., N], index[..., K], src[..., K] -> y[..., N]",
 	dtypes: { x: ["f32", ...INTEGERS], index: ["i32"], src: ["f32", ...INTEGERS] },
 	attrs: {},
-	check: ({ x, src }) => {
-		if (x.dtype === src.dtype) return;
-		throw new DTypeError("op/dtype", `scatterAdd: x is ${x.dtype}, src is ${src.dtype}`, {
-			op: "scatterAdd",
-			hint: "convert one with cast()",
-		});
-	},
+	check: ({ x, src }) => checkSame("scatterAdd", { x, src }),
 	forward: ({ inputs: { x, index, src } }) => [scattered("sum", x, index, src)],
 	grad: {
 		x: { saves: [], rule: ({ dy }) => dy },

@@ -4,17 +4,15 @@ import type { Attrs, Domain, Primitive } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
 import { elementwise, isCondition, type Row } from "./elementwise.ts";
 
-type Optional<O> = [O] extends [never] ? [] : [options?: O];
-
 /** What an operation of several operands takes for one of them: a tensor, or a JavaScript number of type N. */
 type Value<N> = Tensor | N;
 
-/** An operation of two operands, of which one may be a number, and of options O where it has any. */
-export interface BinaryOp<N = number, O = never> {
+/** An operation of two operands, of which one may be a number. */
+export interface BinaryOp<N = number> {
 	/** Of a number and a tensor, or of two tensors. */
-	(a: Value<N>, b: Tensor, ...options: Optional<O>): Tensor;
+	(a: Value<N>, b: Tensor): Tensor;
 	/** Of a tensor and a number, or of two tensors. */
-	(a: Tensor, b: Value<N>, ...options: Optional<O>): Tensor;
+	(a: Tensor, b: Value<N>): Tensor;
 	/** The definition for tensors, for the registry. */
 	readonly primitive: Primitive<Attrs>;
 	/** The definitions with numbers in place of operands, for the registry. */

@@ -1,12 +1,12 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
-import { DTypeError, ValueError } from "../errors.ts";
+import { ValueError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { definePrimitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
-import { checkType } from "./arguments.ts";
+import { checkSame, checkType } from "./arguments.ts";
 import { add, div, eq, maskedFill, maximum, mul, ne, sub, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { onesLike, zerosLike } from "./create.ts";
@@ -54,11 +54,6 @@ const SIGNATURE = "x[..., N], index[..., K], src[..., K] -> y[..., N]";
 const NUMBERS: readonly DType[] = ["f32", ...INTEGERS];
 const DTYPES = { x: NUMBERS, index: ["i32"], src: NUMBERS } as const;
 
-function checkSame(op: string, { x, src }: { readonly x: Tensor; readonly src: Tensor }): void {
-	if (x.dtype === src.dtype) return;
-	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype}, src is ${src.dtype}`, { op, hint: "convert one with cast()" });
-}
-
 function reduced({ x, index, src }: Readonly<Record<"x" | "index" | "src", NdArray>>, step: (a: number, b: number) => number): NdArray[] {
 	const [N, K] = [x, index].map(({ shape }) => shape[shape.length - 1]);
 	const data = x.data.slice();
@@ -74,7 +69,7 @@ export const scatterProdPrimitive = definePrimitive({
 	signature: SIGNATURE,
 	dtypes: DTYPES,
 	attrs: {},
-	check: (inputs) => checkSame("scatterProd", inputs),
+	check: ({ x, src }) => checkSame("scatterProd", { x, src }),
 	forward: ({ inputs: { x, index, src } }) => [scattered("prod", x, index, src)],
 	grad: {
 		x: { saves: ["x", "index", "src"], rule: (given) => ofProduct("x", given) },
@@ -91,7 +86,7 @@ export const scatterExtremePrimitive = definePrimitive<{ least: boolean }, typeo
 	dtypes: DTYPES,
 	attrs: { least: false },
 	infinite: true,
-	check: (inputs) => checkSame("scatterExtreme", inputs),
+	check: ({ x, src }) => checkSame("scatterExtreme", { x, src }),
 	forward: ({ inputs: { x, index, src }, attrs: { least } }) => [scattered(least ? "min" : "max", x, index, src)],
 	grad: {
 		x: { saves: ["x", "index", "src", "y"], rule: (given) => ofExtreme("x", given) },

@@ -1,5 +1,5 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
-import { DTypeError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
@@ -7,7 +7,7 @@ import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive } from "../primitive.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkType } from "./arguments.ts";
+import { checkSame, checkType } from "./arguments.ts";
 import { eq, logicalAnd, lt } from "./binary.ts";
 import { packed } from "./contiguous.ts";
 import { gather } from "./indexing.ts";
@@ -41,13 +41,7 @@ export const searchsortedPrimitive = definePrimitive<{ right: boolean }>({
 	signature: "sorted[..., N], values[..., K] -> places[..., K]",
 	dtypes: { sorted: NUMBERS, values: NUMBERS },
 	attrs: { right: false },
-	check: ({ sorted, values }) => {
-		if (sorted.dtype === values.dtype) return;
-		throw new DTypeError("op/dtype", `searchsorted: sorted is ${sorted.dtype}, values is ${values.dtype}`, {
-			op: "searchsorted",
-			hint: "convert one with cast()",
-		});
-	},
+	check: ({ sorted, values }) => checkSame("searchsorted", { sorted, values }),
 	forward: ({ runtime, inputs, axes: { N, K }, attrs: { right } }) => {
 		const [sorted, v] = [packed(inputs.sorted), packed(inputs.values)];
 		const places = runtime.empty(v.shape, "i32");
