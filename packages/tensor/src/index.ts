@@ -60,15 +60,16 @@ export { cummax, cummin } from "./ops/cummax.ts";
 export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
 export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
+export { type DiffOptions, diff } from "./ops/diff.ts";
 export { type DivOptions, divide as div, floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
 export { DropoutKey, type DropoutOptions, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";
-export { expand, type ReduceOptions, sum } from "./ops/expand.ts";
-export { flip } from "./ops/flip.ts";
+export { broadcastTo, expand, type ReduceOptions, sum } from "./ops/expand.ts";
+export { flip, rot90 } from "./ops/flip.ts";
 export { type HistcOptions, histc } from "./ops/histc.ts";
 export { gather, indexSelect, scatterAdd } from "./ops/indexing.ts";
-export { chunk, flatten, split, stack } from "./ops/join.ts";
+export { chunk, flatten, split, stack, unflatten } from "./ops/join.ts";
 export { type AffineOptions, type GroupNormOptions, groupNorm, type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
 export { type AddcOptions, addcdiv, addcmul, lerp } from "./ops/lerp.ts";
 export { linear } from "./ops/linear.ts";
@@ -92,7 +93,8 @@ export {
 	smoothL1Loss,
 } from "./ops/losses.ts";
 export { bmm, dot, matmul, outer } from "./ops/matmul.ts";
-export { type NormOptions, norm } from "./ops/norm.ts";
+export { nanmean, nansum } from "./ops/nans.ts";
+export { type NormalizeOptions, type NormOptions, norm, normalize } from "./ops/norm.ts";
 export { type PadOptions, pad } from "./ops/pad.ts";
 export {
 	type AvgPool1dOptions,
@@ -105,7 +107,8 @@ export {
 	type Pool2dOptions,
 } from "./ops/pool.ts";
 export { prod } from "./ops/prod.ts";
-export { median, type QuantileOptions, quantile } from "./ops/quantile.ts";
+export { type CdistOptions, cdist, cross, kron, tensordot } from "./ops/products.ts";
+export { type KthvalueOptions, kthvalue, median, type QuantileOptions, quantile } from "./ops/quantile.ts";
 export { mean, std, type VarianceOptions, variance } from "./ops/reduce.ts";
 export { type MeshgridOptions, meshgrid, repeat, repeatInterleave, tile } from "./ops/repeat.ts";
 export { rmsNorm } from "./ops/rmsNorm.ts";
@@ -153,7 +156,8 @@ export {
 	tanh,
 	trunc,
 } from "./ops/unary.ts";
-export { detach, movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export { unfold } from "./ops/unfold.ts";
+export { detach, moveaxis, movedim, permute, reshape, squeeze, swapaxes, transpose, unsqueeze } from "./ops/view.ts";
 export type { Pair } from "./ops/windows.ts";
 export { type KernelEvent, type KernelTotal, Profile } from "./profile.ts";
 export {

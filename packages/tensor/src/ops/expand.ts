@@ -79,24 +79,32 @@ export const expandPrimitive: LinearOp<Shape> = defineLinear({
 	test: { draw: (shape, next) => [...(next() < 0.5 ? [2] : []), ...shape.map((d) => (d === 1 ? 3 : d))] },
 });
 
-/**
- * x repeated along axes of extent 1, and along new leading axes, to `shape` (numpy's broadcast_to), as a view. Any dtype.
- * Adjoint of `sum`.
- * @throws ShapeError when another axis would change, `shape` has fewer axes than x, or an extent is −1.
- */
-export function expand(x: Tensor, shape: Shape): Tensor {
-	checkTensor("expand", x);
-	checkShape("expand", shape);
+function expanded(op: string, x: Tensor, shape: Shape): Tensor {
+	checkTensor(op, x);
+	checkShape(op, shape);
 	const lead = shape.length - x.rank;
 	const bad = x.shape.findIndex((d, i) => d !== 1 && d !== shape[lead + i]);
 	if (lead < 0 || bad >= 0) {
-		throw new ShapeError("shape/expand", `expand: ${showShape(x.shape)} cannot become ${showShape(shape)}`, {
-			op: "expand",
+		throw new ShapeError("shape/expand", `${op}: ${showShape(x.shape)} cannot become ${showShape(shape)}`, {
+			op,
 			hint: "only axes of size 1 can be expanded; new axes come first",
 		});
 	}
 	return expandPrimitive.apply([x], [...shape]);
 }
+
+/**
+ * x repeated along axes of extent 1, and along new leading axes, to `shape` (numpy's broadcast_to), as a view. Any dtype.
+ * Adjoint of `sum`.
+ * @throws ShapeError when another axis would change, `shape` has fewer axes than x, or an extent is −1.
+ */
+export const expand = (x: Tensor, shape: Shape): Tensor => expanded("expand", x, shape);
+
+/**
+ * x repeated to `shape`, as a view: numpy's name for {@link expand}.
+ * @throws ShapeError when another axis would change, `shape` has fewer axes than x, or an extent is −1.
+ */
+export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expanded("broadcastTo", x, shape);
 
 /**
  * Applies an operation on the last axis to other axes: moves `axes` (all when left out) last, merges them into one,

@@ -1,4 +1,6 @@
 import type { DType } from "../dtype.ts";
+import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -8,6 +10,7 @@ import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Axes, axesOf, refuseStorage } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
+import { transpose } from "./view.ts";
 
 export const flipKernel = defineKernel("flip", ({ dtype }: { dtype: DType }) => ({
 	params: { n: "u32", extent: "u32", inner: "u32" },
@@ -43,4 +46,22 @@ export const flipPrimitive: LinearOp<number> = defineLinear({
 export function flip(x: Tensor, axes: Axes): Tensor {
 	refuseStorage("flip", x);
 	return axesOf("flip", x, axes).reduce((t, axis) => flipPrimitive.apply([t], axis), x);
+}
+
+/**
+ * A quarter turn, `k` times, from the first of two axes (0 and 1 when left out) towards the second; negative k turn back: numpy's and
+ * torch's rot90. All dtypes but bf16 and u8.
+ * @throws DTypeError for bf16 and u8.
+ * @throws ValueError when k is no whole number, an axis is out of range, or there are not two.
+ */
+export function rot90(x: Tensor, k = 1, axes: readonly number[] = [0, 1]): Tensor {
+	expects("rot90", { x, k, axes }, { x: "tensor", k: "whole", axes: "list" });
+	refuseStorage("rot90", x);
+	const [a, b, ...more] = axesOf("rot90", x, axes);
+	if (b === undefined || more.length > 0) throw new ValueError("axis/list", `rot90: axes [${axes}] are not two`, { op: "rot90" });
+	const turns = ((k % 4) + 4) % 4;
+	const flipped = (turns > 1 ? [a] : [])
+		.concat(turns === 1 || turns === 2 ? [b] : [])
+		.reduce((t, axis) => flipPrimitive.apply([t], axis), x);
+	return turns % 2 === 1 ? transpose(flipped, a, b) : flipped;
 }

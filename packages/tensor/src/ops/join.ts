@@ -1,5 +1,6 @@
 import { ShapeError, ValueError } from "../errors.ts";
-import { normalizeAxis, sameShape, showShape } from "../shape.ts";
+import { expects } from "../expects.ts";
+import { normalizeAxis, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkTensor, checkWhole } from "./arguments.ts";
 import { join, slice } from "./slice.ts";
@@ -89,4 +90,22 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 	if (b < a) throw new ValueError("flatten/axes", `flatten: axis ${end} comes before ${start}`, { op: "flatten" });
 	const merged = x.shape.slice(a, b + 1).reduce((n, d) => n * d, 1);
 	return reshape(x, [...x.shape.slice(0, a), merged, ...x.shape.slice(b + 1)]);
+}
+
+/**
+ * One axis as several of the sizes given, of which one may be −1, for what is left: torch's unflatten, as `reshape`.
+ * @throws ShapeError when the sizes do not make up the axis.
+ * @throws ValueError when the axis is out of range.
+ */
+export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
+	expects("unflatten", { x, axis, sizes }, { x: "tensor", axis: "whole", sizes: "list" });
+	const at = normalizeAxis("unflatten", axis, x.rank);
+	const free = sizes.indexOf(-1);
+	const known = sizes.reduce((n, d, i) => (i === free ? n : n * d), 1);
+	const shape = free < 0 ? sizes : sizes.with(free, x.shape[at] / known);
+	if (!shape.every((d) => Number.isInteger(d) && d >= 0) || sizeOf(shape) !== x.shape[at]) {
+		const text = `unflatten: sizes ${showShape(sizes)} do not make up axis ${axis} of ${showShape(x.shape)}`;
+		throw new ShapeError("shape/reshape", text, { op: "unflatten" });
+	}
+	return reshape(x, x.shape.toSpliced(at, 1, ...shape));
 }

@@ -1,9 +1,10 @@
 import { FLOATS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import type { Tensor } from "../tensor.ts";
 import { amax, amin } from "./amax.ts";
 import { type Axes, checkType } from "./arguments.ts";
-import { eq, maskedFill, pow } from "./binary.ts";
+import { div, eq, maskedFill, maximum, pow } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
@@ -24,11 +25,12 @@ export interface NormOptions extends ReduceOptions {
  * @throws DTypeError for other types.
  * @throws ValueError when p is NaN, an axis is out of range or named twice, or there is no value to choose the largest from.
  */
-export function norm(x: Tensor, axes?: Axes, { p = 2, keepDim = false }: NormOptions = {}): Tensor {
-	checkType("norm", x, FLOATS);
-	if (typeof p !== "number" || Number.isNaN(p))
-		throw new ValueError("norm/p", `norm: p is ${String(p)}, expected a number`, { op: "norm" });
-	const { axes: chosen } = reduceAxes("norm", x, axes);
+export const norm = (x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor => normOf("norm", x, axes, options);
+
+function normOf(op: string, x: Tensor, axes: Axes | undefined, { p = 2, keepDim = false }: NormOptions): Tensor {
+	checkType(op, x, FLOATS);
+	if (typeof p !== "number" || Number.isNaN(p)) throw new ValueError("norm/p", `${op}: p is ${String(p)}, expected a number`, { op });
+	const { axes: chosen } = reduceAxes(op, x, axes);
 	const over = { keepDim };
 	const v = cast(x, "f32");
 	if (p === 2) return smoothRoot(sum(square(v), chosen, over), sqrt);
@@ -37,11 +39,33 @@ export function norm(x: Tensor, axes?: Axes, { p = 2, keepDim = false }: NormOpt
 	if (p === 1) return sum(size, chosen, over);
 	if (!Number.isFinite(p)) {
 		if (chosen.some((a) => x.shape[a] === 0)) {
-			throw new ValueError("reduce/empty", "norm: there is no value to choose from", { op: "norm" });
+			throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 		}
 		return (p > 0 ? amax : amin)(size, chosen, over);
 	}
 	const none = eq(size, full(x.device, [], 0));
 	const powers = p > 0 ? maskedFill(pow(maskedFill(size, none, 1), p), none, 0) : pow(size, p);
 	return smoothRoot(sum(powers, chosen, over), (s) => pow(s, 1 / p));
+}
+
+/** Options of `normalize`. */
+export interface NormalizeOptions {
+	/** Which norm, as of `norm`; 2 when left out. */
+	readonly p?: number | undefined;
+	/** Axis of the vectors; the last when left out (torch's is axis 1). */
+	readonly axis?: number | undefined;
+	/** Least length that vectors are divided by; 1e-12 when left out. */
+	readonly eps?: number | undefined;
+}
+
+/**
+ * Vectors along an axis at length 1: x / max(‖x‖ₚ, eps), torch's normalize. f32 or f16 → f32. A vector of 0 stays 0.
+ * @throws DTypeError for other types.
+ * @throws ValueError as `norm`, and when `eps` is not finite.
+ */
+export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
+	expects("normalize", { x, options }, { x: "tensor", options: "options" });
+	const { p = 2, axis = -1, eps = 1e-12 } = options;
+	expects("normalize", { axis, eps }, { axis: "whole", eps: "number" });
+	return div(x, maximum(normOf("normalize", x, axis, { p, keepDim: true }), eps));
 }

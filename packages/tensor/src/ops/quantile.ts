@@ -1,14 +1,17 @@
-import { FLOATS } from "../dtype.ts";
+import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
+import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Axes, checkType } from "./arguments.ts";
+import { type Axes, axisOf, checkType } from "./arguments.ts";
 import { add, mul, sub, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
 import { stack } from "./join.ts";
-import { select } from "./slice.ts";
-import { sortPrimitive } from "./sort.ts";
+import { narrow, select } from "./slice.ts";
+import { type Sorted, sort, sortPrimitive } from "./sort.ts";
 import { isnan } from "./unary.ts";
+import { reshape } from "./view.ts";
 
 /** Options of `quantile`. */
 export interface QuantileOptions extends ReduceOptions {
@@ -81,3 +84,30 @@ export function quantile(x: Tensor, q: number | readonly number[], axes?: Axes, 
  */
 export const median = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
 	quantiles("median", x, [0.5], axes, { keepDim, interpolation: "lower" })[0];
+
+/** Options of `kthvalue`. */
+export interface KthvalueOptions extends ReduceOptions {
+	/** The last when left out. */
+	readonly axis?: number | undefined;
+}
+
+/**
+ * The k-th smallest value along an axis, counted from 1, and where it stood: torch's kthvalue. NaN counts as the largest. Sorts the
+ * whole axis. f32, f16, i32 or u32. The gradient goes to that position.
+ * @throws ValueError unless 1 ≤ k ≤ extent, or when `axis` is out of range.
+ * @throws DTypeError for other types.
+ */
+export function kthvalue(x: Tensor, k: number, options: KthvalueOptions = {}): Sorted {
+	const op = "kthvalue";
+	expects(op, { x, k, options }, { x: "tensor", k: "whole", options: "options" });
+	const { axis = -1, keepDim = false } = options;
+	const at = axisOf(op, axis, x);
+	checkType(op, x, [...FLOATS, ...INTEGERS]);
+	const [vector, extent] = x.rank === 0 ? [reshape(x, [1]), 1] : [x, x.shape[at]];
+	if (k < 1 || k > extent) {
+		throw new ValueError("topk/k", `${op}: k is ${k}, axis ${axis} of ${showShape(x.shape)} has ${extent} values`, { op });
+	}
+	const { values, indices } = sort(vector, { axis: at });
+	const kth = (t: Tensor): Tensor => (keepDim && x.rank > 0 ? narrow(t, at, k - 1, 1) : select(t, at, k - 1));
+	return { values: kth(values), indices: kth(indices) };
+}

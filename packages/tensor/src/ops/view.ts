@@ -70,16 +70,34 @@ export function permute(x: Tensor, order: Axes): Tensor {
 	return permutePrimitive.apply([x], axes);
 }
 
+function swapped(op: string, x: Tensor, a: number, b: number): Tensor {
+	checkTensor(op, x);
+	const order = x.shape.map((_, i) => i);
+	const i = normalizeAxis(op, a, x.rank);
+	const j = normalizeAxis(op, b, x.rank);
+	[order[i], order[j]] = [order[j], order[i]];
+	return permutePrimitive.apply([x], order);
+}
+
 /**
  * Two axes swapped, as a view; the last two when left out.
  * @throws ValueError when an axis is out of range, as of a vector when they are left out.
  */
-export function transpose(x: Tensor, a = -1, b = -2): Tensor {
-	checkTensor("transpose", x);
-	const order = x.shape.map((_, i) => i);
-	const i = normalizeAxis("transpose", a, x.rank);
-	const j = normalizeAxis("transpose", b, x.rank);
-	[order[i], order[j]] = [order[j], order[i]];
+export const transpose = (x: Tensor, a = -1, b = -2): Tensor => swapped("transpose", x, a, b);
+
+/**
+ * Two axes swapped, as a view: numpy's name for {@link transpose}, with both axes named.
+ * @throws ValueError when an axis is out of range.
+ */
+export const swapaxes = (x: Tensor, a: number, b: number): Tensor => swapped("swapaxes", x, a, b);
+
+function movedAxes(op: string, x: Tensor, from: Axes, to: Axes): Tensor {
+	const [sources, targets] = [axesOf(op, x, from), axesOf(op, x, to)];
+	if (sources.length !== targets.length) {
+		throw new ValueError("movedim/axes", `${op}: axes [${from}] cannot become axes [${to}]`, { op });
+	}
+	const rest = x.shape.map((_, i) => i).filter((i) => !sources.includes(i));
+	const order = x.shape.map((_, i) => (targets.includes(i) ? sources[targets.indexOf(i)] : (rest.shift() as number)));
 	return permutePrimitive.apply([x], order);
 }
 
@@ -88,15 +106,13 @@ export function transpose(x: Tensor, a = -1, b = -2): Tensor {
  * `from[i]` becomes axis `to[i]`.
  * @throws ValueError when an axis is out of range or named twice, or there are not as many of both.
  */
-export function movedim(x: Tensor, from: Axes, to: Axes): Tensor {
-	const [sources, targets] = [axesOf("movedim", x, from), axesOf("movedim", x, to)];
-	if (sources.length !== targets.length) {
-		throw new ValueError("movedim/axes", `movedim: axes [${from}] cannot become axes [${to}]`, { op: "movedim" });
-	}
-	const rest = x.shape.map((_, i) => i).filter((i) => !sources.includes(i));
-	const order = x.shape.map((_, i) => (targets.includes(i) ? sources[targets.indexOf(i)] : (rest.shift() as number)));
-	return permutePrimitive.apply([x], order);
-}
+export const movedim = (x: Tensor, from: Axes, to: Axes): Tensor => movedAxes("movedim", x, from, to);
+
+/**
+ * Axes moved to other places, as a view: numpy's name for {@link movedim}.
+ * @throws ValueError when an axis is out of range or named twice, or there are not as many of both.
+ */
+export const moveaxis = (x: Tensor, from: Axes, to: Axes): Tensor => movedAxes("moveaxis", x, from, to);
 
 /**
  * x without axes of extent 1: one, several, or all of them when left out.
