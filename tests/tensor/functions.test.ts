@@ -3,6 +3,7 @@ import { data, type Tensor } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectWithin } from "../support/bounds.ts";
+import { BREADTH_CALLS } from "../support/breadthCalls.ts";
 import { layouts, numbers, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { RUNS } from "../support/environment.ts";
@@ -12,7 +13,7 @@ import { SHAPE_CALLS } from "../support/shapeCalls.ts";
 const CALLS = Math.max(3, Math.ceil(RUNS / 5));
 const device = useDevice({ debug: { memory: true } });
 
-describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS }))("%s", (_, draw) => {
+describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS, ...BREADTH_CALLS }))("%s", (_, draw) => {
 	it("equals its definition in float64, and its gradient the slope of it", async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.nat(2 ** 31 - 1), layouts, async (seed, layout) => {

@@ -4,6 +4,7 @@ import type { NdArray } from "@hushgrad/tensor/author";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectSame, expectWithin } from "../support/bounds.ts";
+import { BREADTH_CALLS } from "../support/breadthCalls.ts";
 import { layouts, numbers, stacked, upload } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { part } from "../support/environment.ts";
@@ -129,7 +130,7 @@ describe.each(Object.entries(MODELS))("%s", (_, { record, parameters, run }) => 
 	});
 });
 
-describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS }))("%s", (_, draw) => {
+describe.each(Object.entries({ ...FUNCTIONS, ...SHAPE_CALLS, ...BREADTH_CALLS }))("%s", (_, draw) => {
 	it("with records on all operands gives each of them what it gives alone, bit for bit", async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.nat(2 ** 31 - 1), layouts, async (seed, layout) => {
