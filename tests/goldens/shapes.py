@@ -139,4 +139,56 @@ clamp = lambda t, lo, hi: torch.clamp(t, lo, hi)
 args = torch.tensor([1.0, 2, 3, 4, 5]), torch.tensor([2.0, 2, 2, 6, 9]), torch.tensor([4.0, 4, 3, 3, 7])
 add("clip", clamp(*args), *slope(clamp, *args))
 
+# reductions into places: ties, zeros, places that nothing reaches
+k = torch.tensor([[0, 0, 1, 3], [1, 1, 1, 0]])
+base = torch.tensor([[3.0, 0, 2, 5], [1, 2, 0, 7]])
+into = torch.tensor([[3.0, 0, 0, 4], [2, 0, 2, 1]])
+for how in ["sum", "prod", "mean", "amax", "amin"]:
+    for own in [True, False]:
+        f = lambda t, s: t.scatter_reduce(1, k, s, how, include_self=own)
+        # apart from src where it does not count: torch has it share gradients all the same
+        start = base if own else base + 0.25
+        add(f"scatterReduce {how} {str(own).lower()}", f(start, into), *slope(f, start, into))
+whole = torch.tensor([7, -7, 1]), torch.tensor([0, 0, 1, 1]), torch.tensor([2, 4, -5, 1])
+add("scatterReduce of whole numbers", *[whole[0].scatter_reduce(0, *whole[1:], how) for how in ["prod", "mean", "amax", "amin"]])
+
+# searching: equal ones, NaN
+edges, found = torch.tensor([1.0, 2, 2, 4]), torch.tensor([[0.0, 1, 2], [3, 4, NAN]])
+add("searchsorted", torch.searchsorted(edges, found), torch.searchsorted(edges, found, right=True))
+rows = torch.tensor([[1.0, 2, 3], [0, 0, 0]])
+add("searchsorted of rows", torch.searchsorted(rows, found[:, :2]), torch.searchsorted(rows, found[:, 1:], right=True))
+add("bucketize", torch.bucketize(found, edges), torch.bucketize(found, edges, right=True))
+add("isin", torch.isin(found, edges), torch.isin(found, torch.tensor([])))
+kth = lambda t: t.kthvalue(2, 1)
+add("kthvalue", kth(q).values, x.kthvalue(3, 0, keepdim=True).indices)
+add("kthvalue slope", *slope(lambda t: kth(t).values, x))
+
+# products
+add("tensordot", torch.tensordot(d, d.transpose(0, 2).contiguous(), 1), torch.tensordot(d, d, ([0, 2], [0, 2])), torch.tensordot(v, v, 0))
+add("kron", torch.kron(x[:2, :2], x), torch.kron(v[:2], x[:2, :2]))
+add("cross", torch.linalg.cross(x[:, :3], x[:, 1:]), torch.linalg.cross(x, x.flip(1), dim=0), torch.linalg.cross(x[:, :3], v[None, :3]))
+near = torch.tensor([[1.0, 2], [4, 6], [1, 2]])
+for p_ in [2, 1, INF]:
+    dist = lambda t, s: torch.cdist(t, s, p=p_, compute_mode="donot_use_mm_for_euclid_dist")
+    add(f"cdist {p_}", dist(near, near[:2]), *slope(dist, near, near[:2] + (0 if p_ == 2 else torch.tensor([0.5, 0.25]))))
+unit = lambda t: torch.nn.functional.normalize(t, dim=1)
+add("normalize", unit(w), torch.nn.functional.normalize(w, p=1, dim=0), *slope(unit, w[:1]))
+
+# neighbours, windows, turns
+add("diff", x.diff(), x.diff(n=2, dim=0), x.diff(dim=0, prepend=src[:1], append=src[:2]), v.diff(n=9), torch.tensor([True, False, False]).diff())
+add("unfold", x.unfold(1, 2, 1), x.unfold(0, 2, 2), *slope(lambda t: t.unfold(1, 3, 1), x))
+add("rot90", x.rot90(), x.rot90(-1), x.rot90(2), d.rot90(1, [2, 0]))
+add("unflatten", x.unflatten(1, (2, -1)), d.unflatten(0, (1, 2)))
+
+# NaN left out
+add("nansum", q.nansum(), spoiled[4:5].nansum(), *slope(lambda t: t.nansum(1), q))
+add("nanmean", q.nanmean(1), torch.tensor([[NAN, NAN], [1, NAN]]).nanmean(1), *slope(lambda t: t.nanmean(1), q))
+
+# element-wise
+e, g, h_ = torch.tensor([1.0, -2, 1e8]), torch.tensor([3.0, 5, 1]), torch.tensor([0.25, 1, 1])
+add("lerp", e.lerp(g, h_), e.lerp(g, 0.75), *slope(torch.lerp, e[:2], g[:2], h_[:2]))
+add("addcmul", torch.addcmul(e, g, h_, value=0.5), torch.addcdiv(e, g, h_, value=-2), *slope(lambda *t: torch.addcdiv(*t, value=3), e, g, h_))
+add("hypot", torch.hypot(torch.tensor([3.0, 0, 3e30, INF, 1e-30]), torch.tensor([-4.0, 0, 4e30, 1, 1e-30])))
+add("pow of whole numbers", torch.tensor([2, -3, 0, 7, -1, 3]) ** torch.tensor([10, 3, 0, 1, 5, 4]), torch.tensor([1, -1, -1]).pow(torch.tensor([-3, -2, -1])))
+
 Path(__file__).with_suffix(".json").write_text(json.dumps(golden, indent=None, separators=(",", ":")).replace('}],"', '}],\n"') + "\n")

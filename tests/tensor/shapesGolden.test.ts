@@ -62,6 +62,23 @@ const between = (interpolation: t.QuantileOptions["interpolation"]) => () => [
 const running = (f: (y: Tensor, axis: number) => t.Sorted) => () => [...both(f(f32([1, 3, 3, 2, 3, 1, 1]), 0)), ...both(f(spoiled(), 0))];
 const chosen = (f: (y: Tensor, axis: number) => t.Sorted) => () => [...both(f(ties(), 1)), ...slope((y) => f(y, 1).values, ties())];
 
+const into = () => f32([3, 0, 0, 4, 2, 0, 2, 1], 2, 4);
+const scattered = (reduce: t.ScatterReduction, includeSelf: boolean) => () => {
+	const index = i32([0, 0, 1, 3, 1, 1, 1, 0], 2, 4);
+	const x = f32([3, 0, 2, 5, 1, 2, 0, 7].map((n) => (includeSelf ? n : n + 0.25)), 2, 4); // biome-ignore format: one line
+	const f = (y: Tensor, s: Tensor): Tensor => t.scatterReduce(y, 1, index, s, reduce, { includeSelf });
+	return [f(x, into()), ...slope(f, x, into())];
+};
+const edges = () => f32([1, 2, 2, 4]);
+const found = () => f32([0, 1, 2, 3, 4, NAN], 2, 3);
+const d = () => f32(ramp(0, 24), 2, 3, 4);
+const near = () => f32([1, 2, 4, 6, 1, 2], 3, 2);
+const distance = (p: number) => () => {
+	const f = (a: Tensor, b: Tensor): Tensor => t.cdist(a, b, { p });
+	const part = t.slice(near(), 0, 0, 2);
+	return [f(near(), part), ...slope(f, near(), p === 2 ? part : t.add(part, f32([0.5, 0.25])))];
+};
+
 const CASES: Record<string, () => readonly Tensor[]> = {
 	"slice ::-1": sliced(undefined, undefined, -1),
 	"slice 5:1:-2": sliced(5, 1, -2),
@@ -152,6 +169,65 @@ const CASES: Record<string, () => readonly Tensor[]> = {
 		const m = i32([2 ** 30, 3, -5, 70000], 2, 2);
 		return [t.matmul(m, m), t.einsum("ij,kj->ik", m, m)];
 	},
+	...Object.fromEntries(
+		(["sum", "prod", "mean", "amax", "amin"] as const).flatMap((how) =>
+			[true, false].map((own) => [`scatterReduce ${how} ${own}`, scattered(how, own)]),
+		),
+	),
+	"scatterReduce of whole numbers": () =>
+		(["prod", "mean", "amax", "amin"] as const).map((how) =>
+			t.scatterReduce(i32([7, -7, 1]), 0, i32([0, 0, 1, 1]), i32([2, 4, -5, 1]), how),
+		),
+	searchsorted: () => [t.searchsorted(edges(), found()), t.searchsorted(edges(), found(), { right: true })],
+	"searchsorted of rows": () => {
+		const rows = f32([1, 2, 3, 0, 0, 0], 2, 3);
+		return [t.searchsorted(rows, t.slice(found(), 1, 0, 2)), t.searchsorted(rows, t.slice(found(), 1, 1), { right: true })];
+	},
+	bucketize: () => [t.bucketize(found(), edges()), t.bucketize(found(), edges(), { right: true })],
+	isin: () => [t.isin(found(), edges()), t.isin(found(), f32([]))],
+	kthvalue: () => [t.kthvalue(q(), 2).values, t.kthvalue(x(), 3, { axis: 0, keepDim: true }).indices],
+	"kthvalue slope": () => slope((y) => t.kthvalue(y, 2).values, x()),
+	tensordot: () => [
+		t.tensordot(d(), t.transpose(d(), 0, 2), 1),
+		t.tensordot(d(), d(), [[0, 2], [0, 2]]), // biome-ignore format: pairs
+		t.tensordot(v(5), v(5), 0),
+	],
+	kron: () => {
+		const corner = t.slice(t.slice(x(), 0, 0, 2), 1, 0, 2);
+		return [t.kron(corner, x()), t.kron(v(2), corner)];
+	},
+	cross: () => {
+		const left = t.slice(x(), 1, 0, 3);
+		return [t.cross(left, t.slice(x(), 1, 1)), t.cross(x(), t.flip(x(), 1), 0), t.cross(left, v(3))];
+	},
+	"cdist 2": distance(2),
+	"cdist 1": distance(1),
+	"cdist inf": distance(INF),
+	normalize: () => [t.normalize(w()), t.normalize(w(), { p: 1, axis: 0 }), ...slope((y) => t.normalize(y), t.slice(w(), 0, 0, 1))],
+	diff: () => [
+		t.diff(x()),
+		t.diff(x(), { n: 2, axis: 0 }),
+		t.diff(x(), { axis: 0, prepend: t.slice(src(), 0, 0, 1), append: t.slice(src(), 0, 0, 2) }),
+		t.diff(v(5), { n: 9 }),
+		t.diff(t.cast(f32([1, 0, 0]), "bool")),
+	],
+	unfold: () => [t.unfold(x(), 1, 2), t.unfold(x(), 0, 2, 2), ...slope((y) => t.unfold(y, 1, 3), x())],
+	rot90: () => [t.rot90(x()), t.rot90(x(), -1), t.rot90(x(), 2), t.rot90(d(), 1, [2, 0])],
+	unflatten: () => [t.unflatten(x(), 1, [2, -1]), t.unflatten(d(), 0, [1, 2])],
+	nansum: () => [t.nansum(q()), t.nansum(f32([NAN])), ...slope((y) => t.nansum(y, 1), q())],
+	nanmean: () => [t.nanmean(q(), 1), t.nanmean(f32([NAN, NAN, 1, NAN], 2, 2), 1), ...slope((y) => t.nanmean(y, 1), q())],
+	lerp: () => {
+		const [a, b, weight] = [f32([1, -2, 1e8]), f32([3, 5, 1]), f32([0.25, 1, 1])];
+		const two = (y: Tensor): Tensor => t.slice(y, 0, 0, 2);
+		return [t.lerp(a, b, weight), t.lerp(a, b, 0.75), ...slope(t.lerp, two(a), two(b), two(weight))];
+	},
+	addcmul: () => {
+		const args = [f32([1, -2, 1e8]), f32([3, 5, 1]), f32([0.25, 1, 1])] as const;
+		const quotient = (a: Tensor, b: Tensor, c: Tensor): Tensor => t.addcdiv(a, b, c, { value: 3 });
+		return [t.addcmul(...args, { value: 0.5 }), t.addcdiv(...args, { value: -2 }), ...slope(quotient, ...args)];
+	},
+	hypot: () => [t.hypot(f32([3, 0, 3e30, INF, 1e-30]), f32([-4, 0, 4e30, 1, 1e-30]))],
+	"pow of whole numbers": () => [t.pow(i32([2, -3, 0, 7, -1, 3]), i32([10, 3, 0, 1, 5, 4])), t.pow(i32([1, -1, -1]), i32([-3, -2, -1]))],
 	clip: () => {
 		const args = [v(5), f32([2, 2, 2, 6, 9]), f32([4, 4, 3, 3, 7])] as const;
 		return [t.clip(...args), ...slope(t.clip, ...args)];
