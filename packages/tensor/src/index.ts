@@ -61,7 +61,7 @@ export { type CumprodOptions, cumprod } from "./ops/cumprod.ts";
 export { cumsum } from "./ops/cumsum.ts";
 export { type DiagonalOptions, diagEmbed, diagonal, trace } from "./ops/diagonal.ts";
 export { type DiffOptions, diff } from "./ops/diff.ts";
-export { type DivOptions, divide as div, floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
+export { type DivOptions, div, floorDivide, hypot, logaddexp, truncDivide } from "./ops/divide.ts";
 export { DropoutKey, type DropoutOptions, dropout } from "./ops/dropout.ts";
 export { einsum } from "./ops/einsum.ts";
 export { type EmbeddingOptions, embedding } from "./ops/embedding.ts";

@@ -34,7 +34,7 @@ import {
 import { cast } from "./ops/cast.ts";
 import { cumsum } from "./ops/cumsum.ts";
 import { diagonal } from "./ops/diagonal.ts";
-import { divide as div } from "./ops/divide.ts";
+import { div } from "./ops/divide.ts";
 import { expand, sum } from "./ops/expand.ts";
 import { flip } from "./ops/flip.ts";
 import { gather, indexSelect } from "./ops/indexing.ts";

@@ -17,7 +17,7 @@ export * from "./cumprod.ts";
 export * from "./cumsum.ts";
 export * from "./diagonal.ts";
 export * from "./diff.ts";
-export * from "./divide.ts";
+export { floorDivide, hypot, logaddexp, truncDivide } from "./divide.ts";
 export * from "./dropout.ts";
 export * from "./einsum.ts";
 export * from "./elementwise.ts";

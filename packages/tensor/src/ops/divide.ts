@@ -3,8 +3,8 @@ import { ValueError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
-import { div } from "./binary.ts";
-import { binary } from "./operands.ts";
+import { div as quotient } from "./binary.ts";
+import { type BinaryOp, binary } from "./operands.ts";
 
 const NUMBERS = [...FLOATS, ...INTEGERS];
 
@@ -77,12 +77,16 @@ export interface DivOptions {
 	readonly rounding?: "floor" | "trunc" | undefined;
 }
 
+/** `div`: an operation of two operands, of which one may be a number, and of options. */
+export interface DivOp extends Pick<BinaryOp, "primitive" | "numbered"> {
+	/** Of a number and a tensor, or of two tensors. */
+	(a: Tensor | number, b: Tensor, options?: DivOptions): Tensor;
+	/** Of a tensor and a number, or of two tensors. */
+	(a: Tensor, b: Tensor | number, options?: DivOptions): Tensor;
+}
+
 const ROUNDED = { floor: floorDivide, trunc: truncDivide } as const;
 
-/** a / b of a number and a tensor, or of two tensors. */
-export function divide(a: Tensor | number, b: Tensor, options?: DivOptions): Tensor;
-/** a / b of a tensor and a number, or of two tensors. */
-export function divide(a: Tensor, b: Tensor | number, options?: DivOptions): Tensor;
 /**
  * a / b, element by element, broadcast as numpy; by 0 it is infinite, 0 / 0 is NaN. f16 with f32 gives f32. Either may be a
  * number that the type of the other holds. With `rounding` it is `floorDivide` or `truncDivide`, also of whole numbers, of gradient 0.
@@ -90,11 +94,14 @@ export function divide(a: Tensor, b: Tensor | number, options?: DivOptions): Ten
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError when both are numbers, or one is not finite, or for another rounding.
  */
-export function divide(a: Tensor | number, b: Tensor | number, options: DivOptions = {}): Tensor {
-	expects("div", { options }, { options: "options" });
-	const { rounding } = options;
-	const [x, y] = [a as Tensor, b as Tensor];
-	if (rounding === undefined) return div(x, y);
-	if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](x, y);
-	throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
-}
+export const div: DivOp = Object.assign(
+	(a: Tensor | number, b: Tensor | number, options: DivOptions = {}): Tensor => {
+		expects("div", { options }, { options: "options" });
+		const { rounding } = options;
+		const [x, y] = [a as Tensor, b as Tensor];
+		if (rounding === undefined) return quotient(x, y);
+		if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](x, y);
+		throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
+	},
+	{ primitive: quotient.primitive, numbered: quotient.numbered },
+);
