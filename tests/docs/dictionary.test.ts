@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import * as t from "@hushgrad/tensor";
 import { expect, it } from "vitest";
 import { answer, expressions, page, used } from "../../tools/dictionary/page.ts";
-import { JAX, NUMPY, TORCH } from "../../tools/dictionary/table.ts";
+import { FURTHER, JAX, NUMPY, TORCH } from "../../tools/dictionary/table.ts";
 import { compile } from "./strict.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -19,7 +19,17 @@ it("has an answer for each of torch's 120 most used functions, and no other", ()
 		page(root)
 			.split("\n")
 			.filter((line) => line.startsWith("| `")).length,
-	).toBe(120 + Object.keys(JAX).length + Object.keys(NUMPY).length);
+	).toBe(120 + [FURTHER, JAX, NUMPY].reduce((n, t) => n + Object.keys(t).length, 0));
+});
+
+/** What no other library has a name for, or what is about the device and not about tensors. */
+const OURS = `addScaled attentionSoftmax checkFinite geglu hvp linearCrossEntropy normalValues requestDevice rope show softcap takeRows
+	uniformValues write`.split(/\s+/);
+
+it("has every function", () => {
+	const said = new Set(expressions(root).flatMap((code) => code.match(/\w+/g) ?? []));
+	const functions = Object.entries(t).flatMap(([name, f]) => (typeof f === "function" && /^[a-z]/.test(name) ? [name] : []));
+	expect(functions.filter((name) => !said.has(name) && !OURS.includes(name))).toEqual([]);
 });
 
 it("names nothing that does not exist: every expression compiles in the strictest mode", () => {
@@ -40,7 +50,7 @@ const slot = { value: x };
 });
 
 it("says why of what is not here, and only of what is not here", () => {
-	for (const [name, { ours, note }] of Object.entries({ ...TORCH, ...JAX, ...NUMPY })) {
+	for (const [name, { ours, note }] of Object.entries({ ...TORCH, ...FURTHER, ...JAX, ...NUMPY })) {
 		expect(ours ?? note, name).toBeTruthy();
 		const own = name.replaceAll(/_(\w)/g, (_, letter) => letter.toUpperCase());
 		if (ours === undefined) expect(names, `${name} exists: say how it is called`).not.toContain(own);

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Entry, JAX, NUMPY, TORCH } from "./table.ts";
+import { type Entry, FURTHER, JAX, NUMPY, TORCH } from "./table.ts";
 
 export const PAGE = "docs/dictionary.md";
 
@@ -15,7 +15,7 @@ export const answer = (name: string): Entry => TORCH[name] ?? { ours: `${camel(n
 
 /** Every expression of ours on the page. */
 export const expressions = (root: string): string[] =>
-	[...Object.keys(used(root)).map(answer), ...Object.values(JAX), ...Object.values(NUMPY)].flatMap(({ ours }) =>
+	[...Object.keys(used(root)).map(answer), ...[FURTHER, JAX, NUMPY].flatMap((t) => Object.values(t))].flatMap(({ ours }) =>
 		ours === undefined ? [] : [ours],
 	);
 
@@ -45,6 +45,10 @@ ${table(
 	"torch",
 	names.map((name) => [name, answer(name)]),
 )}
+
+Others, by what they are about:
+
+${table("torch", Object.entries(FURTHER))}
 
 ## jax
 

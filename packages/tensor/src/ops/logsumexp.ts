@@ -1,6 +1,7 @@
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import type { Axes } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { filled } from "./create.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
@@ -25,10 +26,10 @@ export const logsumexpPrimitive = definePrimitive({
 });
 
 /**
- * ln ∑ eˣ over `axes` (all when left out), computed from the largest value down, without overflow. −∞ of nothing and of nothing
+ * ln ∑ eˣ over `axes` (one or several; all when left out), computed from the largest value down, without overflow. −∞ of nothing and of nothing
  * but −∞; ∞ where one value is ∞. The gradient is the softmax, NaN where that is.
  * @throws DTypeError unless x is f32 or f16; the result is f32.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export const logsumexp = (x: Tensor, axes?: readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor =>
+export const logsumexp = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
 	overAxes("logsumexp", inF32(x), axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);
