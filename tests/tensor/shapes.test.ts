@@ -36,6 +36,26 @@ describe("whole numbers and truth values", () => {
 		["indexAdd", () => t.indexAdd(of([1, 2], "u32"), 0, i32(1, 1), of([3, 2 ** 32 - 1], "u32")), "u32", [1, 4]],
 		["rounding down", () => t.floorDivide(i32(-(2 ** 31), -1, 5, 0), i32(2, 3, 0, -3)), "i32", [-(2 ** 30), -1, 0, 0]],
 		["rounding towards 0", () => t.truncDivide(of([7, 2 ** 32 - 1, 1], "u32"), of([2, 2 ** 31, 0], "u32")), "u32", [3, 1, 0]],
+		["div with a rounding", () => t.div(i32(-7, 7), 2, { rounding: "floor" }), "i32", [-4, 3]],
+		["a power wraps around", () => t.pow(of([3, 2, 5], "u32"), of([21, 32, 0], "u32")), "u32", [3 ** 21 % 2 ** 32, 0, 1]],
+		["a power of a number", () => t.pow(i32(-2, 7), 3), "i32", [-8, 343]],
+		["a power of 2", () => t.pow(2, i32(30, 31, -1)), "i32", [2 ** 30, -(2 ** 31), 0]],
+		[
+			"the least of places that nothing reaches",
+			() => t.scatterReduce(i32(5, 6), 0, i32(1), i32(7), "amin", { includeSelf: false }),
+			"i32",
+			[5, 7],
+		],
+		["a product into places", () => t.scatterReduce(of([2 ** 31, 3], "u32"), 0, i32(0, 1), of([2, 5], "u32"), "prod"), "u32", [0, 15]],
+		["places in sorted rows", () => t.searchsorted(of([1, 2 ** 31, 2 ** 32 - 1], "u32"), of([2 ** 31 + 1, 0], "u32")), "i32", [2, 0]],
+		["whether negative numbers are among others", () => t.isin(i32(-1, 1), i32(-1, 3)), "bool", [1, 0]],
+		["tensordot", () => t.tensordot(i32(1, 2), i32(3, -4), 1), "i32", [-5]],
+		["kron", () => t.kron(i32(1, 2), i32(3, 4)), "i32", [3, 4, 6, 8]],
+		["cross", () => t.cross(i32(1, 0, 0), i32(0, 1, 0)), "i32", [0, 0, 1]],
+		["diff wraps around", () => t.diff(of([1, 0], "u32")), "u32", [2 ** 32 - 1]],
+		["windows of bools", () => t.unfold(of([1, 0, 1], "bool"), 0, 2), "bool", [1, 0, 0, 1]],
+		["kthvalue", () => t.kthvalue(i32(5, -3, 4), 2).values, "i32", [4]],
+		["nansum of whole numbers", () => t.nansum(i32(2, 3)), "i32", [5]],
 		["limits that are tensors", () => t.clip(i32(-9, 2 ** 30 + 1, 9), i32(-5, 0, 0), 2 ** 30), "i32", [-5, 2 ** 30, 9]],
 		["equal bools", () => t.eq(of([0, 1], "bool"), of([1, 1], "bool")), "bool", [0, 1]],
 		["a sum of bools counts", () => t.sum(of([1, 0, 1], "bool")), "i32", [2]],
@@ -102,6 +122,11 @@ describe("scalars", () => {
 		["sort", (x) => t.sort(x, { axis: 0 }).values],
 		["median", (x) => t.median(x, 0)],
 		["norm", (x) => t.norm(x, 0)],
+		["nansum", (x) => t.nansum(x, 0)],
+		["nanmean", (x) => t.nanmean(x, -1)],
+		["kthvalue", (x) => t.kthvalue(x, 1).values],
+		["kron", (x) => t.kron(x, scalar(1))],
+		["scatterReduce", (x) => t.scatterReduce(scalar(1), 0, scalar(0, "i32"), x, "prod")],
 		["flip", (x) => t.flip(x, -1)],
 		["roll", (x) => t.roll(x, 3, 0)],
 		["squeeze", (x) => t.squeeze(x, 0)],
@@ -119,6 +144,19 @@ describe("records that lie apart in memory", () => {
 		const scattered = t.vmap((ids: Tensor) => t.scatter(t.zeros(device(), [3]), 0, ids, of([5, 6], "f32")));
 		const y = device().scope<Tensor>(() => scattered(t.slice(wide, 1, 0, 2)));
 		expect([...(await data(y))]).toEqual([5, 0, 6, 6, 5, 0]);
+	});
+});
+
+describe("products into places", () => {
+	it.each<[string, number[], number[]]>([
+		["no zero", [3, 4, 5], [0, 10, 8, 10, 0, 6, 8, 6, 0]],
+		["one zero", [3, 0, 5], [0, 10, 0, 10, 0, 6, 0, 6, 0]],
+		["two zeros", [3, 0, 0], [0, 0, 0, 0, 0, 6, 0, 6, 0]],
+		["three zeros", [0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0]],
+	])("of %s have the second derivatives of 2 a b c", async (_, values, expected) => {
+		const product = (src: Tensor): Tensor => t.reshape(t.scatterReduce(of([2]), 0, i32(0, 0, 0), src, "prod"), []);
+		const h = device().scope<Tensor>(() => t.hessian(product)(of(values)));
+		expect([...(await data(h))].map((v) => Math.round(v * 1e5) / 1e5 + 0)).toEqual(expected);
 	});
 });
 
@@ -197,6 +235,32 @@ describe("errors name the function and the argument", () => {
 		["index", () => t.index(f32(2), []), "index/indices", ["index"]],
 		["indexPut", () => t.indexPut(f32(2), [i32(0)], f32(3)), "shape/index", ["indexPut", "[3]", "[1]"]],
 		["takeAlongAxis", () => t.takeAlongAxis(f32(2), t.zeros(device(), [1, 1], "i32"), 0), "shape/index", ["takeAlongAxis", "rank"]],
+		["div", () => t.div(f32(2), 2, { rounding: "up" as "floor" }), "div/rounding", ["div", "up", "floor or trunc"]],
+		[
+			"scatterReduce",
+			() => t.scatterReduce(f32(2), 0, i32(0), f32(1), "max" as "amax"),
+			"scatter/reduce",
+			["scatterReduce", "max", "amax"],
+		],
+		["scatterReduce", () => t.scatterReduce(f32(2), 0, i32(0), i32(1), "sum"), "op/dtype", ["scatterReduce", "f32", "i32"]],
+		["scatterReduce", () => t.scatterReduce(f32(2), 0, i32(0, 1), f32(1), "sum"), "shape/index", ["scatterReduce", "[2], [2], [1]"]],
+		["searchsorted", () => t.searchsorted(f32(2, 3), f32(3, 3)), "shape/index", ["searchsorted", "[2, 3]", "[3, 3]"]],
+		["bucketize", () => t.bucketize(f32(3), f32(2, 2)), "shape/index", ["bucketize", "[2, 2]", "one axis"]],
+		["isin", () => t.isin(f32(3), i32(2)), "op/dtype", ["f32", "i32"]],
+		["tensordot", () => t.tensordot(f32(2, 3), f32(2, 3), 1), "shape/operands", ["tensordot", "[2, 3]", "do not meet"]],
+		["tensordot", () => t.tensordot(f32(2), f32(2), 3), "shape/operands", ["tensordot", "3 axes"]],
+		["cross", () => t.cross(f32(2), f32(2)), "shape/operands", ["cross", "[2]", "is not 3"]],
+		["cdist", () => t.cdist(f32(2, 3), f32(2, 2)), "shape/operands", ["cdist", "[2, 3]", "[2, 2]"]],
+		["diff", () => t.diff(f32(2), { n: -1 }), "call/argument", ["diff", "n is -1"]],
+		["unfold", () => t.unfold(f32(2), 0, 3), "unfold/size", ["unfold", "3", "2 elements"]],
+		["unflatten", () => t.unflatten(f32(6), 0, [4, -1]), "shape/reshape", ["unflatten", "[4, -1]", "[6]"]],
+		["rot90", () => t.rot90(f32(2, 2), 1, [0]), "axis/list", ["rot90", "[0]", "two"]],
+		["kthvalue", () => t.kthvalue(f32(2), 3), "topk/k", ["kthvalue", "k is 3", "2 values"]],
+		["normalize", () => t.normalize(i32(2)), "op/dtype", ["normalize", "i32"]],
+		["nanmean", () => t.nanmean(i32(2)), "op/dtype", ["nanmean", "i32"]],
+		["swapaxes", () => t.swapaxes(f32(2), 0, 1), "axis/range", ["swapaxes", "axis 1"]],
+		["moveaxis", () => t.moveaxis(f32(2, 2), [0, 1], 0), "movedim/axes", ["moveaxis", "[0,1]"]],
+		["broadcastTo", () => t.broadcastTo(f32(2), [3]), "shape/expand", ["broadcastTo", "[2]", "[3]"]],
 		["clip", () => t.clip(f32(2), undefined), "clip/limits", ["clip"]],
 		["clip", () => t.clip(f32(2), i32(0)), "op/dtype", ["clip", "f32 [2]", "i32 [1]"]],
 		["isclose", () => t.isclose(i32(2), i32(2)), "op/dtype", ["isclose", "i32"]],
