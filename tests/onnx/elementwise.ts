@@ -82,6 +82,15 @@ function dequantize(call: Call): Tensor {
 	return t.mul(t.sub(t.cast(x, "f32"), parts[1]), parts[0]);
 }
 
+/** To 0..255 by the range of the values and 0. */
+function dynamicQuantize({ inputs: [x] }: Call): Tensor[] {
+	const [low, high] = [t.minimum(t.amin(x), 0), t.maximum(t.amax(x), 0)];
+	const scale = t.div(t.sub(high, low), 255);
+	const bytes = (y: Tensor): Tensor => t.clamp(y, { min: 0, max: 255 });
+	const zero = t.round(bytes(t.neg(t.div(low, scale))));
+	return [t.cast(bytes(t.add(t.round(t.div(x, scale)), zero)), "u8"), scale, t.cast(zero, "u8")];
+}
+
 export const elementwise: Operators = {
 	Abs: one(t.abs),
 	Acos: one(t.acos),
@@ -105,6 +114,7 @@ export const elementwise: Operators = {
 	DequantizeLinear: dequantize,
 	Div: two((a, b) => t.div(a, b, isWhole(a) ? { rounding: "trunc" } : {})),
 	Dropout: dropout,
+	DynamicQuantizeLinear: dynamicQuantize,
 	Elu: (call) => t.elu(call.inputs[0], number(call, "alpha", 1)),
 	Equal: two(t.eq),
 	Erf: one(t.erf),

@@ -6,6 +6,15 @@ import { nn } from "./nn.ts";
 import { reductions } from "./reductions.ts";
 import { shapes } from "./shapes.ts";
 import { throughWiderTypes } from "./storage.ts";
+import { windowed } from "./windows.ts";
 
 /** ONNX operators by the public functions of the tensor package. */
-export const OPERATORS: Operators = throughWiderTypes({ ...attentions, ...elementwise, ...indexing, ...nn, ...reductions, ...shapes });
+export const OPERATORS: Operators = throughWiderTypes({
+	...attentions,
+	...elementwise,
+	...indexing,
+	...nn,
+	...reductions,
+	...shapes,
+	...windowed,
+});

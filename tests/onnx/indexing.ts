@@ -78,12 +78,55 @@ function oneHot(call: Call): Tensor {
 	return t.where(t.eq(ids, places), on, off);
 }
 
+/** Which entries stay is known on the host. */
+function compress(call: Call): Tensor {
+	const [x] = call.inputs;
+	const axis = attribute<number | undefined>(call, "axis", undefined);
+	const kept = (call.numbers(1) ?? []).flatMap((keep, i) => (keep === 0 ? [] : [i]));
+	const ids = call.device.fromHost(Int32Array.from(kept), [kept.length]);
+	return axis === undefined ? t.take(x, ids) : t.indexSelect(x, fromEnd(axis, x.rank), ids);
+}
+
+/** Of each batch entry the first steps in reverse, as many as its length. */
+function reverseSequence(call: Call): Tensor {
+	const [x, lengths] = call.inputs;
+	const [batch, time] = [number(call, "batch_axis", 1), number(call, "time_axis", 0)];
+	const along = (v: Tensor, axis: number): Tensor =>
+		t.reshape(
+			v,
+			x.shape.map((_, i) => (i === axis ? v.size : 1)),
+		);
+	const steps = along(t.arange(x.device, 0, x.shape[time], 1, "i32"), time);
+	const own = along(lengths, batch);
+	return t.takeAlongAxis(x, t.where(t.lt(steps, own), t.sub(t.sub(own, 1), steps), steps), time);
+}
+
+/** Entries written into a cache from a place of each batch entry on. */
+function tensorScatter(call: Call): Tensor {
+	const [x, update, starts] = call.inputs;
+	const axis = fromEnd(number(call, "axis", -2), x.rank);
+	const steps = t.reshape(
+		t.arange(x.device, 0, update.shape[axis], 1, "i32"),
+		x.shape.map((_, i) => (i === axis ? update.shape[axis] : 1)),
+	);
+	const first = t.reshape(
+		starts ?? t.zeros(x.device, [x.shape[0]], "i32"),
+		x.shape.map((d, i) => (i === 0 ? d : 1)),
+	);
+	const places = t.add(first, steps);
+	const circular = attribute<string>(call, "mode", "linear") === "circular";
+	return t.scatter(x, axis, t.expand(circular ? t.remainder(places, x.shape[axis]) : places, update.shape), update);
+}
+
 export const indexing: Operators = {
+	Compress: compress,
 	Gather: gather,
 	GatherElements: gatherElements,
 	GatherND: gatherNd,
 	OneHot: oneHot,
+	ReverseSequence: reverseSequence,
 	Scatter: scatterElements,
 	ScatterElements: scatterElements,
 	ScatterND: scatterNd,
+	TensorScatter: tensorScatter,
 };

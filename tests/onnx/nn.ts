@@ -121,6 +121,11 @@ export const nn: Operators = {
 	LogSoftmax: (call) => t.logSoftmax(call.inputs[0], number(call, "axis", -1)),
 	LpNormalization: lpNormalization,
 	MatMul: ({ inputs: [a, b] }) => t.cast(t.matmul(a, b), a.dtype),
+	MatMulInteger: ({ inputs: [a, b, zeroA, zeroB] }) => {
+		const centred = (x: Tensor, zero: Tensor | undefined): Tensor =>
+			zero === undefined ? t.cast(x, "i32") : t.sub(t.cast(x, "i32"), t.cast(zero, "i32"));
+		return t.matmul(centred(a, zeroA), centred(b, zeroB));
+	},
 	MeanVarianceNormalization: meanVariance,
 	NegativeLogLikelihoodLoss: (call) => negativeLikelihood(call, call.inputs[0]),
 	RMSNormalization: rmsNormalization,

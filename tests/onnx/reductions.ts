@@ -58,6 +58,7 @@ function topk(call: Call): Tensor[] {
 export const reductions: Operators = {
 	ArgMax: position(t.argmax),
 	ArgMin: position(t.argmin),
+	CumProd: (call) => t.cumprod(call.inputs[0], single(call, 1, 0), { reverse: flag(call, "reverse"), exclusive: flag(call, "exclusive") }),
 	CumSum: (call) => t.cumsum(call.inputs[0], single(call, 1, 0), { reverse: flag(call, "reverse"), exclusive: flag(call, "exclusive") }),
 	Hardmax: hardmax,
 	ReduceL1: over((x, axes, options) => t.sum(t.abs(x), axes, options)),

@@ -148,7 +148,24 @@ function spaceToDepth(call: Call): Tensor {
 	return t.reshape(t.permute(blocks, byColumn ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4]), [n, c * b * b, h / b, w / b]);
 }
 
+/** The middle of x, in the shape asked for; what is missing on both sides is 0. */
+function centerCropPad(call: Call): Tensor {
+	const [x] = call.inputs;
+	const shape = call.numbers(1) ?? [];
+	const axes = attribute<readonly number[]>(call, "axes", range(0, x.rank)).map((a) => fromEnd(a, x.rank));
+	return axes.reduce((y, axis, i) => {
+		const [n, m] = [y.shape[axis], shape[i]];
+		const start = Math.floor(Math.abs(n - m) / 2);
+		if (m <= n) return t.slice(y, axis, start, start + m);
+		return t.pad(
+			y,
+			y.shape.map((_, k): [number, number] => (k === axis ? [start, m - n - start] : [0, 0])),
+		);
+	}, x);
+}
+
 export const shapes: Operators = {
+	CenterCropPad: centerCropPad,
 	Concat: (call) => t.cat(call.inputs, number(call, "axis", 0)),
 	Constant: (call) => attribute<Tensor>(call, "value", t.zeros(call.device, [])),
 	ConstantOfShape: constantOfShape,

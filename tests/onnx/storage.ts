@@ -7,8 +7,8 @@ type Tensor = t.Tensor;
  * Nodes of types that are storage here: no operation but cast computes with bf16 and u8, so these do what a user would write, cast
  * what goes in and what comes out. Nodes that only move values, or convert them themselves, are not among them.
  */
-const BF16 = "Attention Celu Einsum OneHot Range".split(" ");
-const U8 = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mod Mul Sub".split(" ");
+const BF16 = "Attention Celu Compress Einsum OneHot Range ReverseSequence".split(" ");
+const U8 = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max MaxPool Min Mod Mul Sub".split(" ");
 
 const outputs = (result: Tensor | readonly (Tensor | undefined)[]): readonly (Tensor | undefined)[] =>
 	result instanceof t.Tensor ? [result] : result;
