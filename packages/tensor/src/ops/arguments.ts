@@ -21,10 +21,10 @@ export function checkWhole(op: string, name: string, value: number, least = Numb
 }
 
 /** @throws DTypeError unless x is of one of the types. */
-export function checkType(op: string, x: Tensor, types: readonly DType[]): void {
-	checkTensor(op, x);
+export function checkType(op: string, x: Tensor, types: readonly DType[], name = "x"): void {
+	checkTensor(op, x, name);
 	if (types.includes(x.dtype)) return;
-	throw new DTypeError("op/dtype", `${op}: x is ${x.dtype} ${showShape(x.shape)}, expected ${types.join(" or ")}`, {
+	throw new DTypeError("op/dtype", `${op}: ${name} is ${x.dtype} ${showShape(x.shape)}, expected ${types.join(" or ")}`, {
 		op,
 		hint: "convert it with cast()",
 	});

@@ -3,6 +3,7 @@ import { ValueError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { div as quotient } from "./binary.ts";
 import { type BinaryOp, binary } from "./operands.ts";
 
@@ -100,6 +101,7 @@ export const div: DivOp = Object.assign(
 		const { rounding } = options;
 		const [x, y] = [a as Tensor, b as Tensor];
 		if (rounding === undefined) return quotient(x, y);
+		for (const [name, v] of Object.entries({ a, b })) if (typeof v !== "number") checkType("div", v, NUMBERS, name);
 		if (Object.hasOwn(ROUNDED, rounding)) return ROUNDED[rounding](x, y);
 		throw new ValueError("div/rounding", `div: rounding is ${shown(rounding)}, expected floor or trunc`, { op: "div" });
 	},

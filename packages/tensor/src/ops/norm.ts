@@ -27,7 +27,8 @@ export interface NormOptions extends ReduceOptions {
  */
 export const norm = (x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor => normOf("norm", x, axes, options);
 
-function normOf(op: string, x: Tensor, axes: Axes | undefined, { p = 2, keepDim = false }: NormOptions): Tensor {
+/** `norm`, under the name of the function that was called. */
+export function normOf(op: string, x: Tensor, axes: Axes | undefined, { p = 2, keepDim = false }: NormOptions): Tensor {
 	checkType(op, x, FLOATS);
 	if (typeof p !== "number" || Number.isNaN(p)) throw new ValueError("norm/p", `${op}: p is ${String(p)}, expected a number`, { op });
 	const { axes: chosen } = reduceAxes(op, x, axes);
@@ -67,5 +68,6 @@ export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
 	expects("normalize", { x, options }, { x: "tensor", options: "options" });
 	const { p = 2, axis = -1, eps = 1e-12 } = options;
 	expects("normalize", { axis, eps }, { axis: "whole", eps: "number" });
+	if (!Number.isFinite(eps)) throw new ValueError("norm/eps", `normalize: eps is ${eps}, expected a finite number`, { op: "normalize" });
 	return div(x, maximum(normOf("normalize", x, axis, { p, keepDim: true }), eps));
 }

@@ -1,26 +1,36 @@
+import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { broadcastShapes, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { axesOf } from "./arguments.ts";
+import { type Axes, axesOf, checkSame, checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { matmul } from "./matmul.ts";
-import { type NormOptions, norm } from "./norm.ts";
+import { type NormOptions, normOf } from "./norm.ts";
 import { rollPrimitive } from "./roll.ts";
 import { permute, reshape, transpose, unsqueeze } from "./view.ts";
 
-const both = (op: string, a: Tensor, b: Tensor): void => expects(op, { a, b }, { a: "tensor", b: "tensor" });
+const NUMBERS = [...FLOATS, ...INTEGERS];
+
+/** Both floats, or both whole numbers of one type. */
+function both(op: string, a: Tensor, b: Tensor, types: readonly DType[] = NUMBERS): void {
+	expects(op, { a, b }, { a: "tensor", b: "tensor" });
+	checkType(op, a, types, "a");
+	checkType(op, b, types, "b");
+	if (!FLOATS.includes(a.dtype) || !FLOATS.includes(b.dtype)) checkSame(op, { a, b });
+}
+
 const misfit = (op: string, a: Tensor, b: Tensor, what: string): ShapeError =>
 	new ShapeError("shape/operands", `${op}: a${showShape(a.shape)} and b${showShape(b.shape)}: ${what}`, { op });
 
 /**
  * Sum of products over axes of a and as many of b: numpy's and torch's tensordot. `axes`, 2 when left out, is how many of the last of
- * a meet the first of b, or a list of those of a and a list of those of b. The others stay, those of a first. Types as of `matmul`.
+ * a meet the first of b, or those of a and those of b. The others stay, those of a first. Types as of `matmul`.
  * @throws ShapeError when axes that meet have other extents, or there are not as many of both.
  * @throws DTypeError for other types.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export function tensordot(a: Tensor, b: Tensor, axes: number | readonly [readonly number[], readonly number[]] = 2): Tensor {
+export function tensordot(a: Tensor, b: Tensor, axes: number | readonly [Axes, Axes] = 2): Tensor {
 	const op = "tensordot";
 	both(op, a, b);
 	if (typeof axes === "number") expects(op, { axes }, { axes: "count" });
@@ -90,10 +100,11 @@ export type CdistOptions = Pick<NormOptions, "p">;
  * @throws ValueError when p is NaN.
  */
 export function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor {
-	both("cdist", a, b);
+	both("cdist", a, b, FLOATS);
 	expects("cdist", { options }, { options: "options" });
 	const { p } = options;
 	if (p !== undefined) expects("cdist", { p }, { p: "number" });
 	if (a.rank < 2 || b.rank < 2 || a.shape.at(-1) !== b.shape.at(-1)) throw misfit("cdist", a, b, "are not rows of one length");
-	return norm(sub(unsqueeze(a, -2), unsqueeze(b, -3)), -1, { p });
+	broadcastShapes("cdist", a.shape.slice(0, -2), b.shape.slice(0, -2));
+	return normOf("cdist", sub(unsqueeze(a, -2), unsqueeze(b, -3)), -1, { p });
 }

@@ -146,6 +146,7 @@ export function scatterReduce(
 		throw new ValueError("scatter/reduce", `${op}: reduce is ${shown(reduce)}, expected ${Object.keys(APPLY).join(", ")}`, { op });
 	}
 	checkType(op, x, [...FLOATS, ...INTEGERS]);
+	checkType(op, index, ["i32"], "index");
 	checkSame(op, { x, src });
 	const to = indexAxis(op, x, axis, index, src);
 	if (x.dtype === "f16") return cast(scatterReduce(cast(x, "f32"), to, index, cast(src, "f32"), reduce, options), "f16");

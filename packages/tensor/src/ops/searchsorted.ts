@@ -75,9 +75,11 @@ export interface SearchsortedOptions {
 	readonly right?: boolean | undefined;
 }
 
-function places(op: string, sorted: Tensor, values: Tensor, { right = false }: SearchsortedOptions): Tensor {
-	checkType(op, sorted, NUMBERS);
-	checkType(op, values, NUMBERS);
+/** Places in rows that are checked, under the names that the function has for its operands. */
+function places(op: string, operands: Readonly<Record<string, Tensor>>, { right = false }: SearchsortedOptions = {}): Tensor {
+	for (const name in operands) checkType(op, operands[name], NUMBERS, name);
+	checkSame(op, operands);
+	const [sorted, values] = Object.values(operands);
 	if (sorted.rank === 1) {
 		const flat = searchsortedPrimitive.apply([sorted, reshape(values, [values.size])], { right })[0];
 		return reshape(flat, values.shape);
@@ -98,7 +100,7 @@ function places(op: string, sorted: Tensor, values: Tensor, { right = false }: S
  */
 export function searchsorted(sorted: Tensor, values: Tensor, options: SearchsortedOptions = {}): Tensor {
 	expects("searchsorted", { sorted, values, options }, { sorted: "tensor", values: "tensor", options: "options" });
-	return places("searchsorted", sorted, values, options);
+	return places("searchsorted", { sorted, values }, options);
 }
 
 /**
@@ -112,7 +114,7 @@ export function bucketize(x: Tensor, boundaries: Tensor, options: SearchsortedOp
 	if (boundaries.rank !== 1) {
 		throw new ShapeError("shape/index", `bucketize: boundaries ${showShape(boundaries.shape)} must have one axis`, { op: "bucketize" });
 	}
-	return places("bucketize", boundaries, x, options);
+	return places("bucketize", { boundaries, x }, options);
 }
 
 /**
@@ -122,10 +124,9 @@ export function bucketize(x: Tensor, boundaries: Tensor, options: SearchsortedOp
  */
 export function isin(x: Tensor, elements: Tensor): Tensor {
 	expects("isin", { x, elements }, { x: "tensor", elements: "tensor" });
-	checkType("isin", x, NUMBERS);
-	checkType("isin", elements, NUMBERS);
+	checkType("isin", elements, NUMBERS, "elements");
 	const sorted = sortPrimitive.apply([reshape(elements, [elements.size])])[0];
-	const at = reshape(places("isin", sorted, x, {}), [x.size]);
+	const at = reshape(places("isin", { elements: sorted, x }), [x.size]);
 	const found = eq(reshape(gather(sorted, 0, at), x.shape), x);
 	return logicalAnd(found, lt(reshape(at, x.shape), elements.size));
 }

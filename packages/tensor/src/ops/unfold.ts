@@ -1,7 +1,9 @@
+import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { normalizeAxis } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { add, mul } from "./binary.ts";
 import { arange } from "./create.ts";
 import { indexSelect } from "./indexing.ts";
@@ -16,6 +18,7 @@ import { movedim, reshape, unsqueeze } from "./view.ts";
  */
 export function unfold(x: Tensor, axis: number, size: number, step = 1): Tensor {
 	expects("unfold", { x, axis, size, step }, { x: "tensor", axis: "whole", size: "count", step: "count" });
+	checkType("unfold", x, [...FLOATS, ...INTEGERS, "bool"]);
 	const at = normalizeAxis("unfold", axis, x.rank);
 	if (size < 1 || step < 1 || size > x.shape[at]) {
 		const text = `unfold: no windows of ${size} by ${step} along ${x.shape[at]} elements`;
