@@ -144,7 +144,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/searchsorted.ts`,
 		from: 'right ? " || k == key" : ""',
 		to: 'right ? "" : ""',
-		tests: ["tests/tensor/primitives.test.ts"],
+		tests: ["tests/tensor/shapesGolden.test.ts"],
 		only: "searchsorted",
 	},
 	{
