@@ -58,6 +58,11 @@ describe("debug levels", () => {
 		expect(device.leaks()).toEqual([]);
 		for (let i = 0; i < 3; i++) device.fromHost([1, 2, 3, 4], [2, 2]);
 		expect(device.leaks()).toMatchObject([{ count: 3, bytes: 48, example: "f32 [2, 2]", stack: expect.stringContaining("debug.test.ts") }]);
+		const two = [device.fromHost([1], [1])];
+		two.push(t.onesLike(two[0]));
+		expect(device.leaks().length).toBe(3);
+		for (const { stack } of device.leaks()) expect(stack, "made inside of other functions").toContain("debug.test.ts");
+		for (const x of two) x.dispose();
 		await device.close();
 		expect(lines.at(-1)).toMatch(/3 tensors are still alive\n {2}3 x f32 \[2, 2\], 48 bytes, made\n.*debug\.test\.ts/);
 	});

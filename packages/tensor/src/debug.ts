@@ -60,7 +60,7 @@ export class LeakTracker {
 
 	add(tensor: Tensor): void {
 		const { dtype, shape, bytes } = tensor;
-		this.#made.set(claimOf(tensor), { stack: new Error().stack ?? "", bytes, example: `${dtype} ${showShape(shape)}` });
+		this.#made.set(claimOf(tensor), { stack: wholeStack(), bytes, example: `${dtype} ${showShape(shape)}` });
 		if (this.#made.size < this.#limit) return;
 		this.#prune();
 		this.#limit = Math.max(1024, 2 * this.#made.size);
@@ -81,6 +81,17 @@ export class LeakTracker {
 
 	#prune(): void {
 		for (const claim of this.#made.keys()) if (claim.released) this.#made.delete(claim);
+	}
+}
+
+/** The stack of the caller beyond the ten frames that V8 stops at, which may all lie inside of this package. */
+function wholeStack(): string {
+	const before = Error.stackTraceLimit;
+	Error.stackTraceLimit = 50;
+	try {
+		return new Error().stack ?? "";
+	} finally {
+		Error.stackTraceLimit = before;
 	}
 }
 
