@@ -98,7 +98,13 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 	["stacking a storage type", () => t.stack([u8(2), u8(2)]), "DTypeError", "op/dtype", ["stack", "u8 [1, 2]", "storage only"]],
 	["padding a storage type", () => t.pad(bf16(2), [[1, 0]]), "DTypeError", "op/dtype", ["pad", "bf16 [2]", "storage only", "cast"]],
 	["joining two dtypes", () => t.cat([f32(2), i32([1])]), "ShapeError", "shape/cat", ["cat", "f32 [2]", "i32 [1]"]],
-	["something that is no tensor", () => t.add(f32(2), "3" as unknown as Tensor), "ValueError", "op/operand", ["add", "b", "not a tensor"]],
+	[
+		"something that is no tensor",
+		() => t.add(f32(2), "3" as unknown as Tensor),
+		"ValueError",
+		"call/argument",
+		["add", 'b is "3"', "a tensor or a number"],
+	],
 	["a missing operand", () => wherePrimitive.apply([f32(2)]), "ValueError", "op/operands", ["where", "1 operands"]],
 	[
 		"NaN as an integer",
@@ -142,8 +148,8 @@ const CASES: [string, () => unknown, string, string, string[]][] = [
 		"a reduction that is none",
 		() => t.crossEntropy(f32(1, 3), i32([0]), { reduction: "avg" as "mean" }),
 		"ValueError",
-		"loss/reduction",
-		["avg"],
+		"call/argument",
+		["crossEntropy: reduction", "avg", "mean"],
 	],
 	[
 		"keys and values that do not fit",

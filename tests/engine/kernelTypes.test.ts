@@ -80,7 +80,7 @@ describe("the compiler and the runtime refuse", () => {
 				const runtime = runtimeOf(device());
 				call({ x: runtime.empty([1, 1]), y: runtime.empty([1, 1]), tensor });
 			}),
-		).toThrow(expect.objectContaining({ code: expect.stringMatching(/^(kernel\/names|op\/operand)$/) }));
+		).toThrow(expect.objectContaining({ code: expect.stringMatching(/^(kernel\/names|call\/argument)$/) }));
 		expect(device().counters()).toEqual(before);
 		tensor.dispose();
 	});

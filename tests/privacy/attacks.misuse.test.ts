@@ -256,7 +256,7 @@ describe("what is frozen", () => {
 	it("a tensor that only looks like one is none", async () => {
 		for (const fake of [(x: Tensor) => Object.create(x), (x: Tensor) => new Proxy(x, {}), (x: Tensor) => ({ ...x })]) {
 			await expect(attempt(device(), ({ model }) => ({ loss: ({ x }) => model.call(fake(x)) }))).resolves.toEqual({
-				refused: "op/operand",
+				refused: "call/argument",
 			});
 		}
 	});

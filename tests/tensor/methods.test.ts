@@ -55,7 +55,7 @@ describe("methods of tensors", () => {
 	it("refuse what their functions refuse, by their names", () => {
 		expect(() => of(1, 2).add(of(1, 2, 3))).toThrow(expect.objectContaining({ code: "shape/broadcast", op: "add" }));
 		const { mul } = of(1);
-		expect(() => mul(2)).toThrow(expect.objectContaining({ code: "op/operand", op: "mul" }));
+		expect(() => mul(2)).toThrow(expect.objectContaining({ code: "call/argument", op: "mul" }));
 	});
 
 	it("cannot be replaced, added to or hidden", () => {

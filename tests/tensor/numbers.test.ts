@@ -100,8 +100,8 @@ describe("numbers as operands", () => {
 			"a number for the condition",
 			() => t.where(1 as unknown as Tensor, of([1]), 0),
 			"ValueError",
-			"op/operand",
-			/^where: operand c is not a tensor/,
+			"call/argument",
+			/^where: condition is 1, expected a tensor/,
 		],
 	])("refuse %s", (_, make, name, code, message) => {
 		expect(() => device().scope(make)).toThrow(expect.objectContaining({ name, code, message: expect.stringMatching(message) }));

@@ -1,6 +1,8 @@
 import { runtimeOf } from "./device.ts";
+import { FLOATS } from "./dtype.ts";
 import { ShapeError, ValueError } from "./errors.ts";
 import { expects } from "./expects.ts";
+import { checkType } from "./ops/arguments.ts";
 import { add } from "./ops/binary.ts";
 import { full } from "./ops/create.ts";
 import { sumRecords } from "./ops/records.ts";
@@ -59,10 +61,15 @@ export function valueAndGrad<const S extends readonly Slot[], X>(
 };
 export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
 	expects("valueAndGrad", { fn, slots }, { fn: "function", slots: "list" });
-	return trace("valueAndGrad", fn, slots, (value) => {
+	return ofScalar("valueAndGrad", fn, slots);
+}
+
+/** `valueAndGrad` under the name that the user called. */
+export function ofScalar<const S extends readonly Slot[]>(op: string, fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
+	return trace(op, fn, slots, (value) => {
 		if (value.rank !== 0) {
-			throw new ShapeError("grad/scalar", `valueAndGrad: the function returned ${showShape(value.shape)}, expected a scalar`, {
-				op: "valueAndGrad",
+			throw new ShapeError("grad/scalar", `${op}: the function returned ${showShape(value.shape)}, expected a scalar`, {
+				op,
 				hint: "reduce it with sum() or mean(); for one gradient a record, run it inside vmap",
 			});
 		}
@@ -77,12 +84,17 @@ export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor |
  */
 export function grad<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	expects("grad", { fn }, { fn: "function" });
-	return (x, ...rest) => {
-		expects("grad", { x }, { x: "tensor" });
-		const slot: Slot = { value: x };
-		return x.device.scope(() => valueAndGrad(() => fn(slot.value, ...rest), [slot]).grads[0]);
-	};
+	return gradOf("grad", fn);
 }
+
+/** `grad` under the name that the user called. */
+export const gradOf =
+	<A extends readonly unknown[]>(op: string, fn: (x: Tensor, ...rest: A) => Tensor): ((x: Tensor, ...rest: A) => Tensor) =>
+	(x, ...rest) => {
+		expects(op, { x }, { x: "tensor" });
+		const slot: Slot = { value: x };
+		return x.device.scope(() => ofScalar(op, () => fn(slot.value, ...rest), [slot]).grads[0]);
+	};
 
 /**
  * The value of `fn` at `inputs` and v^T J, J the Jacobian of the value by each input: one gradient an input, of its shape.
@@ -94,15 +106,26 @@ export function vjp<const S extends readonly Tensor[]>(
 	inputs: S,
 	v: Tensor,
 ): ValueAndGrad<S> {
-	expects("vjp", { fn, inputs, v }, { fn: "function", inputs: "tensors", v: "tensor" });
+	return vjpOf("vjp", fn, inputs, v);
+}
+
+/** `vjp` under the name that the user called. */
+export function vjpOf<const S extends readonly Tensor[]>(
+	op: string,
+	fn: (...inputs: { [I in keyof S]: Tensor }) => Tensor,
+	inputs: S,
+	v: Tensor,
+): ValueAndGrad<S> {
+	expects(op, { fn, inputs }, { fn: "function", inputs: "tensors" });
+	checkType(op, v, FLOATS, "v");
 	const slots: Slot[] = inputs.map((value) => ({ value }));
 	return trace(
-		"vjp",
+		op,
 		() => fn(...(slots.map((s) => s.value) as { [I in keyof S]: Tensor })),
 		slots,
 		(value) => {
 			if (!sameShape(value.shape, v.shape)) {
-				throw new ShapeError("grad/cotangent", `vjp: v is ${showShape(v.shape)}, the value is ${showShape(value.shape)}`, { op: "vjp" });
+				throw new ShapeError("grad/cotangent", `${op}: v is ${showShape(v.shape)}, the value is ${showShape(value.shape)}`, { op });
 			}
 			return v;
 		},

@@ -1,5 +1,6 @@
 import { type Device, runtimeOf } from "./device.ts";
 import { DeviceError, DisposedError } from "./errors.ts";
+import { expects } from "./expects.ts";
 import type { Arena } from "./gpu/pool.ts";
 import { ReplayList } from "./gpu/replay.ts";
 import type { Runtime } from "./runtime.ts";
@@ -49,7 +50,7 @@ export class CapturedStep<T> {
 	 * device was lost or reported an error.
 	 */
 	replay(): void {
-		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released");
+		if (this.#disposed) throw new DisposedError("capture/disposed", "replay: this captured step was released", { op: "replay" });
 		const runtime = runtimeOf(this.#device);
 		checkOutside(runtime, "replay");
 		runtime.raise();
@@ -88,12 +89,13 @@ export class CapturedStep<T> {
  * a program for one record or a private program (`capture/inside`); ValueError for a step that is async.
  */
 export function capture<T>(device: Device, step: () => T & NotPromise<T>): CapturedStep<T> {
+	expects("capture", { device, step }, { device: "device", step: "function" });
 	const runtime = runtimeOf(device);
 	const { pool, recorder, gpu } = runtime;
 	checkOutside(runtime, "capture");
 	recorder.flush();
 	const start = runtime.nextBirth;
-	const { result, arena } = pool.inArena(start, () => runtime.watching(() => recorder.listen(() => runtime.scope(step))));
+	const { result, arena } = pool.inArena(start, () => runtime.watching(() => recorder.listen(() => runtime.scope(step, "capture"))));
 	const { result: outputs, dispatches } = result.result;
 	for (const t of tensorsIn(outputs)) runtime.keep(t);
 	const inputs = [...result.touched].filter((s) => s.birth < start).map((s) => s.retain());

@@ -20,9 +20,9 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 	if (inputs.length === 0) throw new ValueError("checkpoint/inputs", "checkpoint: needs at least one input", { op: "checkpoint" });
 	const runtime = runtimeOf(inputs[0].device);
 	const { tape } = runtime;
-	if (!tape?.recording) return runtime.scope(() => fn(...inputs));
+	if (!tape?.recording) return runtime.scope(() => fn(...inputs), "checkpoint");
 	const start = tape.length;
-	const y = runtime.scope(() => fn(...inputs));
+	const y = runtime.scope(() => fn(...inputs), "checkpoint");
 	if (!(y instanceof Tensor)) {
 		throw new ValueError("checkpoint/value", `checkpoint: the function returned ${shown(y)}, expected a tensor`, { op: "checkpoint" });
 	}

@@ -9,6 +9,7 @@ import { Profile } from "./profile.ts";
 import { Runtime } from "./runtime.ts";
 import type { NotPromise } from "./scopes.ts";
 import type { Shape } from "./shape.ts";
+import { refused } from "./shown.ts";
 import { foreign, Tensor } from "./tensor.ts";
 import { dtypeOf, type HostValues } from "./upload.ts";
 
@@ -128,7 +129,7 @@ export class Device {
 	fromHost(values: HostValues, shape: Shape, dtype: DType = dtypeOf(values)): Tensor {
 		const runtime = this.#runtime;
 		return runtime.scope(() => {
-			const uploaded = runtime.upload("tensor", values, shape, dtype);
+			const uploaded = runtime.upload("fromHost", values, shape, dtype);
 			return runtime.track(new Tensor(this, dtype, { storage: runtime.own(uploaded), shape: [...shape] }));
 		});
 	}
@@ -140,6 +141,8 @@ export class Device {
 
 	/** Runs `fn` as part of the module at `path`: for parts of a program that are no modules. */
 	within<T>(path: string, fn: () => T): T {
+		if (typeof path !== "string") throw refused("within", "path", path, "a string");
+		if (typeof fn !== "function") throw refused("within", "fn", fn, "a function");
 		return this.#runtime.within(path, fn);
 	}
 
@@ -148,6 +151,7 @@ export class Device {
 	 * is then garbage, as tensors outside of scopes may be.
 	 */
 	keep<T extends Tensor>(tensor: T): T {
+		if (!(tensor instanceof Tensor)) throw refused("keep", "tensor", tensor, "a tensor");
 		return this.#runtime.keep(tensor);
 	}
 
@@ -196,6 +200,7 @@ export class Device {
 	 * being taken (`device/profiling`).
 	 */
 	async profile(fn: () => unknown): Promise<Profile> {
+		if (typeof fn !== "function") throw refused("profile", "fn", fn, "a function");
 		if (!this.has("timestamp-query")) throw new DeviceError("device/no-timestamps", "profile: this device has no timestamp queries");
 		if (this.#isProfiled) {
 			throw new DeviceError("device/profiling", "profile: another profile is being taken", { op: "profile", hint: "await it first" });

@@ -10,6 +10,9 @@ export interface ErrorDetails {
 	readonly cause?: unknown | undefined;
 }
 
+/** An error is no place to refuse a value: one that has no text stands as its kind. */
+const inText = (value: unknown): string => (typeof value === "object" && value !== null ? "an object" : String(value));
+
 /**
  * Base of every error this project throws on purpose: a stable `code`, one line that says what was expected and
  * what came, and a `hint` with the fix. Programs tell errors apart by class and `code`, people by `message`, which holds the
@@ -27,9 +30,10 @@ export class HushgradError extends Error {
 	#path: string | undefined;
 
 	/** `message` is one line; `details.path` and `details.hint` are appended to it on lines of their own. */
-	constructor(code: string, message: string, { op, path, hint, cause }: ErrorDetails = {}) {
-		const where = path === undefined ? "" : `\n  in ${path}`;
-		super(`${message}${where}${hint === undefined ? "" : `\n  Hint: ${hint}`}`, cause === undefined ? undefined : { cause });
+	constructor(code: string, message: string, details: ErrorDetails = {}) {
+		const { op, path, hint, cause } = details ?? {};
+		const lines = [path === undefined ? "" : `\n  in ${inText(path)}`, hint === undefined ? "" : `\n  Hint: ${inText(hint)}`];
+		super(inText(message) + lines.join(""), cause === undefined ? undefined : { cause });
 		this.code = code;
 		this.#op = op;
 		this.#path = path;
@@ -53,8 +57,9 @@ export class HushgradError extends Error {
 
 	/** Names the function that the user called in place of the operation inside of it that refused, in `op` and in the message. */
 	blame(op: string): void {
-		const inner = `${this.#op}: `;
-		if (this.message.startsWith(inner)) this.message = `${op}: ${this.message.slice(inner.length)}`;
+		const inner = `${inText(this.#op)}: `;
+		if (this.message.startsWith(inner)) this.message = `${inText(op)}: ${this.message.slice(inner.length)}`;
+		else if (this.#op !== undefined) this.message = `${inText(op)}: ${this.message}`;
 		this.#op = op;
 	}
 
@@ -63,7 +68,7 @@ export class HushgradError extends Error {
 		if (this.#path !== undefined || path === "") return;
 		this.#path = path;
 		const [first, ...rest] = this.message.split("\n");
-		this.message = [first, `  in ${path}`, ...rest].join("\n");
+		this.message = [first, `  in ${inText(path)}`, ...rest].join("\n");
 	}
 }
 

@@ -1,5 +1,6 @@
 import { runtimeOf } from "./device.ts";
 import type { DType } from "./dtype.ts";
+import { expects, optionsOf } from "./expects.ts";
 import { defineKernel } from "./gpu/defineKernel.ts";
 import { reads, writes } from "./gpu/kernel.ts";
 import { noteNotFinite } from "./gpu/status.ts";
@@ -27,7 +28,9 @@ if (worst >= p.limit) { ${noteNotFinite} }`,
  * `device.flush()` throws a NumericError that names `what`, of several the first. It does not wait: one kernel, which tells
  * them by their bits. Inside `vmap` it looks at all records. Integers pass.
  */
-export function checkFinite(x: Tensor, what: string, { allowInfinity = false } = {}): void {
+export function checkFinite(x: Tensor, what: string, options: { readonly allowInfinity?: boolean | undefined } = {}): void {
+	expects("checkFinite", { x, what }, { x: "tensor", what: "text" });
+	const { allowInfinity = false } = optionsOf("checkFinite", options, { allowInfinity: "flag?" });
 	const { records } = insideOf(x);
 	if (!FLOATS.includes(x.dtype) || x.size === 0 || records?.count === 0) return;
 	const runtime = runtimeOf(x.device);

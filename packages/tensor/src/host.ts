@@ -2,6 +2,7 @@ import { type Device, runtimeOf } from "./device.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { ShapeError, ValueError } from "./errors.ts";
 import { expects } from "./expects.ts";
+import { blaming } from "./named.ts";
 import { flattened, type Nested, nestedOf } from "./nested.ts";
 import { contiguous } from "./ops/contiguous.ts";
 import { physicalOf } from "./physicalOf.ts";
@@ -28,13 +29,15 @@ export function tensor(device: Device, values: Nested | HostValues, shape: Shape
 	expects("tensor", { device }, { device: "device" });
 	if (Array.isArray(shape)) {
 		expects("tensor", { shape }, { shape: "shape" });
-		return device.fromHost(values as HostValues, shape, dtype);
+		return blaming("tensor", () => device.fromHost(values as HostValues, shape, dtype));
 	}
 	expects("tensor", { options: shape }, { options: "options" });
 	const options = shape as TensorOptions;
-	if (ArrayBuffer.isView(values)) return device.fromHost(values, [(values as HostArray).length], options.dtype);
+	if (ArrayBuffer.isView(values)) {
+		return blaming("tensor", () => device.fromHost(values, [(values as HostArray).length], options.dtype));
+	}
 	const flat = flattened("tensor", values);
-	return device.fromHost(flat.values, flat.shape, options.dtype ?? flat.dtype);
+	return blaming("tensor", () => device.fromHost(flat.values, flat.shape, options.dtype ?? flat.dtype));
 }
 
 /**

@@ -4,7 +4,6 @@
  * is `where(m, x, y)`. A bundle that does not import this module has none of them.
  */
 
-import { ValueError } from "./errors.ts";
 import { data, item } from "./host.ts";
 import { erf, gelu, relu, sigmoid, silu, softplus } from "./ops/activations.ts";
 import { amax, amin } from "./ops/amax.ts";
@@ -76,6 +75,7 @@ import {
 	trunc,
 } from "./ops/unary.ts";
 import { movedim, permute, reshape, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+import { refused } from "./shown.ts";
 import { inherited, Tensor } from "./tensor.ts";
 
 /** The functions that are methods, under their names. */
@@ -270,8 +270,8 @@ declare module "./tensor.ts" {
 
 for (const [name, f] of Object.entries<(x: Tensor, ...rest: never[]) => unknown>(functions)) {
 	function method(this: Tensor, ...rest: never[]): unknown {
-		if (this instanceof Tensor) return f(this, ...rest);
-		throw new ValueError("op/operand", `${name}: called as a method on something that is not a tensor`, { op: name });
+		if (!(this instanceof Tensor)) throw refused(name, "this", this, "a tensor, of which it is a method");
+		return f(this, ...rest);
 	}
 	Object.defineProperty(inherited, name, { value: Object.freeze(method) });
 }

@@ -16,3 +16,6 @@ export function named<F extends (...args: never[]) => unknown>(op: string, f: F)
 	};
 	return call as F;
 }
+
+/** Runs `f`, whose errors name `op`, as of `named`. */
+export const blaming = <R>(op: string, f: () => R): R => named(op, f)();

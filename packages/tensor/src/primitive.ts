@@ -1,6 +1,7 @@
 import { runtimeOf } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { DTypeError, ValueError } from "./errors.ts";
+import { expectsOne } from "./expects.ts";
 import type { Kernel, KernelFamily } from "./gpu/defineKernel.ts";
 import { type Some, withDefaults } from "./options.ts";
 import type { Physical } from "./physical.ts";
@@ -11,7 +12,7 @@ import type { Runtime } from "./runtime.ts";
 import { isContiguous, showShape } from "./shape.ts";
 import { shown } from "./shown.ts";
 import { type AxisName, bindAxes, type NameIn, type OperandName, parseSignature, type Signature } from "./signature.ts";
-import { insideOf, Tensor } from "./tensor.ts";
+import { insideOf, type Tensor } from "./tensor.ts";
 
 /** Attributes of an operation by name: what a call fixes beside its operands. Strings and lists are the caller's to encode. */
 export type Attrs = Readonly<Record<string, number | boolean>>;
@@ -232,10 +233,7 @@ export class Primitive<A extends Attrs = Attrs> {
 		}
 		this.signature.inputs.forEach((operand, i) => {
 			const t = inputs[i];
-			if (!(t instanceof Tensor)) {
-				const hint = isLikeTensor(t) ? "if it is one, npm ls @hushgrad/tensor shows whether two copies are installed" : undefined;
-				throw new ValueError("op/operand", `${name}: operand ${operand.name} is not a tensor`, { op: name, hint });
-			}
+			expectsOne(name, operand.name, t, "tensor");
 			const allowed = dtypes[operand.name] ?? ["f32"];
 			if (!allowed.includes(t.dtype)) {
 				throw new DTypeError("op/dtype", `${name}: ${operand.name} is ${t.dtype} ${showShape(t.shape)}, expected ${allowed.join(" or ")}`, {
@@ -262,8 +260,6 @@ export class Primitive<A extends Attrs = Attrs> {
 		}
 	}
 }
-
-const isLikeTensor = (value: unknown): boolean => typeof value === "object" && value !== null && "dtype" in value;
 
 function byName<T>(names: readonly string[], values: readonly T[]): Record<string, T> {
 	const named: Record<string, T> = {};

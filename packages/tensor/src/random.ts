@@ -1,7 +1,8 @@
 import type { Device } from "./device.ts";
 import { ValueError } from "./errors.ts";
-import { expects } from "./expects.ts";
-import { type Shape, sizeOf } from "./shape.ts";
+import { expects, optionsOf } from "./expects.ts";
+import { blaming } from "./named.ts";
+import { checkShape, type Shape, sizeOf } from "./shape.ts";
 import { shown } from "./shown.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -54,7 +55,8 @@ export const THREEFRY_WGSL = (() => {
 
 /** A key from a whole number, negative ones included. @throws ValueError for a number that is none, or not a safe integer. */
 export function key(seed: number): Key {
-	if (!Number.isSafeInteger(seed)) throw new ValueError("random/seed", `key: ${seed} is not a whole number`, { op: "key" });
+	if (!Number.isSafeInteger(seed))
+		throw new ValueError("random/seed", `key: seed is ${shown(seed)}, expected a whole number`, { op: "key" });
 	const [k0, k1] = threefry(0x9e3779b9, 0x243f6a88, seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0);
 	return { k0, k1 };
 }
@@ -64,7 +66,7 @@ export function key(seed: number): Key {
  * @throws ValueError unless n is a whole number from 0 to 2^32 - 1.
  */
 export function foldIn(k: Key, n: number): Key {
-	expects("foldIn", { k }, { k: "key" });
+	expects("foldIn", { k, n }, { k: "key", n: "number" });
 	if (n >>> 0 !== n) {
 		throw new ValueError("random/fold", `foldIn: ${n} is no whole number from 0 to 2^32 - 1`, {
 			op: "foldIn",
@@ -86,6 +88,13 @@ export function splitKey(k: Key, n = 2): Key[] {
 function checkCount(op: string, count: number): void {
 	if (count <= MAX_VALUES) return;
 	throw new ValueError("random/count", `${op}: ${count} are more than the ${MAX_VALUES} that one call makes on the host`, { op });
+}
+
+/** The number of elements, which the host holds. */
+function countOf(op: string, shape: Shape): number {
+	checkShape(op, shape);
+	checkCount(op, sizeOf(shape));
+	return sizeOf(shape);
 }
 
 const MAX_VALUES = 2 ** 29;
@@ -137,17 +146,17 @@ export interface UniformOptions {
  * PrivacyError, as for all random tensors; draw outside and pass them in. @throws ValueError unless low <= high, both finite.
  */
 export function uniform(device: Device, shape: Shape, k: Key, options: UniformOptions = {}): Tensor {
-	expects("uniform", { device, shape, k, options }, { device: "device", shape: "shape", k: "key", options: "options" });
-	const { low = 0, high = 1 } = options;
+	expects("uniform", { device, shape, k }, { device: "device", shape: "shape", k: "key" });
+	const { low = 0, high = 1 } = optionsOf("uniform", options, { low: "number?", high: "number?" });
 	const [first, end] = [Math.fround(low), Math.fround(high)];
 	if (!(Number.isFinite(end - first) && low <= high)) {
 		throw new ValueError("random/range", `uniform: ${low}..${high} is no range of f32`, { op: "uniform" });
 	}
-	const values = uniformValues(k, sizeOf(shape)).map((u) => {
+	const values = uniformValues(k, countOf("uniform", shape)).map((u) => {
 		const value = Math.fround(low + (high - low) * u);
 		return value < end ? value : first;
 	});
-	return device.fromHost(values, shape);
+	return blaming("uniform", () => device.fromHost(values, shape));
 }
 
 /** Options of `normal`. */
@@ -163,15 +172,15 @@ export interface NormalOptions {
  * @throws ValueError unless mean and std are finite, and std is not negative.
  */
 export function normal(device: Device, shape: Shape, k: Key, options: NormalOptions = {}): Tensor {
-	expects("normal", { device, shape, k, options }, { device: "device", shape: "shape", k: "key", options: "options" });
-	const { mean = 0, std = 1 } = options;
+	expects("normal", { device, shape, k }, { device: "device", shape: "shape", k: "key" });
+	const { mean = 0, std = 1 } = optionsOf("normal", options, { mean: "number?", std: "number?" });
 	if (!(Number.isFinite(mean) && Number.isFinite(std) && std >= 0)) {
 		throw new ValueError("random/normal", `normal: mean is ${shown(mean)}, std ${shown(std)}, expected finite numbers, std not negative`, {
 			op: "normal",
 		});
 	}
-	const values = normalValues(k, sizeOf(shape)).map((z) => mean + std * z);
-	return device.fromHost(values, shape);
+	const values = normalValues(k, countOf("normal", shape)).map((z) => mean + std * z);
+	return blaming("normal", () => device.fromHost(values, shape));
 }
 
 /** floor((range word + carry) / 2^32), exactly: range is at most 2^32, word and carry are below. */
@@ -186,7 +195,7 @@ const scaled = (range: number, word: number, carry: number): number => {
  * @throws ValueError unless low and high are whole numbers, low < high, and i32 holds low and high - 1.
  */
 export function randint(device: Device, shape: Shape, k: Key, low: number, high: number): Tensor {
-	expects("randint", { device, shape, k }, { device: "device", shape: "shape", k: "key" });
+	expects("randint", { device, shape, k, low, high }, { device: "device", shape: "shape", k: "key", low: "number", high: "number" });
 	if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
 		throw new ValueError("random/range", `randint: ${low}..${high} holds no whole number`, { op: "randint" });
 	}
@@ -196,22 +205,21 @@ export function randint(device: Device, shape: Shape, k: Key, low: number, high:
 			hint: "low is at least -2^31, high at most 2^31, itself not drawn",
 		});
 	}
-	checkCount("randint", sizeOf(shape));
-	const values = new Int32Array(sizeOf(shape));
+	const values = new Int32Array(countOf("randint", shape));
 	for (let i = 0; i < values.length; i += 2) {
 		const heads = threefry(k.k0, k.k1, i >>> 1, 0);
 		const tails = threefry(k.k0, k.k1, i >>> 1, 3);
 		for (let j = 0; j < 2; j++) values[i + j] = low + scaled(high - low, heads[j], scaled(high - low, tails[j], 0));
 	}
-	return device.fromHost(values, shape);
+	return blaming("randint", () => device.fromHost(values, shape));
 }
 
 /** A bool tensor, each element true with probability p. Made on the host. @throws ValueError unless 0 <= p <= 1. */
 export function bernoulli(device: Device, shape: Shape, k: Key, p: number): Tensor {
 	expects("bernoulli", { device, shape, k, p }, { device: "device", shape: "shape", k: "key", p: "number" });
 	if (!(p >= 0 && p <= 1)) throw new ValueError("random/p", `bernoulli: ${p} is no probability`, { op: "bernoulli" });
-	const values = uniformValues(k, sizeOf(shape)).map((u) => Number(u < p));
-	return device.fromHost(Uint32Array.from(values), shape, "bool");
+	const values = uniformValues(k, countOf("bernoulli", shape)).map((u) => Number(u < p));
+	return blaming("bernoulli", () => device.fromHost(Uint32Array.from(values), shape, "bool"));
 }
 
 /** A random order of 0..n-1, on the host (Fisher and Yates). The same key and n give the same order. */

@@ -1,6 +1,8 @@
 import { runtimeOf } from "./device.ts";
+import type { DType } from "./dtype.ts";
 import { ShapeError, ValueError } from "./errors.ts";
 import { checkFinite } from "./finite.ts";
+import { blaming } from "./named.ts";
 import type { Physical } from "./physical.ts";
 import { physicalOf } from "./physicalOf.ts";
 import type { OperandShape, Records } from "./records.ts";
@@ -67,7 +69,7 @@ export function commonRecords(op: string, inputs: readonly Tensor[]): Records | 
 				hint: "read the tensor with data() and make it again on the device it is used on",
 			});
 		}
-		const { records } = insideOf(t);
+		const { records } = insideOf(t, op);
 		if (records === undefined) continue;
 		if (records !== current) {
 			throw new ValueError("vmap/kept", `${op}: ${showShape(t.shape)} was kept from a program for one record that has ended`, {
@@ -95,10 +97,11 @@ export function record(operation: Operation): Tensor[] {
 	const own = commonRecords(name, inputs);
 	const count = own?.count ?? 1;
 	const records = resultRecords === undefined ? own : resultRecords.records;
-	const made = runtime.scopeThrough(() => {
+	const run = (): { dtype: DType; making: ReturnType<typeof makingOf> }[] => {
 		const views = forward(inputs.map((t) => physicalOf(t, count)));
 		return views.map((p) => ({ dtype: p.dtype, making: makingOf(p, runtime.own(p), records) }));
-	});
+	};
+	const made = blaming(name, () => runtime.scopeThrough(run));
 	const traced = trace(operation, made[0]?.making.shape, records);
 	if (traced !== undefined) made[0].making.node = traced.node;
 	const outputs = made.map(({ dtype, making }) => runtime.track(new Tensor(device, dtype, making)));

@@ -32,8 +32,11 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 	expects("requestDevice", { options }, { options: "options" });
 	const { memoryBudget, debug = parseDebug(environmentDebug()) } = options;
 	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
+	expects("requestDevice", { "debug.level": debug.level, "debug.log": debug.log }, { "debug.level": "number?", "debug.log": "function?" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
-		throw new ValueError("device/memory-budget", `requestDevice: memoryBudget is ${memoryBudget}, expected a number of bytes`);
+		throw new ValueError("device/memory-budget", `requestDevice: memoryBudget is ${memoryBudget}, expected a number of bytes`, {
+			op: "requestDevice",
+		});
 	}
 	const gpu = await requestGpu();
 	const adapter = await gpu.requestAdapter();

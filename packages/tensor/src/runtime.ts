@@ -11,6 +11,7 @@ import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
+import { blaming } from "./named.ts";
 import type { Settled } from "./options.ts";
 import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
@@ -20,7 +21,7 @@ import { Storage } from "./storage.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
 import { Unowned } from "./unowned.ts";
-import { deviceBytes, type HostValues } from "./upload.ts";
+import { checkDType, deviceBytes, type HostValues } from "./upload.ts";
 import type { World } from "./world.ts";
 
 const MAX_GRID = 65535;
@@ -221,10 +222,11 @@ export class Runtime {
 
 	/**
 	 * Runs `fn` and releases what was made inside, except the tensors and views that it returns (by themselves, or in arrays,
-	 * maps and plain objects), which pass to the enclosing scope. @throws ValueError for a function that is async.
+	 * maps and plain objects), which pass to the enclosing scope. `op` names the caller in errors. @throws ValueError for a function that
+	 * is async.
 	 */
-	scope<T>(fn: () => T): T {
-		return this.#scopes.run(fn);
+	scope<T>(fn: () => T, op = "scope"): T {
+		return this.#scopes.run(fn, op);
 	}
 
 	/**
@@ -236,10 +238,7 @@ export class Runtime {
 	empty(shape: Shape, dtype: DType = "f32"): Physical {
 		this.raise();
 		checkShape("empty", shape);
-		if (bytesPerElement[dtype] === undefined) {
-			const known = Object.keys(bytesPerElement).join(", ");
-			throw new DTypeError("tensor/dtype", `empty: ${dtype} is no element type`, { op: "empty", hint: `there are ${known}` });
-		}
+		checkDType("empty", dtype);
 		if (dtype === "f16" && !this.gpu.features.has("shader-f16")) {
 			throw new DeviceError("device/no-f16", "empty: this device has no f16", { op: "empty", hint: "use f32, or bf16 for storage" });
 		}
@@ -258,7 +257,7 @@ export class Runtime {
 		checkShape(op, shape);
 		const bytes = deviceBytes(op, values, shape, dtype);
 		this.#world?.refuse(op, `host values ${showShape(shape)} are uploaded`);
-		const out = this.empty([1, ...shape], dtype);
+		const out = blaming(op, () => this.empty([1, ...shape], dtype));
 		if (bytes.byteLength > 0) this.recorder.upload(out.storage, bytes);
 		return out;
 	}

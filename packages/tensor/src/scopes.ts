@@ -1,6 +1,7 @@
 import { ValueError } from "./errors.ts";
 import { Physical } from "./physical.ts";
 import { isPlainObject } from "./records.ts";
+import { refused } from "./shown.ts";
 import type { Storage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -43,14 +44,14 @@ export class ScopeStack {
 		}
 	}
 
-	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. */
-	run<T>(fn: () => T): T {
-		if (typeof fn !== "function") throw new ValueError("call/argument", `scope: fn is ${typeof fn}, expected a function`, { op: "scope" });
+	/** Runs `fn` and releases what was made inside; what it returns passes to the enclosing scope. `op` names the caller in errors. */
+	run<T>(fn: () => T, op: string): T {
+		if (typeof fn !== "function") throw refused(op, "fn", fn, "a function");
 		return this.runThrough(() => {
 			const result = fn();
 			if (isLate(result)) {
-				throw new ValueError("scope/async", "scope: the function is async or a generator; its tensors would be released while it waits", {
-					op: "scope",
+				throw new ValueError("scope/async", `${op}: the function is async or a generator; its tensors would be released while it waits`, {
+					op,
 					hint: "record the operations synchronously inside the scope, and await data() outside",
 				});
 			}

@@ -12,7 +12,8 @@ export const sameShape = (a: Shape, b: Shape): boolean => a?.length === b?.lengt
 /** A shape as error texts show it: "[2, 3]". */
 export const showShape = (shape: Shape): string => (Array.isArray(shape) ? `[${shape.map(extentText).join(", ")}]` : " without a shape");
 
-const extentText = (d: unknown): string => (typeof d === "object" && d !== null ? "an object" : String(d));
+const extentText = (d: unknown): string =>
+	typeof d === "function" ? "a function" : typeof d === "object" && d !== null ? "an object" : String(d);
 
 /** Row-major strides, in elements. */
 export function contiguousStrides(shape: Shape): number[] {
@@ -42,7 +43,9 @@ const MAX_ELEMENTS = 2 ** 32 - 1;
  * @throws ShapeError unless every extent is a whole number of 0 or more and there are fewer than 2^32 elements.
  */
 export function checkShape(op: string, shape: Shape): void {
-	if (!Array.isArray(shape)) throw new ShapeError("shape/list", `${op}: shape is no list of numbers`, { op, hint: "give [2, 3]" });
+	if (!Array.isArray(shape)) {
+		throw new ShapeError("shape/list", `${op}: shape is ${extentText(shape)}, expected a list of numbers`, { op, hint: "give [2, 3]" });
+	}
 	for (const d of shape) {
 		if (!Number.isSafeInteger(d) || d < 0) {
 			throw new ShapeError("shape/extent", `${op}: ${showShape(shape)} is not a shape: ${extentText(d)} is not an extent`, {

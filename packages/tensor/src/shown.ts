@@ -1,3 +1,4 @@
+import { ValueError } from "./errors.ts";
 import { Tensor } from "./tensor.ts";
 
 /** A value of any kind, in a few words for an error text. */
@@ -9,3 +10,7 @@ export function shown(value: unknown): string {
 	if (ArrayBuffer.isView(value)) return `a ${(value as { readonly [Symbol.toStringTag]?: string })[Symbol.toStringTag] ?? "DataView"}`;
 	return typeof value === "object" && value !== null ? "an object" : String(value);
 }
+
+/** The error of an argument that is not what the function takes: its name, what came, and words for what is expected. */
+export const refused = (op: string, name: string, value: unknown, expected: string, hint?: string): ValueError =>
+	new ValueError("call/argument", `${op}: ${name} is ${shown(value)}, expected ${expected}`, { op, hint });

@@ -30,9 +30,9 @@ export interface Making extends Partial<Inside> {
 
 /**
  * Reads what a tensor keeps to itself: where its elements lie, its records, its place on the tape. For authors; what they read
- * of one record's tensor is theirs to keep apart. @throws DisposedError after its release.
+ * of one record's tensor is theirs to keep apart; `op` names the caller in the error. @throws DisposedError after its release.
  */
-export let insideOf: (tensor: Tensor) => Inside;
+export let insideOf: (tensor: Tensor, op?: string) => Inside;
 
 /** The tape node of a tensor, released or not. */
 export let nodeOf: (tensor: Tensor) => TapeNode | undefined;
@@ -82,7 +82,7 @@ export class Tensor {
 
 	static {
 		const isOwn = (t: unknown): boolean => typeof t === "object" && t !== null && #inside in t;
-		insideOf = (t) => (isOwn(t) ? t.#alive() : foreign("tensor", t));
+		insideOf = (t, op) => (isOwn(t) ? t.#alive(op) : foreign("tensor", t));
 		nodeOf = (t) => (isOwn(t) ? t.#inside.node : foreign("tensor", t));
 		claimOf = (t) => (isOwn(t) ? t.#claim : foreign("tensor", t));
 		Object.freeze(Object.setPrototypeOf(Tensor.prototype, inherited));
@@ -154,10 +154,15 @@ export class Tensor {
 		return { "text/plain": `${this} on ${this.device}` };
 	}
 
-	#alive(): Inside {
+	#alive(op: string | undefined): Inside {
 		if (!this.#claim.released) return this.#inside;
-		throw new DisposedError("tensor/disposed", `this tensor ${showShape(this.shape)} was released`, {
-			hint: "a scope ended; return the tensor from the scope, or pass it through device.keep",
-		});
+		throw released(op === undefined ? "this tensor" : `${op}: a tensor`, this, op);
 	}
 }
+
+/** The error of the use of a released tensor, which `what` names. */
+export const released = (what: string, { shape }: Tensor, op?: string): DisposedError =>
+	new DisposedError("tensor/disposed", `${what} ${showShape(shape)} was released`, {
+		op,
+		hint: "a scope ended; return the tensor from the scope, or pass it through device.keep",
+	});

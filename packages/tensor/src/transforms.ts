@@ -1,7 +1,9 @@
-import { grad, type ValueAndGrad, valueAndGrad, vjp } from "./autograd.ts";
+import { gradOf, ofScalar, type ValueAndGrad, vjpOf, type WithAux } from "./autograd.ts";
 import { runtimeOf } from "./device.ts";
+import { FLOATS } from "./dtype.ts";
 import { ShapeError } from "./errors.ts";
 import { expects } from "./expects.ts";
+import { checkType } from "./ops/arguments.ts";
 import { add, mul } from "./ops/binary.ts";
 import { eye, full } from "./ops/create.ts";
 import { sum } from "./ops/expand.ts";
@@ -36,8 +38,9 @@ export function jvp<const S extends readonly Tensor[]>(
 	checkTangents("jvp", inputs, tangents);
 	return runtimeOf(inputs[0].device).scope(() => {
 		const value = fn(...(inputs as unknown as { [I in keyof S]: Tensor }));
-		const pulledBack = (v: Tensor): Tensor => dot(vjp(fn, inputs, v).grads, tangents);
-		return { value, tangent: grad(pulledBack)(full(value.device, value.shape, 0)) };
+		expects("jvp", { "the value of fn": value }, { "the value of fn": "tensor" });
+		const pulledBack = (v: Tensor): Tensor => dot(vjpOf("jvp", fn, inputs, v).grads, tangents);
+		return { value, tangent: gradOf("jvp", pulledBack)(full(value.device, value.shape, 0)) };
 	});
 }
 
@@ -62,10 +65,10 @@ export function hvp<const S extends readonly Tensor[]>(
 	const slots = inputs.map((value) => ({ value }));
 	return runtimeOf(inputs[0].device).scope(() => {
 		const slope = () => {
-			const aux = valueAndGrad(() => fn(...(slots.map((s) => s.value) as { [I in keyof S]: Tensor })), slots);
+			const aux = ofScalar("hvp", () => fn(...(slots.map((s) => s.value) as { [I in keyof S]: Tensor })), slots);
 			return { value: dot(aux.grads, tangents), aux };
 		};
-		const { aux, grads } = valueAndGrad(slope, slots);
+		const { aux, grads } = ofScalar("hvp", slope, slots) as ValueAndGrad & WithAux<ValueAndGrad>;
 		return { ...aux, products: grads } as unknown as ValueAndHvp<S>;
 	});
 }
@@ -78,14 +81,23 @@ export function hvp<const S extends readonly Tensor[]>(
  */
 export function jacobian<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	expects("jacobian", { fn }, { fn: "function" });
+	return jacobianOf("jacobian", fn);
+}
+
+/** `jacobian` under the name that the user called. */
+function jacobianOf<A extends readonly unknown[]>(op: string, fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	return (x, ...rest) => {
-		expects("jacobian", { x }, { x: "tensor" });
+		expects(op, { x }, { x: "tensor" });
 		const runtime = runtimeOf(x.device);
 		return runtime.scope(() => {
-			const { shape } = runtime.scope(() => ({ shape: fn(x, ...rest).shape }));
+			const { shape } = runtime.scope(() => {
+				const value = fn(x, ...rest);
+				expects(op, { "the value of fn": value }, { "the value of fn": "tensor" });
+				return { shape: value.shape };
+			});
 			const n = sizeOf(shape);
 			const units = reshape(eye(x.device, n), [n, ...shape]);
-			const row = (v: Tensor): Tensor => vjp((at: Tensor) => fn(at, ...rest), [x], v).grads[0];
+			const row = (v: Tensor): Tensor => vjpOf(op, (at: Tensor) => fn(at, ...rest), [x], v).grads[0];
 			if (n === 0) return full(x.device, [...shape, ...x.shape], 0);
 			const rows =
 				runtime.records === undefined
@@ -103,7 +115,7 @@ export function jacobian<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: 
  */
 export function hessian<A extends readonly unknown[]>(fn: (x: Tensor, ...rest: A) => Tensor): (x: Tensor, ...rest: A) => Tensor {
 	expects("hessian", { fn }, { fn: "function" });
-	return jacobian(grad(fn));
+	return jacobianOf("hessian", gradOf("hessian", fn));
 }
 
 /** The sum over a list of <a, b>. */
@@ -114,6 +126,7 @@ function checkTangents(op: string, inputs: readonly Tensor[], tangents: readonly
 		throw new ShapeError("grad/tangent", `${op}: ${tangents.length} tangents for ${inputs.length} inputs, expected one each`, { op });
 	}
 	inputs.forEach(({ shape }, i) => {
+		checkType(op, tangents[i], FLOATS, `tangents[${i}]`);
 		if (sameShape(shape, tangents[i].shape)) return;
 		throw new ShapeError("grad/tangent", `${op}: tangent ${i} is ${showShape(tangents[i].shape)}, the input is ${showShape(shape)}`, {
 			op,

@@ -2,7 +2,7 @@ import { bytesPerElement, type DType, type HostArray } from "./dtype.ts";
 import { DTypeError, ShapeError, ValueError } from "./errors.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 import { type Shape, showShape, sizeOf } from "./shape.ts";
-import { shown } from "./shown.ts";
+import { refused, shown } from "./shown.ts";
 
 /** Host values of a tensor: plain numbers or booleans, or a typed array, taken as `device.fromHost` says. f16 and bf16 bits: Uint16Array. */
 export type HostValues = HostArray | Uint16Array | readonly (number | boolean)[];
@@ -49,15 +49,19 @@ const STORED: Readonly<Record<DType, readonly string[]>> = {
 	u8: ["Uint8Array"],
 };
 
+/** @throws DTypeError (`tensor/dtype`) for what is no element type. */
+export function checkDType(op: string, dtype: DType): void {
+	if (typeof dtype === "string" && Object.hasOwn(STORED, dtype)) return;
+	throw new DTypeError("tensor/dtype", `${op}: dtype is ${shown(dtype)}, expected ${Object.keys(STORED).join(", ")}`, { op });
+}
+
 /** Which typed array it is, also when it is of a subclass or of another realm; undefined for plain numbers. */
 const kindOf = (values: HostValues): string | undefined =>
 	ArrayBuffer.isView(values) ? (values as { [Symbol.toStringTag]: string })[Symbol.toStringTag] : undefined;
 
 function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
 	const kind = kindOf(values);
-	if (!(dtype in STORED)) {
-		throw new DTypeError("tensor/dtype", `${op}: dtype is ${shown(dtype)}, expected ${Object.keys(STORED).join(", ")}`, { op });
-	}
+	checkDType(op, dtype);
 	if (kind === undefined) checkPlain(op, values);
 	if (kind !== undefined && STORED[dtype]?.includes(kind) && dtype !== "bool") return values as ArrayBufferView;
 	if (kind !== undefined && kind !== "Float32Array" && !(dtype === "bool" && kind === "Uint32Array")) throw wrongArray(op, kind, dtype);
@@ -77,9 +81,7 @@ function typed(op: string, values: HostValues, dtype: DType): ArrayBufferView {
 
 /** Plain values: numbers, and booleans as 0 and 1. */
 function checkPlain(op: string, values: unknown): void {
-	if (!Array.isArray(values)) {
-		throw new ValueError("tensor/host-value", `${op}: values is ${shown(values)}, expected numbers in a list or a typed array`, { op });
-	}
+	if (!Array.isArray(values)) throw refused(op, "values", values, "numbers in a list or a typed array");
 	for (let i = 0; i < values.length; i++) {
 		if (typeof values[i] === "number" || typeof values[i] === "boolean") continue;
 		throw new ValueError("tensor/host-value", `${op}: element ${i} is ${shown(values[i])}, expected a number`, {

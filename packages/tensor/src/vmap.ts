@@ -81,7 +81,7 @@ function batchOf(args: readonly unknown[], axes: readonly (number | null)[]): { 
 			if (t.rank === 0)
 				throw new ShapeError("vmap/scalar", "vmap: a scalar has no axis that counts records", { op: "vmap", hint: "use inAxes: null" });
 			const count = t.shape[normalizeAxis("vmap", axis, t.rank)];
-			if (insideOf(t).records !== undefined)
+			if (insideOf(t, "vmap").records !== undefined)
 				throw new ValueError("vmap/kept", `vmap: ${t} belongs to a program for one record`, { op: "vmap" });
 			found ??= { device: t.device, count, shape: t.shape };
 			if (found.device !== t.device) throw new ValueError("op/device", "vmap: the arguments live on different devices", { op: "vmap" });

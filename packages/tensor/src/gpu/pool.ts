@@ -120,7 +120,8 @@ export class BufferPool {
 	reserve(bytes: number, label: string): number {
 		const size = sizeClass(bytes);
 		if (size > this.#device.limits.maxBufferSize) {
-			throw new DeviceError("device/buffer-limit", `a buffer of ${bytes} bytes exceeds the device's limit`, {
+			throw new DeviceError("device/buffer-limit", `empty: a buffer of ${bytes} bytes exceeds the device's limit`, {
+				op: "empty",
 				hint: `maxBufferSize is ${this.#device.limits.maxBufferSize}; split the tensor`,
 			});
 		}
@@ -129,8 +130,8 @@ export class BufferPool {
 		if (isTooMuch()) {
 			throw new DeviceError(
 				"device/budget",
-				`${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
-				{ hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
+				`empty: ${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
+				{ op: "empty", hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
 			);
 		}
 		this.#count({ size, label }, 1);

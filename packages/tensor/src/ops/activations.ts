@@ -1,3 +1,5 @@
+import { oneOf, optional, optionsOf } from "../expects.ts";
+import { blaming } from "../named.ts";
 import type { Tensor } from "../tensor.ts";
 import { DIVIDED, ELEMENTARY, EXACT } from "./bounds.ts";
 import { unary, withScalar } from "./elementwise.ts";
@@ -111,8 +113,10 @@ const geluErf = unary("gelu", {
  * @throws DTypeError unless x is f32 or f16.
  */
 export const gelu = Object.assign(
-	(x: Tensor, { approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}): Tensor =>
-		approximate === "tanh" ? geluTanh(x) : geluErf(x),
+	(x: Tensor, options: { readonly approximate?: "none" | "tanh" } = {}): Tensor => {
+		const { approximate } = optionsOf("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
+		return approximate === "tanh" ? blaming("gelu", () => geluTanh(x)) : geluErf(x);
+	},
 	{
 		/** The definition of the exact form, for the registry. */
 		primitive: geluErf.primitive,

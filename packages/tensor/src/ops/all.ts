@@ -9,6 +9,7 @@ export * from "./binary.ts";
 export * from "./cast.ts";
 export * from "./clip.ts";
 export * from "./contiguous.ts";
+export * from "./conv.kernel.ts";
 export * from "./conv.ts";
 export * from "./create.ts";
 export * from "./crossEntropy.ts";

@@ -4,6 +4,7 @@ import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Axes } from "./arguments.ts";
+import { refuseStorage } from "./arguments.ts";
 import { div, eq, mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { overAxes, type ReduceOptions, sum } from "./expand.ts";
@@ -29,8 +30,9 @@ export const amaxPrimitive = definePrimitive<{ least: boolean }>({
 	test: { bound: { why: "gives one of the values" }, nonEmpty: ["N"], variants: [{ least: true }] },
 });
 
-function extreme(op: string, x: Tensor, axes: Axes | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
-	return overAxes(op, x, axes, keepDim, (rows) => {
+function extreme(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOptions, least: boolean): Tensor {
+	refuseStorage(op, x);
+	return overAxes(op, x, axes, options, (rows) => {
 		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 		return amaxPrimitive.apply([rows], { least })[0];
 	});

@@ -1,14 +1,15 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
-import { axisOf, checkTensor } from "./arguments.ts";
+import { axisOf, checkType } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
-import { overAxes, type ReduceOptions } from "./expand.ts";
+import { overAxes, REDUCING, type ReduceOptions } from "./expand.ts";
 import { gather } from "./indexing.ts";
 import { orderKey, type Sorted } from "./sort.ts";
 import { squeeze } from "./view.ts";
@@ -54,8 +55,12 @@ export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
 	test: { bound: { why: "a position" }, nonEmpty: ["N"], variants: [{ least: true }], domains: { x: { whole: [-3, 3] } } },
 });
 
-function position(op: string, x: Tensor, axis: number | undefined, { keepDim = false }: ReduceOptions, least: boolean): Tensor {
-	return overAxes(op, x, axis, keepDim, (rows) => {
+const NUMBERS = [...FLOATS, ...INTEGERS];
+
+function position(op: string, x: Tensor, axis: number | undefined, options: ReduceOptions, least: boolean): Tensor {
+	checkType(op, x, NUMBERS);
+	expects(op, { axis }, { axis: "whole?" });
+	return overAxes(op, x, axis, options, (rows) => {
 		if (rows.shape[rows.rank - 1] === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 		return argmaxPrimitive.apply([rows], { least })[0];
 	});
@@ -93,8 +98,9 @@ export const max = (x: Tensor, axis: number, options: ReduceOptions = {}): Sorte
  */
 export const min = (x: Tensor, axis: number, options: ReduceOptions = {}): Sorted => located("min", x, axis, options, true);
 
-function located(op: string, x: Tensor, axis: number, { keepDim = false }: ReduceOptions, least: boolean): Sorted {
-	checkTensor(op, x);
+function located(op: string, x: Tensor, axis: number, options: ReduceOptions, least: boolean): Sorted {
+	checkType(op, x, NUMBERS);
+	const { keepDim = false } = optionsOf(op, options, REDUCING);
 	const at = axisOf(op, axis, x);
 	const kept = position(op, x, at, { keepDim: true }, least);
 	const drop = (t: Tensor): Tensor => (keepDim || x.rank === 0 ? t : squeeze(t, at));

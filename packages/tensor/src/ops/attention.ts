@@ -1,8 +1,11 @@
 import { FLOATS } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { softcap as cap } from "./activations.ts";
+import { checkType } from "./arguments.ts";
 import { attentionSoftmax } from "./attentionSoftmax.ts";
 import { add, maskedFill, mul } from "./binary.ts";
 import { matmul } from "./matmul.ts";
@@ -31,6 +34,10 @@ export interface AttentionOptions {
 	readonly offset?: number | undefined;
 }
 
+const OP = "scaledDotProductAttention";
+const NUMBERS = { window: "number?", softcap: "number?", scale: "number?", offset: "number?" } as const;
+const OPTIONS = { ...NUMBERS, mask: "tensor?", isCausal: "flag?" } as const;
+
 /**
  * Attention: the softmax of cap(q kᵀ scale) over the keys that each query may see, times v. q `[..., T, K]`, k `[..., S, K]`, v
  * `[..., S, V]`, f32 or f16 → f32 `[..., T, V]`; leading axes broadcast. Fewer heads of keys and values than of queries (axis −3) are
@@ -41,8 +48,9 @@ export interface AttentionOptions {
  * @throws DTypeError for other types, or a mask that is neither bool nor float.
  * @throws ValueError when `window` or `offset` is negative or no whole number, or `scale` or `softcap` is not finite.
  */
-export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-	const { mask } = options;
+export const scaledDotProductAttention = named(OP, (q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor => {
+	const { mask } = optionsOf(OP, options, OPTIONS);
+	for (const [name, t] of Object.entries({ q, k, v })) checkType(OP, t, FLOATS, name);
 	const width = q.shape[q.rank - 1];
 	if (q.rank < 2 || k.shape[k.rank - 1] !== width || v.shape[v.rank - 2] !== k.shape[k.rank - 2]) {
 		throw new ShapeError(
@@ -76,9 +84,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
 	const ownMask = mask !== undefined && mask.rank > 2 ? split(mask) : mask;
 	const y = attend(split(q), split(k), v.rank > 2 ? split(v) : v, { ...options, mask: ownMask });
 	return reshape(y, [...y.shape.slice(0, -4), heads, ...y.shape.slice(-2)]);
-}
-
-const OP = "scaledDotProductAttention";
+});
 
 function attend(
 	q: Tensor,

@@ -1,3 +1,4 @@
+import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -180,6 +181,8 @@ export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
 	},
 });
 
+const OPTIONS = { scale: "number?", softcap: "number?", causal: "flag?", window: "number?", offset: "number?" } as const;
+
 /** Which keys s a query t sees, and what becomes of its scores. */
 export interface AttentionSoftmaxOptions {
 	/** Factor of the scores; 1 when left out. */
@@ -203,5 +206,6 @@ export interface AttentionSoftmaxOptions {
  * @throws ValueError when `window` or `offset` is negative or no whole number, or `scale` or `softcap` is not finite.
  */
 export function attentionSoftmax(x: Tensor, options: AttentionSoftmaxOptions = {}): Tensor {
+	optionsOf("attentionSoftmax", options, OPTIONS);
 	return attentionSoftmaxPrimitive.apply([x], options)[0];
 }

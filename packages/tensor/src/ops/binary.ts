@@ -1,6 +1,7 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import type { Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { DIVIDED } from "./bounds.ts";
 import { elementwise } from "./elementwise.ts";
 import { binary, ofSeveral } from "./operands.ts";
@@ -303,12 +304,18 @@ type Choice = Tensor | number | boolean;
  * other does not hold.
  * @throws ShapeError when the shapes do not broadcast.
  */
-export const where = Object.assign((condition: Tensor, a: Choice, b: Choice): Tensor => chosen.run(condition, a, b), {
-	/** The definition for tensors, for the registry. */
-	primitive: chosen.primitive,
-	/** The definitions with numbers in place of values, for the registry. */
-	numbered: chosen.numbered,
-});
+export const where = Object.assign(
+	(condition: Tensor, a: Choice, b: Choice): Tensor => {
+		checkType("where", condition, ["bool"], "condition");
+		return chosen.run(condition, a, b);
+	},
+	{
+		/** The definition for tensors, for the registry. */
+		primitive: chosen.primitive,
+		/** The definitions with numbers in place of values, for the registry. */
+		numbered: chosen.numbered,
+	},
+);
 
 export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
 	f: "select(x, p.value, c != 0u)",
@@ -328,4 +335,7 @@ export const maskedFillPrimitive = elementwise("maskedFill", ["x", "c"], {
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError when `value` is NaN.
  */
-export const maskedFill = (x: Tensor, mask: Tensor, value: number | boolean): Tensor => maskedFillPrimitive.apply([x, mask], { value })[0];
+export const maskedFill = (x: Tensor, mask: Tensor, value: number | boolean): Tensor => {
+	checkType("maskedFill", mask, ["bool"], "mask");
+	return maskedFillPrimitive.apply([x, mask], { value })[0];
+};

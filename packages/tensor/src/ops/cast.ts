@@ -1,13 +1,14 @@
 import { runtimeOf } from "../device.ts";
 import { type DType, FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../float16.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { physicalOf } from "../physicalOf.ts";
 import { report } from "../record.ts";
 import { isContiguous, sameShape } from "../shape.ts";
 import { insideOf, nodeOf, type Tensor } from "../tensor.ts";
-import { checkTensor } from "./arguments.ts";
+import { checkDType } from "../upload.ts";
 import { copyInto, isPacked, materialize } from "./contiguous.ts";
 
 const isFloat = (d: DType): boolean => FLOATS.includes(d) || d === "bf16";
@@ -38,7 +39,12 @@ export const castPrimitive: LinearOp<DType> = defineLinear({
  * @throws DTypeError when `dtype` is no element type.
  * @throws DeviceError for f16 on a device without it.
  */
-export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castPrimitive.apply([x], dtype));
+export function cast(x: Tensor, dtype: DType): Tensor {
+	expects("cast", { x }, { x: "tensor" });
+	if (x.dtype === dtype) return x;
+	checkDType("cast", dtype);
+	return castPrimitive.apply([x], dtype);
+}
 
 /**
  * Writes the values of `source` into `target`, in place: for state that a captured step carries on. Everything that views the
@@ -47,8 +53,7 @@ export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x 
  * bf16 or u8 is a view with gaps or an offset.
  */
 export function assign(target: Tensor, source: Tensor): void {
-	checkTensor("assign", target, "target");
-	checkTensor("assign", source, "source");
+	expects("assign", { target, source }, { target: "tensor", source: "tensor" });
 	const isPlain = (t: Tensor): boolean => insideOf(t).records === undefined;
 	const fits = sameShape(target.shape, source.shape) && target.dtype === source.dtype;
 	if (!fits || nodeOf(target) !== undefined || !isPlain(target) || !isPlain(source)) {

@@ -1,8 +1,10 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import type { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
-import { checkTensor, checkType } from "./arguments.ts";
+import { checkType } from "./arguments.ts";
 import { full } from "./create.ts";
 import { elementwise } from "./elementwise.ts";
 
@@ -27,19 +29,14 @@ export const clipPrimitive = elementwise("clip", ["x", "low", "high"], {
  * @throws ShapeError when the shapes do not broadcast.
  * @throws ValueError without a limit, or for a number that x's type does not hold.
  */
-export function clip(x: Tensor, low: Tensor | number | undefined, high?: Tensor | number): Tensor {
+export const clip = named("clip", (x: Tensor, low: Tensor | number | undefined, high?: Tensor | number): Tensor => {
 	checkType("clip", x, [...FLOATS, ...INTEGERS]);
+	expects("clip", { low, high }, { low: "value?", high: "value?" });
 	if (low === undefined && high === undefined) throw new ValueError("clip/limits", "clip: needs a lower or an upper limit", { op: "clip" });
 	const [least, most] = RANGES[x.dtype] ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-	const limit = (name: string, given: Tensor | number | undefined, open: number): Tensor => {
-		if (typeof given !== "number" && given !== undefined) {
-			checkTensor("clip", given, name);
-			return given;
-		}
-		return full(x.device, [], given ?? open, x.dtype);
-	};
-	return clipPrimitive.apply([x, limit("low", low, least), limit("high", high, most)])[0];
-}
+	const limit = (given: Tensor | number): Tensor => (typeof given === "number" ? full(x.device, [], given, x.dtype) : given);
+	return clipPrimitive.apply([x, limit(low ?? least), limit(high ?? most)])[0];
+});
 
 export const nanToNumPrimitive = elementwise("nanToNum", ["x"], {
 	f: "select(select(x, select(p.neginf, p.posinf, x > 0.0), isInf(x)), p.nan, isNan(x))",
@@ -65,8 +62,9 @@ export interface NanToNumOptions {
  * @throws DTypeError for other types.
  * @throws ValueError when a replacement is not finite.
  */
-export function nanToNum(x: Tensor, { nan, posinf, neginf }: NanToNumOptions = {}): Tensor {
+export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
 	checkType("nanToNum", x, FLOATS);
+	const { nan, posinf, neginf } = optionsOf("nanToNum", options, { nan: "number?", posinf: "number?", neginf: "number?" });
 	const most = x.dtype === "f16" ? 65504 : nanToNumPrimitive.spec.attrs.posinf;
 	return nanToNumPrimitive.apply([x], { nan, posinf: posinf ?? most, neginf: neginf ?? -most })[0];
 }

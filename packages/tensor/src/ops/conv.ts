@@ -1,76 +1,21 @@
 import { ShapeError } from "../errors.ts";
-import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
-import { wgsl } from "../gpu/wgsl.ts";
+import { expects } from "../expects.ts";
+import { named } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { OperandShape } from "../records.ts";
 import type { NdArray } from "../reference.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor } from "./arguments.ts";
+import { checkType } from "./arguments.ts";
 import { add } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
+import { foldKernel, RUN, unfoldKernel } from "./conv.kernel.ts";
 import { zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
 import { foldRecords } from "./records.ts";
 import { reshape, squeeze, unsqueeze } from "./view.ts";
-import { checkWindows, DENSE, type Pair, PLACES, type Windows, windows, windowsOf } from "./windows.ts";
-
-/** Neighbours in a row that one invocation of `unfold` copies: it divides numbers once for all of them. */
-const RUN = 8;
-
-/** Columns [R, C, KH, KW, N, P, Q] of the windows of x [R, N, C, H, W]; 0 in the padding. */
-export const unfoldKernel = defineKernel("conv/unfold", {
-	params: { n: "u32", blocks: "u32", N: "u32", C: "u32", ...PLACES },
-	buffers: { x: reads("f32"), cols: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
-if (index >= p.n) { return; }
-let at = index / p.blocks;
-let first = (index - at * p.blocks) * ${RUN}u;
-let i = at / p.P;
-let row = i / p.N;
-let k = row / p.KW;
-let ck = k / p.KH;
-let r = ck / p.C;
-let h = i32(at - i * p.P) * p.strideH + i32(k - ck * p.KH) * p.dilationH - p.padH;
-let w = i32(row - k * p.KW) * p.dilationW - p.padW;
-let line = (((r * p.N + i - row * p.N) * p.C + ck - r * p.C) * p.H + u32(max(h, 0))) * p.W;
-let inside = h >= 0 && h < i32(p.H);
-for (var q = first; q < min(first + ${RUN}u, p.Q); q++) {
-  let v = w + i32(q) * p.strideW;
-  var value = 0.0;
-  if (inside && v >= 0 && v < i32(p.W)) { value = x_at(line + u32(v)); }
-  cols_set(at * p.Q + q, value);
-}`,
-});
-
-/** x [C, H, W]: sums of the columns [C, KH, KW, P, Q] at the places that they came from. */
-export const foldKernel = defineKernel("conv/fold", {
-	params: { n: "u32", ...PLACES },
-	buffers: { cols: reads("f32"), x: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
-if (index >= p.n) { return; }
-let c = index / p.W / p.H;
-let h = i32(index / p.W % p.H) + p.padH;
-let w = i32(index % p.W) + p.padW;
-var sum = 0.0;
-for (var kh = 0u; kh < p.KH; kh++) {
-  let y = h - i32(kh) * p.dilationH;
-  let row = y / p.strideH;
-  if (y < 0 || row * p.strideH != y || row >= i32(p.P)) { continue; }
-  let line = (((c * p.KH + kh) * p.KW) * p.P + u32(row)) * p.Q;
-  for (var kw = 0u; kw < p.KW; kw++) {
-    let x = w - i32(kw) * p.dilationW;
-    let column = x / p.strideW;
-    if (x < 0 || column * p.strideW != x || column >= i32(p.Q)) { continue; }
-    sum += cols_at(line + kw * p.P * p.Q + u32(column));
-  }
-}
-x_set(index, sum);`,
-});
+import { checkWindows, DENSE, type Pair, type Windows, windows, windowsOf } from "./windows.ts";
 
 /** Most elements of columns that are held at once, unless those of one image are more. */
 const MOST = 2 ** 23;
@@ -342,9 +287,17 @@ export interface Conv2dOptions extends Omit<Conv1dOptions, "stride" | "padding" 
 	readonly dilation?: Pair | undefined;
 }
 
+/** Operands and options of the right kinds. */
+function checkOperands(op: string, x: Tensor, w: Tensor, options: Conv1dOptions | Conv2dOptions): void {
+	expects(op, { options }, { options: "options" });
+	const { bias, groups } = options;
+	expects(op, { groups }, { groups: "whole?" });
+	checkType(op, x, ["f32"]);
+	checkType(op, w, ["f32"], "w");
+	if (bias !== undefined) checkType(op, bias, ["f32"], "bias");
+}
+
 function convolve(op: string, x: Tensor, w: Tensor, bias: Tensor | undefined, at: Windows, groups: number): Tensor {
-	checkTensor(op, x);
-	checkTensor(op, w, "w");
 	const [O, I, KH, KW] = w.shape;
 	const [C, H, W] = x.shape.slice(-3);
 	if (x.rank < 3 || w.rank !== 4 || !(groups >= 1) || C !== I * groups || O % groups !== 0 || (bias && !sameShape(bias.shape, [O]))) {
@@ -369,7 +322,10 @@ function convolve(op: string, x: Tensor, w: Tensor, bias: Tensor | undefined, at
  * @throws DTypeError unless all are f32.
  * @throws ValueError for a stride or dilation below 1, a negative padding, or one that is no whole number.
  */
-export function conv1d(x: Tensor, w: Tensor, { bias, stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv1dOptions = {}): Tensor {
+export const conv1d = named("conv1d", (x: Tensor, w: Tensor, options: Conv1dOptions = {}): Tensor => {
+	checkOperands("conv1d", x, w, options);
+	const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+	expects("conv1d", { stride, padding, dilation }, { stride: "size", padding: "count", dilation: "size" });
 	const at = windows("conv1d", [1, stride], [0, padding], [1, dilation]);
 	if (x.rank < 2 || w.rank !== 3) {
 		throw new ShapeError("conv/shapes", `conv1d: x${showShape(x.shape)} and w${showShape(w.shape)}`, {
@@ -378,7 +334,7 @@ export function conv1d(x: Tensor, w: Tensor, { bias, stride = 1, padding = 0, di
 		});
 	}
 	return squeeze(convolve("conv1d", unsqueeze(x, -2), unsqueeze(w, -2), bias, at, groups), -2);
-}
+});
 
 /**
  * Convolution over the last two axes, torch's conv2d (a cross-correlation): x `[..., C, H, W]`, w `[O, C/groups, KH, KW]` → `[..., O, P,
@@ -389,6 +345,8 @@ export function conv1d(x: Tensor, w: Tensor, { bias, stride = 1, padding = 0, di
  * @throws DTypeError unless all are f32.
  * @throws ValueError for a stride or dilation below 1, a negative padding, or one that is no whole number.
  */
-export function conv2d(x: Tensor, w: Tensor, { bias, stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv2dOptions = {}): Tensor {
+export const conv2d = named("conv2d", (x: Tensor, w: Tensor, options: Conv2dOptions = {}): Tensor => {
+	checkOperands("conv2d", x, w, options);
+	const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
 	return convolve("conv2d", x, w, bias, windows("conv2d", stride, padding, dilation), groups);
-}
+});

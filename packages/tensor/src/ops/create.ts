@@ -1,17 +1,17 @@
 import { type Device, runtimeOf } from "../device.ts";
 import { type DType, wgslScalar } from "../dtype.ts";
 import { DTypeError, ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { named } from "../named.ts";
+import { blaming, named } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { report } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
 import { checkShape, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { RANGES } from "../upload.ts";
-import { checkWhole } from "./arguments.ts";
+import { checkDType, RANGES } from "../upload.ts";
 
 /** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
@@ -52,14 +52,15 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 /** The same as a tensor, one for all records. */
 function create(device: Device, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Tensor {
 	const runtime = runtimeOf(device);
+	checkShape(op, shape);
 	const own = [...shape];
-	checkShape(op, own);
-	return runtime.scope(() => {
+	const run = (): Tensor => {
 		const y = generate(runtime, op, kernel, [1, ...own], dtype, a, b);
 		const made = runtime.track(new Tensor(device, dtype, { storage: runtime.own(y), shape: own }));
 		report(runtime, { name: op, inputs: [], infinite: true }, [made]);
 		return made;
-	});
+	};
+	return blaming(op, () => runtime.scope(run));
 }
 
 /** @throws ValueError for a number that an integer type does not hold. */
@@ -81,6 +82,8 @@ export function checkHeld(op: string, value: number, dtype: DType, name = ""): v
  * @throws DeviceError for f16 on a device without it.
  */
 export function full(device: Device, shape: Shape, value: number, dtype: DType = "f32"): Tensor {
+	expects("full", { device, value }, { device: "device", value: "number" });
+	checkDType("full", dtype);
 	checkHeld("full", value, dtype);
 	return create(device, "full", fullKernel, shape, dtype, value);
 }
@@ -101,7 +104,10 @@ export const ones = named("ones", (device: Device, shape: Shape, dtype: DType = 
  * @throws ValueError when the dtype does not hold the value.
  * @throws DTypeError when x is bf16 or u8.
  */
-export const fullLike = named("fullLike", (x: Tensor, value: number): Tensor => full(x.device, x.shape, value, x.dtype));
+export const fullLike = named("fullLike", (x: Tensor, value: number): Tensor => {
+	expects("fullLike", { x }, { x: "tensor" });
+	return full(x.device, x.shape, value, x.dtype);
+});
 /**
  * Zeros of the shape, dtype and device of x. They take neither records nor gradient from x.
  * @throws DTypeError when x is bf16 or u8.
@@ -120,12 +126,14 @@ export const onesLike = named("onesLike", (x: Tensor): Tensor => fullLike(x, 1))
  * @throws DTypeError for bf16 and u8.
  */
 export function arange(device: Device, start: number, end: number, step = 1, dtype: DType = "f32"): Tensor {
+	expects("arange", { device, start, end, step }, { device: "device", start: "number", end: "number", step: "number" });
+	checkDType("arange", dtype);
 	const count = Math.ceil((end - start) / step);
 	if (!Number.isFinite(count) || step === 0) {
 		throw new ValueError("arange/step", `arange: ${start} to ${end} in steps of ${step} does not end`, { op: "arange" });
 	}
 	checkHeld("arange", start, dtype, "start ");
-	if (RANGES[dtype] !== undefined) checkWhole("arange", "step", step);
+	if (RANGES[dtype] !== undefined) expects("arange", { step }, { step: "whole" });
 	checkHeld("arange", start + Math.max(0, count - 1) * step, dtype, "the last value ");
 	return create(device, "arange", rampKernel, [Math.max(0, count)], dtype, start, step);
 }
@@ -137,6 +145,7 @@ export function arange(device: Device, start: number, end: number, step = 1, dty
  * @throws ShapeError when `count` is negative or no whole number.
  */
 export function linspace(device: Device, start: number, end: number, count: number): Tensor {
+	expects("linspace", { device, start, end, count }, { device: "device", start: "number", end: "number", count: "number" });
 	if (!Number.isFinite(start) || !Number.isFinite(end)) {
 		throw new ValueError("linspace/range", `linspace: ${start} to ${end} is no range`, { op: "linspace" });
 	}
@@ -150,5 +159,7 @@ export function linspace(device: Device, start: number, end: number, count: numb
  * @throws DTypeError for bf16 and u8.
  */
 export function eye(device: Device, n: number, m = n, dtype: DType = "f32"): Tensor {
+	expects("eye", { device }, { device: "device" });
+	checkDType("eye", dtype);
 	return create(device, "eye", eyeKernel, [n, m], dtype, m);
 }

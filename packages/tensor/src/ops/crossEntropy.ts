@@ -1,14 +1,17 @@
 import { FLOATS } from "../dtype.ts";
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { ShapeError, ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import { normalizeAxis, sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { add, div, eq, logicalOr, maskedFill, mul } from "./binary.ts";
 import { full, ones } from "./create.ts";
 import { sum } from "./expand.ts";
 import { gatherPrimitive } from "./indexing.ts";
 import { IGNORE_INDEX } from "./linearCrossEntropy.ts";
 import { logSoftmax } from "./logSoftmax.ts";
-import { checkReduction, type LossOptions } from "./losses.ts";
+import { LOSS, type LossOptions } from "./losses.ts";
 import { mean } from "./reduce.ts";
 import { isnan, neg } from "./unary.ts";
 import { movedim, reshape, squeeze, unsqueeze } from "./view.ts";
@@ -30,9 +33,11 @@ export interface CrossEntropyOptions extends NllOptions {
 	readonly labelSmoothing?: number | undefined;
 }
 
+const NLL = { ...LOSS, ignoreIndex: "number?", axis: "whole?", weight: "tensor?" } as const;
+
 /** Scores with the classes last, and what options must be. */
-function checked(op: string, scores: Tensor, { axis = -1, weight, reduction, ignoreIndex = IGNORE_INDEX }: NllOptions): Tensor {
-	checkReduction(op, reduction);
+function checked(op: string, scores: Tensor, { axis = -1, weight, ignoreIndex = IGNORE_INDEX }: NllOptions): Tensor {
+	if (weight !== undefined) checkType(op, weight, FLOATS, "weight");
 	if ((ignoreIndex | 0) !== ignoreIndex) throw new ValueError("loss/ignore", `${op}: ignoreIndex ${ignoreIndex} is no i32`, { op });
 	const last = movedim(scores, normalizeAxis(op, axis, scores.rank), -1);
 	const classes = last.shape[last.rank - 1];
@@ -46,7 +51,7 @@ function checked(op: string, scores: Tensor, { axis = -1, weight, reduction, ign
 function ofLabels(op: string, logs: Tensor, labels: Tensor, options: CrossEntropyOptions): Tensor {
 	const { ignoreIndex = IGNORE_INDEX, weight, labelSmoothing = 0, reduction = "mean" } = options;
 	const classes = logs.shape[logs.rank - 1];
-	if (labels.dtype !== "i32") throw new DTypeError("op/dtype", `${op}: labels are ${labels.dtype}, expected i32`, { op });
+	checkType(op, labels, ["i32"], "labels");
 	if (!sameShape(labels.shape, logs.shape.slice(0, -1))) {
 		throw new ShapeError("loss/labels", `${op}: labels${showShape(labels.shape)} for scores${showShape(logs.shape)}, classes last`, {
 			op,
@@ -76,10 +81,11 @@ function ofLabels(op: string, logs: Tensor, labels: Tensor, options: CrossEntrop
  * @throws DTypeError unless logs are f32 or f16 and labels i32.
  * @throws ValueError for another reduction, an `ignoreIndex` that is no i32, or an axis out of range.
  */
-export function nllLoss(logs: Tensor, labels: Tensor, options: NllOptions = {}): Tensor {
-	const { ignoreIndex, weight, reduction } = options;
+export const nllLoss = named("nllLoss", (logs: Tensor, labels: Tensor, options: NllOptions = {}): Tensor => {
+	checkType("nllLoss", logs, FLOATS, "logs");
+	const { ignoreIndex, weight, reduction } = optionsOf("nllLoss", options, NLL);
 	return ofLabels("nllLoss", checked("nllLoss", inF32(logs), options), labels, { ignoreIndex, weight, reduction });
-}
+});
 
 /**
  * Cross-entropy of logits with targets, −∑ₖ weightₖ tₖ ln softmax(logits)ₖ over the axis of the classes: torch's cross_entropy. Logits
@@ -92,9 +98,11 @@ export function nllLoss(logs: Tensor, labels: Tensor, options: NllOptions = {}):
  * @throws DTypeError for other types.
  * @throws ValueError for another reduction, an `ignoreIndex` that is no i32, a `labelSmoothing` outside 0 to 1, or an axis out of range.
  */
-export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+export const crossEntropy = named("crossEntropy", (logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor => {
 	const op = "crossEntropy";
-	const { labelSmoothing = 0, weight, reduction = "mean", axis = -1 } = options;
+	checkType(op, logits, FLOATS, "logits");
+	expects(op, { target }, { target: "tensor" });
+	const { labelSmoothing = 0, weight, reduction = "mean", axis = -1 } = optionsOf(op, options, { ...NLL, labelSmoothing: "number?" });
 	if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
 		throw new ValueError("loss/smoothing", `${op}: labelSmoothing is ${labelSmoothing}, expected 0 to 1`, { op });
 	}
@@ -110,4 +118,4 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
 	const terms = mul(t, logs);
 	const losses = neg(sum(weight === undefined ? terms : mul(terms, weight), [-1]));
 	return reduction === "none" ? losses : (reduction === "sum" ? sum : mean)(losses);
-}
+});

@@ -6,7 +6,7 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { axisOf, checkTensor } from "./arguments.ts";
+import { axisOf, checkType } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
 import { gather } from "./indexing.ts";
@@ -59,7 +59,7 @@ export const cummaxPrimitive = definePrimitive<{ least: boolean }>({
 });
 
 function running(op: string, x: Tensor, axis: number, least: boolean): Sorted {
-	checkTensor(op, x);
+	checkType(op, x, [...FLOATS, ...INTEGERS]);
 	const at = axisOf(op, axis, x);
 	const indices = alongAxis(op, x, at, (rows) => cummaxPrimitive.apply([rows], { least })[0]);
 	return { values: gather(x, at, indices), indices };

@@ -1,4 +1,5 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
+import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -103,9 +104,11 @@ export interface CumprodOptions {
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export const cumprod = (x: Tensor, axis: number, { reverse = false, exclusive = false }: Some<CumprodOptions> = {}): Tensor =>
-	alongAxis("cumprod", x, axis, (rows) => {
-		checkType("cumprod", rows, [...FLOATS, ...INTEGERS]);
+export function cumprod(x: Tensor, axis: number, options: Some<CumprodOptions> = {}): Tensor {
+	checkType("cumprod", x, [...FLOATS, ...INTEGERS]);
+	const { reverse = false, exclusive = false } = optionsOf("cumprod", options, { reverse: "flag?", exclusive: "flag?" });
+	return alongAxis("cumprod", x, axis, (rows) => {
 		const v = rows.dtype === "f16" ? cast(rows, "f32") : rows;
 		return exclusive ? productBefore(v, reverse) : mul(v, productBefore(v, reverse));
 	});
+}

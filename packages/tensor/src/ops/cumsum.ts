@@ -1,4 +1,5 @@
 import { type DType, FLOATS, INTEGERS, wgslScalar } from "../dtype.ts";
+import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -78,5 +79,7 @@ export const cumsumPrimitive: Primitive<CumsumAttrs> = definePrimitive<CumsumAtt
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export const cumsum = (x: Tensor, axis: number, options: Some<CumsumAttrs> = {}): Tensor =>
-	alongAxis("cumsum", x, axis, (v) => cumsumPrimitive.apply([v], options)[0]);
+export function cumsum(x: Tensor, axis: number, options: Some<CumsumAttrs> = {}): Tensor {
+	optionsOf("cumsum", options, { reverse: "flag?", exclusive: "flag?" });
+	return alongAxis("cumsum", x, axis, (v) => cumsumPrimitive.apply([v], options)[0]);
+}

@@ -1,10 +1,11 @@
 import { ShapeError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import type { Physical } from "../physical.ts";
 import { moved } from "../reference.ts";
 import { normalizeAxis, type Shape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor, checkWhole, refuseStorage } from "./arguments.ts";
+import { refuseStorage } from "./arguments.ts";
 import { copyInto } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
 import { sum } from "./expand.ts";
@@ -110,9 +111,10 @@ export interface DiagonalOptions {
 	readonly axis2?: number | undefined;
 }
 
+const DIAGONAL = { offset: "whole?", axis1: "whole?", axis2: "whole?" } as const;
+
 /** The diagonal that is asked for, of a tensor of this shape. */
 function lineOf(op: string, shape: Shape, { offset = 0, axis1 = 0, axis2 = 1 }: DiagonalOptions): Line {
-	checkWhole(op, "offset", offset);
 	const [a, b] = [axis1, axis2].map((axis) => normalizeAxis(op, axis, shape.length));
 	if (a === b) throw new ShapeError("shape/diagonal", `${op}: axes ${axis1} and ${axis2} of ${showShape(shape)} are one`, { op });
 	return { axis1: a, axis2: b, rows: shape[a], columns: shape[b], offset };
@@ -126,8 +128,8 @@ function lineOf(op: string, shape: Shape, { offset = 0, axis1 = 0, axis2 = 1 }: 
  * @throws ValueError when an axis is out of range or `offset` is no whole number.
  */
 export function diagonal(x: Tensor, options: DiagonalOptions = {}): Tensor {
-	checkTensor("diagonal", x);
-	return diagonalPrimitive.apply([x], lineOf("diagonal", x.shape, options));
+	expects("diagonal", { x }, { x: "tensor" });
+	return diagonalPrimitive.apply([x], lineOf("diagonal", x.shape, optionsOf("diagonal", options, DIAGONAL)));
 }
 
 /**
@@ -137,8 +139,9 @@ export function diagonal(x: Tensor, options: DiagonalOptions = {}): Tensor {
  * @throws DTypeError for bf16 and u8.
  * @throws ValueError when an axis is out of range or `offset` is no whole number.
  */
-export function diagEmbed(x: Tensor, { offset = 0, axis1 = -2, axis2 = -1 }: DiagonalOptions = {}): Tensor {
+export function diagEmbed(x: Tensor, options: DiagonalOptions = {}): Tensor {
 	refuseStorage("diagEmbed", x);
+	const { offset = 0, axis1 = -2, axis2 = -1 } = optionsOf("diagEmbed", options, DIAGONAL);
 	if (x.rank === 0) throw new ShapeError("shape/diagonal", "diagEmbed: x is a scalar", { op: "diagEmbed" });
 	const n = x.shape[x.rank - 1];
 	const line = lineOf("diagEmbed", [...x.shape, n], { offset, axis1, axis2 });
@@ -152,6 +155,6 @@ export function diagEmbed(x: Tensor, { offset = 0, axis1 = -2, axis2 = -1 }: Dia
  * @throws ValueError when an axis is out of range or `offset` is no whole number.
  */
 export function trace(x: Tensor, options: DiagonalOptions = {}): Tensor {
-	checkTensor("trace", x);
-	return sum(diagonalPrimitive.apply([x], lineOf("trace", x.shape, options)), -1);
+	refuseStorage("trace", x);
+	return sum(diagonalPrimitive.apply([x], lineOf("trace", x.shape, optionsOf("trace", options, DIAGONAL))), -1);
 }

@@ -1,12 +1,16 @@
 import type { Device } from "../device.ts";
+import { FLOATS } from "../dtype.ts";
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects, instanceOf, optional, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { blaming, named } from "../named.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { type Key, THREEFRY_WGSL, threefry } from "../random.ts";
 import { type Shape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { mul } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { ones } from "./create.ts";
@@ -83,8 +87,9 @@ export class DropoutKey {
 	}
 
 	/** The randomness of a key on a device, stream 0. Uploads the key: not inside a captured step or a private program. */
-	static of(device: Device, { k0, k1 }: Key): DropoutKey {
-		return new DropoutKey(device.fromHost(Uint32Array.of(k0, k1), [2]));
+	static of(device: Device, k: Key): DropoutKey {
+		expects("DropoutKey.of", { device, k }, { device: "device", k: "key" });
+		return new DropoutKey(blaming("DropoutKey.of", () => device.fromHost(Uint32Array.of(k.k0, k.k1), [2])));
 	}
 
 	/**
@@ -92,11 +97,14 @@ export class DropoutKey {
 	 * digits.
 	 */
 	fold(name: string | number): DropoutKey {
+		if (typeof name !== "number") expects("DropoutKey.fold", { name }, { name: "text" });
 		let hash = (0x811c9dc5 ^ this.stream) >>> 0;
 		for (const c of String(name)) hash = Math.imul(hash ^ (c.codePointAt(0) as number), 0x01000193) >>> 0;
 		return new DropoutKey(this.words, hash);
 	}
 }
+
+const KEY = optional(instanceOf(DropoutKey, "a DropoutKey"));
 
 /** Options of `dropout`. */
 export interface DropoutOptions {
@@ -114,7 +122,10 @@ export interface DropoutOptions {
  * @throws DTypeError unless x is f32 or f16 and the words of the key are u32.
  * @throws ShapeError unless the key has two words, and when `shape` does not broadcast to x.
  */
-export function dropout(x: Tensor, p: number, key?: DropoutKey, { shape }: DropoutOptions = {}): Tensor {
+export const dropout = named("dropout", (x: Tensor, p: number, key?: DropoutKey, options: DropoutOptions = {}): Tensor => {
+	checkType("dropout", x, FLOATS);
+	expects("dropout", { p, key }, { p: "number", key: KEY });
+	const { shape } = optionsOf("dropout", options, { shape: "shape?" });
 	if (!(p >= 0 && p < 1)) throw new ValueError("dropout/p", `dropout: p is ${p}, expected 0 <= p < 1`, { op: "dropout" });
 	if (key === undefined) return x;
 	const { words, stream } = key;
@@ -126,4 +137,4 @@ export function dropout(x: Tensor, p: number, key?: DropoutKey, { shape }: Dropo
 		});
 	}
 	return mul(inF32(x), dropoutPrimitive.apply([ones(x.device, shape), words], { p, stream })[0]);
-}
+});

@@ -1,7 +1,8 @@
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
+import { named } from "../named.ts";
 import { showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor } from "./arguments.ts";
 import { diagonal as diagonalOf } from "./diagonal.ts";
 import { expand, sum } from "./expand.ts";
 import { matmul } from "./matmul.ts";
@@ -135,9 +136,9 @@ function contract(a: Labelled, b: Labelled, needed: ReadonlySet<string>): Labell
  * @throws ShapeError when a term does not fit the rank of its operand, or one letter has two extents.
  * @throws DTypeError for several operands of other types.
  */
-export function einsum(equation: string, ...operands: Tensor[]): Tensor {
+export const einsum = named("einsum", (equation: string, ...operands: Tensor[]): Tensor => {
+	expects("einsum", { equation, operands }, { equation: "text", operands: "tensors" });
 	if (operands.length === 0) throw new ValueError("einsum/operands", "einsum: needs at least one operand", { op: "einsum" });
-	for (const [i, t] of operands.entries()) checkTensor("einsum", t, `${i}`);
 	const { operands: named, result } = parse(equation, operands);
 	return operands[0].device.scope(() => {
 		const parts = operands.map((x, i) => diagonal({ x, axes: named[i] }));
@@ -153,4 +154,4 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 			result.map((a) => last.axes.indexOf(a)),
 		);
 	});
-}
+});

@@ -1,5 +1,6 @@
 import { bytesPerElement, type DType } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -171,7 +172,9 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
  * @throws ShapeError unless the table has two axes.
  * @throws ValueError when `paddingIdx` is no row of the table.
  */
-export function embedding(ids: Tensor, table: Tensor, { paddingIdx }: EmbeddingOptions = {}): Tensor {
+export function embedding(ids: Tensor, table: Tensor, options: EmbeddingOptions = {}): Tensor {
+	expects("embedding", { ids, table }, { ids: "tensor", table: "tensor" });
+	const { paddingIdx } = optionsOf("embedding", options, { paddingIdx: "number?" });
 	const rows = table.shape[0];
 	if (paddingIdx === undefined) return embeddingPrimitive.apply([table, ids])[0];
 	const padding = paddingIdx < 0 ? paddingIdx + rows : paddingIdx;

@@ -1,10 +1,11 @@
-import { FLOATS, INTEGERS } from "../dtype.ts";
+import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { moved } from "../reference.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Axes, axesOf, axisOf, checkTensor, checkType } from "./arguments.ts";
+import { type Axes, axesOf, axisOf, checkType } from "./arguments.ts";
 import { cast } from "./cast.ts";
 import { reshaped } from "./contiguous.ts";
 import { reduceInner } from "./reduceInner.ts";
@@ -21,6 +22,9 @@ export interface ReduceOptions {
 	/** Keep the reduced axes with extent 1; false when left out. */
 	readonly keepDim?: boolean | undefined;
 }
+
+/** The kinds of these options. */
+export const REDUCING = { keepDim: "flag?" } as const;
 
 /** The shape with the reduced axes taken out, or as 1. */
 export const reducedShape = (shape: Shape, axes: readonly number[], keepDim: boolean): number[] =>
@@ -53,6 +57,8 @@ export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly
 	},
 });
 
+const SUMMED: readonly DType[] = [...FLOATS, ...INTEGERS, "bool"];
+
 /**
  * Sum over `axes` (one or several; all when left out, none for `[]`), in a fixed order. f32 and f16 are added up in f32 and give
  * f32; i32 and u32 stay what they are and wrap around; of bool it is the number of true ones, i32. The sum of nothing is 0.
@@ -60,8 +66,9 @@ export const sumPrimitive: LinearOp<{ readonly axes: readonly number[]; readonly
  * @throws DTypeError for storage types.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export function sum(x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor {
-	checkType("sum", x, [...FLOATS, ...INTEGERS, "bool"]);
+export function sum(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
+	checkType("sum", x, SUMMED);
+	const { keepDim = false } = optionsOf("sum", options, REDUCING);
 	const { axes: chosen } = reduceAxes("sum", x, axes);
 	return sumPrimitive.apply([x.dtype === "bool" ? cast(x, "i32") : x], { axes: chosen, keepDim });
 }
@@ -80,7 +87,7 @@ export const expandPrimitive: LinearOp<Shape> = defineLinear({
 });
 
 function expanded(op: string, x: Tensor, shape: Shape): Tensor {
-	checkTensor(op, x);
+	expects(op, { x }, { x: "tensor" });
 	checkShape(op, shape);
 	const lead = shape.length - x.rank;
 	const bad = x.shape.findIndex((d, i) => d !== 1 && d !== shape[lead + i]);
@@ -110,7 +117,8 @@ export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expanded("broadc
  * Applies an operation on the last axis to other axes: moves `axes` (all when left out) last, merges them into one,
  * and gives the results their places back.
  */
-export function overAxes(op: string, x: Tensor, axes: Axes | undefined, keepDim: boolean, reduce: (rows: Tensor) => Tensor): Tensor {
+export function overAxes(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOptions, reduce: (rows: Tensor) => Tensor): Tensor {
+	const { keepDim = false } = optionsOf(op, options, REDUCING);
 	const { axes: chosen, order } = reduceAxes(op, x, axes);
 	const outer = x.shape.filter((_, i) => !chosen.includes(i));
 	const length = chosen.reduce((n, a) => n * x.shape[a], 1);
@@ -125,7 +133,7 @@ export function overAxes(op: string, x: Tensor, axes: Axes | undefined, keepDim:
 
 /** Applies an operation along the last axis to another one; a scalar counts as a vector of one. */
 export function alongAxis(op: string, x: Tensor, axis: number, map: (rows: Tensor) => Tensor): Tensor {
-	checkTensor(op, x);
+	expects(op, { x }, { x: "tensor" });
 	const at = axisOf(op, axis, x);
 	if (x.rank === 0) return reshape(map(reshape(x, [1])), []);
 	return at === x.rank - 1 ? map(x) : transpose(map(transpose(x, at, -1)), at, -1);

@@ -1,8 +1,10 @@
 import { FLOATS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import type { Tensor } from "../tensor.ts";
 import { amax, amin } from "./amax.ts";
-import { checkType, checkWhole } from "./arguments.ts";
+import { checkType } from "./arguments.ts";
 import { div, eq, ge, le, logicalAnd, minimum, mul, sub, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
@@ -25,9 +27,10 @@ export interface HistcOptions {
  * @throws ValueError unless `bins` is a whole number of 1 or more and min and max are finite and in order, or when x is empty and
  * one of them is left out.
  */
-export function histc(x: Tensor, bins: number, { min, max }: HistcOptions = {}): Tensor {
+export const histc = named("histc", (x: Tensor, bins: number, options: HistcOptions = {}): Tensor => {
 	checkType("histc", x, FLOATS);
-	checkWhole("histc", "bins", bins, 1);
+	expects("histc", { bins }, { bins: "size" });
+	const { min, max } = optionsOf("histc", options, { min: "number?", max: "number?" });
 	for (const v of [min, max]) {
 		if (v !== undefined && !Number.isFinite(v)) throw new ValueError("histc/range", `histc: ${v} is no end of a range`, { op: "histc" });
 	}
@@ -45,4 +48,4 @@ export function histc(x: Tensor, bins: number, { min, max }: HistcOptions = {}):
 	const at = minimum(floor(mul(div(sub(v, from), sub(to, from)), number(bins))), number(bins - 1));
 	const inside = logicalAnd(ge(v, from), le(v, to));
 	return cast(bincount(cast(where(inside, at, number(-1)), "i32"), bins), "f32");
-}
+});

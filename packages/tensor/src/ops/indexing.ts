@@ -1,14 +1,16 @@
 import { type DType, FLOATS, INTEGERS, wgslScalar } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { axisOf, checkSame, checkTensor } from "./arguments.ts";
+import { axisOf, checkSame, checkType } from "./arguments.ts";
 import { ge, logicalOr, lt, maskedFill } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { packed } from "./contiguous.ts";
@@ -148,7 +150,7 @@ export function onLast(axis: number, operands: readonly Tensor[], f: (operands: 
 
 /** Where an index of this shape is used along an axis of x; torch's rule: beside that axis it may be smaller than x. */
 export function indexAxis(op: string, x: Tensor, axis: number, index: Tensor, src: Tensor = index): number {
-	for (const [name, t] of Object.entries({ x, index, src })) checkTensor(op, t, name);
+	expects(op, { x, index, src }, { x: "tensor", index: "tensor", src: "tensor" });
 	const at = axisOf(op, axis, x);
 	const fits = (t: Tensor, free: number): boolean => t.rank === index.rank && index.shape.every((d, i) => i === free || d <= t.shape[i]);
 	if (fits(x, at) && fits(src, -1)) return at;
@@ -186,6 +188,7 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
  * @throws ValueError when `axis` is out of range.
  */
 export function scatterAdd(x: Tensor, axis: number, index: Tensor, src: Tensor): Tensor {
+	expects("scatterAdd", { src }, { src: "tensor" });
 	const at = indexAxis("scatterAdd", x, axis, index, src);
 	if (x.dtype === "f16" && src.dtype === "f16") return cast(scatterAdd(cast(x, "f32"), at, index, cast(src, "f32")), "f16");
 	const { ids, values } = widened(x, at, index, cutTo(src, index.shape, -1));
@@ -206,9 +209,9 @@ export function widened(x: Tensor, axis: number, index: Tensor, values: Tensor):
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export function indexSelect(x: Tensor, axis: number, ids: Tensor): Tensor {
-	checkTensor("indexSelect", x);
-	checkTensor("indexSelect", ids, "ids");
+export const indexSelect = named("indexSelect", (x: Tensor, axis: number, ids: Tensor): Tensor => {
+	checkType("indexSelect", x, VALUES);
+	checkType("indexSelect", ids, ["i32"], "ids");
 	if (ids.rank !== 1) {
 		throw new ShapeError("shape/index", `indexSelect: ids ${showShape(ids.shape)} must have one axis`, { op: "indexSelect" });
 	}
@@ -216,4 +219,4 @@ export function indexSelect(x: Tensor, axis: number, ids: Tensor): Tensor {
 	const moved = transpose(x, at, -1);
 	const index = expand(ids, [...moved.shape.slice(0, -1), ids.size]);
 	return transpose(gatherPrimitive.apply([moved, index])[0], at, -1);
-}
+});

@@ -2,7 +2,6 @@ import { ShapeError, ValueError } from "../errors.ts";
 import { expects } from "../expects.ts";
 import { normalizeAxis, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor, checkWhole } from "./arguments.ts";
 import { join, slice } from "./slice.ts";
 import { reshape, unsqueeze } from "./view.ts";
 
@@ -13,9 +12,8 @@ import { reshape, unsqueeze } from "./view.ts";
  * @throws ValueError without a tensor, or when `axis` is out of range.
  */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
-	if (!Array.isArray(parts)) throw new ValueError("op/operand", "stack: needs a list of tensors", { op: "stack" });
-	for (const t of parts) checkTensor("stack", t, "of the list");
-	const [first] = parts as readonly Tensor[];
+	expects("stack", { parts }, { parts: "tensors" });
+	const [first] = parts;
 	const odd = parts.find((t) => !sameShape(t.shape, first.shape) || t.dtype !== first.dtype);
 	if (odd !== undefined) {
 		const shown = [first, odd].map((t) => `${t.dtype} ${showShape(t.shape)}`).join(" and ");
@@ -37,16 +35,10 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
  * @throws ValueError when a size is negative, no whole number, or the one size is 0; or when `axis` is out of range.
  */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-	checkTensor("split", x);
+	expects("split", { x, sizes }, { x: "tensor", sizes: typeof sizes === "number" ? "size" : "counts" });
 	const at = normalizeAxis("split", axis, x.rank);
 	const extent = x.shape[at];
-	if (typeof sizes === "number") {
-		checkWhole("split", "the size", sizes, 1);
-		return parts(x, at, equal(extent, sizes));
-	}
-	if (!Array.isArray(sizes))
-		throw new ValueError("split/sizes", `split: ${String(sizes)} is no size and no list of sizes`, { op: "split" });
-	for (const n of sizes) checkWhole("split", "a size", n, 0);
+	if (typeof sizes === "number") return parts(x, at, equal(extent, sizes));
 	if (sizes.reduce((a, b) => a + b, 0) !== extent) {
 		throw new ShapeError("shape/split", `split: sizes ${sizes.join(" + ")} do not make up axis ${axis} of ${showShape(x.shape)}`, {
 			op: "split",
@@ -73,9 +65,8 @@ function parts(x: Tensor, axis: number, sizes: readonly number[]): Tensor[] {
  * @throws ValueError unless `count` is a whole number of 1 or more, or when `axis` is out of range.
  */
 export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
-	checkTensor("chunk", x);
+	expects("chunk", { x, count }, { x: "tensor", count: "size" });
 	const at = normalizeAxis("chunk", axis, x.rank);
-	checkWhole("chunk", "count", count, 1);
 	return parts(x, at, equal(x.shape[at], Math.max(1, Math.ceil(x.shape[at] / count))));
 }
 
@@ -84,7 +75,7 @@ export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
  * @throws ValueError when an axis is out of range or `end` comes before `start`.
  */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
-	checkTensor("flatten", x);
+	expects("flatten", { x }, { x: "tensor" });
 	if (x.rank === 0) return reshape(x, [1]);
 	const [a, b] = [normalizeAxis("flatten", start, x.rank), normalizeAxis("flatten", end, x.rank)];
 	if (b < a) throw new ValueError("flatten/axes", `flatten: axis ${end} comes before ${start}`, { op: "flatten" });

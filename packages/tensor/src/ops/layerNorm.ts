@@ -1,8 +1,10 @@
 import { FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows, reduceRows } from "../reference.ts";
 import { normalizeAxis, sameShape, showShape, sizeOf } from "../shape.ts";
@@ -139,6 +141,13 @@ export interface LayerNormOptions extends AffineOptions {
 	readonly axes?: number | readonly number[] | undefined;
 }
 
+function checkNorm(op: string, x: Tensor, options: AffineOptions): void {
+	checkType(op, x, FLOATS);
+	const { weight, bias } = optionsOf(op, options, { weight: "tensor?", bias: "tensor?", eps: "number?" });
+	if (weight !== undefined) checkType(op, weight, FLOATS, "weight");
+	if (bias !== undefined) checkType(op, bias, FLOATS, "bias");
+}
+
 /** y weight + bias, in the shape of y. @throws ShapeError where weight or bias would enlarge it. */
 function affine(op: string, y: Tensor, { weight, bias }: AffineOptions): Tensor {
 	for (const [name, t] of [["weight", weight] as const, ["bias", bias] as const]) {
@@ -159,9 +168,10 @@ function affine(op: string, y: Tensor, { weight, bias }: AffineOptions): Tensor 
  * @throws DTypeError unless x, weight and bias are f32 or f16.
  * @throws ValueError when `eps` is not finite, or an axis is out of range or named twice.
  */
-export function layerNorm(x: Tensor, { axes = -1, eps = 1e-5, ...options }: LayerNormOptions = {}): Tensor {
-	checkType("layerNorm", x, FLOATS);
-	const { axes: chosen, order } = reduceAxes("layerNorm", x, typeof axes === "number" ? [axes] : axes);
+export const layerNorm = named("layerNorm", (x: Tensor, options: LayerNormOptions = {}): Tensor => {
+	checkNorm("layerNorm", x, options);
+	const { axes = -1, eps = 1e-5 } = options;
+	const { axes: chosen, order } = reduceAxes("layerNorm", x, axes);
 	const moved = permute(inF32(x), order);
 	const outer = moved.shape.slice(0, x.rank - chosen.length);
 	const rows = chosen.length === 1 ? moved : reshape(moved, [...outer, sizeOf(moved.shape.slice(outer.length))]);
@@ -171,7 +181,7 @@ export function layerNorm(x: Tensor, { axes = -1, eps = 1e-5, ...options }: Laye
 		order.map((_, i) => order.indexOf(i)),
 	);
 	return affine("layerNorm", back, options);
-}
+});
 
 /** Options of `groupNorm`. */
 export interface GroupNormOptions extends AffineOptions {
@@ -187,8 +197,10 @@ export interface GroupNormOptions extends AffineOptions {
  * @throws DTypeError unless x, weight and bias are f32 or f16.
  * @throws ValueError when `eps` is not finite, or the axis is out of range.
  */
-export function groupNorm(x: Tensor, groups: number, { axis = 0, weight, bias, eps = 1e-5 }: GroupNormOptions = {}): Tensor {
-	checkType("groupNorm", x, FLOATS);
+export const groupNorm = named("groupNorm", (x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor => {
+	checkNorm("groupNorm", x, options);
+	expects("groupNorm", { groups }, { groups: "whole" });
+	const { axis = 0, weight, bias, eps = 1e-5 } = options;
 	const at = normalizeAxis("groupNorm", axis, x.rank);
 	const [lead, channels, rest] = [x.shape.slice(0, at), x.shape[at], x.shape.slice(at + 1)];
 	const fits = (t: Tensor | undefined): boolean => t === undefined || sameShape(t.shape, [channels]);
@@ -204,4 +216,4 @@ export function groupNorm(x: Tensor, groups: number, { axis = 0, weight, bias, e
 	const y = reshape(standardizePrimitive.apply([rows], { eps })[0], x.shape);
 	const each = (t: Tensor | undefined): Tensor | undefined => t && reshape(t, [channels, ...rest.map(() => 1)]);
 	return affine("groupNorm", y, { weight: each(weight), bias: each(bias) });
-}
+});

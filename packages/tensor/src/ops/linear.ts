@@ -1,10 +1,12 @@
 import { bytesPerElement, FLOATS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
+import { blaming } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { add } from "./binary.ts";
 import { gemm } from "./gemm.ts";
 import { referenceProduct, rowProduct } from "./matmul.ts";
@@ -110,10 +112,11 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
 	const y = linearPrimitive.apply([x, w])[0];
 	if (b === undefined) return y;
+	checkType("linear", b, FLOATS, "b");
 	if (!sameShape(b.shape, [w.shape[0]])) {
 		throw new ShapeError("linear/bias", `linear: bias${showShape(b.shape)} for w${showShape(w.shape)}, expected [${w.shape[0]}]`, {
 			op: "linear",
 		});
 	}
-	return add(y, b);
+	return blaming("linear", () => add(y, b));
 }

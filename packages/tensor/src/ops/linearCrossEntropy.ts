@@ -1,4 +1,5 @@
 import { bytesPerElement } from "../dtype.ts";
+import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -333,6 +334,7 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
  * @throws DTypeError for other types.
  * @throws ValueError when `softcap` is not finite or `ignoreIndex` no i32.
  */
-export function linearCrossEntropy(h: Tensor, w: Tensor, labels: Tensor, { softcap = 0, ignoreIndex = IGNORE_INDEX } = {}): Tensor {
+export function linearCrossEntropy(h: Tensor, w: Tensor, labels: Tensor, options: { softcap?: number; ignoreIndex?: number } = {}): Tensor {
+	const { softcap, ignoreIndex } = optionsOf("linearCrossEntropy", options, { softcap: "number?", ignoreIndex: "number?" });
 	return linearCrossEntropyPrimitive.apply([h, w, labels], { softcap, ignoreIndex })[0];
 }

@@ -1,6 +1,8 @@
+import { FLOATS } from "../dtype.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { alongAxis, sum } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
@@ -30,5 +32,7 @@ export const logSoftmaxPrimitive = definePrimitive({
  * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `axis` is out of range.
  */
-export const logSoftmax = (x: Tensor, axis = -1): Tensor =>
-	alongAxis("logSoftmax", inF32(x), axis, (v) => logSoftmaxPrimitive.apply([v])[0]);
+export function logSoftmax(x: Tensor, axis = -1): Tensor {
+	checkType("logSoftmax", x, FLOATS);
+	return alongAxis("logSoftmax", inF32(x), axis, (v) => logSoftmaxPrimitive.apply([v])[0]);
+}

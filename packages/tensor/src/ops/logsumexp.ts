@@ -1,7 +1,8 @@
+import { FLOATS } from "../dtype.ts";
 import { definePrimitive } from "../primitive.ts";
 import { reduceRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Axes } from "./arguments.ts";
+import { type Axes, checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { filled } from "./create.ts";
 import { overAxes, type ReduceOptions } from "./expand.ts";
@@ -31,5 +32,7 @@ export const logsumexpPrimitive = definePrimitive({
  * @throws DTypeError unless x is f32 or f16; the result is f32.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export const logsumexp = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
-	overAxes("logsumexp", inF32(x), axes, keepDim, (v) => logsumexpPrimitive.apply([v])[0]);
+export function logsumexp(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
+	checkType("logsumexp", x, FLOATS);
+	return overAxes("logsumexp", inF32(x), axes, options, (v) => logsumexpPrimitive.apply([v])[0]);
+}

@@ -1,7 +1,11 @@
 import { FLOATS } from "../dtype.ts";
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { ShapeError, ValueError } from "../errors.ts";
+import { oneOf, optional, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
+import { commonRecords } from "../record.ts";
 import { sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { full } from "./create.ts";
 import { elementwise } from "./elementwise.ts";
@@ -16,25 +20,19 @@ export interface LossOptions {
 	readonly reduction?: "mean" | "sum" | "none" | undefined;
 }
 
-/** @throws ValueError for another reduction. */
-export function checkReduction(op: string, reduction: LossOptions["reduction"]): void {
-	if (reduction === undefined || ["mean", "sum", "none"].includes(reduction)) return;
-	throw new ValueError("loss/reduction", `${op}: reduction is "${reduction}", expected mean, sum or none`, { op });
-}
+/** The kinds of these options. */
+export const LOSS = { reduction: optional(oneOf("mean", "sum", "none")) };
 
 /** The terms summed up. */
-function reduced(op: string, terms: Tensor, { reduction = "mean" }: LossOptions): Tensor {
-	checkReduction(op, reduction);
+function reduced(terms: Tensor, { reduction = "mean" }: LossOptions): Tensor {
 	return reduction === "none" ? terms : (reduction === "sum" ? sum : mean)(terms);
 }
 
 /** Input and target in f32. @throws ShapeError unless of one shape, DTypeError unless floats. */
 function operands(op: string, input: Tensor, target: Tensor): readonly [Tensor, Tensor] {
-	for (const [name, t] of [["input", input] as const, ["target", target] as const]) {
-		if (FLOATS.includes(t?.dtype)) continue;
-		const came = t?.dtype === undefined ? "no tensor" : `${t.dtype} ${showShape(t.shape)}`;
-		throw new DTypeError("op/dtype", `${op}: ${name} is ${came}, expected f32 or f16`, { op, hint: "convert it with cast()" });
-	}
+	checkType(op, input, FLOATS, "input");
+	checkType(op, target, FLOATS, "target");
+	commonRecords(op, [input, target]);
 	if (!sameShape(input.shape, target.shape)) {
 		throw new ShapeError("loss/shapes", `${op}: input${showShape(input.shape)} and target${showShape(target.shape)} differ`, {
 			op,
@@ -49,7 +47,7 @@ function operands(op: string, input: Tensor, target: Tensor): readonly [Tensor, 
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction.
  */
 export const mseLoss = (input: Tensor, target: Tensor, options: LossOptions = {}): Tensor =>
-	reduced("mseLoss", square(sub(...operands("mseLoss", input, target))), options);
+	reduced(square(sub(...operands("mseLoss", input, target))), optionsOf("mseLoss", options, LOSS));
 
 /**
  * Absolute error |input − target|, torch's l1_loss; its gradient is 0 where they are equal. input and target of one shape, f32 or f16 → a
@@ -57,7 +55,7 @@ export const mseLoss = (input: Tensor, target: Tensor, options: LossOptions = {}
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction.
  */
 export const l1Loss = (input: Tensor, target: Tensor, options: LossOptions = {}): Tensor =>
-	reduced("l1Loss", abs(sub(...operands("l1Loss", input, target))), options);
+	reduced(abs(sub(...operands("l1Loss", input, target))), optionsOf("l1Loss", options, LOSS));
 
 export const huberPrimitive = elementwise("huberLoss", ["a", "b"], {
 	f: "select(p.delta * (abs(a - b) - 0.5 * p.delta), 0.5 * (a - b) * (a - b), abs(a - b) <= p.delta)",
@@ -81,9 +79,10 @@ export interface HuberOptions extends LossOptions {
  * f32 or f16 → a scalar, f32, or the terms. Source: Huber 1964.
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction or `delta` not above 0.
  */
-export function huberLoss(input: Tensor, target: Tensor, { delta = 1, ...options }: HuberOptions = {}): Tensor {
+export function huberLoss(input: Tensor, target: Tensor, options: HuberOptions = {}): Tensor {
+	const { delta = 1 } = optionsOf("huberLoss", options, { ...LOSS, delta: "number?" });
 	if (!(delta > 0)) throw new ValueError("loss/delta", `huberLoss: delta is ${delta}, expected a number above 0`, { op: "huberLoss" });
-	return reduced("huberLoss", huberPrimitive.apply(operands("huberLoss", input, target), { delta })[0], options);
+	return reduced(huberPrimitive.apply(operands("huberLoss", input, target), { delta })[0], options);
 }
 
 /** Options of `smoothL1Loss`. */
@@ -97,12 +96,13 @@ export interface SmoothL1Options extends LossOptions {
  * input and target of one shape, f32 or f16 → a scalar, f32, or the terms. Source: Girshick 2015.
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction or a negative `beta`.
  */
-export function smoothL1Loss(input: Tensor, target: Tensor, { beta = 1, ...options }: SmoothL1Options = {}): Tensor {
+export const smoothL1Loss = named("smoothL1Loss", (input: Tensor, target: Tensor, options: SmoothL1Options = {}): Tensor => {
 	const op = "smoothL1Loss";
+	const { beta = 1 } = optionsOf(op, options, { ...LOSS, beta: "number?" });
 	if (!(beta >= 0)) throw new ValueError("loss/delta", `${op}: beta is ${beta}, expected 0 or more`, { op });
 	const pair = operands(op, input, target);
-	return reduced(op, beta === 0 ? abs(sub(...pair)) : mul(huberPrimitive.apply(pair, { delta: beta })[0], 1 / beta), options);
-}
+	return reduced(beta === 0 ? abs(sub(...pair)) : mul(huberPrimitive.apply(pair, { delta: beta })[0], 1 / beta), options);
+});
 
 const logOf = (log: string): string => `select(${log}, -100.0, ${log} <= -100.0)`;
 const atLeast100 = (v: number): number => Math.max(v, -100);
@@ -125,7 +125,7 @@ export const bcePrimitive = elementwise("bceLoss", ["a", "b"], {
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction.
  */
 export const bceLoss = (input: Tensor, target: Tensor, options: LossOptions = {}): Tensor =>
-	reduced("bceLoss", bcePrimitive.apply(operands("bceLoss", input, target))[0], options);
+	reduced(bcePrimitive.apply(operands("bceLoss", input, target))[0], optionsOf("bceLoss", options, LOSS));
 
 /** ln(1 + exp(-a)) without overflow. */
 const SOFT = "(select(0.0, -a, a < 0.0) + log1p(exp(-abs(a))))";
@@ -155,7 +155,9 @@ export interface BceWithLogitsOptions extends LossOptions {
  * @throws DTypeError for other types.
  * @throws ValueError for another reduction.
  */
-export function bceWithLogits(input: Tensor, target: Tensor, { posWeight, ...options }: BceWithLogitsOptions = {}): Tensor {
+export function bceWithLogits(input: Tensor, target: Tensor, options: BceWithLogitsOptions = {}): Tensor {
+	const { posWeight } = optionsOf("bceWithLogits", options, { ...LOSS, posWeight: "tensor?" });
+	if (posWeight !== undefined) checkType("bceWithLogits", posWeight, FLOATS, "posWeight");
 	const [x, t] = operands("bceWithLogits", input, target);
 	const terms = bceLogitsPrimitive.apply([x, t, posWeight ?? full(x.device, [], 1)])[0];
 	if (!sameShape(terms.shape, x.shape)) {
@@ -164,7 +166,7 @@ export function bceWithLogits(input: Tensor, target: Tensor, { posWeight, ...opt
 			op: "bceWithLogits",
 		});
 	}
-	return reduced("bceWithLogits", terms, options);
+	return reduced(terms, options);
 }
 
 export const klDivPrimitive = elementwise("klDiv", ["a", "b"], {
@@ -187,9 +189,10 @@ export interface KlDivOptions extends LossOptions {
  * torch's "batchmean" is its mean over records.
  * @throws ShapeError when the shapes differ, DTypeError for other types, ValueError for another reduction.
  */
-export function klDiv(input: Tensor, target: Tensor, { logTarget = false, ...options }: KlDivOptions = {}): Tensor {
+export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
+	const { logTarget } = optionsOf("klDiv", options, { ...LOSS, logTarget: "flag?" });
 	const [x, t] = operands("klDiv", input, target);
-	return reduced("klDiv", logTarget ? mul(exp(t), sub(t, x)) : klDivPrimitive.apply([x, t])[0], options);
+	return reduced(logTarget ? mul(exp(t), sub(t, x)) : klDivPrimitive.apply([x, t])[0], options);
 }
 
 /** Options of `cosineSimilarity`. */
@@ -205,11 +208,14 @@ export interface CosineSimilarityOptions {
  * f16, broadcast as numpy → f32 without the axis. 0 where a vector is 0; its gradient is that of the product over eps.
  * @throws ShapeError when the shapes do not broadcast, DTypeError for other types, ValueError for an axis out of range or `eps` not above 0.
  */
-export function cosineSimilarity(a: Tensor, b: Tensor, { axis = -1, eps = 1e-8 }: CosineSimilarityOptions = {}): Tensor {
+export const cosineSimilarity = named("cosineSimilarity", (a: Tensor, b: Tensor, options: CosineSimilarityOptions = {}): Tensor => {
+	checkType("cosineSimilarity", a, FLOATS, "a");
+	checkType("cosineSimilarity", b, FLOATS, "b");
+	const { axis = -1, eps = 1e-8 } = optionsOf("cosineSimilarity", options, { axis: "whole?", eps: "number?" });
 	if (!(eps > 0))
 		throw new ValueError("loss/eps", `cosineSimilarity: eps is ${eps}, expected a number above 0`, { op: "cosineSimilarity" });
 	const [x, y] = [inF32(a), inF32(b)];
 	const at = axis < 0 ? axis : axis - Math.max(x.rank, y.rank);
 	const inverse = (t: Tensor): Tensor => rsqrt(clamp(sum(square(t), [at], { keepDim: true }), { min: eps * eps }));
 	return sum(mul(mul(x, inverse(x)), mul(y, inverse(y))), [at]);
-}
+});

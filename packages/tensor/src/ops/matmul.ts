@@ -1,11 +1,12 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
+import { expects } from "../expects.ts";
+import { named } from "../named.ts";
 import { definePrimitive } from "../primitive.ts";
 import type { OperandShape } from "../records.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor } from "./arguments.ts";
 import { mul } from "./binary.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { gemm } from "./gemm.ts";
@@ -103,8 +104,7 @@ export const matmulPrimitive = definePrimitive({
  * @throws DTypeError for other types, or two types that are not both floats.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-	checkTensor("matmul", a, "a");
-	checkTensor("matmul", b, "b");
+	expects("matmul", { a, b }, { a: "tensor", b: "tensor" });
 	if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
 	if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
 	return matmulPrimitive.apply([a, b])[0];
@@ -115,41 +115,39 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * @throws ShapeError unless both have three axes and one B and K.
  * @throws DTypeError for other types.
  */
-export function bmm(a: Tensor, b: Tensor): Tensor {
-	checkTensor("bmm", a, "a");
-	checkTensor("bmm", b, "b");
+export const bmm = named("bmm", (a: Tensor, b: Tensor): Tensor => {
+	expects("bmm", { a, b }, { a: "tensor", b: "tensor" });
 	if (a.rank !== 3 || b.rank !== 3 || a.shape[0] !== b.shape[0]) {
 		throw new ShapeError("shape/bmm", `bmm: a${showShape(a.shape)} and b${showShape(b.shape)} are not two batches of as many matrices`, {
 			op: "bmm",
 		});
 	}
 	return matmul(a, b);
-}
+});
 
 /**
  * Inner product of two vectors: ∑ a_i b_i. a `[N]`, b `[N]` → a scalar. Types as of `matmul`.
  * @throws ShapeError unless both are vectors of one length.
  * @throws DTypeError for other types.
  */
-export function dot(a: Tensor, b: Tensor): Tensor {
+export const dot = named("dot", (a: Tensor, b: Tensor): Tensor => {
 	checkVectors("dot", a, b);
 	if (a.size !== b.size) throw new ShapeError("shape/vectors", `dot: a has ${a.size} elements, b has ${b.size}`, { op: "dot" });
 	return matmul(a, b);
-}
+});
 
 /**
  * All products of the elements of two vectors: y_ij = a_i b_j. a `[M]`, b `[N]` → `[M, N]`. f32, f16, i32 or u32.
  * @throws ShapeError unless both are vectors.
  * @throws DTypeError for other types, or two types that are not both floats.
  */
-export function outer(a: Tensor, b: Tensor): Tensor {
+export const outer = named("outer", (a: Tensor, b: Tensor): Tensor => {
 	checkVectors("outer", a, b);
 	return mul(unsqueeze(a, 1), b);
-}
+});
 
 function checkVectors(op: string, a: Tensor, b: Tensor): void {
-	checkTensor(op, a, "a");
-	checkTensor(op, b, "b");
+	expects(op, { a, b }, { a: "tensor", b: "tensor" });
 	if (a.rank === 1 && b.rank === 1) return;
 	throw new ShapeError("shape/vectors", `${op}: a${showShape(a.shape)} and b${showShape(b.shape)} are not two vectors`, { op });
 }

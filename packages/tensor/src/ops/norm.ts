@@ -1,13 +1,14 @@
 import { FLOATS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
-import { expects } from "../expects.ts";
+import { expects, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import type { Tensor } from "../tensor.ts";
 import { amax, amin } from "./amax.ts";
 import { type Axes, checkType } from "./arguments.ts";
 import { div, eq, maskedFill, maximum, pow } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
-import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
+import { REDUCING, type ReduceOptions, reduceAxes, sum } from "./expand.ts";
 import { smoothRoot } from "./reduce.ts";
 import { countNonzero } from "./truth.ts";
 import { abs, sqrt, square } from "./unary.ts";
@@ -25,13 +26,11 @@ export interface NormOptions extends ReduceOptions {
  * @throws DTypeError for other types.
  * @throws ValueError when p is NaN, an axis is out of range or named twice, or there is no value to choose the largest from.
  */
-export const norm = (x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor => normOf("norm", x, axes, options);
-
-/** `norm`, under the name of the function that was called. */
-export function normOf(op: string, x: Tensor, axes: Axes | undefined, { p = 2, keepDim = false }: NormOptions): Tensor {
-	checkType(op, x, FLOATS);
-	if (typeof p !== "number" || Number.isNaN(p)) throw new ValueError("norm/p", `${op}: p is ${String(p)}, expected a number`, { op });
-	const { axes: chosen } = reduceAxes(op, x, axes);
+export const norm = named("norm", (x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor => {
+	checkType("norm", x, FLOATS);
+	const { p = 2, keepDim = false } = optionsOf("norm", options, { ...REDUCING, p: "number?" });
+	if (Number.isNaN(p)) throw new ValueError("norm/p", "norm: p is NaN, expected a number", { op: "norm" });
+	const { axes: chosen } = reduceAxes("norm", x, axes);
 	const over = { keepDim };
 	const v = cast(x, "f32");
 	if (p === 2) return smoothRoot(sum(square(v), chosen, over), sqrt);
@@ -47,7 +46,7 @@ export function normOf(op: string, x: Tensor, axes: Axes | undefined, { p = 2, k
 	const none = eq(size, full(x.device, [], 0));
 	const powers = p > 0 ? maskedFill(pow(maskedFill(size, none, 1), p), none, 0) : pow(size, p);
 	return smoothRoot(sum(powers, chosen, over), (s) => pow(s, 1 / p));
-}
+});
 
 /** Options of `normalize`. */
 export interface NormalizeOptions {
@@ -64,10 +63,9 @@ export interface NormalizeOptions {
  * @throws DTypeError for other types.
  * @throws ValueError as `norm`, and when `eps` is not finite.
  */
-export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
-	expects("normalize", { x, options }, { x: "tensor", options: "options" });
-	const { p = 2, axis = -1, eps = 1e-12 } = options;
-	expects("normalize", { axis, eps }, { axis: "whole", eps: "number" });
+export const normalize = named("normalize", (x: Tensor, options: NormalizeOptions = {}): Tensor => {
+	expects("normalize", { x }, { x: "tensor" });
+	const { p = 2, axis = -1, eps = 1e-12 } = optionsOf("normalize", options, { p: "number?", axis: "whole?", eps: "number?" });
 	if (!Number.isFinite(eps)) throw new ValueError("norm/eps", `normalize: eps is ${eps}, expected a finite number`, { op: "normalize" });
-	return div(x, maximum(normOf("normalize", x, axis, { p, keepDim: true }), eps));
-}
+	return div(x, maximum(norm(x, axis, { p, keepDim: true }), eps));
+});

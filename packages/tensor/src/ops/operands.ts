@@ -1,7 +1,8 @@
 import type { DType } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
 import type { Attrs, Domain, Primitive } from "../primitive.ts";
-import type { Tensor } from "../tensor.ts";
+import { refused } from "../shown.ts";
+import { Tensor } from "../tensor.ts";
 import { elementwise, isCondition, type Row } from "./elementwise.ts";
 
 /** What an operation of several operands takes for one of them: a tensor, or a JavaScript number of type N. */
@@ -71,7 +72,8 @@ export function ofSeveral(name: string, names: readonly string[], row: Row) {
 			if (isNumber(value) && values.includes(names[i])) {
 				numbers.push(names[i]);
 				attrs[names[i]] = value;
-			} else tensors.push(value as Tensor);
+			} else if (value instanceof Tensor) tensors.push(value);
+			else throw refused(name, names[i], value, values.includes(names[i]) ? "a tensor or a number" : "a tensor");
 		}
 		if (numbers.length === 0) return primitive.apply(tensors)[0];
 		if (tensors.length > 0) return form(numbers).apply(tensors, attrs)[0];

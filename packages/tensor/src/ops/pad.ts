@@ -1,5 +1,8 @@
 import { ValueError } from "../errors.ts";
+import { oneOf, optional, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import { type Shape, showShape } from "../shape.ts";
+import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
 import { refuseStorage } from "./arguments.ts";
 import { where } from "./binary.ts";
@@ -35,6 +38,8 @@ const BORDERS: Readonly<Record<string, (x: Tensor, axis: number, pair: Pair) => 
 	circular: (x, axis, [before, after]) => [slice(x, axis, x.shape[axis] - before), slice(x, axis, 0, after)],
 };
 
+const MODE = optional(oneOf("constant", ...Object.keys(BORDERS)));
+
 /** The least extent that an axis needs to be padded so. */
 const needs = (mode: string, pair: Pair): number =>
 	mode === "reflect" ? 1 + Math.max(...pair) : mode === "circular" ? Math.max(...pair) : 1;
@@ -48,17 +53,15 @@ const needs = (mode: string, pair: Pair): number =>
  * element.
  * @throws DTypeError for bf16 and u8.
  */
-export function pad(x: Tensor, pairs: readonly Pair[], { mode = "constant", value = 0 }: PadOptions = {}): Tensor {
+export const pad = named("pad", (x: Tensor, pairs: readonly Pair[], options: PadOptions = {}): Tensor => {
 	refuseStorage("pad", x);
+	const { mode = "constant", value = 0 } = optionsOf("pad", options, { mode: MODE, value: "number?" });
 	if (!isPairs(pairs, x.rank)) {
-		const text = `pad: ${JSON.stringify(pairs)} is not one pair of whole numbers for each axis of ${showShape(x.shape)}`;
+		const text = `pad: pairs ${shown(pairs)} is not one pair of whole numbers for each axis of ${showShape(x.shape)}`;
 		throw new ValueError("pad/pairs", text, { op: "pad" });
 	}
 	if (mode === "constant") return padWith(x, pairs, value);
-	const borders = Object.hasOwn(BORDERS, mode) ? BORDERS[mode] : undefined;
-	if (borders === undefined) {
-		throw new ValueError("pad/mode", `pad: mode is "${mode}", expected constant, ${Object.keys(BORDERS).join(", ")}`, { op: "pad" });
-	}
+	const borders = BORDERS[mode];
 	return pairs.reduce((y, pair, axis) => {
 		if (Math.max(...pair) === 0) return y;
 		if (y.shape[axis] < needs(mode, pair)) {
@@ -69,7 +72,7 @@ export function pad(x: Tensor, pairs: readonly Pair[], { mode = "constant", valu
 		const [before, after] = borders(y, axis, pair);
 		return cat([before, y, after], axis);
 	}, x);
-}
+});
 
 /** x in the middle of `value`. */
 function padWith(x: Tensor, pairs: readonly Pair[], value: number): Tensor {

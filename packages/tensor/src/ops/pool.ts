@@ -1,10 +1,13 @@
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { div } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { convPrimitive } from "./conv.ts";
@@ -12,7 +15,7 @@ import { full, ones } from "./create.ts";
 import { gatherPrimitive } from "./indexing.ts";
 import { flatten } from "./join.ts";
 import { reshape, squeeze, unsqueeze } from "./view.ts";
-import { checkWindows, DENSE, type Pair, PLACES, type Windows, windows, windowsOf } from "./windows.ts";
+import { checkWindows, DENSE, type Pair, PLACES, pairOf, type Windows, windows, windowsOf } from "./windows.ts";
 
 type PoolAttrs = Windows & { KH: number; KW: number };
 type PoolGradAttrs = PoolAttrs & { H: number; W: number };
@@ -188,14 +191,12 @@ export interface AvgPool2dOptions extends Pool2dOptions {
 	readonly countIncludePad?: boolean | undefined;
 }
 
-const pairOf = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : [value[0], value[1]]);
-
 /** The windows of a call, checked. */
 function poolOf(op: string, x: Tensor, kernel: Pair, { stride = kernel, padding = 0 }: Pool2dOptions): PoolAttrs {
+	const [KH, KW] = pairOf(op, "kernel", kernel, 1);
 	const at = windows(op, stride, padding, 1);
-	const [KH, KW] = pairOf(kernel);
 	if (x.rank < 2) throw new ShapeError("pool/rank", `${op}: x${showShape(x.shape)} has too few axes`, { op });
-	if (![KH, KW].every((k) => Number.isInteger(k) && k >= 1) || 2 * at.padH > KH || 2 * at.padW > KW) {
+	if (2 * at.padH > KH || 2 * at.padW > KW) {
 		throw new ValueError("pool/kernel", `${op}: a kernel of ${KH} x ${KW} with padding ${at.padH}, ${at.padW}`, {
 			op,
 			hint: "extents of 1 or more, of which the padding is at most half",
@@ -206,10 +207,15 @@ function poolOf(op: string, x: Tensor, kernel: Pair, { stride = kernel, padding 
 }
 
 /** Windows along one axis as windows of two, of one row. */
-const asRow = (kernel: number, { stride = kernel, padding = 0 }: Pool1dOptions): [Pair, Pool2dOptions] => [
-	[1, kernel],
-	{ stride: [1, stride], padding: [0, padding] },
-];
+function asRow(op: string, kernel: number, { stride = kernel, padding = 0 }: Pool1dOptions): [Pair, Pool2dOptions] {
+	expects(op, { kernel, stride, padding }, { kernel: "size", stride: "size", padding: "count" });
+	return [[1, kernel], { stride: [1, stride], padding: [0, padding] }]; // biome-ignore format: pairs
+}
+
+function checkPool(op: string, x: Tensor, options: Pool1dOptions | Pool2dOptions): void {
+	checkType(op, x, ["f32"]);
+	expects(op, { options }, { options: "options" });
+}
 
 /**
  * Largest value of each window of `kernel` rows and columns, torch's max_pool2d: x f32 `[..., H, W]` → `[..., P, Q]`, P = ⌊(H + 2 padding −
@@ -218,8 +224,10 @@ const asRow = (kernel: number, { stride = kernel, padding = 0 }: Pool1dOptions):
  * @throws DTypeError unless x is f32.
  * @throws ValueError for extents or strides below 1, or a padding above half of the kernel.
  */
-export const maxPool2d = (x: Tensor, kernel: Pair, options: Pool2dOptions = {}): Tensor =>
-	maxPoolPrimitive.apply([x], poolOf("maxPool2d", x, kernel, options))[0];
+export const maxPool2d = named("maxPool2d", (x: Tensor, kernel: Pair, options: Pool2dOptions = {}): Tensor => {
+	checkPool("maxPool2d", x, options);
+	return maxPoolPrimitive.apply([x], poolOf("maxPool2d", x, kernel, options))[0];
+});
 
 /**
  * Largest value of each window of `kernel` positions along the last axis, torch's max_pool1d: x f32 `[..., L]` → `[..., P]`. As
@@ -228,10 +236,11 @@ export const maxPool2d = (x: Tensor, kernel: Pair, options: Pool2dOptions = {}):
  * @throws DTypeError unless x is f32.
  * @throws ValueError for a kernel or stride below 1, or a padding above half of the kernel.
  */
-export const maxPool1d = (x: Tensor, kernel: number, options: Pool1dOptions = {}): Tensor => {
+export const maxPool1d = named("maxPool1d", (x: Tensor, kernel: number, options: Pool1dOptions = {}): Tensor => {
+	checkPool("maxPool1d", x, options);
 	const rows = unsqueeze(x, -2);
-	return squeeze(maxPoolPrimitive.apply([rows], poolOf("maxPool1d", rows, ...asRow(kernel, options)))[0], -2);
-};
+	return squeeze(maxPoolPrimitive.apply([rows], poolOf("maxPool1d", rows, ...asRow("maxPool1d", kernel, options)))[0], -2);
+});
 
 /** The mean of each window, as a convolution of every image by itself. */
 function average(op: string, x: Tensor, kernel: Pair, { countIncludePad = true, ...options }: AvgPool2dOptions): Tensor {
@@ -251,7 +260,10 @@ function average(op: string, x: Tensor, kernel: Pair, { countIncludePad = true, 
  * @throws DTypeError unless x is f32.
  * @throws ValueError for extents or strides below 1, or a padding above half of the kernel.
  */
-export const avgPool2d = (x: Tensor, kernel: Pair, options: AvgPool2dOptions = {}): Tensor => average("avgPool2d", x, kernel, options);
+export const avgPool2d = named("avgPool2d", (x: Tensor, kernel: Pair, options: AvgPool2dOptions = {}): Tensor => {
+	checkPool("avgPool2d", x, options);
+	return average("avgPool2d", x, kernel, options);
+});
 
 /**
  * Mean of each window of `kernel` positions along the last axis, torch's avg_pool1d: x f32 `[..., L]` → `[..., P]`. As `avgPool2d`
@@ -260,7 +272,8 @@ export const avgPool2d = (x: Tensor, kernel: Pair, options: AvgPool2dOptions = {
  * @throws DTypeError unless x is f32.
  * @throws ValueError for a kernel or stride below 1, or a padding above half of the kernel.
  */
-export function avgPool1d(x: Tensor, kernel: number, { countIncludePad, ...options }: AvgPool1dOptions = {}): Tensor {
-	const [extents, more] = asRow(kernel, options);
-	return squeeze(average("avgPool1d", unsqueeze(x, -2), extents, { ...more, countIncludePad }), -2);
-}
+export const avgPool1d = named("avgPool1d", (x: Tensor, kernel: number, options: AvgPool1dOptions = {}): Tensor => {
+	checkPool("avgPool1d", x, options);
+	const [extents, more] = asRow("avgPool1d", kernel, options);
+	return squeeze(average("avgPool1d", unsqueeze(x, -2), extents, { ...more, countIncludePad: options.countIncludePad }), -2);
+});

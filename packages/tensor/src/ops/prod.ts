@@ -35,5 +35,5 @@ export const prodPrimitive = definePrimitive({
  * @throws DTypeError for other types.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export const prod = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
-	overAxes("prod", x, axes, keepDim, (v) => prodPrimitive.apply([v])[0]);
+export const prod = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+	overAxes("prod", x, axes, options, (v) => prodPrimitive.apply([v])[0]);

@@ -1,12 +1,13 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
-import { expects } from "../expects.ts";
+import { expects, oneOf, optional, optionsOf } from "../expects.ts";
 import { showShape } from "../shape.ts";
+import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Axes, axisOf, checkType } from "./arguments.ts";
 import { add, mul, sub, where } from "./binary.ts";
 import { cast } from "./cast.ts";
-import { overAxes, type ReduceOptions } from "./expand.ts";
+import { overAxes, REDUCING, type ReduceOptions } from "./expand.ts";
 import { stack } from "./join.ts";
 import { narrow, select } from "./slice.ts";
 import { type Sorted, sort, sortPrimitive } from "./sort.ts";
@@ -33,23 +34,16 @@ const BETWEEN: Readonly<Record<string, (at: number) => readonly [below: number, 
 	midpoint: (at) => [Math.floor(at), Number.isInteger(at) ? 0 : 0.5],
 };
 
-function quantiles(
-	op: string,
-	x: Tensor,
-	qs: readonly number[],
-	axes: Axes | undefined,
-	{ interpolation = "linear", keepDim = false }: QuantileOptions,
-): Tensor[] {
+function quantiles(op: string, x: Tensor, qs: readonly number[], axes: Axes | undefined, options: QuantileOptions): Tensor[] {
 	checkType(op, x, FLOATS);
-	const between = Object.hasOwn(BETWEEN, interpolation) ? BETWEEN[interpolation] : undefined;
-	if (between === undefined) {
-		const text = `${op}: interpolation is "${interpolation}", expected ${Object.keys(BETWEEN).join(", ")}`;
-		throw new ValueError("quantile/interpolation", text, { op });
-	}
-	for (const q of qs) if (!(q >= 0 && q <= 1)) throw new ValueError("quantile/q", `${op}: q is ${q}, expected 0 to 1`, { op });
+	const kinds = { ...REDUCING, interpolation: optional(oneOf(...Object.keys(BETWEEN))) };
+	const { interpolation = "linear", keepDim } = optionsOf(op, options, kinds);
+	const between = BETWEEN[interpolation];
+	const odd = qs.find((q) => typeof q !== "number" || !(q >= 0 && q <= 1));
+	if (odd !== undefined) throw new ValueError("quantile/q", `${op}: q is ${shown(odd)}, expected 0 to 1`, { op });
 	let sorted: Tensor | undefined;
 	return qs.map((q) =>
-		overAxes(op, cast(x, "f32"), axes, keepDim, (rows) => {
+		overAxes(op, cast(x, "f32"), axes, { keepDim }, (rows) => {
 			const count = rows.shape[rows.rank - 1];
 			if (count === 0) throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
 			sorted ??= sortPrimitive.apply([rows])[0];
@@ -72,7 +66,7 @@ function quantiles(
 export function quantile(x: Tensor, q: number | readonly number[], axes?: Axes, options: QuantileOptions = {}): Tensor {
 	if (typeof q === "number") return quantiles("quantile", x, [q], axes, options)[0];
 	if (!Array.isArray(q) || q.length === 0)
-		throw new ValueError("quantile/q", `quantile: q is ${String(q)}, expected 0 to 1`, { op: "quantile" });
+		throw new ValueError("quantile/q", `quantile: q is ${shown(q)}, expected 0 to 1, or a list of such`, { op: "quantile" });
 	return stack(quantiles("quantile", x, q, axes, options));
 }
 
@@ -82,8 +76,9 @@ export function quantile(x: Tensor, q: number | readonly number[], axes?: Axes, 
  * @throws DTypeError for other types.
  * @throws ValueError when there is no value, or an axis is out of range or named twice.
  */
-export const median = (x: Tensor, axes?: Axes, { keepDim = false }: ReduceOptions = {}): Tensor =>
-	quantiles("median", x, [0.5], axes, { keepDim, interpolation: "lower" })[0];
+export function median(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
+	return quantiles("median", x, [0.5], axes, { ...optionsOf("median", options, REDUCING), interpolation: "lower" })[0];
+}
 
 /** Options of `kthvalue`. */
 export interface KthvalueOptions extends ReduceOptions {
@@ -99,8 +94,8 @@ export interface KthvalueOptions extends ReduceOptions {
  */
 export function kthvalue(x: Tensor, k: number, options: KthvalueOptions = {}): Sorted {
 	const op = "kthvalue";
-	expects(op, { x, k, options }, { x: "tensor", k: "whole", options: "options" });
-	const { axis = -1, keepDim = false } = options;
+	expects(op, { x, k }, { x: "tensor", k: "whole" });
+	const { axis = -1, keepDim = false } = optionsOf(op, options, { ...REDUCING, axis: "whole?" });
 	const at = axisOf(op, axis, x);
 	checkType(op, x, [...FLOATS, ...INTEGERS]);
 	const [vector, extent] = x.rank === 0 ? [reshape(x, [1]), 1] : [x, x.shape[at]];

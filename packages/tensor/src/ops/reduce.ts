@@ -1,9 +1,10 @@
 import { FLOATS } from "../dtype.ts";
+import { optionsOf } from "../expects.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Axes, checkType } from "./arguments.ts";
 import { eq, maskedFill, mul, sub } from "./binary.ts";
 import { full, fullLike } from "./create.ts";
-import { type ReduceOptions, reduceAxes, sum } from "./expand.ts";
+import { REDUCING, type ReduceOptions, reduceAxes, sum } from "./expand.ts";
 import { sqrt, square } from "./unary.ts";
 
 /** The number of values that go into each result. */
@@ -19,6 +20,7 @@ function countOf(op: string, x: Tensor, axes: Axes | undefined): number {
  */
 export function mean(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
 	const count = countOf("mean", x, axes);
+	optionsOf("mean", options, REDUCING);
 	const total = sum(x, axes, options);
 	return count === 0 ? fullLike(total, Number.NaN) : mul(total, 1 / count);
 }
@@ -35,17 +37,11 @@ export interface VarianceOptions extends ReduceOptions {
  * @throws DTypeError for other types.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export function variance(x: Tensor, axes?: Axes, { correction = 1, keepDim = false }: VarianceOptions = {}): Tensor {
-	return varianceOf("variance", x, axes, { correction, keepDim });
-}
+export const variance = (x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor => varianceOf("variance", x, axes, options);
 
-function varianceOf(
-	op: string,
-	x: Tensor,
-	axes: Axes | undefined,
-	{ correction, keepDim }: { correction: number; keepDim: boolean },
-): Tensor {
+function varianceOf(op: string, x: Tensor, axes: Axes | undefined, options: VarianceOptions): Tensor {
 	const count = countOf(op, x, axes);
+	const { correction = 1, keepDim = false } = optionsOf(op, options, { ...REDUCING, correction: "number?" });
 	const centred = sub(x, mean(x, axes, { keepDim: true }));
 	const squares = sum(square(centred), axes, { keepDim });
 	return count > correction ? mul(squares, 1 / (count - correction)) : fullLike(squares, Number.NaN);
@@ -56,8 +52,7 @@ function varianceOf(
  * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when an axis is out of range or named twice.
  */
-export const std = (x: Tensor, axes?: Axes, { correction = 1, keepDim = false }: VarianceOptions = {}): Tensor =>
-	smoothRoot(varianceOf("std", x, axes, { correction, keepDim }), sqrt);
+export const std = (x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor => smoothRoot(varianceOf("std", x, axes, options), sqrt);
 
 /** A root of what is not negative, with gradient 0 at 0, where the root has none. */
 export function smoothRoot(x: Tensor, root: (x: Tensor) => Tensor): Tensor {

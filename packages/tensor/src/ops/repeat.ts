@@ -1,13 +1,13 @@
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects, oneOf, optional, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import { broadcastShapes, normalizeAxis, type Shape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor, checkWhole } from "./arguments.ts";
 import { expand } from "./expand.ts";
 import { reshape } from "./view.ts";
 
 /** Copies x `counts[i]` times along axis i, one after the other. */
-function repeated(op: string, x: Tensor, counts: readonly number[]): Tensor {
-	for (const n of counts) checkWhole(op, "a count", n, 0);
+function repeated(x: Tensor, counts: readonly number[]): Tensor {
 	const shape = [...counts.slice(x.rank).fill(1), ...x.shape];
 	const pairs = (of: (n: number) => number): number[] => shape.flatMap((d, i) => (counts[i] === 1 ? [d] : [of(counts[i]), d]));
 	return reshape(
@@ -24,10 +24,8 @@ function repeated(op: string, x: Tensor, counts: readonly number[]): Tensor {
 
 /** One count or several, as a list. */
 function countsOf(op: string, x: Tensor, counts: number | readonly number[]): readonly number[] {
-	checkTensor(op, x);
-	const list = typeof counts === "number" ? [counts] : counts;
-	if (!Array.isArray(list)) throw new ValueError("repeat/counts", `${op}: ${String(counts)} is no count and no list of counts`, { op });
-	return list;
+	expects(op, { x, counts }, { x: "tensor", counts: "counts" });
+	return typeof counts === "number" ? [counts] : counts;
 }
 
 /**
@@ -36,7 +34,7 @@ function countsOf(op: string, x: Tensor, counts: number | readonly number[]): re
  * @throws ShapeError when there are fewer counts than axes.
  * @throws ValueError unless counts are whole numbers of 0 or more.
  */
-export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
+export const repeat = named("repeat", (x: Tensor, counts: number | readonly number[]): Tensor => {
 	const list = countsOf("repeat", x, counts);
 	if (list.length < x.rank) {
 		throw new ShapeError("shape/repeat", `repeat: ${showShape(x.shape)} has more axes than there are counts in [${list}]`, {
@@ -44,32 +42,31 @@ export function repeat(x: Tensor, counts: number | readonly number[]): Tensor {
 			hint: "tile() takes fewer counts",
 		});
 	}
-	return repeated("repeat", x, list);
-}
+	return repeated(x, list);
+});
 
 /**
  * x copied `counts[i]` times along axis i: numpy's and torch's tile. Of fewer counts than axes those of the first axes are 1;
  * counts beyond x's rank make new axes in front. Any dtype. The gradient is the sum over the copies.
  * @throws ValueError unless counts are whole numbers of 0 or more.
  */
-export function tile(x: Tensor, counts: number | readonly number[]): Tensor {
+export const tile = named("tile", (x: Tensor, counts: number | readonly number[]): Tensor => {
 	const list = countsOf("tile", x, counts);
-	return repeated("tile", x, [...new Array<number>(Math.max(0, x.rank - list.length)).fill(1), ...list]);
-}
+	return repeated(x, [...new Array<number>(Math.max(0, x.rank - list.length)).fill(1), ...list]);
+});
 
 /**
  * Each element `count` times in a row along an axis; without one, of all elements in row-major order: torch's repeat_interleave,
  * numpy's repeat, of one count. Any dtype. The gradient is the sum over the copies.
  * @throws ValueError unless `count` is a whole number of 0 or more, or when `axis` is out of range.
  */
-export function repeatInterleave(x: Tensor, count: number, axis?: number): Tensor {
-	checkTensor("repeatInterleave", x);
-	checkWhole("repeatInterleave", "count", count, 0);
+export const repeatInterleave = named("repeatInterleave", (x: Tensor, count: number, axis?: number): Tensor => {
+	expects("repeatInterleave", { x, count, axis }, { x: "tensor", count: "count", axis: "whole?" });
 	const t = axis === undefined ? reshape(x, [x.size]) : x;
 	const at = normalizeAxis("repeatInterleave", axis ?? 0, t.rank);
 	const wide = reshape(t, t.shape.toSpliced(at + 1, 0, 1));
 	return reshape(expand(wide, wide.shape.with(at + 1, count)), t.shape.with(at, t.shape[at] * count));
-}
+});
 
 /** Options of `meshgrid`. */
 export interface MeshgridOptions {
@@ -83,18 +80,16 @@ export interface MeshgridOptions {
  * @throws ShapeError for a tensor of more than one axis.
  * @throws ValueError without a vector, or for another indexing.
  */
-export function meshgrid(vectors: readonly Tensor[], { indexing = "ij" }: MeshgridOptions = {}): Tensor[] {
+export const meshgrid = named("meshgrid", (vectors: readonly Tensor[], options: MeshgridOptions = {}): Tensor[] => {
 	const op = "meshgrid";
-	if (!Array.isArray(vectors) || vectors.length === 0) throw new ValueError("meshgrid/empty", "meshgrid: needs a list of vectors", { op });
-	if (indexing !== "ij" && indexing !== "xy") {
-		throw new ValueError("meshgrid/indexing", `meshgrid: indexing is "${String(indexing)}", expected ij or xy`, { op });
-	}
+	expects(op, { vectors }, { vectors: "tensors" });
+	const { indexing = "ij" } = optionsOf(op, options, { indexing: optional(oneOf("ij", "xy")) });
+	if (vectors.length === 0) throw new ValueError("meshgrid/empty", "meshgrid: needs a list of vectors", { op });
 	const own = vectors.map((v: Tensor, i): Shape => {
-		checkTensor(op, v, `${i}`);
 		if (v.rank > 1) throw new ShapeError("shape/meshgrid", `meshgrid: vector ${i} is ${showShape(v.shape)}`, { op });
 		const axis = indexing === "xy" && i < 2 && vectors.length > 1 ? 1 - i : i;
 		return vectors.map((_, k) => (k === axis ? v.size : 1));
 	});
 	const shape = broadcastShapes(op, ...own);
 	return vectors.map((v: Tensor, i) => expand(reshape(v, own[i]), shape));
-}
+});

@@ -1,3 +1,5 @@
+import { FLOATS } from "../dtype.ts";
+import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -6,6 +8,7 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { add, mul, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
@@ -160,6 +163,9 @@ export const rmsNormPrimitive = definePrimitive({
  * @throws DTypeError for other types.
  * @throws ValueError when `eps` or `offset` is not finite.
  */
-export function rmsNorm(x: Tensor, w: Tensor, { eps = 1e-6, offset = 0 } = {}): Tensor {
+export function rmsNorm(x: Tensor, w: Tensor, options: { eps?: number; offset?: number } = {}): Tensor {
+	checkType("rmsNorm", x, FLOATS);
+	checkType("rmsNorm", w, FLOATS, "w");
+	const { eps, offset } = optionsOf("rmsNorm", options, { eps: "number?", offset: "number?" });
 	return rmsNormPrimitive.apply([inF32(x), inF32(w)], { eps, offset })[0];
 }

@@ -1,12 +1,14 @@
 import type { DType } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
+import { shown } from "../shown.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Axes, axesOf, checkWhole } from "./arguments.ts";
+import { type Axes, axesOf } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 import { alongAxis } from "./expand.ts";
 
@@ -44,11 +46,11 @@ export const rollPrimitive: Primitive<{ shift: number }> = definePrimitive<{ shi
  * @throws ValueError when an axis is out of range or named twice, a shift is no whole number, or there are not as many of both.
  */
 export function roll(x: Tensor, shift: number | readonly number[], axis: Axes): Tensor {
+	expects("roll", { x, shift, axis }, { x: "tensor", shift: "axes", axis: "axes" });
 	const axes = axesOf("roll", x, axis);
 	const shifts = typeof shift === "number" ? axes.map(() => shift) : shift;
-	if (!Array.isArray(shifts) || (shifts.length !== axes.length && x.rank > 0)) {
-		throw new ValueError("roll/shifts", `roll: shifts ${String(shift)} do not go with axes ${String(axis)}`, { op: "roll" });
+	if (shifts.length !== axes.length && x.rank > 0) {
+		throw new ValueError("roll/shifts", `roll: shifts ${shown(shift)} do not go with axes ${shown(axis)}`, { op: "roll" });
 	}
-	for (const n of shifts) checkWhole("roll", "shift", n);
 	return axes.reduce((y, at, i) => alongAxis("roll", y, at, (v) => rollPrimitive.apply([v], { shift: shifts[i] })[0]), x);
 }

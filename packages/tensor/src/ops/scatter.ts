@@ -1,12 +1,14 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import { definePrimitive } from "../primitive.ts";
 import { broadcastShapes, normalizeAxis, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor, checkType, checkWhole } from "./arguments.ts";
+import { checkType } from "./arguments.ts";
 import { add, eq, logicalOr, lt, maximum, mul, where } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { contiguous } from "./contiguous.ts";
@@ -71,9 +73,12 @@ const asNumbers = (x: Tensor, src: Tensor, f: (x: Tensor, src: Tensor) => Tensor
  * @throws DTypeError for other types, or an index that is not i32.
  * @throws ValueError when `axis` is out of range, or x's type does not hold the number.
  */
-export function scatter(x: Tensor, axis: number, index: Tensor, src: Tensor | number): Tensor {
+export const scatter = named("scatter", scattered);
+
+function scattered(x: Tensor, axis: number, index: Tensor, src: Tensor | number): Tensor {
 	checkType("scatter", x, VALUES);
-	checkTensor("scatter", index, "index");
+	expects("scatter", { index, src }, { index: "tensor", src: "value" });
+	if (typeof src !== "number") checkType("scatter", src, VALUES, "src");
 	const values = typeof src === "number" ? expand(scalar(x, src, x.dtype), index.shape) : src;
 	const at = indexAxis("scatter", x, axis, index, values);
 	const wide = widened(x, at, index, cutTo(values, index.shape, -1));
@@ -116,8 +121,10 @@ function putRows(rows: Tensor, ids: Tensor, src: Tensor): Tensor {
  * @throws DTypeError for other types.
  * @throws ValueError when `axis` is out of range.
  */
-export function indexAdd(x: Tensor, axis: number, ids: Tensor, src: Tensor): Tensor {
-	for (const [name, t] of Object.entries({ x, ids, src })) checkTensor("indexAdd", t, name);
+export const indexAdd = named("indexAdd", addedAt);
+
+function addedAt(x: Tensor, axis: number, ids: Tensor, src: Tensor): Tensor {
+	expects("indexAdd", { x, ids, src }, { x: "tensor", ids: "tensor", src: "tensor" });
 	const at = normalizeAxis("indexAdd", axis, x.rank);
 	if (ids.rank !== 1 || !sameShape(src.shape, x.shape.with(at, ids.size))) {
 		throw new ShapeError("shape/index", `indexAdd: x ${showShape(x.shape)}, ids ${showShape(ids.shape)}, src ${showShape(src.shape)}`, {
@@ -134,13 +141,12 @@ const wrapped = (index: Tensor, n: number): Tensor => where(lt(index, scalar(ind
 
 /** The first axes of x as one, the indices that address it (−1 outside), and the shape that they broadcast to. */
 function addressed(op: string, x: Tensor, indices: readonly Tensor[]): { rows: Tensor; ids: Tensor; shape: readonly number[] } {
-	checkTensor(op, x);
-	if (!Array.isArray(indices) || indices.length === 0) {
+	expects(op, { x, indices }, { x: "tensor", indices: "tensors" });
+	if (indices.length === 0) {
 		throw new ValueError("index/indices", `${op}: needs a list of index tensors, one for each of the first axes`, { op });
 	}
-	indices.forEach((t: Tensor, i) => {
-		checkTensor(op, t, `index ${i}`);
-		checkType(op, t, ["i32"]);
+	indices.forEach((t, i) => {
+		checkType(op, t, ["i32"], `index ${i}`);
 	});
 	if (indices.length > x.rank) {
 		throw new ShapeError("shape/index", `${op}: ${indices.length} indices for ${showShape(x.shape)}`, { op });
@@ -163,7 +169,9 @@ function addressed(op: string, x: Tensor, indices: readonly Tensor[]): { rows: T
  * @throws DTypeError for other types, or indices that are not i32.
  * @throws ValueError without an index.
  */
-export function index(x: Tensor, indices: readonly Tensor[]): Tensor {
+export const index = named("index", entriesAt);
+
+function entriesAt(x: Tensor, indices: readonly Tensor[]): Tensor {
 	const { rows, ids, shape } = addressed("index", x, indices);
 	return reshape(indexSelect(rows, 0, ids), [...shape, ...x.shape.slice(indices.length)]);
 }
@@ -183,9 +191,12 @@ export interface IndexPutOptions {
  * @throws DTypeError for other types, or indices that are not i32.
  * @throws ValueError without an index.
  */
-export function indexPut(x: Tensor, indices: readonly Tensor[], values: Tensor, { accumulate = false }: IndexPutOptions = {}): Tensor {
+export const indexPut = named("indexPut", putAt);
+
+function putAt(x: Tensor, indices: readonly Tensor[], values: Tensor, options: IndexPutOptions = {}): Tensor {
+	const { accumulate = false } = optionsOf("indexPut", options, { accumulate: "flag?" });
 	checkType("indexPut", x, accumulate ? VALUES.filter((d) => d !== "bool") : VALUES);
-	checkTensor("indexPut", values, "values");
+	expects("indexPut", { values }, { values: "tensor" });
 	const { rows, ids, shape } = addressed("indexPut", x, indices);
 	const target = [...shape, ...x.shape.slice(indices.length)];
 	if (!sameShape(broadcastShapes("indexPut", values.shape, target), target)) {
@@ -204,10 +215,12 @@ export function indexPut(x: Tensor, indices: readonly Tensor[], values: Tensor, 
  * @throws DTypeError unless x is f32, f16, i32, u32 or bool, and index i32.
  * @throws ValueError when `axis` is out of range.
  */
-export function takeAlongAxis(x: Tensor, indices: Tensor, axis: number): Tensor {
+export const takeAlongAxis = named("takeAlongAxis", takenAlong);
+
+function takenAlong(x: Tensor, indices: Tensor, axis: number): Tensor {
 	const op = "takeAlongAxis";
-	checkTensor(op, x);
-	checkType(op, indices, ["i32"]);
+	checkType(op, x, VALUES);
+	checkType(op, indices, ["i32"], "indices");
 	const at = normalizeAxis(op, axis, x.rank);
 	if (indices.rank !== x.rank) {
 		throw new ShapeError("shape/index", `${op}: x ${showShape(x.shape)} and indices ${showShape(indices.shape)} differ in rank`, { op });
@@ -222,7 +235,11 @@ export function takeAlongAxis(x: Tensor, indices: Tensor, axis: number): Tensor 
  * end; outside they give NaN (0 for whole numbers, false for bool) and no gradient. x is f32, f16, i32, u32 or bool.
  * @throws DTypeError for other types.
  */
-export function take(x: Tensor, indices: Tensor): Tensor {
+export const take = named("take", taken);
+
+function taken(x: Tensor, indices: Tensor): Tensor {
+	checkType("take", x, VALUES);
+	checkType("take", indices, ["i32"], "indices");
 	const { rows, ids } = addressed("take", reshape(x, [x.size]), [indices]);
 	return reshape(indexSelect(rows, 0, ids), indices.shape);
 }
@@ -233,9 +250,11 @@ export function take(x: Tensor, indices: Tensor): Tensor {
  * @throws DTypeError unless ids are i32.
  * @throws ValueError unless `classes` is a whole number of 0 or more.
  */
-export function oneHot(ids: Tensor, classes: number, dtype: DType = "f32"): Tensor {
-	checkType("oneHot", ids, ["i32"]);
-	checkWhole("oneHot", "classes", classes, 0);
+export const oneHot = named("oneHot", oneHots);
+
+function oneHots(ids: Tensor, classes: number, dtype: DType = "f32"): Tensor {
+	checkType("oneHot", ids, ["i32"], "ids");
+	expects("oneHot", { classes }, { classes: "count" });
 	return cast(eq(unsqueeze(ids, -1), arange(ids.device, 0, classes, 1, "i32")), dtype);
 }
 
@@ -247,11 +266,13 @@ export function oneHot(ids: Tensor, classes: number, dtype: DType = "f32"): Tens
  * @throws DTypeError for other types.
  * @throws ValueError unless `length` is a whole number of 0 or more.
  */
-export function bincount(x: Tensor, length: number, weights?: Tensor): Tensor {
+export const bincount = named("bincount", counted);
+
+function counted(x: Tensor, length: number, weights?: Tensor): Tensor {
 	checkType("bincount", x, ["i32"]);
-	checkWhole("bincount", "length", length, 0);
+	expects("bincount", { length }, { length: "count" });
 	const values = weights ?? ones(x.device, x.shape, "i32");
-	checkType("bincount", values, [...FLOATS, ...INTEGERS]);
+	checkType("bincount", values, [...FLOATS, ...INTEGERS], "weights");
 	if (!sameShape(values.shape, x.shape)) {
 		throw new ShapeError("shape/index", `bincount: x ${showShape(x.shape)}, weights ${showShape(values.shape)}`, { op: "bincount" });
 	}

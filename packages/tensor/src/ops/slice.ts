@@ -1,10 +1,11 @@
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import type { Physical } from "../physical.ts";
 import { moved } from "../reference.ts";
 import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkTensor, checkWhole, refuseStorage } from "./arguments.ts";
+import { refuseStorage } from "./arguments.ts";
 import { copyInto } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
 import { flipPrimitive } from "./flip.ts";
@@ -77,7 +78,7 @@ export const placePrimitive: LinearOp<Run> = defineLinear({
  * @throws DTypeError for a negative step in bf16 or u8.
  */
 export function slice(x: Tensor, axis: number, start?: number, end?: number, step = 1): Tensor {
-	checkTensor("slice", x);
+	expects("slice", { x, start, end, step }, { x: "tensor", start: "whole?", end: "whole?", step: "whole" });
 	const at = normalizeAxis("slice", axis, x.rank);
 	const extent = x.shape[at];
 	const isDown = step < 0;
@@ -85,7 +86,7 @@ export function slice(x: Tensor, axis: number, start?: number, end?: number, ste
 	const from = bound(start, isDown ? extent - 1 : 0);
 	const to = bound(end, isDown ? -1 : extent);
 	const fits = isDown ? to >= -1 && from >= to && from < extent : from >= 0 && to >= from && to <= extent;
-	if (![from, to, step].every(Number.isInteger) || step === 0 || !fits) {
+	if (step === 0 || !fits) {
 		throw new ValueError(
 			"slice/range",
 			`slice: ${start ?? ""}..${end ?? ""} by ${step} does not fit axis ${axis} of ${showShape(x.shape)}`,
@@ -104,10 +105,8 @@ export function slice(x: Tensor, axis: number, start?: number, end?: number, ste
  * @throws ValueError when they are not within the axis, or `axis` is out of range.
  */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
-	checkTensor("narrow", x);
+	expects("narrow", { x, start, length }, { x: "tensor", start: "whole", length: "count" });
 	const extent = x.shape[normalizeAxis("narrow", axis, x.rank)];
-	checkWhole("narrow", "start", start);
-	checkWhole("narrow", "length", length, 0);
 	const from = start < 0 ? start + extent : start;
 	if (from < 0 || from + length > extent) {
 		throw new ValueError("slice/range", `narrow: ${length} elements from ${start} do not fit axis ${axis} of ${showShape(x.shape)}`, {
@@ -123,11 +122,11 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
  * @throws ValueError when the index or the axis is out of range.
  */
 export function select(x: Tensor, axis: number, index: number): Tensor {
-	checkTensor("select", x);
+	expects("select", { x, index }, { x: "tensor", index: "whole" });
 	const at = normalizeAxis("select", axis, x.rank);
 	const extent = x.shape[at];
 	const i = index < 0 ? index + extent : index;
-	if (!Number.isInteger(index) || i < 0 || i >= extent) {
+	if (i < 0 || i >= extent) {
 		throw new ValueError("select/index", `select: there is no entry ${index} on axis ${axis} of ${showShape(x.shape)}`, { op: "select" });
 	}
 	return reshape(slice(x, at, i, i + 1), x.shape.toSpliced(at, 1));
@@ -138,7 +137,7 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
  * @throws ValueError when `axis` is out of range.
  */
 export function unbind(x: Tensor, axis = 0): Tensor[] {
-	checkTensor("unbind", x);
+	expects("unbind", { x }, { x: "tensor" });
 	const at = normalizeAxis("unbind", axis, x.rank);
 	return Array.from({ length: x.shape[at] }, (_, i) => select(x, at, i));
 }
@@ -199,10 +198,9 @@ export const cat = (parts: readonly Tensor[], axis = 0): Tensor => join("cat", p
 
 /** `cat` under the name that the user called. */
 export function join(op: string, parts: readonly Tensor[], axis: number): Tensor {
-	if (!Array.isArray(parts)) throw new ValueError("op/operand", `${op}: needs a list of tensors`, { op });
+	expects(op, { parts }, { parts: "tensors" });
 	if (parts.length === 0) throw new ValueError("cat/empty", `${op}: needs at least one tensor`, { op });
-	for (const t of parts) checkTensor(op, t, "of the list");
-	const [first] = parts as readonly Tensor[];
+	const [first] = parts;
 	const at = normalizeAxis(op, axis, first.rank);
 	const without = (s: Shape) => s.filter((_, i) => i !== at);
 	for (const t of parts) {

@@ -1,6 +1,8 @@
+import { FLOATS } from "../dtype.ts";
 import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { alongAxis, sum } from "./expand.ts";
 import { EXP_SUM, logTotal, softmaxRows } from "./softmaxRows.ts";
@@ -29,4 +31,7 @@ export const softmaxPrimitive = definePrimitive({
  * @throws DTypeError unless x is f32 or f16.
  * @throws ValueError when `axis` is out of range.
  */
-export const softmax = (x: Tensor, axis = -1): Tensor => alongAxis("softmax", inF32(x), axis, (v) => softmaxPrimitive.apply([v])[0]);
+export function softmax(x: Tensor, axis = -1): Tensor {
+	checkType("softmax", x, FLOATS);
+	return alongAxis("softmax", inF32(x), axis, (v) => softmaxPrimitive.apply([v])[0]);
+}

@@ -1,5 +1,6 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
@@ -8,7 +9,7 @@ import { definePrimitive } from "../primitive.ts";
 import { mapRows } from "../reference.ts";
 import { normalizeAxis, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { axisOf, checkTensor } from "./arguments.ts";
+import { axisOf, checkType } from "./arguments.ts";
 import { cast } from "./cast.ts";
 import { contiguous } from "./contiguous.ts";
 import { zeros } from "./create.ts";
@@ -142,13 +143,22 @@ export const sort = (x: Tensor, options: SortOptions = {}): Sorted => sorted("so
  */
 export const argsort = (x: Tensor, options: SortOptions = {}): Tensor => sorted("argsort", x, options).indices;
 
-function sorted(op: string, x: Tensor, { axis = -1, descending = false }: SortOptions): Sorted {
-	checkTensor(op, x);
+function sorted(op: string, x: Tensor, options: SortOptions): Sorted {
+	checkType(op, x, [...FLOATS, ...INTEGERS]);
+	const { axis = -1, descending = false } = optionsOf(op, options, { axis: "whole?", descending: "flag?" });
 	const at = axisOf(op, axis, x);
 	const rows = x.rank === 0 ? reshape(x, [1]) : transpose(x, at, -1);
 	const back = (t: Tensor): Tensor => (x.rank === 0 ? reshape(t, []) : transpose(t, at, -1));
 	const [values, indices] = sortPrimitive.apply([rows], { descending });
 	return { values: back(values), indices: back(indices) };
+}
+
+/** Options of `topk`. */
+export interface TopkOptions {
+	/** The last when left out. */
+	readonly axis?: number | undefined;
+	/** The largest values, or else the smallest; true when left out. */
+	readonly largest?: boolean | undefined;
 }
 
 /**
@@ -157,10 +167,11 @@ function sorted(op: string, x: Tensor, { axis = -1, descending = false }: SortOp
  * @throws ValueError unless 0 ≤ k ≤ extent, or when `axis` is out of range.
  * @throws DTypeError for other types.
  */
-export function topk(x: Tensor, k: number, { axis = -1, largest = true } = {}): Sorted {
-	checkTensor("topk", x);
+export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
+	expects("topk", { x, k }, { x: "tensor", k: "whole" });
+	const { axis = -1, largest = true } = optionsOf("topk", options, { axis: "whole?", largest: "flag?" });
 	const at = normalizeAxis("topk", axis, x.rank);
-	if (!Number.isInteger(k) || k < 0 || k > x.shape[at]) {
+	if (k < 0 || k > x.shape[at]) {
 		throw new ValueError("topk/k", `topk: k is ${k}, axis ${axis} of ${showShape(x.shape)} has ${x.shape[at]} values`, { op: "topk" });
 	}
 	const { values, indices } = sorted("topk", x, { axis: at, descending: largest });

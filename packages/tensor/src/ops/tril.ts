@@ -1,10 +1,12 @@
 import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
+import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { blaming } from "../named.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkWhole } from "./arguments.ts";
+import { checkType } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 
 type TriangleAttrs = { diagonal: number; upper: boolean };
@@ -62,6 +64,7 @@ export const tril = (x: Tensor, diagonal = 0): Tensor => triangle("tril", x, dia
 export const triu = (x: Tensor, diagonal = 0): Tensor => triangle("triu", x, diagonal, true);
 
 function triangle(op: string, x: Tensor, diagonal: number, upper: boolean): Tensor {
-	checkWhole(op, "diagonal", diagonal);
-	return trilPrimitive.apply([x], { diagonal, upper })[0];
+	checkType(op, x, TYPES);
+	expects(op, { diagonal }, { diagonal: "whole" });
+	return blaming(op, () => trilPrimitive.apply([x], { diagonal, upper })[0]);
 }

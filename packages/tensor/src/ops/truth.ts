@@ -1,16 +1,18 @@
 import { FLOATS } from "../dtype.ts";
+import { expects, optionsOf } from "../expects.ts";
 import { item } from "../host.ts";
+import { blaming } from "../named.ts";
 import type { Tensor } from "../tensor.ts";
 import { amax, amin } from "./amax.ts";
-import { type Axes, checkTensor, checkType } from "./arguments.ts";
+import { type Axes, checkType } from "./arguments.ts";
 import { cast } from "./cast.ts";
 import { full } from "./create.ts";
 import { elementwise } from "./elementwise.ts";
-import { type ReduceOptions, reduceAxes, reducedShape, sum } from "./expand.ts";
+import { REDUCING, type ReduceOptions, reduceAxes, reducedShape, sum } from "./expand.ts";
 
 /** Whether elements are not 0, over axes; `empty` where there are none. */
-function reduced(op: string, x: Tensor, axes: Axes | undefined, { keepDim = false }: ReduceOptions, isAll: boolean): Tensor {
-	checkTensor(op, x);
+function reduced(op: string, x: Tensor, axes: Axes | undefined, options: ReduceOptions, isAll: boolean): Tensor {
+	const { keepDim = false } = optionsOf(op, options, REDUCING);
 	const { axes: chosen } = reduceAxes(op, x, axes);
 	const isEmpty = chosen.some((a) => x.shape[a] === 0);
 	if (isEmpty) return full(x.device, reducedShape(x.shape, chosen, keepDim), Number(isAll), "bool");
@@ -36,6 +38,7 @@ export const all = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor
  * @throws ValueError when an axis is out of range or named twice.
  */
 export function countNonzero(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
+	optionsOf("countNonzero", options, REDUCING);
 	const { axes: chosen } = reduceAxes("countNonzero", x, axes);
 	return sum(cast(x, "bool"), chosen, options);
 }
@@ -60,10 +63,11 @@ export interface CloseOptions {
 	readonly equalNan?: boolean | undefined;
 }
 
-function close(op: string, a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8, equalNan = false }: CloseOptions): Tensor {
-	checkType(op, a, FLOATS);
-	checkType(op, b, FLOATS);
-	return isclosePrimitive.apply([a, b], { rtol, atol, equalNan: Number(equalNan) })[0];
+function close(op: string, a: Tensor, b: Tensor, options: CloseOptions): Tensor {
+	checkType(op, a, FLOATS, "a");
+	checkType(op, b, FLOATS, "b");
+	const { rtol = 1e-5, atol = 1e-8, equalNan = false } = optionsOf(op, options, { rtol: "number?", atol: "number?", equalNan: "flag?" });
+	return blaming(op, () => isclosePrimitive.apply([a, b], { rtol, atol, equalNan: Number(equalNan) })[0]);
 }
 
 /**
@@ -81,6 +85,7 @@ export const isclose = (a: Tensor, b: Tensor, options: CloseOptions = {}): Tenso
  * finite; otherwise what `item` does.
  */
 export async function allclose(a: Tensor, b: Tensor, options: CloseOptions = {}): Promise<boolean> {
+	expects("allclose", { a }, { a: "tensor" });
 	const answer = a.device.scope(() => all(close("allclose", a, b, options)));
 	const value = await item(answer);
 	answer.dispose();

@@ -1,5 +1,6 @@
 import { FLOATS, INTEGERS } from "../dtype.ts";
 import { ValueError } from "../errors.ts";
+import { optionsOf } from "../expects.ts";
 import type { Bound, Domain } from "../primitive.ts";
 import type { Tensor } from "../tensor.ts";
 import { DIVIDED, ELEMENTARY, EXACT } from "./bounds.ts";
@@ -227,10 +228,11 @@ const clampPrimitive = elementwise("clamp", ["x"], {
  * @throws ValueError when `min` or `max` is NaN.
  */
 export const clamp = Object.assign(
-	(
-		x: Tensor,
-		{ min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: { readonly min?: number; readonly max?: number },
-	): Tensor => {
+	(x: Tensor, options: { readonly min?: number; readonly max?: number }): Tensor => {
+		const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = optionsOf("clamp", options, {
+			min: "number?",
+			max: "number?",
+		});
 		if (Number.isNaN(min) || Number.isNaN(max)) throw new ValueError("clamp/range", `clamp: ${min}..${max} is no range`, { op: "clamp" });
 		return clampPrimitive.apply([x], { low: min, high: max })[0];
 	},

@@ -1,10 +1,11 @@
 import { ShapeError, ValueError } from "../errors.ts";
+import { expects } from "../expects.ts";
 import { defineLinear, type LinearOp } from "../linearOp.ts";
 import { alias } from "../record.ts";
 import { moved } from "../reference.ts";
 import { checkShape, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Axes, axesOf, checkTensor } from "./arguments.ts";
+import { type Axes, axesOf } from "./arguments.ts";
 import { reshaped } from "./contiguous.ts";
 
 export const reshapePrimitive: LinearOp<Shape> = defineLinear({
@@ -21,7 +22,7 @@ export const reshapePrimitive: LinearOp<Shape> = defineLinear({
  * @throws ShapeError when the shape does not have x's number of elements, or more than one −1, or −1 beside an extent of 0.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-	checkTensor("reshape", x);
+	expects("reshape", { x, shape }, { x: "tensor", shape: "wholes" });
 	const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
 	const free = shape.filter((d) => d === -1).length;
 	const target = shape.map((d) => (d === -1 ? x.size / known : d));
@@ -62,7 +63,7 @@ export const permutePrimitive: LinearOp<readonly number[]> = defineLinear({
  * @throws ValueError unless `order` names each axis once.
  */
 export function permute(x: Tensor, order: Axes): Tensor {
-	checkTensor("permute", x);
+	expects("permute", { x, order }, { x: "tensor", order: "axes" });
 	const axes = [order].flat().map((a) => normalizeAxis("permute", a, x.rank));
 	if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
 		throw new ValueError("permute/order", `permute: [${order}] is no order of ${x.rank} axes`, { op: "permute" });
@@ -71,7 +72,7 @@ export function permute(x: Tensor, order: Axes): Tensor {
 }
 
 function swapped(op: string, x: Tensor, a: number, b: number): Tensor {
-	checkTensor(op, x);
+	expects(op, { x }, { x: "tensor" });
 	const order = x.shape.map((_, i) => i);
 	const i = normalizeAxis(op, a, x.rank);
 	const j = normalizeAxis(op, b, x.rank);
@@ -92,6 +93,7 @@ export const transpose = (x: Tensor, a = -1, b = -2): Tensor => swapped("transpo
 export const swapaxes = (x: Tensor, a: number, b: number): Tensor => swapped("swapaxes", x, a, b);
 
 function movedAxes(op: string, x: Tensor, from: Axes, to: Axes): Tensor {
+	expects(op, { x, from, to }, { x: "tensor", from: "axes", to: "axes" });
 	const [sources, targets] = [axesOf(op, x, from), axesOf(op, x, to)];
 	if (sources.length !== targets.length) {
 		throw new ValueError("movedim/axes", `${op}: axes [${from}] cannot become axes [${to}]`, { op });
@@ -136,7 +138,7 @@ export function squeeze(x: Tensor, axes?: Axes): Tensor {
  * @throws ValueError when `axis` is not within the rank of the result.
  */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
-	checkTensor("unsqueeze", x);
+	expects("unsqueeze", { x }, { x: "tensor" });
 	const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
 	return reshape(x, x.shape.toSpliced(at, 0, 1));
 }
@@ -146,6 +148,6 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
  * @throws DisposedError after the release of x.
  */
 export function detach(x: Tensor): Tensor {
-	checkTensor("detach", x);
+	expects("detach", { x }, { x: "tensor" });
 	return alias(x, undefined);
 }

@@ -1,4 +1,5 @@
-import { ShapeError, ValueError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
+import { refused } from "../shown.ts";
 
 /* Windows that slide over the last two axes: of convolutions and of pooling. */
 
@@ -48,17 +49,19 @@ export const PLACES = {
 /** One number for both axes, or one for each. */
 export type Pair = number | readonly [number, number];
 
+/** A pair as two numbers. @throws ValueError unless whole numbers of at least `least`. */
+export function pairOf(op: string, name: string, value: Pair, least: number): readonly [number, number] {
+	const both = typeof value === "number" ? ([value, value] as const) : value;
+	if (Array.isArray(both) && both.length === 2 && both.every((v) => Number.isInteger(v) && v >= least)) return [both[0], both[1]];
+	throw refused(op, name, value, `a whole number of ${least} or more, or two`);
+}
+
 /** The windows of options. @throws ValueError for what is no whole number, or too small. */
 export function windows(op: string, stride: Pair, padding: Pair, dilation: Pair): Windows {
-	const pair = (name: string, value: Pair, least: number): readonly [number, number] => {
-		const both = typeof value === "number" ? ([value, value] as const) : value;
-		if (Array.isArray(both) && both.length === 2 && both.every((v) => Number.isInteger(v) && v >= least)) return both;
-		throw new ValueError("conv/option", `${op}: ${name} is ${value}, expected a whole number of ${least} or more, or two`, { op });
-	};
 	const [[strideH, strideW], [padH, padW], [dilationH, dilationW]] = [
-		pair("stride", stride, 1),
-		pair("padding", padding, 0),
-		pair("dilation", dilation, 1),
+		pairOf(op, "stride", stride, 1),
+		pairOf(op, "padding", padding, 0),
+		pairOf(op, "dilation", dilation, 1),
 	];
 	return { strideH, strideW, padH, padW, dilationH, dilationW };
 }
