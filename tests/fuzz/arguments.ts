@@ -47,6 +47,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	outer: (w) => [f32(w, 2), f32(w, 3)],
 	rot90: (w) => [f32(w, 2, 3), 1, [0, 1]],
 	repeat: (w) => [f32(w, 2, 3), [2, 1]],
+	roll: (w) => [f32(w, 2, 3), 1, 0],
 	scatter: (w) => [f32(w, 2, 3), 0, ids(w, 1, 3), f32(w, 1, 3)],
 	scatterReduce: (w) => [f32(w, 2, 3), 0, ids(w, 2, 3), f32(w, 2, 3), "prod"],
 	searchsorted: (w) => [f32(w, 3), f32(w, 2, 3)],
@@ -120,6 +121,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"Device.scope": (w) => [() => t.ones(w.device, [2])],
 	"Device.within": () => ["here", () => 3],
 	"DropoutKey.of": (w) => [w.device, t.key(1)],
+	"DropoutKey.fold": () => ["a"],
 	"new DropoutKey": (w) => [t.zeros(w.device, [2], "u32"), 0],
 	// nn
 	applyLora: (w) => [w.net(), config(), { device: w.device, key: t.key(1) }],

@@ -16,6 +16,7 @@ import { makeWorld, type World } from "./world.ts";
 /** What came of a call. */
 export interface Outcome {
 	readonly key: string;
+	readonly entry: string;
 	readonly change: string;
 	/** refused: by an error of the library; raw: by another one. */
 	readonly result: "accepted" | "refused" | "raw";
@@ -44,8 +45,28 @@ const modules: Readonly<Record<string, object>> = {
 	"@hushgrad/models": models,
 };
 
-/** What is called: everything but what is left out, each once. */
-export const targets = surface.targets.filter((x, i, all) => !(keyOf(x) in LEFT_OUT) && all.findIndex((y) => keyOf(y) === keyOf(x)) === i);
+/** What is called: everything but what is left out, each once; of all packages, or of one. */
+export function targetsOf(entry = ""): Target[] {
+	const isSame = (x: Target, y: Target): boolean => x.entry === y.entry && keyOf(x) === keyOf(y);
+	return surface.targets.filter(
+		(x, i, all) => x.entry.endsWith(entry) && !(keyOf(x) in LEFT_OUT) && all.findIndex((y) => isSame(x, y)) === i,
+	);
+}
+
+/** What the functions call that the tables of arguments pass in. */
+const CALLED_INSIDE: readonly (string | undefined)[] = ["sin", "square", "sum", "ones", "own"];
+
+/**
+ * Whether an error names what was called: its text begins with the name, that of the class of a method or constructor, or both,
+ * in whichever case: a layer is called as its operation is, GELU as gelu. Where a function is passed in, what that calls may name
+ * itself.
+ */
+function isNamed({ owner, name, parameters }: Target, self: unknown, error: t.HushgradError): boolean {
+	const first = error.message.split(":")[0].toLowerCase();
+	const classes = [owner, (self as object | undefined)?.constructor?.name];
+	if ([name, ...classes, ...classes.map((c) => `${c}.${name}`)].some((n) => n?.toLowerCase() === first)) return true;
+	return parameters.some((p) => /=>|^CustomVjp$/.test(p.type)) && CALLED_INSIDE.includes(error.op);
+}
 
 /** Uniform numbers by seed and number. */
 export function numbers(seed: number, index: number): () => number {
@@ -107,7 +128,7 @@ function release(value: unknown, w: World, depth = 0): void {
 const placeOf = (error: unknown): string | undefined =>
 	/packages\/(\w+\/src\/[\w./]+?\.ts):(\d+)/.exec((error as Error)?.stack ?? "")?.[0].replace("packages/", "");
 
-async function oneCall(w: World, seed: number, index: number, tell: (text: string) => void): Promise<Outcome> {
+async function oneCall(w: World, targets: readonly Target[], seed: number, index: number, tell: (text: string) => void): Promise<Outcome> {
 	const r = numbers(seed, index);
 	const target = targets[(Math.abs(index) * 7919) % targets.length];
 	const isPlain = index < 0;
@@ -117,7 +138,7 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 	let change = "nothing";
 	let outcome: Pick<Outcome, "result" | "error" | "place" | "named"> = { result: "accepted" };
 	const owned: unknown[] = [];
-	const names = [target.name, target.owner];
+	let self: unknown;
 	try {
 		const args = await argumentsFor(w, target, surface);
 		const then = THEN[key]?.(w);
@@ -131,18 +152,15 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 		const own = then === undefined ? all : all.slice(0, args.length);
 		owned.push(all);
 		const owner = target.owner as string;
-		const self = target.kind === "method" ? await INSTANCES[owner]?.(w) : (modules[target.entry] as Record<string, unknown>)[owner];
+		self = target.kind === "method" ? await INSTANCES[owner]?.(w) : (modules[target.entry] as Record<string, unknown>)[owner];
 		owned.push(self);
-		if (target.kind === "method") names.push((self as object | undefined)?.constructor.name); // of a subclass, its own
 		tell(`${key}: ${change}`);
 		const result = await called(w, target, self, own, then && all.slice(args.length));
 		owned.push(result);
 	} catch (error) {
 		const isOurs = error instanceof t.HushgradError;
 		const text = error instanceof Error ? `${error.name}: ${error.message.split("\n")[0]}` : String(error);
-		const first = isOurs ? error.message.split("\n")[0] : "";
-		const named =
-			names.some((n) => n !== undefined && first.toLowerCase().includes(n.toLowerCase())) || (isOurs && error.op === target.name);
+		const named = isOurs && isNamed(target, self, error);
 		outcome = { result: isOurs ? "refused" : "raw", error: text, place: placeOf(error), named };
 	}
 	for (const x of owned) release(x, w);
@@ -154,18 +172,19 @@ async function oneCall(w: World, seed: number, index: number, tell: (text: strin
 		if (!(error instanceof t.NumericError)) fault = String(error);
 	}
 	const leaked = w.device.memory().liveBytes + w.foreign.memory().liveBytes - before;
-	return { key, change, ...outcome, leaked, fault, milliseconds: performance.now() - started };
+	return { key, entry: target.entry, change, ...outcome, leaked, fault, milliseconds: performance.now() - started };
 }
 
 async function main(): Promise<void> {
-	const [seed, from, to] = process.argv.slice(2).map(Number);
+	const [seed, from, to] = process.argv.slice(2, 5).map(Number);
+	const targets = targetsOf(process.argv[5]);
 	const folder = mkdtempSync(join(tmpdir(), "hushgrad-fuzz-"));
 	process.chdir(folder); // files that a call writes land here
 	console.log = () => {};
 	const w = await makeWorld(fileURLToPath(root));
 	process.on("unhandledRejection", () => {});
 	for (let index = from; index < to; index++) {
-		const outcome = await oneCall(w, seed, index, (start) => process.send?.({ start, index } satisfies Message));
+		const outcome = await oneCall(w, targets, seed, index, (start) => process.send?.({ start, index } satisfies Message));
 		process.send?.({ outcome, index } satisfies Message);
 	}
 	const three = await t.item(t.sum(t.tensor(w.device, [1, 2])));

@@ -13,8 +13,15 @@ export interface Report {
 
 const LIMIT = 30_000;
 
+/** How to fuzz. */
+export interface FuzzOptions {
+	/** Of one package alone, such as "tensor"; of all when left out. */
+	readonly entry?: string | undefined;
+	readonly log?: (text: string) => void;
+}
+
 /** Makes the calls numbered `from` to `to`, negative ones being those without a wrong argument. */
-export async function fuzz(seed: number, from: number, to: number, log: (text: string) => void = () => {}): Promise<Report> {
+export async function fuzz(seed: number, from: number, to: number, { entry = "", log = () => {} }: FuzzOptions = {}): Promise<Report> {
 	const outcomes: Outcome[] = [];
 	const hangs: string[] = [];
 	for (let next = from; next < to; ) next = await part(next);
@@ -23,7 +30,7 @@ export async function fuzz(seed: number, from: number, to: number, log: (text: s
 	/** Makes calls until the end, or until one hangs; gives the number of the next. */
 	function part(first: number): Promise<number> {
 		return new Promise((resolve, reject) => {
-			const child = fork(fileURLToPath(new URL("calls.ts", import.meta.url)), [seed, first, to].map(String), {
+			const child = fork(fileURLToPath(new URL("calls.ts", import.meta.url)), [seed, first, to, entry].map(String), {
 				execArgv: ["--import", import.meta.resolve("tsx"), "-C", "@hushgrad/source"],
 				stdio: ["ignore", "ignore", "pipe", "ipc"],
 			});
@@ -93,10 +100,14 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 			seed: { type: "string", default: "1" },
 			plain: { type: "boolean", default: false },
 			unnamed: { type: "boolean", default: false },
+			entry: { type: "string", default: "" },
 		},
 	});
 	const runs = Number(values.runs);
-	const report = await fuzz(Number(values.seed), values.plain ? -runs : 0, values.plain ? 0 : runs, (text) => console.error(text));
+	const report = await fuzz(Number(values.seed), values.plain ? -runs : 0, values.plain ? 0 : runs, {
+		entry: values.entry,
+		log: (text) => console.error(text),
+	});
 	console.log(summary(report));
 	if (values.plain) for (const o of report.outcomes.filter((x) => x.result !== "accepted")) console.log(`plain: ${o.key}: ${o.error}`);
 	if (values.unnamed)
