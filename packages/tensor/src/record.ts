@@ -1,8 +1,6 @@
 import { runtimeOf } from "./device.ts";
-import type { DType } from "./dtype.ts";
-import { ShapeError, ValueError } from "./errors.ts";
+import { HushgradError, ShapeError, ValueError } from "./errors.ts";
 import { checkFinite } from "./finite.ts";
-import { blaming } from "./named.ts";
 import type { Physical } from "./physical.ts";
 import { physicalOf } from "./physicalOf.ts";
 import type { OperandShape, Records } from "./records.ts";
@@ -97,17 +95,26 @@ export function record(operation: Operation): Tensor[] {
 	const own = commonRecords(name, inputs);
 	const count = own?.count ?? 1;
 	const records = resultRecords === undefined ? own : resultRecords.records;
-	const run = (): { dtype: DType; making: ReturnType<typeof makingOf> }[] => {
-		const views = forward(inputs.map((t) => physicalOf(t, count)));
+	const made = runtime.scopeThrough(() => {
+		const views = physicals(name, forward, inputs, count);
 		return views.map((p) => ({ dtype: p.dtype, making: makingOf(p, runtime.own(p), records) }));
-	};
-	const made = blaming(name, () => runtime.scopeThrough(run));
+	});
 	const traced = trace(operation, made[0]?.making.shape, records);
 	if (traced !== undefined) made[0].making.node = traced.node;
 	const outputs = made.map(({ dtype, making }) => runtime.track(new Tensor(device, dtype, making)));
 	traced?.save(outputs);
 	report(runtime, operation, operation.overwrites ?? outputs);
 	return outputs;
+}
+
+/** Runs the kernels; what they refuse names the operation. */
+function physicals(op: string, forward: Operation["forward"], inputs: readonly Tensor[], count: number): readonly Physical[] {
+	try {
+		return forward(inputs.map((t) => physicalOf(t, count)));
+	} catch (error) {
+		if (error instanceof HushgradError) error.blame(op);
+		throw error;
+	}
 }
 
 /** A view as a tensor without its record axis. */
