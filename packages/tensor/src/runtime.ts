@@ -11,7 +11,6 @@ import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
-import { blaming } from "./named.ts";
 import type { Settled } from "./options.ts";
 import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
@@ -231,19 +230,19 @@ export class Runtime {
 
 	/**
 	 * Memory with undefined contents, owned by the innermost scope. `shape` starts with the record axis; dtype is f32 when left
-	 * out. Row-major without gaps, offset 0.
+	 * out. Row-major without gaps, offset 0. `op` names the caller in errors.
 	 * @throws ShapeError for what is no shape; DTypeError for an unknown type; DeviceError for f16 on a device without it
 	 * (`device/no-f16`), and beyond the memory budget (`device/budget`) or the size of a buffer (`device/buffer-limit`).
 	 */
-	empty(shape: Shape, dtype: DType = "f32"): Physical {
+	empty(shape: Shape, dtype: DType = "f32", op = "empty"): Physical {
 		this.raise();
-		checkShape("empty", shape);
-		checkDType("empty", dtype);
+		checkShape(op, shape);
+		checkDType(op, dtype);
 		if (dtype === "f16" && !this.gpu.features.has("shader-f16")) {
-			throw new DeviceError("device/no-f16", "empty: this device has no f16", { op: "empty", hint: "use f32, or bf16 for storage" });
+			throw new DeviceError("device/no-f16", `${op}: this device has no f16`, { op, hint: "use f32, or bf16 for storage" });
 		}
 		const bytes = Math.max(4, Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 4) * 4);
-		const size = this.pool.reserve(bytes + (this.#guard?.band ?? 0), this.#path);
+		const size = this.pool.reserve(op, bytes + (this.#guard?.band ?? 0), this.#path);
 		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, this.#free);
 		this.#scopes.add(storage);
 		return new Physical(this, storage, dtype, { shape: [...shape] });
@@ -257,7 +256,7 @@ export class Runtime {
 		checkShape(op, shape);
 		const bytes = deviceBytes(op, values, shape, dtype);
 		this.#world?.refuse(op, `host values ${showShape(shape)} are uploaded`);
-		const out = blaming(op, () => this.empty([1, ...shape], dtype));
+		const out = this.empty([1, ...shape], dtype, op);
 		if (bytes.byteLength > 0) this.recorder.upload(out.storage, bytes);
 		return out;
 	}

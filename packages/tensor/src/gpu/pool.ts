@@ -117,11 +117,11 @@ export class BufferPool {
 	}
 
 	/** Counts a tensor that is about to be made, and gives the bytes of the buffer it will have. @throws DeviceError beyond a limit. */
-	reserve(bytes: number, label: string): number {
+	reserve(op: string, bytes: number, label: string): number {
 		const size = sizeClass(bytes);
 		if (size > this.#device.limits.maxBufferSize) {
-			throw new DeviceError("device/buffer-limit", `empty: a buffer of ${bytes} bytes exceeds the device's limit`, {
-				op: "empty",
+			throw new DeviceError("device/buffer-limit", `${op}: a buffer of ${bytes} bytes exceeds the device's limit`, {
+				op,
 				hint: `maxBufferSize is ${this.#device.limits.maxBufferSize}; split the tensor`,
 			});
 		}
@@ -130,8 +130,8 @@ export class BufferPool {
 		if (isTooMuch()) {
 			throw new DeviceError(
 				"device/budget",
-				`empty: ${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
-				{ op: "empty", hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
+				`${op}: ${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
+				{ op, hint: "use a smaller physical batch or model, or raise memoryBudget in requestDevice" },
 			);
 		}
 		this.#count({ size, label }, 1);

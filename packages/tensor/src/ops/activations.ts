@@ -102,6 +102,7 @@ export const geluTanh = unary("geluTanh", {
 	ref: ({ x }) => x / (1 + Math.exp(-Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3))),
 	bound: DIVIDED,
 });
+const GELU = { approximate: optional(oneOf("none", "tanh")) };
 const geluErf = unary("gelu", {
 	f: "x * normalCdf(x)",
 	ref: ({ x }) => (x / 2) * erfcOf(-x / Math.SQRT2),
@@ -114,7 +115,7 @@ const geluErf = unary("gelu", {
  */
 export const gelu = Object.assign(
 	(x: Tensor, options: { readonly approximate?: "none" | "tanh" } = {}): Tensor => {
-		const { approximate } = optionsOf("gelu", options, { approximate: optional(oneOf("none", "tanh")) });
+		const { approximate } = optionsOf("gelu", options, GELU);
 		return approximate === "tanh" ? blaming("gelu", () => geluTanh(x)) : geluErf(x);
 	},
 	{

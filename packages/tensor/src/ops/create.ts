@@ -5,7 +5,7 @@ import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { blaming, named } from "../named.ts";
+import { named } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { report } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
@@ -43,7 +43,7 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 	if (dtype === "bf16" || dtype === "u8") {
 		throw new DTypeError("create/storage", `${op}: ${dtype} is storage only`, { op, hint: "make it in f32 or u32 and cast it" });
 	}
-	const y = runtime.empty(shape, dtype);
+	const y = runtime.empty(shape, dtype, op);
 	const step = b < 0 && wgslScalar[dtype] === "u32" ? b + 2 ** 32 : b;
 	for (const part of kernel === fullKernel ? y.pieces : [y]) kernel.of({ dtype }).run({ y: part }, { n: part.size, a, b: step }, part.size);
 	return y;
@@ -54,13 +54,12 @@ function create(device: Device, op: string, kernel: typeof fullKernel, shape: Sh
 	const runtime = runtimeOf(device);
 	checkShape(op, shape);
 	const own = [...shape];
-	const run = (): Tensor => {
+	return runtime.scope(() => {
 		const y = generate(runtime, op, kernel, [1, ...own], dtype, a, b);
 		const made = runtime.track(new Tensor(device, dtype, { storage: runtime.own(y), shape: own }));
 		report(runtime, { name: op, inputs: [], infinite: true }, [made]);
 		return made;
-	};
-	return blaming(op, () => runtime.scope(run));
+	});
 }
 
 /** @throws ValueError for a number that an integer type does not hold. */
