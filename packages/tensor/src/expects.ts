@@ -44,29 +44,31 @@ export const oneOf = (...values: readonly unknown[]): Kind => [(v) => values.inc
 /** A kind that may be left out. */
 export const optional = ([is, words]: Kind): Kind => [(v) => v === undefined || is(v), words];
 
+const of = (is: Is, words: string): Kind => [is, words];
+
 /** Kinds by name. */
 const KINDS = {
-	tensor: [isTensor, "a tensor"],
-	tensors: [listOf(isTensor), "a list of tensors"],
-	value: [either(isTensor, isNumber), "a tensor or a number"],
-	device: [(v) => v instanceof Device, "a device, as requestDevice() gives"],
-	key: [(v) => isObject(v) && isWord(v.k0) && isWord(v.k1), "a key, as key() gives"],
-	number: [isNumber, "a number"],
-	whole: [isWhole, "a whole number"],
-	wholes: [listOf(isWhole), "a list of whole numbers"],
-	axes: [either(isWhole, listOf(isWhole)), "a whole number, or a list of them"],
-	count: [isCount, "a whole number, zero or more"],
-	counts: [either(isCount, listOf(isCount)), "a whole number, zero or more, or a list of them"],
-	size: [(v) => isCount(v) && v !== 0, "a whole number, one or more"],
-	shape: [listOf(isCount), "a shape: a list of whole numbers, zero or more"],
-	flag: [(v) => typeof v === "boolean", "true or false"],
-	text: [(v) => typeof v === "string", "a string"],
-	function: [(v) => typeof v === "function", "a function"],
-	options: [(v) => isObject(v) && !Array.isArray(v) && !isTensor(v), "options in an object"],
-	list: [Array.isArray, "a list"],
-	floats: [(v) => v instanceof Float32Array, "a Float32Array"],
-	bytes: [(v) => v instanceof Uint8Array, "a Uint8Array"],
-} as const satisfies Record<string, Kind>;
+	tensor: of(isTensor, "a tensor"),
+	tensors: of(listOf(isTensor), "a list of tensors"),
+	value: of(either(isTensor, isNumber), "a tensor or a number"),
+	device: of((v) => v instanceof Device, "a device, as requestDevice() gives"),
+	key: of((v) => isObject(v) && isWord(v.k0) && isWord(v.k1), "a key, as key() gives"),
+	number: of(isNumber, "a number"),
+	whole: of(isWhole, "a whole number"),
+	wholes: of(listOf(isWhole), "a list of whole numbers"),
+	axes: of(either(isWhole, listOf(isWhole)), "a whole number, or a list of them"),
+	count: of(isCount, "a whole number, zero or more"),
+	counts: of(either(isCount, listOf(isCount)), "a whole number, zero or more, or a list of them"),
+	size: of((v) => isCount(v) && v !== 0, "a whole number, one or more"),
+	shape: of(listOf(isCount), "a shape: a list of whole numbers, zero or more"),
+	flag: of((v) => typeof v === "boolean", "true or false"),
+	text: of((v) => typeof v === "string", "a string"),
+	function: of((v) => typeof v === "function", "a function"),
+	options: of((v) => isObject(v) && !Array.isArray(v) && !isTensor(v), "options in an object"),
+	list: of(Array.isArray, "a list"),
+	floats: of((v) => v instanceof Float32Array, "a Float32Array"),
+	bytes: of((v) => v instanceof Uint8Array, "a Uint8Array"),
+};
 
 type KindName = keyof typeof KINDS | `${keyof typeof KINDS}?`;
 
