@@ -8,14 +8,13 @@ import { testDerivatives } from "./derivatives.ts";
 import { useDevice } from "./device.ts";
 import { part } from "./environment.ts";
 import { testRecords } from "./recordProperties.ts";
-import { numbered, primitives as registered } from "./registry.ts";
+import { numbered } from "./registry.ts";
 
 const boundOf = (p: Primitive): Bound => p.spec.test?.bound ?? { why: "correctly rounded" };
 
 /** The properties that every primitive has to have. */
 export function testPrimitives(primitives: readonly Primitive[]): void {
 	const device = useDevice({ debug: { memory: true } });
-	const all = [...new Set([...registered(), ...primitives])];
 	const isNumbered = (p: Primitive) => numbered().includes(p);
 
 	/** What is overwritten lies in one piece; other operands in any way. */
@@ -143,7 +142,7 @@ export function testPrimitives(primitives: readonly Primitive[]): void {
 				);
 			});
 
-		testDerivatives(device, p, all);
+		testDerivatives(device, p);
 		testRecords(device, p);
 	});
 }

@@ -1,5 +1,8 @@
 import { ELEMENTARY } from "./elementary.ts";
 
+/** The bits of the NaN that stands for what a lookup has no value for: WGSL has no literal of it. */
+export const QUIET_NAN = 0x7fc00000;
+
 /**
  * WGSL functions that any kernel may call; a kernel gets those it names. NaN is told by its bits everywhere, because
  * WGSL lets a driver assume that it does not occur: comparisons, max and clamp may swallow it.

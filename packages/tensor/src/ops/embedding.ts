@@ -3,13 +3,17 @@ import { ValueError } from "../errors.ts";
 import { expects, optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
+import { QUIET_NAN } from "../gpu/prelude.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { eq, logicalOr, maskedFill } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
+import { outside } from "./indexing.ts";
 import { foldRecords } from "./records.ts";
+import { unsqueeze } from "./view.ts";
 
 /** No id is negative. */
 export const NO_PADDING = -1;
@@ -19,8 +23,6 @@ export interface EmbeddingOptions {
 	/** Row of the table that receives no gradient, a negative one from the end; none when left out. It is read like any other. */
 	readonly paddingIdx?: number | undefined;
 }
-
-export const QUIET_NAN = 0x7fc00000;
 
 /** Writes only the results whose id lies in this run of rows of the table; each record has `share` ids. */
 export const embeddingKernel = defineKernel("embedding", ({ dtype }: { dtype: DType }) => ({
@@ -119,7 +121,16 @@ export const embeddingGradPrimitive: Primitive<TableAttrs> = definePrimitive<Tab
 	forward: ({ inputs: { dy, ids }, B, axes: { D }, attrs: { V, paddingIdx } }) => [
 		scatterRows(dy, ids, [B, V, D], sizeOf(ids.shape.slice(1)), paddingIdx),
 	],
-	grad: { dy: "missing", ids: "none" },
+	grad: {
+		dy: {
+			saves: ["ids"],
+			rule: ({ dy: g, ids }, { V, paddingIdx }) => {
+				const isLost = logicalOr(outside(ids, V), eq(ids, paddingIdx));
+				return maskedFill(embeddingPrimitive.apply([g, ids])[0], unsqueeze(isLost, -1), 0);
+			},
+		},
+		ids: "none",
+	},
 	reference: ({ dy, ids }, { V, paddingIdx }) => {
 		const d = dy.shape[dy.shape.length - 1];
 		const data = new Float64Array(V * d);
@@ -166,8 +177,7 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 /**
  * Rows of a table: `y[..., :] = table[ids[...], :]`. ids i32 `[...]`, table `[V, D]` (f32 or bf16) → f32 `[..., D]`; an id
  * outside 0..V−1 gives NaN and no gradient. The gradient adds rows up in a fixed order, in time proportional to V times the
- * number of ids, and leaves row `paddingIdx` at 0; it has no gradient of its own. Tables larger than one storage binding are
- * read in parts.
+ * number of ids, and leaves row `paddingIdx` at 0. Tables larger than one storage binding are read in parts.
  * @throws DTypeError for another table, or ids that are not i32.
  * @throws ShapeError unless the table has two axes.
  * @throws ValueError when `paddingIdx` is no row of the table.

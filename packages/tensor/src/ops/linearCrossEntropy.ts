@@ -4,14 +4,22 @@ import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
-import { definePrimitive, type Primitive } from "../primitive.ts";
+import { definePrimitive, type Named, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { softcap } from "./activations.ts";
+import { add, div, eq, maskedFill, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
+import { linear, linearGradPrimitive } from "./linear.ts";
+import { matmul } from "./matmul.ts";
 import { foldRecords } from "./records.ts";
+import { oneHot } from "./scatter.ts";
+import { softmax } from "./softmax.ts";
+import { square } from "./unary.ts";
+import { reshape, transpose, unsqueeze } from "./view.ts";
 
 /** Label of rows that `crossEntropy`, `nllLoss` and `linearCrossEntropy` leave out, torch's default: no loss, no gradient. */
 export const IGNORE_INDEX = -100;
@@ -201,6 +209,15 @@ const GRAD_TEST = {
 } as const;
 const NO_GRADIENT = { dy: "missing", h: "missing", w: "missing", labels: "none", lse: "missing" } as const;
 
+/** dz of all logits at once, of differentiable operations. lse, NaN where a label is no class, is a constant. */
+function tracedLogitGradient({ dy, h, w, labels, lse }: Named, { softcap: cap, ignoreIndex }: LossAttrs): Tensor {
+	const z = linear(h, w);
+	const c = cap > 0 ? softcap(z, cap) : z;
+	const g = mul(sub(softmax(c), oneHot(labels, w.shape[0])), unsqueeze(add(dy, mul(lse, 0)), -1));
+	const dz = cap > 0 ? mul(g, sub(1, square(div(c, cap)))) : g;
+	return maskedFill(dz, unsqueeze(eq(labels, ignoreIndex), -1), 0);
+}
+
 /** dh = dz w, summed over the vocabulary chunk by chunk, with dz = (exp(z - lse) - onehot(label)) dy before the soft-cap. */
 export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = definePrimitive<LossAttrs>({
 	name: "linearCrossEntropy.dh",
@@ -218,6 +235,7 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 		return [dh];
 	},
 	grad: NO_GRADIENT,
+	composite: (given, attrs) => linearGradPrimitive.apply([tracedLogitGradient(given, attrs), given.w])[0],
 	reference: (inputs, attrs) => {
 		const { h, w } = inputs;
 		const d = w.shape[1];
@@ -254,6 +272,12 @@ export const linearCrossEntropyWeightGradPrimitive: Primitive<LossAttrs> = defin
 		return [dw];
 	},
 	grad: NO_GRADIENT,
+	composite: (given, attrs) => {
+		const { h, w, labels } = given;
+		const [V, D] = w.shape;
+		const dz = reshape(tracedLogitGradient(given, attrs), [labels.size, V]);
+		return matmul(transpose(dz), reshape(h, [labels.size, D]));
+	},
 	reference: (inputs, attrs) => {
 		const { h, w } = inputs;
 		const d = w.shape[1];
@@ -326,7 +350,7 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 
 /**
  * Cross-entropy of a linear head, without holding the full logits: loss = ln ∑ e^z − z[label] with z = cap(h wᵀ), computed in
- * chunks of the vocabulary and again in the backward pass, which has no gradient of its own. h f32 `[..., D]`, w `[V, D]`
+ * chunks of the vocabulary and again in the backward pass; second derivatives alone hold all logits. h f32 `[..., D]`, w `[V, D]`
  * (f32 or bf16), labels i32 `[...]` → one loss a row, `[...]`: 0, as its gradient, where the label is `ignoreIndex` (−100, `IGNORE_INDEX`,
  * when left out), NaN, as its gradient, where it is another one outside 0..V−1. `softcap` bounds the logits, cap · tanh(z / cap); 0,
  * when left out, for none.

@@ -1,6 +1,7 @@
 import { FLOATS } from "../dtype.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
+import { QUIET_NAN } from "../gpu/prelude.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
@@ -9,7 +10,7 @@ import { checkType } from "./arguments.ts";
 import { maskedFill } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { packed } from "./contiguous.ts";
-import { NO_PADDING, QUIET_NAN, scatterRows } from "./embedding.ts";
+import { NO_PADDING, scatterRows } from "./embedding.ts";
 import { outside } from "./indexing.ts";
 import { unsqueeze } from "./view.ts";
 
