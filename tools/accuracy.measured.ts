@@ -86,19 +86,19 @@ export const MEASURED: readonly Measured[] = [
 	{ name: "cosh", ulp: DIVIDED, run: t.cosh, ref: Math.cosh, range: [-90, 90], near: [0, 1, -1, 89.4] },
 	{ name: "tanh", ulp: DIVIDED, run: t.tanh, ref: Math.tanh, near: [0, 0.625, -0.625, 9] },
 	{ name: "erf", run: t.erf, ref: rowOf(t.erf), near: [0, 0.92, -0.92, 3.9] },
-	{ name: "gelu", ulp: 9, abs: 1e-36, run: (x) => t.gelu(x), ref: rowOf(t.gelu), range: [-14, 8], near: [0, -13], floor: 1e-36 },
+	{ name: "gelu", run: (x) => t.gelu(x), ref: rowOf(t.gelu), range: [-14, 8], near: [0, 0.7, -0.7, -13] },
 	{
 		name: "gelu, tanh",
-		ulp: 9,
-		abs: 1e-8,
+		ulp: DIVIDED,
 		run: (x) => t.gelu(x, { approximate: "tanh" }),
 		ref: (x) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 		range: [-11, 8],
-		near: [0, -3],
-		floor: 0.01,
+		near: [0, -3, -9],
 	},
 	{ name: "sigmoid", ulp: DIVIDED, run: t.sigmoid, ref: rowOf(t.sigmoid), range: [-90, 20], near: [0, -87] },
-	{ name: "silu", ulp: DIVIDED, abs: 1e-36, run: t.silu, ref: rowOf(t.silu), range: [-87, 20], near: [0], floor: 1e-36 },
+	{ name: "silu", ulp: DIVIDED, run: t.silu, ref: rowOf(t.silu), range: [-92, 20], near: [0, -64] },
+	{ name: "elu", run: (x) => t.elu(x, 1), ref: (x) => (x > 0 ? x : Math.expm1(x)), near: [0, -0.34657, -17] },
+	{ name: "softcap, 30", ulp: DIVIDED, run: (x) => t.softcap(x, 30), ref: (x) => 30 * Math.tanh(x / 30), near: [0, 18.75] },
 	{ name: "softplus", run: t.softplus, ref: rowOf(t.softplus), range: [-88, 20], near: [0, -1, 1] },
 	{ name: "logsigmoid", run: t.logsigmoid, ref: rowOf(t.logsigmoid), range: [-20, 88], near: [0, -1, 1] },
 	{ name: "sqrt", ulp: DIVIDED, run: t.sqrt, ref: Math.sqrt, range: [0, 4], near: [1, 4] },
@@ -111,6 +111,21 @@ export const MEASURED: readonly Measured[] = [
 		run: t.atan2,
 		ref: Math.atan2,
 		draw: (next) => (next() < 0.5 ? [anyFloat(next), anyFloat(next)] : [between(next, -4, 4), between(next, -4, 4)]),
+	},
+	{
+		name: "logaddexp",
+		floor: 0.25,
+		abs: 1e-7,
+		run: t.logaddexp,
+		ref: (a, b) => (a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))),
+		draw: (next) => (next() < 0.5 ? [anyFloat(next), anyFloat(next)] : [between(next, -4, 4), between(next, -4, 4)]),
+	},
+	{
+		name: "geglu",
+		ulp: DIVIDED,
+		run: t.geglu,
+		ref: (a, b) => (a * b) / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
+		draw: (next) => [between(next, -9, 4), between(next, -4, 4)],
 	},
 	{
 		name: "pow",
@@ -168,6 +183,44 @@ export async function worstOf(device: Device, f: Measured, count: number, seed =
 		}
 	}
 	return { ulp, at: of(at), abs, absAt: of(absAt), wrong };
+}
+
+/** A function of rows: how far its elements are from their value, as a part of it. */
+export interface MeasuredRow {
+	readonly name: string;
+	readonly run: (x: Tensor) => Tensor;
+	readonly ref: (x: Float32Array) => Float64Array;
+	/** Elements below this size count as if they had it; 0 when left out. */
+	readonly floor?: number;
+	/** What an error may be, as a part; 2e-7 when left out. */
+	readonly bound?: number;
+}
+
+const meanOf = (x: Float64Array): number => x.reduce((s, v) => s + v, 0) / x.length;
+const shifted = (x: Float32Array, by: number): Float64Array => Float64Array.from(x, (v) => v - by);
+const logTotal = (x: Float32Array): number => Math.log(x.reduce((s, v) => s + Math.exp(v), 0));
+const scaled = (x: Float64Array, eps: number): Float64Array => {
+	const scale = Math.sqrt(meanOf(x.map((v) => v * v)) + eps);
+	return x.map((v) => v / scale);
+};
+
+/** Every function of rows whose accuracy is stated. */
+export const ROWS: readonly MeasuredRow[] = [
+	{ name: "rmsNorm", run: (x) => t.rmsNorm(x, t.ones(x.device, [x.size])), ref: (x) => scaled(Float64Array.from(x), 1e-6) },
+	// The mean is rounded, and taken from what may be near it.
+	{ name: "layerNorm", run: (x) => t.layerNorm(x), ref: (x) => scaled(shifted(x, meanOf(Float64Array.from(x))), 1e-5), floor: 0.25 },
+	// The difference to the largest, of up to 8, is rounded.
+	{ name: "softmax", run: (x) => t.softmax(x), ref: (x) => shifted(x, logTotal(x)).map(Math.exp), bound: 6e-7 },
+	{ name: "logSoftmax", run: (x) => t.logSoftmax(x), ref: (x) => shifted(x, logTotal(x)) },
+];
+
+/** The worst relative error of the elements of a row of normal numbers around `centre`. */
+export async function rowError(device: Device, { run, ref, floor = 0 }: MeasuredRow, size: number, centre: number): Promise<number> {
+	const x = device.scope<Tensor>(() => t.add(t.normal(device, [size], t.key(1)), centre));
+	const y = device.scope<Tensor>(() => run(x));
+	const [got, wanted] = [await data(y), ref((await data(x)) as Float32Array)];
+	for (const one of [x, y]) one.dispose();
+	return wanted.reduce((worst, v, i) => Math.max(worst, Math.abs(got[i] - v) / Math.max(floor, Math.abs(v))), 0);
 }
 
 /** A sum of many terms: how far it is from its value, as a part of it. */

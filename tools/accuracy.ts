@@ -8,25 +8,34 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
-import { MEASURED, SUMS, sumError, type Worst, worstOf } from "./accuracy.measured.ts";
+import { MEASURED, ROWS, rowError, SUMS, sumError, type Worst, worstOf } from "./accuracy.measured.ts";
 import { required, swiftShader } from "./browser.mjs";
 
 interface Report {
 	readonly driver: string;
 	readonly functions: readonly Worst[];
+	/** Of each length of ROW_SIZES. */
+	readonly rows: readonly (readonly number[])[];
 	/** Of equal and of random terms. */
 	readonly sums: readonly (readonly [number, number])[];
 }
+
+const ROW_SIZES = [768, 65_536];
 
 async function measure(points: number): Promise<Report> {
 	const device = await requestDevice();
 	const functions: Worst[] = [];
 	for (const f of MEASURED) functions.push(await worstOf(device, f, points));
+	const rows: number[][] = [];
+	for (const r of ROWS) {
+		rows.push([]);
+		for (const size of ROW_SIZES) rows[rows.length - 1].push(await rowError(device, r, size, 0));
+	}
 	const sums: [number, number][] = [];
 	for (const s of SUMS) sums.push([await sumError(device, s, 10 * points, "equal"), await sumError(device, s, 10 * points, "random")]);
 	const driver = (device.info.description || device.info.device || device.info.vendor).replace(/[-~(].*/, "");
 	device.destroy();
-	return { driver, functions, sums };
+	return { driver, functions, rows, sums };
 }
 
 const rounded = (v: number): string => (v === 0 ? "0" : v.toExponential(1));
@@ -41,6 +50,7 @@ function page(points: number, reports: readonly Report[]): string {
 		...reports.flatMap(({ functions: of }) => [of[i].ulp.toFixed(2), of[i].ulp === 0 ? "" : shown(of[i].at)]),
 		f.floor === undefined ? "" : `${rounded(Math.max(...reports.map((r) => r.functions[i].abs)))} below ${f.floor}`,
 	]);
+	const rows = ROWS.map((r, i) => [`\`${r.name}\``, ...reports.flatMap(({ rows: of }) => of[i].map(rounded))]);
 	const sums = SUMS.map((s, i) => [
 		s.name,
 		...reports.flatMap(({ sums: of }) => of[i].map((e, k) => (s.name === "variance" && k === 0 ? "" : rounded(e)))),
@@ -55,10 +65,16 @@ drivers to this, Chromium's too.
 
 The functions are polynomials of this library, in [elementary.ts](../packages/tensor/src/gpu/elementary.ts); only \`sqrt\`, \`rsqrt\` and
 divisions are the driver's. WGSL lets a driver divide within 2.5 ULP, so that functions with a division may be off by 2 more
-elsewhere. \`gelu\` has two factors that fall to 0, hence a unit or two more below 0; its tanh form, like torch's, is that near
-only where it is not small.
+elsewhere. \`gelu\`, in both forms, and \`silu\` are that near also where they fall to 0.
 
 ${table(["function", ...reports.flatMap(({ driver }) => [`ULP, ${driver}`, "at"]), "absolute"], functions)}
+
+## Rows
+
+Worst relative errors of the elements of one row of normal numbers, of those below 0.25 for \`layerNorm\` as a part of that. Means and
+totals are added up as sums are; what remains in \`softmax\` is the rounding of the difference to the largest element.
+
+${table(["function", ...reports.flatMap(({ driver }) => ROW_SIZES.map((n, i) => `${n.toLocaleString("en")}${i === 0 ? `, ${driver}` : ""}`))], rows)}
 
 ## Sums
 

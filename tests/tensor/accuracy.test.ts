@@ -1,6 +1,6 @@
 import { data, type Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
-import { MEASURED, SUMS, sumError, worstOf } from "../../tools/accuracy.measured.ts";
+import { MEASURED, ROWS, rowError, SUMS, sumError, worstOf } from "../../tools/accuracy.measured.ts";
 import { useDevice } from "../support/device.ts";
 
 /* `npm run accuracy` measures the same at a million points, and writes docs/accuracy.md. */
@@ -28,6 +28,18 @@ describe.each(MEASURED.map((f) => [f.name, f] as const))("%s", (_, f) => {
 				expect(Math.abs(values[i] - wanted), `of ${given}`).toBeLessThanOrEqual(1e-6 * Math.abs(wanted) + 2 ** -126);
 			else expect(values[i], `of ${given}`).toBe(wanted);
 		});
+	});
+});
+
+describe.each(ROWS.map((r) => [r.name, r] as const))("%s", (_, r) => {
+	it.each([
+		[768, 0],
+		[65_536, 0],
+		[4096, 3],
+	])("of a row of %i numbers around %i is as near to its value as stated", async (size, centre) => {
+		// The mean, of 3, is rounded.
+		const bound = r.name === "layerNorm" && centre > 0 ? 1e-6 : (r.bound ?? 2e-7);
+		expect(await rowError(device(), r, size, centre)).toBeLessThanOrEqual(bound);
 	});
 });
 

@@ -23,8 +23,8 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
 }`,
 	/** e^(x + low) 2^k, for a low that is small. */
 	expOf: `fn expOf(x: f32, low: f32, k: f32) -> f32 {
-  let t = clamp(x, -104.0, 89.0 - 0.69 * k);
-  let n = round(t * 1.442695);
+  let t = clamp(x, -104.0 - 0.7 * k, 89.0 - 0.69 * k);
+  let n = round((t + low) * 1.442695);
   return expScaled(1.0 + expTail(expRest(t, n) + low), n + k);
 }`,
 	exp: "fn exp(x: f32) -> f32 { return keepNan(x, expOf(x, 0.0, 0.0)); }",
@@ -181,13 +181,35 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
   return keepNan(x, select(withSign(large, x), small, abs(x) < 0.625));
 }`,
 	logistic: "fn logistic(x: f32) -> f32 { return keepNan(x, 1.0 / (1.0 + expOf(-x, 0.0, 0.0))); }",
-	/** (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2: the logistic function of twice that, which is taken in two parts. */
-	tanhGate: `fn tanhGate(x: f32) -> f32 {
-  let a = clamp(x, -20.0, 20.0);
-  let c = 0.071354816 * a * a;
+	/** x / (1 + e^-y) for a y with the sign of x, from e = e^-|y|, or where that would underflow, far below 0, from 2^32 times it. */
+	gated: `fn gated(x: f32, e: f32, far: bool) -> f32 {
+  let y = select(x, select(x, x * 2.3283064e-10, far) * e, x < 0.0);
+  return keepNan(x, y / select(1.0 + e, 1.0, far));
+}`,
+	/** x / (1 + e^-x). */
+	siluOf: `fn siluOf(x: f32) -> f32 {
+  let far = x < -64.0;
+  return gated(x, expOf(-abs(x), 0.0, select(0.0, 32.0, far)), far);
+}`,
+	/** e^-|y| 2^k for y = 2 sqrt(2/pi) (x + 0.044715 x^3), of which all factors are taken in two parts. */
+	gateExp: `fn gateExp(x: f32, k: f32) -> f32 {
+  let a = min(abs(x), 20.0);
   let h = upperBits(a);
-  let w = upperBits(1.5957691 + c);
-  return keepNan(x, 1.0 / (1.0 + expOf(-h * w, -((a - h) * w + a * ((1.5957031 - w) + c + 6.599661e-5)), 0.0)));
+  let q = upperBits(h * h);
+  let c = 0.0713501 * q;
+  let w = upperBits(1.5957031 + c);
+  let rest = 0.0713501 * ((h * h - q) + (a - h) * (a + h)) + 4.7186163e-06 * a * a + 6.59966e-05;
+  return expOf(-h * w, -((a - h) * w + a * (((1.5957031 - w) + c) + rest)), k);
+}`,
+	/** (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. */
+	tanhGate: `fn tanhGate(x: f32) -> f32 {
+  let e = gateExp(x, 0.0);
+  return keepNan(x, select(1.0, e, x < 0.0) / (1.0 + e));
+}`,
+	/** x times that. */
+	tanhGeluOf: `fn tanhGeluOf(x: f32) -> f32 {
+  let far = x < -9.0;
+  return gated(x, gateExp(x, select(0.0, 32.0, far)), far);
 }`,
 	/** Beyond 0.92 as 1 - erfc, of which the logarithm is fitted. */
 	erf: `fn erf(x: f32) -> f32 {
@@ -197,19 +219,31 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
   let large = 1.0 - expOf(-a - a * (0.12851995 + a * (0.63569939 + a * (0.105287 + a * (-0.022906 + a * (0.00321995 - a * 0.000214591))))), 0.0, 0.0);
   return keepNan(x, select(withSign(large, x), small, a < 0.92));
 }`,
+	/** Normal distribution function Φ for |x| up to 0.7. */
+	normalMiddle: `fn normalMiddle(x: f32) -> f32 {
+  let s = x * x;
+  return 0.5 + x * (0.39894226 + s * (-0.06648988 + s * (0.009969646 + s * (-0.001174625 + s * 9.7421704e-5))));
+}`,
 	/**
-	 * Normal distribution function: 1/2 and an odd polynomial up to 0.8, beyond its tail e^(-x^2 / 2) t P(t) with
-	 * t = 1 / (1 + 0.28125 |x|), the square in two parts.
+	 * |x| Φ(-|x|) for |x| from 0.7: e^(-x^2 / 2), the square in two parts, times a polynomial of z = (|x| - c) / (|x| + c). c is a
+	 * number whose first coefficient is almost an f32.
 	 */
-	normalCdf: `fn normalCdf(x: f32) -> f32 {
-  let a = min(abs(x), 14.0);
+	normalTail: `fn normalTail(x: f32) -> f32 {
+  let a = min(abs(x), 14.5);
   let h = upperBits(a);
-  let s = a * a;
-  let t = 1.0 / (1.0 + 0.28125 * a);
-  let p = 0.11220601 + t * (0.11210859 + t * (0.10440958 + t * (0.07855227 + t * (0.08931075 + t * (-0.038724743 + t * (0.12766434 + t * (-0.11658961 + t * 0.031069052)))))));
-  let tail = expOf(-0.5 * h * h, -0.5 * (a - h) * (a + h), 0.0) * (t * p);
-  let small = 0.5 + x * (0.39894226 + s * (-0.066489868 + s * (0.0099696 + s * (-0.00117482 + s * 9.79103e-5))));
-  return keepNan(x, select(select(tail, 1.0 - tail, x > 0.0), small, a < 0.8));
+  let z = (a - 2.6328125) / (a + 2.6328125);
+  let p = 0.35676005 + z * (0.12873091 + z * (-0.14852324 + z * (0.077641875 + z * (-0.010454472 + z * (-0.008099359 + z * (0.0018700318 + z * (0.0014509802 + z * (-0.0001776646 - z * 0.00026652435))))))));
+  return expOf(-0.5 * h * h, -0.5 * (a - h) * (a + h), 0.0) * p;
+}`,
+	normalCdf: `fn normalCdf(x: f32) -> f32 {
+  let tail = normalTail(x) / abs(x);
+  return keepNan(x, select(select(tail, 1.0 - tail, x > 0.0), normalMiddle(x), abs(x) < 0.7));
+}`,
+	/** x Φ(x). */
+	geluOf: `fn geluOf(x: f32) -> f32 {
+  let tail = normalTail(x);
+  let y = select(select(-tail, x - tail, x > 0.0), x * normalMiddle(x), abs(x) < 0.7);
+  return select(keepNan(x, y), makeNan(x), bitcast<u32>(x) == 0xff800000u);
 }`,
 	/** Mantissa's upper 12 bits. */
 	upperBits: "fn upperBits(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }",

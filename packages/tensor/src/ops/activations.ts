@@ -30,7 +30,7 @@ export const relu = unary("relu", {
  * x sigmoid(x), element by element, also called swish; NaN at −∞. Source: Elfwing, Uchibe and Doya 2017; torch's silu.
  * @throws DTypeError unless x is f32 or f16.
  */
-export const silu = unary("silu", { f: "x * logistic(x)", ref: ({ x }) => x / (1 + Math.exp(-x)), bound: DIVIDED });
+export const silu = unary("silu", { f: "siluOf(x)", ref: ({ x }) => x / (1 + Math.exp(-x)), bound: DIVIDED });
 /**
  * ln(1 + eˣ), element by element, without overflow. The gradient is sigmoid(x). As torch's with beta 1 and no threshold.
  * @throws DTypeError unless x is f32 or f16.
@@ -67,7 +67,7 @@ export const erf = unary("erf", {
  * @throws ValueError when `cap` is not finite.
  */
 export const softcap = withScalar("softcap", {
-	f: "p.cap * tanh(x / p.cap)",
+	f: "select(p.cap * tanh(x / p.cap), x, abs(x) < 1e-4 * abs(p.cap))",
 	d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
 	ref: ({ x, cap }) => cap * Math.tanh(x / cap),
 	attrs: { cap: 2 },
@@ -98,13 +98,13 @@ export const elu = withScalar("elu", {
 });
 /** gelu in its tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
 export const geluTanh = unary("geluTanh", {
-	f: "x * tanhGate(x)",
+	f: "tanhGeluOf(x)",
 	ref: ({ x }) => x / (1 + Math.exp(-Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3))),
 	bound: DIVIDED,
 });
 const GELU = { approximate: optional(oneOf("none", "tanh")) };
 const geluErf = unary("gelu", {
-	f: "x * normalCdf(x)",
+	f: "geluOf(x)",
 	ref: ({ x }) => (x / 2) * erfcOf(-x / Math.SQRT2),
 	bound: DIVIDED,
 });

@@ -181,7 +181,7 @@ export const atan2 = binary("atan2", {
  * @throws ValueError when both are numbers, or one is not finite.
  */
 export const geglu = binary("geglu", {
-	f: "a * tanhGate(a) * b",
+	f: "tanhGeluOf(a) * b",
 	ref: ({ a, b }) => (a * b) / (1 + Math.exp(-Math.sqrt(8 / Math.PI) * (a + 0.044715 * a ** 3))),
 	bound: DIVIDED,
 });

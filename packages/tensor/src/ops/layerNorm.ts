@@ -25,12 +25,13 @@ export const standardizeKernel = defineKernel("standardize", {
 	body: wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.D;
-var sum = 0.0;
-for (var d = 0u; d < p.D; d++) { sum += x_at(at + d); }
-let m = sum / f32(p.D);
-var squares = 0.0;
-for (var d = 0u; d < p.D; d++) { let v = x_at(at + d) - m; squares += v * v; }
-let r = inverseSqrt(squares / f32(p.D) + p.eps);
+let zero = p.rows >> 31u;
+var sum = vec2f(0.0);
+for (var d = 0u; d < p.D; d++) { sum = added(sum, x_at(at + d), zero); }
+let m = sum.x / f32(p.D);
+var squares = vec2f(0.0);
+for (var d = 0u; d < p.D; d++) { let v = x_at(at + d) - m; squares = added(squares, v * v, zero); }
+let r = inverseSqrt(squares.x / f32(p.D) + p.eps);
 r_set(index, r);
 for (var d = 0u; d < p.D; d++) { y_set(at + d, (x_at(at + d) - m) * r); }`,
 });
@@ -42,12 +43,17 @@ export const standardizeGradKernel = defineKernel("standardize/dx", {
 	body: wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.D;
-var sum = 0.0;
-var dot = 0.0;
-for (var d = 0u; d < p.D; d++) { let g = dy_at(at + d); sum += g; dot += g * y_at(at + d); }
+let zero = p.rows >> 31u;
+var sum = vec2f(0.0);
+var dot = vec2f(0.0);
+for (var d = 0u; d < p.D; d++) {
+  let g = dy_at(at + d);
+  sum = added(sum, g, zero);
+  dot = added(dot, g * y_at(at + d), zero);
+}
 let r = r_at(index);
-let m = sum / f32(p.D);
-let c = dot / f32(p.D);
+let m = sum.x / f32(p.D);
+let c = dot.x / f32(p.D);
 for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) - m - y_at(at + d) * c)); }`,
 });
 

@@ -24,9 +24,9 @@ export const rmsNormKernel = defineKernel("rmsNorm", {
 if (index >= p.rows) { return; }
 let at = index * p.D;
 let wa = (index / p.share) * p.ws;
-var sum = 0.0;
-for (var d = 0u; d < p.D; d++) { let v = x_at(at + d); sum += v * v; }
-let r = inverseSqrt(sum / f32(p.D) + p.eps);
+var sum = vec2f(0.0);
+for (var d = 0u; d < p.D; d++) { let v = x_at(at + d); sum = added(sum, v * v, p.rows >> 31u); }
+let r = inverseSqrt(sum.x / f32(p.D) + p.eps);
 r_set(index, r);
 for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
 });
@@ -40,10 +40,10 @@ if (index >= p.rows) { return; }
 let at = index * p.D;
 let wa = (index / p.share) * p.ws;
 let r = r_at(index);
-var dot = 0.0;
-for (var d = 0u; d < p.D; d++) { dot += dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d); }
+var dot = vec2f(0.0);
+for (var d = 0u; d < p.D; d++) { dot = added(dot, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
 if (p.D == 1u) { dx_set(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
-let c = r * r * dot / f32(p.D);
+let c = r * r * dot.x / f32(p.D);
 for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
 });
 

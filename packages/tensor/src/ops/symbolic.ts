@@ -72,6 +72,12 @@ function times(a: Expr, b: Expr): Expr {
 const over = (a: Expr, b: Expr): Expr => (is(a, 0) ? a : binary("/", a, b));
 const squared = (e: Expr): Expr => times(e, e);
 
+/** The derivative of x f(x) by x. */
+function gated(f: string, x: Expr): Expr {
+	const gate = call(f, x);
+	return plus(gate, times(x, RULES[f]([x], gate)));
+}
+
 /** 2 √(2/π), of the tanh form of gelu. */
 const GATE = Math.sqrt(8 / Math.PI);
 
@@ -101,6 +107,9 @@ const RULES: Readonly<Record<string, (args: readonly Expr[], self: Expr) => Expr
 	erf: ([x]) => times(number(2 / Math.sqrt(Math.PI)), call("exp", times(number(-1), squared(x)))),
 	normalCdf: ([x]) => times(number(1 / Math.sqrt(2 * Math.PI)), call("exp", times(number(-0.5), squared(x)))),
 	tanhGate: ([x], self) => times(times(self, minus(number(1), self)), plus(number(GATE), times(number(3 * 0.044715 * GATE), squared(x)))),
+	siluOf: ([x]) => gated("logistic", x),
+	geluOf: ([x]) => gated("normalCdf", x),
+	tanhGeluOf: ([x]) => gated("tanhGate", x),
 	abs: ([x]) => call("sign", x),
 	sign: () => number(0),
 	floor: () => number(0),
@@ -186,6 +195,8 @@ const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
 	...{ sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan, atan2: Math.atan2 },
 	...{ sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh, safeTanh: Math.tanh, erf: erfOf },
 	...{ normalCdf: (x) => 0.5 + 0.5 * erfOf(x / Math.SQRT2), tanhGate: (x) => 1 / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
+	...{ siluOf: (x) => x / (1 + Math.exp(-x)), geluOf: (x) => x * (0.5 + 0.5 * erfOf(x / Math.SQRT2)) },
+	...{ tanhGeluOf: (x) => x / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
 	...{ logistic: (x) => 1 / (1 + Math.exp(-x)), power: (x, n) => x ** n },
 	...{ min: Math.min, max: Math.max, nanMin: Math.min, nanMax: Math.max, clamp: (x, low, high) => Math.min(Math.max(x, low), high) },
 	...{ keepNan: (x, y) => (Number.isNaN(x) ? x : y), select: (no, yes, condition) => (condition ? yes : no) },
