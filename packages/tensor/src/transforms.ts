@@ -14,6 +14,9 @@ import { sameShape, showShape, sizeOf } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 import { vmap } from "./vmap.ts";
 
+/** One tensor for each of a list. */
+type Each<S extends readonly unknown[]> = { [I in keyof S]: Tensor };
+
 /** A function's value, and how fast it changes along a direction: what `jvp` gives. */
 export interface ValueAndTangent {
 	/** What the function returned. */
@@ -37,7 +40,7 @@ export function jvp<const S extends readonly Tensor[]>(
 	expects("jvp", { fn, inputs, tangents }, { fn: "function", inputs: "tensors", tangents: "tensors" });
 	checkTangents("jvp", inputs, tangents);
 	return runtimeOf(inputs[0].device).scope(() => {
-		const value = fn(...(inputs as unknown as { [I in keyof S]: Tensor }));
+		const value = fn(...(inputs.slice() as Each<S>));
 		expects("jvp", { "the value of fn": value }, { "the value of fn": "tensor" });
 		const pulledBack = (v: Tensor): Tensor => dot(vjpOf("jvp", fn, inputs, v).grads, tangents);
 		return { value, tangent: gradOf("jvp", pulledBack)(full(value.device, value.shape, 0)) };
@@ -65,11 +68,11 @@ export function hvp<const S extends readonly Tensor[]>(
 	const slots = inputs.map((value) => ({ value }));
 	return runtimeOf(inputs[0].device).scope(() => {
 		const slope = () => {
-			const aux = ofScalar("hvp", () => fn(...(slots.map((s) => s.value) as { [I in keyof S]: Tensor })), slots);
+			const aux = ofScalar("hvp", () => fn(...(slots.map((s) => s.value) as Each<S>)), slots);
 			return { value: dot(aux.grads, tangents), aux };
 		};
 		const { aux, grads } = ofScalar("hvp", slope, slots) as ValueAndGrad & WithAux<ValueAndGrad>;
-		return { ...aux, products: grads } as unknown as ValueAndHvp<S>;
+		return { value: aux.value, grads: aux.grads as Each<S>, products: grads as Each<S> };
 	});
 }
 

@@ -39,7 +39,7 @@ export const norm = named("norm", (x: Tensor, axes?: Axes, options: NormOptions 
 	if (p === 1) return sum(size, chosen, over);
 	if (!Number.isFinite(p)) {
 		if (chosen.some((a) => x.shape[a] === 0)) {
-			throw new ValueError("reduce/empty", `${op}: there is no value to choose from`, { op });
+			throw new ValueError("reduce/empty", "norm: there is no value to choose from", { op: "norm" });
 		}
 		return (p > 0 ? amax : amin)(size, chosen, over);
 	}

@@ -6,7 +6,7 @@ import type { Tensor } from "../tensor.ts";
 import { type Axes, axesOf, checkSame, checkType } from "./arguments.ts";
 import { mul, sub } from "./binary.ts";
 import { matmul } from "./matmul.ts";
-import { type NormOptions, normOf } from "./norm.ts";
+import { type NormOptions, norm } from "./norm.ts";
 import { rollPrimitive } from "./roll.ts";
 import { permute, reshape, transpose, unsqueeze } from "./view.ts";
 
