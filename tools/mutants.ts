@@ -1,6 +1,6 @@
 /**
  * `npm run mutants`: breaks the library in one place at a time, in a copy, and runs the tests that should notice. Exits
- * with 1 when a fault goes unnoticed. `-- --only NAME` runs one.
+ * with 1 when a fault goes unnoticed. `-- --only NAME` runs one, `-- --set layers` those of mutants.layers.ts.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -8,10 +8,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { LAYER_MUTANTS } from "./mutants.layers.ts";
+import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
 
-const MUTANTS = [...OPERATION_MUTANTS, ...RECORD_MUTANTS];
+const SETS: Readonly<Record<string, readonly Mutant[]>> = {
+	operations: OPERATION_MUTANTS,
+	records: RECORD_MUTANTS,
+	library: LIBRARY_MUTANTS,
+	layers: LAYER_MUTANTS,
+};
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -60,16 +67,24 @@ function isCaught(copy: string, { file, from, to, tests, only }: Mutant): boolea
 	}
 }
 
-const { values } = parseArgs({ options: { only: { type: "string" } } });
-const chosen = MUTANTS.filter((m) => values.only === undefined || m.name === values.only);
-if (chosen.length === 0) throw new Error(`there is no fault named ${values.only}`);
+/** Whether the tests that should notice pass as the library is. */
+function passes(copy: string, mutants: readonly Mutant[]): boolean {
+	const names = mutants.map((m) => m.only);
+	const filter = names.includes(undefined) ? [] : ["-t", [...new Set(names)].map((n) => `(${n})`).join("|")];
+	const args = ["vitest", "run", ...filter, ...new Set(mutants.flatMap((m) => m.tests))];
+	return spawnSync("npx", args, { cwd: copy, stdio: "ignore" }).status === 0;
+}
+
+const { values } = parseArgs({ options: { only: { type: "string" }, set: { type: "string" } } });
+const chosen = Object.entries(SETS)
+	.filter(([set]) => values.set === undefined || values.set === set)
+	.flatMap(([, mutants]) => mutants.filter((m) => values.only === undefined || m.name === values.only));
+if (chosen.length === 0) throw new Error(`there is no fault named ${values.only ?? ""} in ${values.set ?? Object.keys(SETS).join(", ")}`);
 chosen.forEach(checkText);
 const copy = copyOfSources();
 let missed = 0;
 try {
-	if (spawnSync("npx", ["vitest", "run", ...new Set(chosen.flatMap((m) => m.tests))], { cwd: copy, stdio: "ignore" }).status !== 0) {
-		throw new Error("the tests fail without any fault");
-	}
+	if (!passes(copy, chosen)) throw new Error("the tests fail without any fault");
 	for (const mutant of chosen) {
 		const caught = isCaught(copy, mutant);
 		if (!caught) missed++;

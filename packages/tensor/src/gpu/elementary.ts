@@ -198,7 +198,7 @@ export const ELEMENTARY: Readonly<Record<string, string>> = {
   let q = upperBits(h * h);
   let c = 0.0713501 * q;
   let w = upperBits(1.5957031 + c);
-  let rest = 0.0713501 * ((h * h - q) + (a - h) * (a + h)) + 4.7186163e-06 * a * a + 6.59966e-05;
+  let rest = 0.0713501 * ((h * h - q) + (a - h) * (a + h)) + 4.7186163e-6 * a * a + 6.59966e-5;
   return expOf(-h * w, -((a - h) * w + a * (((1.5957031 - w) + c) + rest)), k);
 }`,
 	/** (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. */
