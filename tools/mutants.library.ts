@@ -117,8 +117,8 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/scatter.ts`,
 		from: "where(out, scalar(x, -1), flat)",
 		to: "flat",
-		tests: ["tests/tensor/functions.test.ts"],
-		only: "^index(Put)? ",
+		tests: ["tests/tensor/shapes.test.ts"],
+		only: "indices outside",
 	},
 	{
 		name: "values that indexPut replaces in place of adding",
@@ -142,7 +142,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 		from: "eq(ids, paddingIdx)",
 		to: "eq(ids, V)",
 		tests: ["tests/tensor/lookupDerivatives.test.ts"],
-		only: "padding",
+		only: "multiplied with",
 	},
 	{
 		name: "NaN as the second derivative by no row",
@@ -150,7 +150,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 		from: "maskedFill(embeddingPrimitive.apply([g, ids])[0], unsqueeze(isLost, -1), 0)",
 		to: "embeddingPrimitive.apply([g, ids])[0]",
 		tests: ["tests/tensor/lookupDerivatives.test.ts"],
-		only: "outside",
+		only: "multiplied with",
 	},
 	{
 		name: "a second derivative that forgets the soft cap",

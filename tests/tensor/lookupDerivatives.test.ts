@@ -120,6 +120,16 @@ describe("second derivatives of embedding are those of a product with one-hot ro
 		expect([...(await data(y))].map((v) => v === 0)).toEqual(Array.from({ length: 20 }, (_, i) => i < 4 || i >= 8));
 	});
 
+	it("by what rows are multiplied with, none for padding and ids outside", async () => {
+		const ids = i32(4, 0, -1, 5);
+		const [x, s] = [table(), random(6, 4, 4)];
+		const direction = random(7, 5, 4);
+		const f = (y: Tensor, r: Tensor): Tensor => t.sum(t.mul(t.embedding(ids, y, { paddingIdx: 4 }), r));
+		const { products } = device().scope(() => hvp(f, [x, s], [direction, t.zerosLike(s)]));
+		const first = [...(await data(direction))].slice(0, 4);
+		expect([...(await data(products[1]))]).toEqual([0, 0, 0, 0, ...first, ...new Array(8).fill(0)]);
+	});
+
 	it("of each record, the table being one for all or its own", async () => {
 		const ids = t.reshape(i32(4, 0, 4, 4, 2, 1), [2, 3]);
 		const look = (i: Tensor, x: Tensor): Tensor => t.matmul(t.oneHot(i, 5), x);

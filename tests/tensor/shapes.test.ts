@@ -138,6 +138,29 @@ describe("scalars", () => {
 	});
 });
 
+describe("indices outside", () => {
+	const x = () => of([1, 2, 3, 4, 5, 6], "f32", [2, 3]);
+	const [NAN, own] = [Number.NaN, [1, 2, 3, 4, 5, 6]];
+	const seven = () => of([7, 7, 7], "f32");
+	it.each<[string, () => Tensor, readonly number[], readonly number[]]>([
+		["index", () => t.index(x(), [i32(0, 0, -3), i32(3, -4, 0)]), [3], [NAN, NAN, NAN]],
+		["index of rows", () => t.index(x(), [i32(2, -2)]), [2, 3], [NAN, NAN, NAN, 1, 2, 3]],
+		["index of whole numbers", () => t.index(of(own, "i32", [2, 3]), [i32(0, 1), i32(3, 2)]), [2], [0, 6]],
+		["take", () => t.take(x(), i32(5, 6, -7, -6)), [4], [6, NAN, NAN, 1]],
+		["takeAlongAxis", () => t.takeAlongAxis(x(), of([3, -3, -4], "i32", [1, 3]), 1), [2, 3], [NAN, 1, NAN, NAN, 4, NAN]],
+		["indexSelect", () => t.indexSelect(x(), 1, i32(-1, 3, 1)), [2, 3], [NAN, NAN, 2, NAN, NAN, 5]],
+		["indexPut", () => t.indexPut(x(), [i32(0, 0, -3), i32(3, -4, 0)], seven()), [2, 3], own],
+		["indexPut that adds", () => t.indexPut(x(), [i32(0, 0, 2), i32(3, -4, 0)], seven(), { accumulate: true }), [2, 3], own],
+		["indexAdd", () => t.indexAdd(of(own), 0, i32(-1, 6, 0), seven()), [6], [8, 2, 3, 4, 5, 6]],
+		["scatter", () => t.scatter(of(own), 0, i32(-1, 6, 0), seven()), [6], [7, 2, 3, 4, 5, 6]],
+		["scatterAdd", () => t.scatterAdd(of(own), 0, i32(-1, 6, 0), seven()), [6], [8, 2, 3, 4, 5, 6]],
+	])("%s reads NaN or 0 there, or writes nothing", async (_, f, shape, expected) => {
+		const { values, ...rest } = await valuesOf(f);
+		expect(rest.shape).toEqual(shape);
+		expect(values).toEqual(expected);
+	});
+});
+
 describe("records that lie apart in memory", () => {
 	it("scatter writes where the index of each record says", async () => {
 		const wide = of([0, 2, 9, 1, 0, 9], "i32", [2, 3]);
