@@ -71,7 +71,7 @@ export const softcap = withScalar("softcap", {
 	d: { x: "1.0 - (y / p.cap) * (y / p.cap)" },
 	ref: ({ x, cap }) => cap * Math.tanh(x / cap),
 	attrs: { cap: 2 },
-	bound: { ulp: 6, why: "tanh as the function of that name, of a quotient" },
+	bound: DIVIDED,
 });
 /**
  * x above 0, else slope · x, element by element; the gradient at 0 is the slope, as torch has it.
@@ -106,7 +106,7 @@ const GELU = { approximate: optional(oneOf("none", "tanh")) };
 const geluErf = unary("gelu", {
 	f: "geluOf(x)",
 	ref: ({ x }) => (x / 2) * erfcOf(-x / Math.SQRT2),
-	bound: DIVIDED,
+	bound: ELEMENTARY,
 });
 /**
  * Gaussian error linear unit x Φ(x) = x/2 (1 + erf(x/√2)), element by element; NaN at −∞, as torch has it. With `approximate` "tanh"
