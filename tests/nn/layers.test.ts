@@ -152,6 +152,16 @@ describe("schedules", () => {
 	it.each(golden.schedules)("$name has torch's factors", ({ name, factors }) => {
 		factors.forEach((f, k) => expect(SCHEDULES[name](k), `k = ${k}`).toBeCloseTo(f, 9));
 	});
+
+	// torch's own cosine rises again, which ours says that it does not.
+	it.each([
+		["cosineDecay", 10, 0.1],
+		["linearDecay", 6, 0.25],
+		["polynomialDecay", 7, 0],
+		["withWarmup", 10, 0],
+	])("%s stays where it ended", (name, total, end) => {
+		for (const k of [total, total + 1, 2 * total, 1000]) expect(SCHEDULES[name](k), `k = ${k}`).toBeCloseTo(end, 12);
+	});
 });
 
 describe("initialisers", () => {
