@@ -1,6 +1,6 @@
 /**
  * `npm run mutants`: breaks the library in one place at a time, in a copy, and runs the tests that should notice. Exits
- * with 1 when a fault goes unnoticed. `-- --only NAME` runs one, `-- --set layers` those of mutants.layers.ts.
+ * with 1 when a fault goes unnoticed. `-- --only NAME` runs one (several when given again), `-- --set layers` those of mutants.layers.ts.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -75,11 +75,12 @@ function passes(copy: string, mutants: readonly Mutant[]): boolean {
 	return spawnSync("npx", args, { cwd: copy, stdio: "ignore" }).status === 0;
 }
 
-const { values } = parseArgs({ options: { only: { type: "string" }, set: { type: "string" } } });
+const { values } = parseArgs({ options: { only: { type: "string", multiple: true }, set: { type: "string" } } });
 const chosen = Object.entries(SETS)
 	.filter(([set]) => values.set === undefined || values.set === set)
-	.flatMap(([, mutants]) => mutants.filter((m) => values.only === undefined || m.name === values.only));
-if (chosen.length === 0) throw new Error(`there is no fault named ${values.only ?? ""} in ${values.set ?? Object.keys(SETS).join(", ")}`);
+	.flatMap(([, mutants]) => mutants.filter((m) => values.only === undefined || values.only.includes(m.name)));
+if (chosen.length === 0)
+	throw new Error(`there is no fault named ${values.only?.join(", ") ?? ""} in ${values.set ?? Object.keys(SETS).join(", ")}`);
 chosen.forEach(checkText);
 const copy = copyOfSources();
 let missed = 0;

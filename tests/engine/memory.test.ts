@@ -193,7 +193,8 @@ describe("memory outside of scopes", () => {
 
 	it("what is referred to, or kept by a living object, stays, and is no fault", async () => {
 		const { device, lines } = await open();
-		const list = Array.from({ length: 2 * LIMIT }, (_, i) => full(device, [1], i));
+		// Together with what is kept they would be told: more than four times the limit.
+		const list = Array.from({ length: 2 * LIMIT + 10 }, (_, i) => full(device, [1], i));
 		const views = list.map((t) => device.keep(device.scope(() => add(t, 1))));
 		for (let i = 0; i < 3; i++) await device.flush();
 		const values = await Promise.all([...list, ...views].map((t) => item(t)));
@@ -201,10 +202,13 @@ describe("memory outside of scopes", () => {
 		expect(lines).toEqual([]);
 	});
 
-	it("kept tensors whose owner was forgotten are released, without a word", async () => {
+	it.each([
+		["behind a scope", (device: Device, make: () => Tensor) => device.keep(device.scope(make))],
+		["inside of it", (device: Device, make: () => Tensor) => device.scope<void>(() => void device.keep(make()))],
+	])("tensors kept %s whose owner was forgotten are released, without a word", async (_, keep) => {
 		const { device, lines } = await open();
 		const forget = (): void => {
-			for (let i = 0; i < 5; i++) device.keep(device.scope(() => full(device, [16 * QUARTER], i)));
+			for (let i = 0; i < 5; i++) keep(device, () => full(device, [16 * QUARTER], i));
 		};
 		forget();
 		await device.flush();
@@ -224,6 +228,32 @@ describe("memory outside of scopes", () => {
 		await device.flush();
 		expect(device.memory()).toEqual(before);
 		expect(lines).toEqual([]);
+	});
+
+	it("what was released counts no more towards the limit", async () => {
+		const { device } = await open();
+		const forget = (): void => {
+			for (let i = 0; i < 3 * LIMIT; i++) full(device, [1], i).dispose();
+			for (let i = 0; i < 100; i++) full(device, [64], i);
+		};
+		forget();
+		const { liveBuffers } = device.memory();
+		await device.flush();
+		expect(device.memory().liveBuffers).toBe(liveBuffers);
+	});
+
+	it("no garbage is collected again before there is twice what the last time left", async () => {
+		const { device } = await open();
+		const list = Array.from({ length: 2 * LIMIT }, (_, i) => full(device, [1], i));
+		await device.flush();
+		const forget = (): void => {
+			for (let i = 0; i < 100; i++) full(device, [64], i);
+		};
+		forget();
+		const { liveBuffers } = device.memory();
+		await device.flush();
+		expect(device.memory().liveBuffers).toBe(liveBuffers);
+		expect(await item(list[7])).toBe(7);
 	});
 
 	it("what is known to be garbage makes way before the budget refuses", async () => {
