@@ -1,4 +1,4 @@
-"""Losses, convolutions, pooling, normalisations and attention of torch, with first and second derivatives.
+"""Losses, convolutions, pooling, normalisations, attention and lookups of torch, with first and second derivatives.
 
     python tests/goldens/networks.py
 
@@ -169,11 +169,26 @@ def attention():
         case("attention", ahead, [q, k, v], {"window": 2})
 
 
+def lookups():
+    l = labels(5, classes=6)
+    l[3] = -100
+    head = lambda h, w, l: F.cross_entropy(F.linear(h, w), l, reduction="none")
+    case("linearCrossEntropy", head, [normal(5, 3), normal(6, 3), l])
+    capped = lambda h, w, l: F.cross_entropy(1.5 * torch.tanh(F.linear(h, w) / 1.5), l, ignore_index=2, reduction="none")
+    case("linearCrossEntropy", capped, [normal(2, 4, 3).flatten(0, 1), normal(6, 3), labels(8, classes=6)], {"softcap": 1.5, "ignoreIndex": 2})
+    # Times a factor, without which all second derivatives are 0.
+    ids = labels(2, 4, classes=5)
+    ids[0, 1] = 3
+    case("embedding", lambda table, ids, s: F.embedding(ids, table) * s, [normal(5, 3), ids, normal(2, 4, 3)])
+    case("embedding", lambda table, ids, s: F.embedding(ids, table, padding_idx=3) * s, [normal(5, 3), ids, normal(2, 4, 3)], {"paddingIdx": 3})
+
+
 losses()
 cross_entropy()
 windows()
 norms()
 attention()
+lookups()
 body = ",\n".join("\t" + json.dumps(c) for c in CASES)
 Path(__file__).resolve().with_name("networks.json").write_text(
     '{"source": "torch %s, torch.nn.functional in float64", "cases": [\n%s\n]}\n' % (torch.__version__, body)

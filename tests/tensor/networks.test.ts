@@ -5,7 +5,7 @@ import { useDevice } from "../support/device.ts";
 import { goldenJson, relativeError } from "../support/goldens.ts";
 import { read } from "../support/reading.ts";
 
-/* Losses, convolutions, pooling, normalisations and attention against torch: values, gradients, gradients of gradients. */
+/* Losses, convolutions, pooling, normalisations, attention and lookups against torch: values, gradients, gradients of gradients. */
 
 interface Shown {
 	readonly shape: readonly number[];
@@ -50,6 +50,8 @@ const RUN: Readonly<Record<string, Run>> = {
 	groupNorm: ({ groups, ...o }: { groups: number }, x, weight, bias) => t.groupNorm(x, groups, { ...o, weight, bias }),
 	layerNorm: (o: Options, x, weight, bias) => t.layerNorm(x, { ...o, weight, bias }),
 	rmsNorm: (o, x, w) => t.rmsNorm(x, w, o),
+	linearCrossEntropy: (o, h, w, labels) => t.linearCrossEntropy(h, w, labels, o),
+	embedding: (o, table, ids, factors) => t.mul(t.embedding(ids, table, o), factors),
 	attention: (o: Options, q, k, v, mask) => t.scaledDotProductAttention(q, k, v, { ...o, mask }),
 };
 
