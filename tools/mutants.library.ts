@@ -267,8 +267,8 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	{
 		name: "NaN as the largest for the smallest so far",
 		file: `${OPS}/cummax.ts`,
-		from: "key = select(~key, key, ${nanKey});",
-		to: "key = ~key;",
+		from: "key = select(~key, key, ",
+		to: "key = select(~key, ~key, ",
 		tests: GOLDEN,
 		only: "cummin",
 	},
