@@ -39,3 +39,24 @@ export function moved(x: NdArray, shape: readonly number[], from: (index: readon
 	}
 	return { data, shape };
 }
+
+/** The series of erf in float64, for |x| up to 2.5. */
+function erfSeries(x: number): number {
+	let term = x;
+	let sum = x;
+	for (let k = 1; k < 80; k++) {
+		term *= (-x * x) / k;
+		sum += term / (2 * k + 1);
+	}
+	return (2 / Math.sqrt(Math.PI)) * sum;
+}
+/** The continued fraction of 1 − erf in float64, from 2.5 on. */
+function erfTail(a: number): number {
+	let c = 0;
+	for (let k = 60; k > 0; k--) c = k / 2 / (a + c);
+	return Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + c));
+}
+/** erf in float64. */
+export const erfOf = (x: number): number => (Math.abs(x) > 2.5 ? Math.sign(x) * (1 - erfTail(Math.abs(x))) : erfSeries(x));
+/** 1 − erf in float64, which keeps its digits where that is small. */
+export const erfcOf = (x: number): number => (x > 2.5 ? erfTail(x) : 1 - erfOf(x));

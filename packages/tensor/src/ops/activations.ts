@@ -1,5 +1,6 @@
 import { oneOf, optional, optionsOf } from "../expects.ts";
 import { blaming } from "../named.ts";
+import { erfcOf, erfOf } from "../reference.ts";
 import type { Tensor } from "../tensor.ts";
 import { DIVIDED, ELEMENTARY, EXACT } from "./bounds.ts";
 import { unary, withScalar } from "./elementwise.ts";
@@ -123,21 +124,3 @@ export const gelu = Object.assign(
 		primitive: geluErf.primitive,
 	},
 );
-/** The series of erf in float64, for |x| up to 2.5. */
-function erfSeries(x: number): number {
-	let term = x;
-	let sum = x;
-	for (let k = 1; k < 80; k++) {
-		term *= (-x * x) / k;
-		sum += term / (2 * k + 1);
-	}
-	return (2 / Math.sqrt(Math.PI)) * sum;
-}
-/** The continued fraction of 1 − erf in float64, from 2.5 on. */
-function erfTail(a: number): number {
-	let c = 0;
-	for (let k = 60; k > 0; k--) c = k / 2 / (a + c);
-	return Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + c));
-}
-const erfOf = (x: number): number => (Math.abs(x) > 2.5 ? Math.sign(x) * (1 - erfTail(Math.abs(x))) : erfSeries(x));
-const erfcOf = (x: number): number => (x > 2.5 ? erfTail(x) : 1 - erfOf(x));

@@ -1,6 +1,7 @@
 import { type DType, FLOATS, INTEGERS } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { expects } from "../expects.ts";
+import { expects, optionsOf } from "../expects.ts";
+import { named } from "../named.ts";
 import { broadcastShapes, normalizeAxis, type Shape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Axes, axesOf, checkSame, checkType } from "./arguments.ts";
@@ -99,12 +100,10 @@ export type CdistOptions = Pick<NormOptions, "p">;
  * @throws DTypeError for other types.
  * @throws ValueError when p is NaN.
  */
-export function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor {
+export const cdist = named("cdist", (a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor => {
 	both("cdist", a, b, FLOATS);
-	expects("cdist", { options }, { options: "options" });
-	const { p } = options;
-	if (p !== undefined) expects("cdist", { p }, { p: "number" });
+	const { p } = optionsOf("cdist", options, { p: "number?" });
 	if (a.rank < 2 || b.rank < 2 || a.shape.at(-1) !== b.shape.at(-1)) throw misfit("cdist", a, b, "are not rows of one length");
 	broadcastShapes("cdist", a.shape.slice(0, -2), b.shape.slice(0, -2));
-	return normOf("cdist", sub(unsqueeze(a, -2), unsqueeze(b, -3)), -1, { p });
-}
+	return norm(sub(unsqueeze(a, -2), unsqueeze(b, -3)), -1, { p });
+});

@@ -1,4 +1,5 @@
 import { ValueError } from "../errors.ts";
+import { erfcOf, erfOf } from "../reference.ts";
 
 /** Expressions of WGSL scalars, as far as the rows of the element-wise tables use them. */
 type Expr =
@@ -179,14 +180,6 @@ export const scaled = (code: string, g: string): string => print(spread({ kind: 
 /** WGSL of the partial derivative of a WGSL expression by one of its names. */
 export const derivative = (code: string, by: string): string => print(derive(parse(code), by));
 
-const erfOf = (x: number): number => {
-	const steps = 2000;
-	const h = x / steps;
-	let sum = 0;
-	for (let i = 0; i < steps; i++) sum += Math.exp(-(((i + 0.5) * h) ** 2));
-	return (2 / Math.sqrt(Math.PI)) * sum * h;
-};
-
 /** The functions that expressions call, in float64. */
 const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
 	...{ abs: Math.abs, sign: Math.sign, floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc, round: Math.round },
@@ -194,8 +187,8 @@ const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
 	...{ log: Math.log, safeLog: Math.log, log2: Math.log2, log1p: Math.log1p, safeSqrt: Math.sqrt, inverseSqrt: (x) => 1 / Math.sqrt(x) },
 	...{ sin: Math.sin, cos: Math.cos, tan: Math.tan, asin: Math.asin, acos: Math.acos, atan: Math.atan, atan2: Math.atan2 },
 	...{ sinh: Math.sinh, cosh: Math.cosh, tanh: Math.tanh, safeTanh: Math.tanh, erf: erfOf },
-	...{ normalCdf: (x) => 0.5 + 0.5 * erfOf(x / Math.SQRT2), tanhGate: (x) => 1 / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
-	...{ siluOf: (x) => x / (1 + Math.exp(-x)), geluOf: (x) => x * (0.5 + 0.5 * erfOf(x / Math.SQRT2)) },
+	...{ normalCdf: (x) => 0.5 * erfcOf(-x / Math.SQRT2), tanhGate: (x) => 1 / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
+	...{ siluOf: (x) => x / (1 + Math.exp(-x)), geluOf: (x) => (x / 2) * erfcOf(-x / Math.SQRT2) },
 	...{ tanhGeluOf: (x) => x / (1 + Math.exp(-GATE * (x + 0.044715 * x ** 3))) },
 	...{ logistic: (x) => 1 / (1 + Math.exp(-x)), power: (x, n) => x ** n },
 	...{ min: Math.min, max: Math.max, nanMin: Math.min, nanMax: Math.max, clamp: (x, low, high) => Math.min(Math.max(x, low), high) },
