@@ -215,7 +215,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/slice.ts`,
 		from: "adjoint: (dy, run) => place(dy, run)",
 		to: "adjoint: (dy, run) => place(dy, { ...run, step: 1 })",
-		tests: ["tests/tensor/linearOps.test.ts"],
+		tests: ["tests/tensor/linearOps.test.ts", "tests/tensor/functions.test.ts"],
 		only: "slice",
 	},
 	{

@@ -32,7 +32,8 @@ function drawRun(shape: Shape, next: () => number): Run | undefined {
 	if (shape.length === 0) return undefined;
 	const axis = Math.floor(next() * shape.length);
 	const extent = shape[axis];
-	const start = Math.floor(next() * (extent + 1));
+	// Mostly near the front, so that a step has somewhere to go.
+	const start = Math.floor(next() ** 3 * (extent + 1));
 	const step = 1 + Math.floor(next() * 3);
 	return { axis, start, step, extent, count: Math.ceil((extent - start) / step) };
 }
