@@ -139,8 +139,8 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a row of padding with a second derivative",
 		file: `${OPS}/embedding.ts`,
-		from: "eq(ids, paddingIdx)",
-		to: "eq(ids, V)",
+		from: 'full(ids.device, [], paddingIdx, "i32")',
+		to: 'full(ids.device, [], V, "i32")',
 		tests: ["tests/tensor/lookupDerivatives.test.ts"],
 		only: "multiplied with",
 	},

@@ -11,6 +11,7 @@ import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { eq, logicalOr, maskedFill } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
+import { full } from "./create.ts";
 import { outside } from "./indexing.ts";
 import { foldRecords } from "./records.ts";
 import { unsqueeze } from "./view.ts";
@@ -125,7 +126,7 @@ export const embeddingGradPrimitive: Primitive<TableAttrs> = definePrimitive<Tab
 		dy: {
 			saves: ["ids"],
 			rule: ({ dy: g, ids }, { V, paddingIdx }) => {
-				const isLost = logicalOr(outside(ids, V), eq(ids, paddingIdx));
+				const isLost = logicalOr(outside(ids, V), eq(ids, full(ids.device, [], paddingIdx, "i32")));
 				return maskedFill(embeddingPrimitive.apply([g, ids])[0], unsqueeze(isLost, -1), 0);
 			},
 		},

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
 import { softcap } from "./activations.ts";
 import { add, div, eq, maskedFill, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
-import { zeroed } from "./create.ts";
+import { full, zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
 import { linear, linearGradPrimitive } from "./linear.ts";
 import { matmul } from "./matmul.ts";
@@ -215,7 +215,7 @@ function tracedLogitGradient({ dy, h, w, labels, lse }: Named, { softcap: cap, i
 	const c = cap > 0 ? softcap(z, cap) : z;
 	const g = mul(sub(softmax(c), oneHot(labels, w.shape[0])), unsqueeze(add(dy, mul(lse, 0)), -1));
 	const dz = cap > 0 ? mul(g, sub(1, square(div(c, cap)))) : g;
-	return maskedFill(dz, unsqueeze(eq(labels, ignoreIndex), -1), 0);
+	return maskedFill(dz, unsqueeze(eq(labels, full(labels.device, [], ignoreIndex, "i32")), -1), 0);
 }
 
 /** dh = dz w, summed over the vocabulary chunk by chunk, with dz = (exp(z - lse) - onehot(label)) dy before the soft-cap. */
