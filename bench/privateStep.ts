@@ -21,7 +21,7 @@ import { availableParallelism, loadavg } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { BoundedSum, fixedPointGrid, type StepReport } from "@hushgrad/dp";
+import { GaussianMechanism, type StepReport } from "@hushgrad/dp";
 import { fromPretrained, type TrainingRecord } from "@hushgrad/models";
 import { applyLora, encodeSafetensors, loraConfig, type TensorData } from "@hushgrad/nn";
 import { data, key, normal, requestDevice, stack, valueAndGrad, vmap } from "@hushgrad/tensor";
@@ -132,9 +132,9 @@ async function golden(path: string | undefined) {
 	const losses = (await data(value)) as Float32Array;
 	const gradients = (await Promise.all(grads.map((g) => data(g)))) as Float32Array[];
 	const size = [...parameters.values()].reduce((n, p) => n + p.size, 0);
-	const sum = new BoundedSum(device, size, fixedPointGrid(1, size));
+	const sum = new GaussianMechanism({ length: size, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1 }).newSum(device);
 	const norms = (await data(sum.add(grads, device.fromHost(new Float32Array(B).fill(1), [B])).norms)) as Float32Array;
-	const clipped = await sum.read();
+	const clipped = Int32Array.from(await sum.read()).subarray(0, size);
 	save(path, {
 		losses: { shape: [B], values: losses },
 		norms: { shape: [B], values: norms },
@@ -175,7 +175,9 @@ async function weights(dropout: number, path: string | undefined) {
 		noiseMultiplier: engine.plan.noiseMultiplier,
 		"SHA-256 of the weights before": sha256(...before),
 		"SHA-256 of the weights after 3 steps": sha256(...after),
-		steps: reports.map((r) => ({ records: r.records, loss: digits([r.loss])[0], meanNorm: digits([r.meanNorm])[0], clipped: r.clipped })),
+		steps: reports
+			.map((r) => r.private.reveal())
+			.map((r) => ({ records: r.records, loss: digits([r.loss])[0], meanNorm: digits([r.meanNorm])[0], clipped: r.clipped })),
 		weights: Object.fromEntries(names.slice(0, 3).map((n, i) => [n, digits(after[i], 3)])),
 	};
 }

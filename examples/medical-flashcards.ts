@@ -3,7 +3,7 @@
  * privacy to a target epsilon. `npm run demo` runs it on the small model of this repository; `npm run demo -- --model DIR`
  * on the released 1B. Read it from top to bottom: it has the eight sections of the usual notebook.
  */
-import { PlainTrainer, PrivacyEngine, recordLosses, type Trainer } from "@hushgrad/dp";
+import { type PlainReport, PlainTrainer, PrivacyEngine, recordLosses, type StepReport, type Trainer } from "@hushgrad/dp";
 import * as models from "@hushgrad/models";
 import { AdamW, applyLora, cosineWithWarmup, loraConfig, trainableParametersLine } from "@hushgrad/nn";
 import { type DropoutKey, foldIn, key, requestDevice } from "@hushgrad/tensor";
@@ -71,11 +71,12 @@ await run(async (options) => {
 	const engine = options.dp
 		? PrivacyEngine.makePrivateWithEpsilon({ ...common, ...budget, model, expectedBatchSize: options.batch, steps })
 		: undefined;
-	const trainer: Trainer = engine ?? new PlainTrainer({ ...common, batchSize: Math.min(options.batch, train.length) });
+	const trainer: Trainer<StepReport | PlainReport> =
+		engine ?? new PlainTrainer({ ...common, batchSize: Math.min(options.batch, train.length) });
 	field("privacy", planLine(engine?.plan));
 
-	// Before and after, the held-out cards are asked for their loss a token. The loss that a private step prints is one of
-	// private cards: it is for your eyes, epsilon does not cover it.
+	// Before and after, the held-out cards are asked for their loss a token. A private step prints what it
+	// costs: the loss of private cards is for your eyes, epsilon does not cover it (--private-losses shows it).
 	heading("7. Training");
 	const evaluate = async () => {
 		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => models.padExample(heldOut[i]!, size), loss);
@@ -95,7 +96,7 @@ await run(async (options) => {
 	const progress = new ProgressLine(steps);
 	for (let step = 1; step <= steps; step++) {
 		const report = await trainer.step(encode, loss);
-		progress.update(step, stepLine(report.loss, engine));
+		progress.update(step, stepLine(report, engine?.plan, options.privateLosses));
 	}
 	const after = await evaluate();
 	field("before", before.text);

@@ -28,6 +28,9 @@ const FLAGS = {
 	seed: { default: "0", kind: "whole", help: "of the split, LoRA's start and the answers; never of the privacy noise" },
 } as const;
 
+/** Flags that have no value. */
+const SWITCHES = ["no-dp", "private-losses", "gradient-checkpointing", "help"];
+
 const KINDS = {
 	positive: { expected: "a number above 0", holds: (n) => n > 0 && Number.isFinite(n) },
 	notNegative: { expected: "a number, 0 or more", holds: (n) => n >= 0 && Number.isFinite(n) },
@@ -43,6 +46,8 @@ type Numeric = { [F in Flag]: (typeof FLAGS)[F]["kind"] extends "text" ? never :
 export type Options = Readonly<Record<Numeric, number>> &
 	Readonly<Record<Exclude<Flag, Numeric>, string>> & {
 		readonly dp: boolean;
+		/** Print what epsilon does not cover, too. */
+		readonly privateLosses: boolean;
 		/** Less memory, more time. */
 		readonly gradientCheckpointing: boolean;
 	};
@@ -56,6 +61,7 @@ export function helpText(): string {
 		"",
 		...lines,
 		`  --${"no-dp".padEnd(24)}train without clipping and noise, for comparison: no privacy at all`,
+		`  --${"private-losses".padEnd(24)}print the loss of the private cards of each step, which epsilon does not cover`,
 		`  --${"gradient-checkpointing".padEnd(24)}compute each layer again for its gradient: less memory, more time, the same result`,
 		`  --${"help".padEnd(24)}this text`,
 	].join("\n");
@@ -70,7 +76,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	try {
 		({ values } = parseArgs({
 			args: [...args],
-			options: { ...options, "no-dp": { type: "boolean" }, "gradient-checkpointing": { type: "boolean" }, help: { type: "boolean" } },
+			options: { ...options, ...Object.fromEntries(SWITCHES.map((name) => [name, { type: "boolean" as const }])) },
 			strict: true,
 		}));
 	} catch (cause) {
@@ -85,6 +91,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	return {
 		...Object.fromEntries(read),
 		dp: values["no-dp"] !== true,
+		privateLosses: values["private-losses"] === true,
 		gradientCheckpointing: values["gradient-checkpointing"] === true,
 	} as Options;
 }
@@ -102,7 +109,7 @@ function number(name: string, kind: keyof typeof KINDS, text: string): number {
 
 /** A guess at what a mistyped flag was meant to be. */
 function nearest(args: readonly string[]): string {
-	const known = [...Object.keys(FLAGS), "no-dp", "gradient-checkpointing", "help"];
+	const known = [...Object.keys(FLAGS), ...SWITCHES];
 	const wrong = args.map((a) => /^--([^=]+)/.exec(a)?.[1]).find((a) => a !== undefined && !known.includes(a));
 	if (wrong === undefined) return "";
 	const guess = known.find((k) => isNear(k, wrong));

@@ -1,4 +1,4 @@
-import type { PrivacyEngine, PrivacyPlan } from "@hushgrad/dp";
+import { type PlainReport, type PrivacyPlan, StepReport } from "@hushgrad/dp";
 
 /** One line that is written over on a terminal; a line for every update in a log. */
 export class ProgressLine {
@@ -41,14 +41,16 @@ export function field(name: string, value: string): void {
 /** What was planned, or that nothing was. */
 export function planLine(plan: PrivacyPlan | undefined): string {
 	if (plan === undefined) return "none (--no-dp)";
-	const { epsilon, delta, steps, sampleRate, noiseMultiplier } = plan;
+	const { epsilon, targetDelta: delta, steps, sampleRate, noiseMultiplier } = plan;
 	return `ε = ${epsilon.toFixed(4)} at δ = ${delta.toExponential()} after ${steps} steps, with q = ${sampleRate.toFixed(4)}, σ = ${noiseMultiplier.toFixed(4)}`;
 }
 
-/** A step's loss (an empty batch has none) and what it has cost so far. */
-export function stepLine(loss: number, engine: PrivacyEngine | undefined): string {
-	const text = `loss ${Number.isNaN(loss) ? "  —   " : loss.toFixed(4)}`;
-	return engine === undefined ? text : `${text}  ε ${engine.getEpsilon().toFixed(3)} of ${engine.plan.targetEpsilon}`;
+/** What a step has cost so far; its loss only where that is public, or asked for. */
+export function stepLine(report: StepReport | PlainReport, plan: PrivacyPlan | undefined, privateLosses: boolean): string {
+	if (!(report instanceof StepReport)) return `loss ${report.loss.toFixed(4)}`;
+	const spent = `ε ${report.epsilon.toFixed(3)} of ${plan?.targetEpsilon}`;
+	const { loss, records } = report.private.reveal();
+	return privateLosses ? `${spent}  private loss ${records === 0 ? "none" : loss.toFixed(4)}` : spent;
 }
 
 /** Mean loss a token of texts, from the mean loss of each and its number of tokens. */

@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { BoundedSum, fixedPointGrid, insecureNoiseForTests } from "@hushgrad/dp";
+import { GaussianMechanism, insecureNoiseForTests } from "@hushgrad/dp";
 import { AdamW, Dropout, Parameter, SGD } from "@hushgrad/nn";
 import { add, type Device, data, key, slice, square, sum, type Tensor, uniformValues } from "@hushgrad/tensor";
 import fc from "fast-check";
@@ -12,58 +12,66 @@ const device = useDevice();
 
 const values = (seed: number, count: number, scale = 1): Float32Array => uniformValues(key(seed), count).map((v) => scale * (2 * v - 1));
 
+const mechanismOf = (length: number): GaussianMechanism =>
+	new GaussianMechanism({ length, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1 });
+
 describe("BoundedSum", () => {
 	it("equals clipping and rounding in float64, and ignores padding and non-finite records", async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.nat(1e6), fc.integer({ min: 1, max: 700 }), fc.integer({ min: 1, max: 6 }), async (seed, size, records) => {
-				const grid = fixedPointGrid(1, size + 3);
+				const mechanism = mechanismOf(size + 3);
 				const a = values(seed, records * size, 3 / Math.sqrt(size));
 				const b = values(seed + 1, records * 3, 0.5);
 				const weights = Float32Array.from({ length: records }, (_, i) => Number((seed >> i) % 3 !== 0));
 				if (records > 2) a[size] = Number.NaN;
 				if (records > 3) a[2 * size] = Number.POSITIVE_INFINITY;
-				const acc = new BoundedSum(device(), size + 3, grid);
+				const acc = mechanism.newSum(device());
 				device().scope<void>(() => {
 					acc.add([device().fromHost(a, [records, size]), device().fromHost(b, [records, 3])], device().fromHost(weights, [records]));
 				});
 				const got = await acc.read();
 				acc.dispose();
-				const expected = new Float64Array(size + 3);
+				const expected = new Float64Array(size + 4);
 				let norm2 = 0;
 				for (let s = 0; s < records; s++) {
 					const g = [...a.subarray(s * size, (s + 1) * size), ...b.subarray(s * 3, s * 3 + 3)];
 					const norm = Math.hypot(...g);
-					if (weights[s] === 0 || !Number.isFinite(norm)) continue;
-					const factor = Math.min(1, grid.clipNorm / norm) / grid.grid;
+					if (weights[s] === 0) continue;
+					if (!Number.isFinite(norm)) {
+						expected[size + 3] += mechanism.countSteps;
+						continue;
+					}
+					const factor = Math.min(1, 1 / norm) / mechanism.grid;
 					g.forEach((v, i) => {
 						expected[i] += Math.round(v * factor);
 					});
 				}
-				// One f32 product of up to 2^20 steps is off by at most a sixteenth of a step times the records; rounding may then
-				// differ by one step a record, plus the f32 error of the norm (relative 1e-6 of 2^20 steps).
+				// 1e-6 C a record: a product of up to 2²² steps is off by a quarter of a step, rounding by half of one, and the factor by
+				// some 2e-7 of 2²² steps.
 				got.forEach((v, i) => {
-					expect(Math.abs(v - expected[i])).toBeLessThanOrEqual(3 * records);
+					expect(Math.abs(v - expected[i]) * mechanism.grid).toBeLessThanOrEqual(1e-6 * records);
 				});
-				for (const v of got) norm2 += (v * grid.grid) ** 2;
+				expect(got[size + 3]).toBe(expected[size + 3]);
+				for (const v of got) norm2 += (v * mechanism.grid) ** 2;
 				const counted = weights.filter((w) => w > 0).length;
-				expect(Math.sqrt(norm2)).toBeLessThanOrEqual(counted * 1);
+				expect(Math.sqrt(norm2)).toBeLessThanOrEqual(counted * mechanism.sensitivity);
 			}),
 			{ numRuns: 40 },
 		);
 	});
 
 	it("lets no weight count a record more than once", async () => {
-		const grid = fixedPointGrid(1, 4);
+		const mechanism = mechanismOf(4);
 		const norms: number[] = [];
 		for (const weight of [50, 1, 0.5, 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
-			const acc = new BoundedSum(device(), 4, grid);
+			const acc = mechanism.newSum(device());
 			device().scope<void>(() => {
 				acc.add([device().fromHost(new Float32Array(4).fill(100), [1, 4])], device().fromHost([weight], [1]));
 			});
-			norms.push(Math.hypot(...(await acc.read())) * grid.grid);
+			norms.push(Math.hypot(...(await acc.read())) * mechanism.grid);
 			acc.dispose();
 		}
-		for (const norm of norms) expect(norm).toBeLessThanOrEqual(1);
+		for (const norm of norms) expect(norm).toBeLessThanOrEqual(mechanism.sensitivity);
 		expect(norms[0]).toBe(norms[1]);
 		expect(norms.slice(3, 6)).toEqual([0, 0, 0]);
 	});
@@ -73,7 +81,7 @@ describe("BoundedSum", () => {
 		const B = 4;
 		const total = SIZES.reduce((a, b) => a + b);
 		const run = async (d: Device) => {
-			const acc = new BoundedSum(d, total, fixedPointGrid(1, total));
+			const acc = mechanismOf(total).newSum(d);
 			let blocks = 0;
 			for (let batch = 0; batch < 2; batch++) {
 				d.scope<void>(() => {
@@ -103,7 +111,8 @@ describe("PrivacyEngine", () => {
 			const { w, engine, encode, loss } = problem(device(), { physicalBatchSize });
 			const drop = new Dropout(p);
 			for (let step = 0; step < 2; step++) {
-				const { records, clipped } = await engine.step(encode, ({ x, y }, key) => loss({ x: drop.forward(x, key), y }));
+				const report = await engine.step(encode, ({ x, y }, key) => loss({ x: drop.forward(x, key), y }));
+				const { records, clipped } = report.private.reveal();
 				reports.push([step, records, clipped]);
 			}
 			after.push([...(await data(w.value))]);
@@ -143,7 +152,7 @@ describe("PrivacyEngine", () => {
 	it("ends within the target, refuses a step beyond the plan, and counts empty batches", async () => {
 		const { engine, encode, loss } = problem(device(), { expectedBatchSize: 0.5, steps: 8 });
 		const sizes: number[] = [];
-		for (let i = 0; i < 8; i++) sizes.push((await engine.step(encode, loss)).records);
+		for (let i = 0; i < 8; i++) sizes.push((await engine.step(encode, loss)).private.reveal().records);
 		expect(sizes).toContain(0);
 		expect(engine.steps).toBe(8);
 		expect(engine.getEpsilon()).toBeLessThanOrEqual(8);
@@ -154,7 +163,7 @@ describe("PrivacyEngine", () => {
 	it("moves the parameters on an empty batch (noise only), without asking for a record", async () => {
 		const { w, engine, loss } = problem(device(), { expectedBatchSize: 1e-9 });
 		const before = await data(w.value);
-		const { records } = await engine.step(() => expect.unreachable(), loss);
+		const { records } = (await engine.step(() => expect.unreachable(), loss)).private.reveal();
 		expect(records).toBe(0);
 		const now = await data(w.value);
 		expect(now.every((v, i) => v !== before[i])).toBe(true);
@@ -179,7 +188,7 @@ describe("PrivacyEngine", () => {
 				indices.push(i);
 				return record(i);
 			};
-			return { indices, records: (await engine.step(encode, loss)).records };
+			return { indices, records: (await engine.step(encode, loss)).private.reveal().records };
 		}
 	});
 

@@ -93,7 +93,10 @@ describe("records whose numbers are no use", () => {
 			);
 			expect(got.w).toEqual(expected.w);
 			expect(got.w.every(Number.isFinite)).toBe(true);
-			for (const { loss, records } of got.reports) expect([Number.isFinite(loss), records]).toEqual([false, N]);
+			for (const report of got.reports) {
+				const { loss, records } = report.private.reveal();
+				expect([Number.isFinite(loss), records]).toEqual([false, N]);
+			}
 		}
 	});
 
@@ -106,8 +109,8 @@ describe("records whose numbers are no use", () => {
 			const left = await leftBehind(device(), async () => {
 				await expect(engine.step(nan, loss)).rejects.toMatchObject({
 					name: "NumericError",
-					code: "privacy/no-finite-loss",
-					hint: expect.stringContaining("epsilon does not cover it"),
+					code: "privacy/diverged",
+					hint: expect.stringContaining("epsilon covers it"),
 				});
 			});
 			expect(left).toEqual(NOTHING);
@@ -116,33 +119,29 @@ describe("records whose numbers are no use", () => {
 		},
 	);
 
-	it("all but one of them: the step goes on as if they were not there", async () => {
+	it("less than half of them: the step goes on as if they were not there", async () => {
 		const bad = (i: number) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) });
-		const got = await run((i) => (i === 5 ? record(i) : bad(i)));
-		expect(got.w).toEqual((await run((i) => (i === 5 ? record(i) : silent()))).w);
-		expect(got.reports[0]).toMatchObject({ loss: Number.NaN, records: N });
+		const isBad = (i: number): boolean => i % 5 < 2;
+		const got = await run((i) => (isBad(i) ? bad(i) : record(i)));
+		expect(got.w).toEqual((await run((i) => (isBad(i) ? silent() : record(i)))).w);
+		expect(got.reports[0].private.reveal()).toMatchObject({ loss: Number.NaN, records: N });
+		expect(Math.abs(got.reports[0].notFinite - 16)).toBeLessThan(10);
 	});
 
-	it("the only one of a step: one record cannot stop a run", async () => {
+	it("one of them does not show in whether a run goes on: the count that decides is noisy", async () => {
 		const { engine, loss } = problem(device(), { expectedBatchSize: 1, steps: 12 });
 		const nan = (i: number) => ({ ...record(i), x: new Float32Array(IN).fill(Number.NaN) });
-		const drawn: (number | string)[] = [];
-		for (let step = 0; step < 12; step++) {
-			const size = await engine.step(nan, loss).then(
-				({ records }) => records,
-				(error) => error.code,
-			);
-			drawn.push(size);
-		}
-		expect(new Set(drawn)).toEqual(new Set([0, 1, "privacy/no-finite-loss"]));
+		let drawn = 0;
+		for (let step = 0; step < 4; step++) drawn += (await engine.step(nan, loss)).private.reveal().records;
+		expect(drawn).toBeGreaterThan(0);
 	});
 
 	it("large ones are clipped like any other", async () => {
 		const { engine, w, loss } = problem(device(), { expectedBatchSize: N, targetEpsilon: 1e7, steps: 1 });
 		const before = await data(w.value);
-		const { clipped } = await engine.step((i) => ({ x: record(i).x.map((v) => v * 1e6), y: record(i).y }), loss);
+		const report = await engine.step((i) => ({ x: record(i).x.map((v) => v * 1e6), y: record(i).y }), loss);
 		const after = await data(w.value);
-		expect(clipped).toBe(1);
+		expect(report.private.reveal().clipped).toBe(1);
 		expect(Math.hypot(...after.map((v, i) => v - before[i]))).toBeLessThan(0.1 * 1.01);
 	});
 });

@@ -1,6 +1,9 @@
-import { insecureNoiseForTests, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
+import { type EngineOptions, insecureNoiseForTests, type PlanSettings, PrivacyEngine } from "@hushgrad/dp";
 import { Parameter, SGD } from "@hushgrad/nn";
 import { type Device, key, linear, normalValues, square, sub, sum, type Tensor } from "@hushgrad/tensor";
+
+/** What a test may set of an engine. */
+export type Settings = Partial<EngineOptions & PlanSettings & { readonly steps: number; readonly targetEpsilon: number }>;
 
 export const N = 40;
 export const IN = 5;
@@ -26,7 +29,7 @@ export const lossBy =
 		sum(square(sub(linear(x, w.value), y)));
 
 /** Least squares on fixed records. */
-export function problem(d: Device, options: Partial<PrivacyEngineOptions> = {}) {
+export function problem(d: Device, options: Settings = {}) {
 	const w = weight(d);
 	const optimizer = new SGD([w], { lr: 0.1 });
 	const engine = PrivacyEngine.makePrivateWithEpsilon({

@@ -1,10 +1,10 @@
-import { type HostRecord, insecureNoiseForTests, type Loss, type PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
+import { type HostRecord, insecureNoiseForTests, type Loss, type PrivacyEngine } from "@hushgrad/dp";
 import type { Parameter } from "@hushgrad/nn";
 import { data, linear, mul, square, sum, type Tensor } from "@hushgrad/tensor";
 import { defineKernel, definePrimitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
-import { leftBehind, lossBy, N, NOTHING, problem, record } from "./problem.ts";
+import { leftBehind, lossBy, N, NOTHING, problem, record, type Settings } from "./problem.ts";
 
 const device = useDevice();
 
@@ -15,7 +15,7 @@ interface Row {
 type Encode = (i: number) => HostRecord;
 
 /** An engine that takes all records in every step, in batches of four, and trains one weight. */
-const allOf = (options: Partial<PrivacyEngineOptions> = {}) => problem(device(), { expectedBatchSize: N, steps: 12, ...options });
+const allOf = (options: Settings = {}) => problem(device(), { expectedBatchSize: N, steps: 12, ...options });
 
 /** Scales the features of a record by a number from the host. */
 const scaled = (i: number, factor: number) => ({ ...record(i), x: record(i).x.map((v) => v * factor) });
@@ -132,10 +132,7 @@ const otherRow = definePrimitive({
 });
 
 /** What must hold of a step in which records meet: it names a parameter, is counted, moves nothing and leaves nothing. */
-async function expectFound(
-	make: (w: Parameter) => { readonly encode: Encode; readonly loss: Loss<Row> },
-	options: Partial<PrivacyEngineOptions> = {},
-) {
+async function expectFound(make: (w: Parameter) => { readonly encode: Encode; readonly loss: Loss<Row> }, options: Settings = {}) {
 	const { w, engine } = allOf(options);
 	const { encode, loss } = make(w);
 	const before = await data(w.value);
@@ -246,7 +243,7 @@ describe("when it checks", () => {
 		const encode = encodes[2][1]() as typeof record;
 		const sizes: number[] = [];
 		const run = async () => {
-			for (let i = 0; i < 200; i++) sizes.push((await engine.step(encode, loss)).records);
+			for (let i = 0; i < 200; i++) sizes.push((await engine.step(encode, loss)).private.reveal().records);
 		};
 		await expect(run()).rejects.toMatchObject({ code: "privacy/records-mix" });
 		expect(sizes).toContain(1);

@@ -1,8 +1,9 @@
-import { insecureNoiseForTests, type Optimizer, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
+import { type EngineOptions, insecureNoiseForTests, type Optimizer, PrivacyEngine } from "@hushgrad/dp";
 import { Dropout, Parameter, SGD } from "@hushgrad/nn";
 import { add, type Device, type DropoutKey, data, key, mul, sum, type Tensor, zeros } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
+import type { Settings } from "./problem.ts";
 
 /* Whether the engine's parts are wired as the plan says: what is sampled, clipped, noised and divided is measured from outside. */
 
@@ -10,7 +11,7 @@ const device = useDevice();
 const P = 4000;
 
 /** An engine that trains zeros of these sizes, and the noisy means that its optimiser was given. */
-function measured(d: Device, options: Partial<PrivacyEngineOptions>, sizes: readonly number[] = [P]) {
+function measured(d: Device, options: Settings, sizes: readonly number[] = [P]) {
 	const parameters = sizes.map((n, i) => {
 		const w = new Parameter([n]);
 		w.name = `w${i}`;
@@ -84,7 +85,7 @@ describe("noise", () => {
 	});
 
 	it("comes from the platform's generator unless told otherwise, and the statement says which", async () => {
-		const draw = async (noise: PrivacyEngineOptions["noise"]): Promise<readonly [number[], string]> => {
+		const draw = async (noise: EngineOptions["noise"]): Promise<readonly [number[], string]> => {
 			const { w, engine, mean } = measured(device(), { noise });
 			await engine.step(encode, constant(w, 0));
 			return [await mean(), engine.statement()];
@@ -101,7 +102,7 @@ describe("noise", () => {
 describe("clipping", () => {
 	it.each([0.5, 1, 3])("leaves every record a norm of C = %f, and no more", async (maxGradNorm) => {
 		const { w, engine, mean } = measured(device(), { ...LOUD, maxGradNorm, datasetSize: 20, steps: 3 });
-		const { records, clipped, meanNorm } = await engine.step(encode, constant(w, HUGE));
+		const { records, clipped, meanNorm } = (await engine.step(encode, constant(w, HUGE))).private.reveal();
 		expect([records, clipped]).toEqual([20, 1]);
 		expect(meanNorm / 1e6).toBeCloseTo(1, 4);
 		// L = N = 20 records, all in one direction: 20 C / L; noise of deviation sigma C / L in 4,000 coordinates beside it.
@@ -113,7 +114,7 @@ describe("clipping", () => {
 
 	it("leaves small gradients as they are", async () => {
 		const { w, engine, mean } = measured(device(), { ...LOUD, datasetSize: 20, steps: 3 });
-		const { clipped, meanNorm } = await engine.step(encode, constant(w, 0.25 / Math.sqrt(P)));
+		const { clipped, meanNorm } = (await engine.step(encode, constant(w, 0.25 / Math.sqrt(P)))).private.reveal();
 		expect(clipped).toBe(0);
 		expect(meanNorm).toBeCloseTo(0.25, 5);
 		expect(norm(await mean())).toBeCloseTo(0.25, 2);
@@ -139,7 +140,7 @@ describe("sampling", () => {
 	it("draws L records in the mean, whatever a physical batch holds, and accounts for that rate", async () => {
 		const { w, engine } = measured(device(), { steps: 60, physicalBatchSize: 16 });
 		const sizes: number[] = [];
-		for (let i = 0; i < 60; i++) sizes.push((await engine.step(encode, constant(w, 0))).records);
+		for (let i = 0; i < 60; i++) sizes.push((await engine.step(encode, constant(w, 0))).private.reveal().records);
 		const average = sizes.reduce((a, b) => a + b) / 60;
 		// Binomial(200, 0.1) a step: the mean of 60 has a deviation of 0.55; here 5 times that.
 		expect(Math.abs(average - 20)).toBeLessThan(2.8);
@@ -171,7 +172,7 @@ describe("the mean", () => {
 		const { w, engine, mean } = measured(device(), { ...LOUD, steps: 8 });
 		const seen = new Set<number>();
 		for (let i = 0; i < 8; i++) {
-			const { records } = await engine.step(encode, constant(w, HUGE));
+			const { records } = (await engine.step(encode, constant(w, HUGE))).private.reveal();
 			seen.add(records);
 			expect(norm(await mean()) / (records / 20)).toBeGreaterThan(0.998);
 			expect(norm(await mean()) / (records / 20)).toBeLessThan(1.02);
@@ -181,7 +182,7 @@ describe("the mean", () => {
 
 	it("counts no padding: one record in a batch of eight is one record", async () => {
 		const { w, engine, mean } = measured(device(), { ...LOUD, datasetSize: 1, expectedBatchSize: 1, targetDelta: 0.1, steps: 2 });
-		const { records } = await engine.step(encode, constant(w, HUGE));
+		const { records } = (await engine.step(encode, constant(w, HUGE))).private.reveal();
 		expect(records).toBe(1);
 		expect(norm(await mean())).toBeGreaterThan(0.998);
 		expect(norm(await mean())).toBeLessThan(1 + engine.plan.noiseMultiplier * Math.sqrt(P) * 1.1);
@@ -190,7 +191,7 @@ describe("the mean", () => {
 
 describe("dropout", () => {
 	/** How much of each coordinate was let through, over the records of a step: 0, 1 or 2 of two. */
-	async function counts(records: number, options: Partial<PrivacyEngineOptions> = {}): Promise<number[][]> {
+	async function counts(records: number, options: Settings = {}): Promise<number[][]> {
 		const { w, engine, mean } = measured(
 			device(),
 			{
@@ -227,23 +228,18 @@ describe("dropout", () => {
 	});
 });
 
-describe("batches too large for an exact sum", () => {
-	it("are refused when planned: 2,040 records of 2,040, and an L whose samples may be", () => {
-		for (const expectedBatchSize of [2000, 1999, 1800]) {
-			expect(() => measured(device(), { datasetSize: 100_000, targetDelta: 1e-6, expectedBatchSize })).toThrow(
-				expect.objectContaining({ name: "PrivacyError", code: "dp/batch-too-large", hint: "lower expectedBatchSize" }),
-			);
-		}
-		expect(() => measured(device(), { datasetSize: 2040, expectedBatchSize: 2040 })).toThrow(
-			expect.objectContaining({ code: "dp/batch-too-large" }),
+describe("large batches", () => {
+	it("are summed exactly, however many records one sum on the device holds", async () => {
+		const N = 3000;
+		const { w, engine, mean } = measured(
+			device(),
+			{ ...LOUD, datasetSize: N, expectedBatchSize: N, targetDelta: 1e-4, physicalBatchSize: 700, steps: 1 },
+			[3],
 		);
-	});
-
-	it("and what is accepted leaves room for the noise and for a large sample", () => {
-		const { engine } = measured(device(), { datasetSize: 100_000, targetDelta: 1e-6, expectedBatchSize: 1500 });
-		const { noiseMultiplier, expectedBatchSize } = engine.plan;
-		const steps = 2 ** 20;
-		const largest = expectedBatchSize + 8 * Math.sqrt(expectedBatchSize) + 8;
-		expect((largest + 10 * noiseMultiplier) * steps).toBeLessThan(2 ** 31);
+		// Two thirds pull one way, one third the other, all of norm C: the sum is N/3 C, and the device holds some 500 of them.
+		const loss = ({ one }: { readonly one: Tensor }): Tensor => mul(mul(sum(w.value), 100), one);
+		const { records, clipped } = (await engine.step((i) => ({ one: i % 3 === 0 ? -1 : 1 }), loss)).private.reveal();
+		expect([records, clipped]).toEqual([N, 1]);
+		for (const v of await mean()) expect(v).toBeCloseTo(1 / 3 / Math.sqrt(3), 4);
 	});
 });

@@ -2,7 +2,7 @@ import * as dp from "@hushgrad/dp";
 import * as models from "@hushgrad/models";
 import * as nn from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
-import { config, engineOptions, f32, type Make, source } from "./values.ts";
+import { config, engineOptions, f32, type Make, mechanism, source } from "./values.ts";
 import type { World } from "./world.ts";
 
 /** Objects to call methods on. */
@@ -65,7 +65,8 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	AdamW: (w) => new nn.AdamW([w.problem().w], { lr: 0.1 }),
 	SafetensorsReader: () => nn.SafetensorsReader.open(source() as never),
 	Batcher: (w) => new dp.Batcher(w.device),
-	BoundedSum: (w) => new dp.BoundedSum(w.device, 6, dp.fixedPointGrid(1, 6)),
+	BoundedSum: (w) => mechanism().newSum(w.device),
+	GaussianMechanism: () => mechanism(),
 	PrivacyEngine: (w) => dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w)),
 	PlainTrainer: (w) => new dp.PlainTrainer({ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }),
 	RdpAccountant: () => new dp.RdpAccountant(),

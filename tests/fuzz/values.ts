@@ -25,11 +25,11 @@ export const lossBy =
 export const config = () => nn.loraConfig({ r: 2, lora_alpha: 4, target_modules: "all-linear" });
 export const noise = (): dp.NoiseSource => dp.insecureNoiseForTests(1);
 export const history = [{ sampleRate: 0.1, noiseMultiplier: 1, steps: 2 }];
-export const planOptions = { targetEpsilon: 8, delta: 1e-4, datasetSize: 40, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 };
+export const mechanism = () => new dp.GaussianMechanism({ length: 6, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 2 });
+export const planOptions = { targetEpsilon: 8, targetDelta: 1e-4, datasetSize: 40, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 };
 export const engineOptions = (w: World) => {
 	const { optimizer, noise: source } = w.problem();
-	const { delta: targetDelta, ...plan } = planOptions;
-	return { ...plan, targetDelta, optimizer, noise: source, physicalBatchSize: 4 };
+	return { ...planOptions, optimizer, noise: source, physicalBatchSize: 4 };
 };
 export const quantState = () => nn.quantizeNF4(new Float32Array(128).fill(0.5), [2, 64]);
 export const example = { ids: Int32Array.of(2, 5, 6, 1), start: 2 };

@@ -286,7 +286,7 @@ describe("what no rule can see: data that the script itself declares public, or 
 				loss: ({ x }) => mul(model.call(x), Math.sin(30 * reported)),
 				encode: (i) => ({ x: records[i] }),
 				run: async (engine, encode, loss) => {
-					reported = (await engine.step(encode, loss)).loss;
+					reported = (await engine.step(encode, loss)).private.reveal().loss;
 					await engine.step(encode, loss);
 				},
 				options: { targetEpsilon: 1e9 },

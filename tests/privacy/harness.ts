@@ -1,7 +1,8 @@
-import { type Encode, type HostRecord, insecureNoiseForTests, PrivacyEngine, type PrivacyEngineOptions } from "@hushgrad/dp";
+import { type Encode, GaussianMechanism, type HostRecord, insecureNoiseForTests, PrivacyEngine } from "@hushgrad/dp";
 import { Module, ModuleBuffer, Parameter, ParameterVector } from "@hushgrad/nn";
 import { type Device, type DropoutKey, data, HushgradError, mul, sum, type Tensor } from "@hushgrad/tensor";
 import { expect } from "vitest";
+import type { Settings as EngineSettings } from "../dp/problem.ts";
 import { numbers } from "../support/cases.ts";
 
 /** Features of a record, and coordinates of the weight that a loss trains. */
@@ -59,7 +60,7 @@ export interface Program {
 	/** `{ x }` when left out, x the record. */
 	readonly encode?: Encode<HostRecord>;
 	readonly loss: AnyLoss;
-	readonly options?: Partial<PrivacyEngineOptions>;
+	readonly options?: EngineSettings;
 	/** In place of the steps. */
 	readonly run?: (engine: PrivacyEngine, encode: Encode<HostRecord>, loss: AnyLoss) => Promise<unknown>;
 }
@@ -148,12 +149,15 @@ export async function attempt(device: Device, attack: Attack, { removed = 0, ste
 	}
 }
 
-/** Expects that the removed record moves the sum, by at most C. */
+/** What one record may move a sum by, in units of C: C and what rounding adds to it, which the noise is made for. */
+const { sensitivity: MOST } = new GaussianMechanism({ length: D, maxGradNorm: C, noiseMultiplier: 1, expectedBatchSize: 1 });
+
+/** Expects that the removed record moves the sum, by no more than the mechanism says. */
 export async function expectBounded(device: Device, attack: Attack, settings: Settings = {}): Promise<void> {
 	const outcome = await attempt(device, attack, settings);
 	expect(outcome).toHaveProperty("sensitivity");
 	const { sensitivity } = outcome as { readonly sensitivity: number };
-	expect(sensitivity).toBeLessThanOrEqual(1);
+	expect(sensitivity).toBeLessThanOrEqual(MOST / C);
 	expect(sensitivity).toBeGreaterThan(0.5);
 }
 

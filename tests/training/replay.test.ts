@@ -1,4 +1,4 @@
-import { BoundedSum, fixedPointGrid } from "@hushgrad/dp";
+import { GaussianMechanism } from "@hushgrad/dp";
 import { fromPretrained } from "@hushgrad/models";
 import { AdamW, applyLora, loraConfig } from "@hushgrad/nn";
 import { capture, checkFinite, type Device, DropoutKey, data, foldIn, key, type Tensor, valueAndGrad, vmap, write } from "@hushgrad/tensor";
@@ -16,7 +16,7 @@ async function session(d: Device) {
 	applyLora(model, loraConfig({ r: 4, lora_dropout: 0.1, target_modules: "all-linear" }), { device: d, key: key(1) });
 	const optimizer = new AdamW(model.trainableParameters(), { lr: 0.01 });
 	const { parameters, vector } = optimizer;
-	const sum = new BoundedSum(d, vector.length, fixedPointGrid(1, vector.length));
+	const sum = new GaussianMechanism({ length: vector.length, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1 }).newSum(d);
 	const fixed = (values: Int32Array | Float32Array | Uint32Array, shape: number[]): Tensor => d.fromHost(values, shape);
 	const batch = {
 		ids: fixed(new Int32Array(ROWS * LENGTH), [ROWS, LENGTH]),
@@ -43,12 +43,13 @@ async function session(d: Device) {
 			Float32Array.from({ length: vector.length }, (_, k) => Math.sin(step + k)),
 		);
 		optimizer.prepare();
+		sum.prepare(ROWS);
 	};
 	const step = (): { losses: Tensor; norms: Tensor } => {
 		const { value, grads } = vmap((record: typeof batch, w: Tensor) =>
 			valueAndGrad(() => model.loss(record, { dropout: new DropoutKey(w) }), parameters),
 		)(batch, words);
-		const { norms } = sum.add(grads, isRecord);
+		const { norms } = sum.update(grads, isRecord);
 		optimizer.update(mean);
 		checkFinite(vector.tensor, "the parameters");
 		return { losses: value, norms };

@@ -1,17 +1,6 @@
-import { cat, data, NumericError, type Tensor } from "@hushgrad/tensor";
+import { cat, data, type Tensor } from "@hushgrad/tensor";
 
-/**
- * What one step did. `loss`, `records`, `meanNorm` and `clipped` are computed from private records without noise: ε does not
- * cover them, and printing them is a release of its own.
- */
-export interface StepReport extends Measures {
-	/** Number of this step, from 1. Public. */
-	readonly step: number;
-	/** ε spent so far, this step included, at the δ of the plan. Public. */
-	readonly epsilon: number;
-}
-
-/** Private diagnostics of one step, over the records that it drew. For an empty batch all but `records` are NaN. */
+/** What a step did, computed from private records without noise. For an empty batch all but `records` are NaN. */
 export interface Measures {
 	/** Mean loss of the records, before the step; NaN where that of one is NaN. */
 	readonly loss: number;
@@ -19,18 +8,47 @@ export interface Measures {
 	readonly records: number;
 	/** Mean L2 norm of the per-record gradients before clipping. */
 	readonly meanNorm: number;
-	/** Fraction of the records whose norm exceeds that which they are clipped to, a little below maxGradNorm. */
+	/** Fraction of the records whose norm exceeds maxGradNorm. */
 	readonly clipped: number;
+}
+
+/** Private diagnostics of a step. Printing or saving the report that holds them shows none: they have to be asked for. */
+export class PrivateMeasures {
+	readonly #measures: Measures;
+
+	/** The engine makes them. */
+	constructor(measures: Measures) {
+		this.#measures = Object.freeze(measures);
+	}
+
+	/** The numbers. ε does not cover them: whoever sees them learns more of the records than the statement says. */
+	reveal(): Measures {
+		return this.#measures;
+	}
+
+	/** That they are private, not what they are. */
+	toString(): string {
+		return "PrivateMeasures(not covered by ε; reveal() gives them)";
+	}
+
+	/** Nothing: they do not go into files unasked. */
+	toJSON(): undefined {
+		return undefined;
+	}
+
+	/** What `console.log` shows: the same as `toString`. */
+	[Symbol.for("nodejs.util.inspect.custom")](): string {
+		return this.toString();
+	}
 }
 
 /** Losses and norms of the records of a step, collected on the device and read once. */
 export class Diagnostics {
-	readonly #clipNorm: number;
-	#losses: readonly number[] = [];
+	readonly #maxGradNorm: number;
 	readonly #kept: { readonly losses: Tensor; readonly norms: Tensor; readonly isRecord: readonly boolean[] }[] = [];
 
-	constructor(clipNorm: number) {
-		this.#clipNorm = clipNorm;
+	constructor(maxGradNorm: number) {
+		this.#maxGradNorm = maxGradNorm;
 	}
 
 	/** Losses and norms [rows] of one physical batch; index -1 is padding. */
@@ -48,25 +66,12 @@ export class Diagnostics {
 		const rows = values.length / 2;
 		const losses = values.slice(0, rows).filter((_, i) => isRecord[i]);
 		const norms = values.slice(rows).filter((_, i) => isRecord[i]);
-		this.#losses = losses;
 		return {
 			loss: average(losses),
 			records: losses.length,
 			meanNorm: average(norms),
-			clipped: average(norms.map((n) => Number(n > this.#clipNorm))),
+			clipped: average(norms.map((n) => Number(n > this.#maxGradNorm))),
 		};
-	}
-
-	/**
-	 * Ends a run that only spends its budget on noise. One bad record does not: it contributes nothing, and the step goes on.
-	 * @throws NumericError when two or more records were read and the loss of none is finite.
-	 */
-	checkAnyFinite(step: number): void {
-		if (this.#losses.length < 2 || this.#losses.some(Number.isFinite)) return;
-		throw new NumericError("privacy/no-finite-loss", `step ${step}: the loss of none of its records is finite, so the run stops`, {
-			op: "PrivacyEngine.step",
-			hint: "the parameters are as before the step, which was counted; lower the rate, or see whether the tokenizer belongs to the model. That a run stops here was told by private records: epsilon does not cover it",
-		});
 	}
 
 	dispose(): void {

@@ -16,7 +16,7 @@ import {
 	vmap,
 } from "@hushgrad/tensor";
 import { checkInteger } from "./check.ts";
-import type { Optimizer } from "./engine.ts";
+import type { Optimizer } from "./optimizer.ts";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
 import { checkTrainedLoss, type Loss, type Trainer, type TrainingReport } from "./trainer.ts";
@@ -30,6 +30,12 @@ export interface PlainOptimizer extends Omit<Optimizer, "step"> {
 	};
 	/** Applies the mean gradient, f32 `[P]`, to the vector, in place. */
 	step(gradient: Tensor): void;
+}
+
+/** What a step without privacy tells. */
+export interface PlainReport extends TrainingReport {
+	/** Mean loss of the records in the batch, before the step. */
+	readonly loss: number;
 }
 
 /** What a `PlainTrainer` needs. */
@@ -50,7 +56,7 @@ export interface PlainTrainerOptions {
  * Training without privacy, step for step like the engine's and with the same two functions: what privacy is compared with. No
  * clipping and no noise; the loss may read any tensor, and nothing is checked for mixing records.
  */
-export class PlainTrainer implements Trainer {
+export class PlainTrainer implements Trainer<PlainReport> {
 	readonly #options: PlainTrainerOptions;
 	readonly #batcher: Batcher;
 	#steps = 0;
@@ -75,10 +81,10 @@ export class PlainTrainer implements Trainer {
 	 * encode() gives no record; NumericError, before anything has moved, when the loss or a gradient is not finite, and after it, when
 	 * a parameter is not.
 	 */
-	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
+	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<PlainReport>;
 	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
-	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
-	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<TrainingReport> {
+	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<PlainReport>;
+	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
 		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
 		const { vector } = optimizer;
 		const { device } = vector.tensor;

@@ -1,68 +1,159 @@
 import { PrivacyError } from "@hushgrad/tensor";
 import { getNoiseMultiplier } from "./accountant/calibrate.ts";
 import { epsilon } from "./accountant/rdp.ts";
-import { checkDelta, checkInteger, checkPositive, refuse } from "./check.ts";
+import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { stepsForEpochs } from "./sampling.ts";
 
-/** What is asked of a private run. All of it is public. */
-export interface PlanOptions {
-	/** ε that all steps together may spend, finite and above 0. */
-	readonly targetEpsilon: number;
-	/** δ of the guarantee, below 1/N. */
-	readonly delta: number;
+/** An ε above which a guarantee says next to nothing: e⁵⁰ is 5·10²¹. */
+const MEANINGLESS = 50;
+
+/** Logical steps T of a whole run: so many, or those of so many passes over the records. */
+export type Duration =
+	| {
+			/** Logical steps of the whole run, 1 or more. */
+			readonly steps: number;
+			readonly epochs?: undefined;
+	  }
+	| {
+			/** Passes over the records, above 0: `stepsForEpochs` of them. */
+			readonly epochs: number;
+			readonly steps?: undefined;
+	  };
+
+/** How much noise: what ε may be spent, or the noise itself. */
+export type NoiseLevel =
+	| {
+			/** ε that all steps together may spend, finite and above 0. */
+			readonly targetEpsilon: number;
+			readonly noiseMultiplier?: undefined;
+	  }
+	| {
+			/** σ, 0 or more: the deviation of the noise on the sum, in multiples of what one record moves it by. */
+			readonly noiseMultiplier: number;
+			readonly targetEpsilon?: undefined;
+	  };
+
+/** What does not depend on how a plan is asked for. All of it is public. */
+export interface PlanSettings {
+	/** δ of the guarantee, below 1/N; 1/(10 N) or less is usual. */
+	readonly targetDelta: number;
 	/** Number of records N; declared public, and never counted from the data afterwards. */
 	readonly datasetSize: number;
-	/** L = q·N, the mean size of a logical batch, in (0, N]. */
+	/** L = q·N, the mean size of a logical batch, in (0, N]. The noisy sum is divided by it. */
 	readonly expectedBatchSize: number;
-	/** Logical steps T of the whole run, 1 or more. */
-	readonly steps: number;
-	/** Clipping norm C of one record's gradient, in L2. */
+	/** Clipping norm C of one record's gradient over all parameters, in L2. */
 	readonly maxGradNorm: number;
+	/** Plan with an ε above 50, too, which protects nobody; false when left out. */
+	readonly allowMeaninglessEpsilon?: boolean | undefined;
 }
 
-/** The frozen public parameters of a private run. */
-export interface PrivacyPlan extends PlanOptions {
+/** What is asked of a private run. */
+export type PlanOptions = PlanSettings & NoiseLevel & Duration;
+
+class Plan {
+	readonly #made = true;
+	/** ε that all steps together may spend; undefined where the noise was given. */
+	readonly targetEpsilon: number | undefined;
+	/** δ of the guarantee. */
+	readonly targetDelta: number;
+	/** Number of records N, declared public. */
+	readonly datasetSize: number;
+	/** L, the mean size of a logical batch, and the divisor of the noisy sum. */
+	readonly expectedBatchSize: number;
+	/** Clipping norm C. */
+	readonly maxGradNorm: number;
+	/** Logical steps T of the whole run. */
+	readonly steps: number;
 	/** q = L/N, the probability with which each record enters a step. */
 	readonly sampleRate: number;
-	/** σ, the deviation of the noise on the sum, in multiples of maxGradNorm: the smallest that meets the target, to 1e-6. */
+	/** σ: that which was given, or the smallest that meets the target, to 1e-6. */
 	readonly noiseMultiplier: number;
 	/** ε spent once all steps are done; at most targetEpsilon. */
 	readonly epsilon: number;
+
+	constructor(options: PlanOptions) {
+		const { targetEpsilon, targetDelta, datasetSize, expectedBatchSize, maxGradNorm } = options;
+		if (options.noiseMultiplier === undefined) checkPositive("targetEpsilon", options.targetEpsilon);
+		else checkNonNegative("noiseMultiplier", options.noiseMultiplier);
+		checkDelta(targetDelta);
+		checkInteger("datasetSize", datasetSize);
+		checkPositive("maxGradNorm", maxGradNorm);
+		if (!(expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
+			refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize, "lower the batch size");
+		}
+		if (targetDelta * datasetSize >= 1) {
+			throw new PrivacyError("privacy/delta", `delta must be below 1/N = 1/${datasetSize}, got ${targetDelta}`, {
+				hint: `a usual choice is 1/(10·N) or less, here ${(1 / (10 * datasetSize)).toPrecision(2)}`,
+			});
+		}
+		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
+		checkInteger("steps", steps);
+		const sampleRate = expectedBatchSize / datasetSize;
+		this.targetEpsilon = targetEpsilon;
+		this.targetDelta = targetDelta;
+		this.datasetSize = datasetSize;
+		this.expectedBatchSize = expectedBatchSize;
+		this.maxGradNorm = maxGradNorm;
+		this.steps = steps;
+		this.sampleRate = sampleRate;
+		this.noiseMultiplier =
+			options.noiseMultiplier ?? getNoiseMultiplier({ targetEpsilon: options.targetEpsilon, targetDelta, sampleRate, steps });
+		this.epsilon = this.epsilonAfter(steps);
+		Object.freeze(this);
+	}
+
+	/** Whether a value is a plan that this file has made. */
+	static made(value: unknown): value is Plan {
+		return typeof value === "object" && value !== null && #made in value;
+	}
+
+	/**
+	 * ε spent by the first `steps` steps, at `delta`, targetDelta when left out; 0 for none. By RDP, an upper bound.
+	 * @throws ValueError for a number of steps that is none, or δ outside (0, 1).
+	 */
+	epsilonAfter(steps: number, delta = this.targetDelta): number {
+		checkInteger("steps", steps, { min: 0 });
+		const { sampleRate, noiseMultiplier } = this;
+		return steps === 0 ? 0 : epsilon([{ sampleRate, noiseMultiplier, steps }], { delta });
+	}
+
+	/** ε of the first `steps` steps without amplification by sampling, as if the record were in every one of them. */
+	epsilonWithoutSampling(steps: number): number {
+		const { noiseMultiplier, targetDelta: delta } = this;
+		return steps === 0 ? 0 : epsilon([{ sampleRate: 1, noiseMultiplier, steps }], { delta });
+	}
 }
 
+/** The frozen public parameters of a private run. Only `planPrivacy` makes one. */
+export type PrivacyPlan = Plan;
+
 /**
- * Calibrates the noise of a run of Poisson-sampled, clipped, noisy steps, by RDP.
+ * Plans a run of Poisson-sampled, clipped, noisy steps: calibrates the noise to a target ε, or says what given noise costs, by RDP. A plan
+ * is frozen, and no other object passes for one.
  *
  * Guarantee: after `steps` steps with the plan's sampleRate, noiseMultiplier and maxGradNorm the run is (plan.epsilon,
- * delta)-differentially private for adding or removing one record, and plan.epsilon ≤ targetEpsilon.
- * @throws PrivacyError when delta ≥ 1/N: it would allow to publish a whole record.
+ * targetDelta)-differentially private for adding or removing one record, and plan.epsilon ≤ targetEpsilon.
+ * @throws PrivacyError when δ ≥ 1/N, which would allow to publish a whole record, and for an ε above 50 (`privacy/meaningless`).
  * @throws ValueError for any number outside its domain, and when no noise reaches the target.
  */
 export function planPrivacy(options: PlanOptions): PrivacyPlan {
-	const { targetEpsilon, delta, datasetSize, expectedBatchSize, steps, maxGradNorm } = options;
-	checkPositive("targetEpsilon", targetEpsilon);
-	checkDelta(delta);
-	checkInteger("datasetSize", datasetSize);
-	checkInteger("steps", steps);
-	checkPositive("maxGradNorm", maxGradNorm);
-	if (!(expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
-		refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize, "lower the batch size");
+	const plan = new Plan(options);
+	if (plan.epsilon > MEANINGLESS && options.allowMeaninglessEpsilon !== true) {
+		throw new PrivacyError(
+			"privacy/meaningless",
+			`this run would spend an epsilon of ${plan.epsilon.toPrecision(4)}, which protects nobody`,
+			{
+				hint: `plan for ${MEANINGLESS} or less, better below 10: more noise, fewer steps or a smaller share of the records in each; or set allowMeaninglessEpsilon`,
+			},
+		);
 	}
-	if (delta * datasetSize >= 1) {
-		throw new PrivacyError("privacy/delta", `delta must be below 1/N = 1/${datasetSize}, got ${delta}`, {
-			hint: `a usual choice is 1/(10·N) or less, here ${(1 / (10 * datasetSize)).toPrecision(2)}`,
-		});
-	}
-	const sampleRate = expectedBatchSize / datasetSize;
-	const noiseMultiplier = getNoiseMultiplier({ targetEpsilon, targetDelta: delta, sampleRate, steps });
-	return Object.freeze({
-		targetEpsilon,
-		delta,
-		datasetSize,
-		expectedBatchSize,
-		steps,
-		maxGradNorm,
-		sampleRate,
-		noiseMultiplier,
-		epsilon: epsilon([{ sampleRate, noiseMultiplier, steps }], { delta }),
+	return plan;
+}
+
+/** @throws PrivacyError for anything that `planPrivacy` did not make. */
+export function checkPlan(plan: PrivacyPlan): void {
+	if (Plan.made(plan)) return;
+	throw new PrivacyError("privacy/plan", "expected a plan made by planPrivacy(), got something else", {
+		hint: "a plan is calibrated and frozen by planPrivacy(); no object stands in for one",
 	});
 }

@@ -81,6 +81,22 @@ function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[
 	return Object.entries(value).flatMap(([key, v]) => leavesOf(v, [...path, key], index));
 }
 
+/** `foldIn` of 32 bits that follow from the values of a record and nothing else (FNV-1a over their words in float64). */
+function keyOfLeaves(key: Key, leaves: readonly Leaf[]): Key {
+	let hash = 0x811c9dc5;
+	for (const { values } of leaves) {
+		for (const word of new Uint32Array(Float64Array.from(values).buffer)) hash = Math.imul(hash ^ word, 0x01000193);
+	}
+	return foldIn(key, hash >>> 0);
+}
+
+/**
+ * The dropout key of a record in the step with this key: it follows from the record's own values, not from its number, so that the masks
+ * of all others stay when a record is removed. Two equal records drop alike.
+ * @throws ValueError for what is no record.
+ */
+export const recordKey = (key: Key, record: HostRecord): Key => keyOfLeaves(key, leavesOf(record, [], 0));
+
 /** What is wrong with the values of a tensor. */
 function faultOf({ dtype, shape, values }: Leaf): string | undefined {
 	if (!Object.hasOwn(bytesPerElement, dtype)) return `is of ${dtype}; there are ${Object.keys(bytesPerElement).join(", ")}`;
@@ -140,8 +156,7 @@ export class Batcher {
 	}
 
 	/**
-	 * The batch of these records, in order; −1 stands for padding. `key` is that of the step; record i drops by
-	 * `foldIn(key, i + 1)`.
+	 * The batch of these records, in order; −1 stands for padding. `key` is that of the step; a record drops by `recordKey` of it.
 	 * @throws PrivacyError for a record of another form, and where encode() touches the device; ValueError for what is no record.
 	 */
 	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
@@ -160,7 +175,7 @@ export class Batcher {
 				const start = row * sizeOf(shape);
 				for (let k = 0; k < sizeOf(shape); k++) staged[i].values[start + k] = values[k];
 			});
-			const { k0, k1 } = foldIn(key, index + 1);
+			const { k0, k1 } = keyOfLeaves(key, leaves);
 			words.set([k0, k1], 2 * row);
 			weights[row] = 1;
 		});

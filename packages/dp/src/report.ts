@@ -1,13 +1,10 @@
-import { epsilon } from "./accountant/rdp.ts";
-import { checkInteger, checkNonNegative, refuse } from "./check.ts";
+import { checkInteger, refuse } from "./check.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
 	/** Steps counted, 0 or more. */
 	readonly stepsTaken: number;
-	/** The accountant's ε at the plan's δ; ∞ is allowed. */
-	readonly epsilonSpent: number;
 	/** Whether the noise came from `secureNoise()`: `NoiseSource.secure`. */
 	readonly secure: boolean;
 }
@@ -17,12 +14,12 @@ export interface RunFacts {
  * 4 decimals and is never rounded down. Without secure noise it begins with NOT PRIVATE; δ above 1/(10 N) adds a warning.
  * @throws ValueError for facts that no run can have.
  */
-export function privacyStatement(plan: PrivacyPlan, { stepsTaken, epsilonSpent, secure }: RunFacts): string {
+export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure }: RunFacts): string {
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
-	if (epsilonSpent !== Number.POSITIVE_INFINITY) checkNonNegative("epsilonSpent", epsilonSpent);
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
-	const { delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps } = plan;
-	const everyStep = epsilon([{ sampleRate: 1, noiseMultiplier, steps: stepsTaken }], { delta });
+	const { targetDelta: delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;
+	const epsilonSpent = plan.epsilonAfter(stepsTaken);
+	const target = targetEpsilon === undefined ? "" : `, target ${targetEpsilon}`;
 	const lines = secure
 		? [`Differential privacy: (ε = ${budget(epsilonSpent)}, δ = ${delta.toExponential()})`]
 		: [
@@ -33,9 +30,9 @@ export function privacyStatement(plan: PrivacyPlan, { stepsTaken, epsilonSpent, 
 		"  unit         one record, added or removed; a person with several records is protected less",
 		`  sampling     Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
 		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients clipped to C = ${maxGradNorm}, divided by L`,
-		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end, target ${plan.targetEpsilon})`,
+		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		"  accountant   RDP (Rényi), an upper bound",
-		`  worst case   ε = ${budget(everyStep)} without amplification by sampling, as if the record were in every step`,
+		`  worst case   ε = ${budget(plan.epsilonWithoutSampling(stepsTaken))} without amplification by sampling, as if the record were in every step`,
 		"Not covered:",
 		"  - losses and other measures printed from private records, and evaluation on them",
 		"  - the choice of hyper-parameters, of the number of steps or of a checkpoint by looking at private results",

@@ -2,16 +2,46 @@ import { PrivacyError } from "@hushgrad/tensor";
 import { checkInteger } from "./check.ts";
 import { philox4x32, type Words4 } from "./philox.ts";
 
+/** All that happened in one step, up to the update: for comparison with other implementations. Nothing of it is private. */
+export interface Transcript {
+	/** Number of the step, from 1. */
+	readonly step: number;
+	/** The records that it drew. */
+	readonly batch: Int32Array;
+	/** What each of them was scaled by, in the order of the batch: min(1, C/‖g‖); 0 where that is not finite. */
+	readonly factors: Float64Array;
+	/** The sum of clipped gradients before noise `[P]`, whole steps of the grid, in units of the gradient. */
+	readonly sum: Float64Array;
+	/** The noise on it `[P]`, in units of the gradient. */
+	readonly noise: Float64Array;
+	/** (sum + noise) / L `[P]`, as the optimiser gets it. */
+	readonly mean: Float32Array;
+}
+
+/** What a study gives in place of randomness, and what it wants to know. */
+export interface Study {
+	/** Seed of whatever is not given; 0 when left out. */
+	readonly seed?: number | undefined;
+	/** The records of step 1, 2, …, in place of sampling. */
+	readonly batches?: ((step: number) => ArrayLike<number>) | undefined;
+	/** The noise on the sum of step 1, 2, …, `[P]` in units of the gradient, in place of that of the plan. */
+	readonly noise?: ((step: number, length: number) => ArrayLike<number>) | undefined;
+	/** Is told of every step. */
+	readonly transcript?: ((transcript: Transcript) => void) | undefined;
+}
+
 /** getRandomValues gives at most 65,536 bytes a call. */
 const POOL_WORDS = 65536 / 4;
 
 class WordNoiseSource {
 	readonly #nextWord: () => number;
 	readonly #secure: boolean;
+	readonly #study: Study;
 
-	constructor(nextWord: () => number, secure: boolean) {
+	constructor(nextWord: () => number, secure: boolean, study: Study = {}) {
 		this.#nextWord = nextWord;
 		this.#secure = secure;
+		this.#study = study;
 	}
 
 	/** Whether a value is a source made by this library. */
@@ -22,6 +52,11 @@ class WordNoiseSource {
 	/** True for the platform's CSPRNG; false for a seed, whose noise hides nothing from whoever knows the seed. */
 	get secure(): boolean {
 		return this.#secure;
+	}
+
+	/** What is given in place of randomness: nothing, but for `research`. */
+	get study(): Study {
+		return this.#study;
 	}
 
 	/** A multiple of 2⁻⁵³, uniform in [0, 1). */
@@ -85,7 +120,22 @@ export function secureNoise(): NoiseSource {
  * tensor), 0 when left out. For tests and research; a run that uses it is NOT PRIVATE and its statement says so.
  * @throws ValueError unless seed and stream are integers from 0 to 2⁵³−1.
  */
-export function insecureNoiseForTests(seed: number, { stream = 0 }: { readonly stream?: number } = {}): NoiseSource {
+export function insecureNoiseForTests(seed: number, options: { readonly stream?: number } = {}): NoiseSource {
+	const { stream = 0 } = options;
+	return new WordNoiseSource(philoxWords(seed, stream), false);
+}
+
+/**
+ * A source for studies: batches and noise that are given, and a transcript of each step. A run with it is NOT PRIVATE, and its statement
+ * and everything that it writes say so.
+ * @throws ValueError unless the seed is an integer from 0 to 2⁵³−1.
+ */
+export function research(study: Study = {}): NoiseSource {
+	return new WordNoiseSource(philoxWords(study.seed ?? 0, 0), false, Object.freeze({ ...study }));
+}
+
+/** The words of a Philox sequence, one at a call. */
+function philoxWords(seed: number, stream: number): () => number {
 	checkInteger("seed", seed, { min: 0 });
 	checkInteger("stream", stream, { min: 0 });
 	const key = halves(seed);
@@ -93,7 +143,7 @@ export function insecureNoiseForTests(seed: number, { stream = 0 }: { readonly s
 	let block = 0;
 	let words: Words4 = [0, 0, 0, 0];
 	let at: number = words.length;
-	const nextWord = () => {
+	return () => {
 		if (at === words.length) {
 			const [low, high] = halves(block++);
 			words = philox4x32([low, high, streamLow, streamHigh], key);
@@ -101,7 +151,6 @@ export function insecureNoiseForTests(seed: number, { stream = 0 }: { readonly s
 		}
 		return words[at++];
 	};
-	return new WordNoiseSource(nextWord, false);
 }
 
 /** The low and the high 32 bits of a non-negative safe integer. */

@@ -8,23 +8,21 @@ import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
  */
 export type Loss<D> = (record: D, dropout?: DropoutKey) => Tensor;
 
-/** What a step of training tells. */
+/** What any step of training tells. */
 export interface TrainingReport {
 	/** Number of this step, from 1. */
 	readonly step: number;
-	/** Mean loss of the records in the batch, before the step. */
-	readonly loss: number;
 }
 
 /**
  * Training by two functions: one gives a record on the host, the other the loss of one record on the device. `PrivacyEngine` and
  * `PlainTrainer` are such.
  */
-export interface Trainer {
+export interface Trainer<Report extends TrainingReport = TrainingReport> {
 	/** Takes one step. */
-	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<TrainingReport>;
+	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<Report>;
 	/** The same for a loss whose record is of a type of its own. */
-	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<TrainingReport>;
+	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<Report>;
 }
 
 function fail(what: string, hint: string): never {

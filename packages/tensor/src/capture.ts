@@ -13,6 +13,8 @@ interface Recording {
 	readonly arena: Arena;
 	/** Memory made before the step that it reads and writes, held as long as it may run again. */
 	readonly inputs: readonly Storage[];
+	/** Those among them that it writes. */
+	readonly written: readonly Storage[];
 }
 
 /**
@@ -27,14 +29,16 @@ export class CapturedStep<T> {
 	readonly #list: ReplayList;
 	readonly #arena: Arena;
 	readonly #inputs: readonly Storage[];
+	readonly #written: readonly Storage[];
 	#disposed = false;
 
-	constructor(device: Device, outputs: T, { list, arena, inputs }: Recording) {
+	constructor(device: Device, outputs: T, { list, arena, inputs, written }: Recording) {
 		this.#device = device;
 		this.outputs = outputs;
 		this.#list = list;
 		this.#arena = arena;
 		this.#inputs = inputs;
+		this.#written = written;
 	}
 
 	/** Number of kernels that one replay runs. */
@@ -55,6 +59,7 @@ export class CapturedStep<T> {
 		checkOutside(runtime, "replay");
 		runtime.raise();
 		runtime.recorder.flush();
+		for (const s of this.#written) s.writes++;
 		this.#list.run();
 	}
 
@@ -98,8 +103,9 @@ export function capture<T>(device: Device, step: () => T & NotPromise<T>): Captu
 	const { result, arena } = pool.inArena(start, () => runtime.watching(() => recorder.listen(() => runtime.scope(step, "capture"))));
 	const { result: outputs, dispatches } = result.result;
 	for (const t of tensorsIn(outputs)) runtime.keep(t);
-	const inputs = [...result.touched].filter((s) => s.birth < start).map((s) => s.retain());
-	return new CapturedStep(device, outputs, { list: new ReplayList(gpu, dispatches), arena, inputs });
+	const inputs = [...result.touched.keys()].filter((s) => s.birth < start).map((s) => s.retain());
+	const written = inputs.filter((s) => s.writes > (result.touched.get(s) ?? 0));
+	return new CapturedStep(device, outputs, { list: new ReplayList(gpu, dispatches), arena, inputs, written });
 }
 
 /**

@@ -60,6 +60,7 @@ export function write(x: Tensor, values: HostValues): void {
 	runtime.raise();
 	runtime.world?.refuse("write", `host values ${showShape(x.shape)} are uploaded`);
 	if (bytes.byteLength > 0) runtime.recorder.upload(storage, bytes);
+	storage.writes++;
 }
 
 /**

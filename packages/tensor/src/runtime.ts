@@ -54,7 +54,7 @@ export class Runtime {
 	tape: Tape | undefined;
 	#records: Records | undefined;
 	#world: World | undefined;
-	#touched: Set<Storage> | undefined;
+	#touched: Map<Storage, number> | undefined;
 	#path = "";
 	#owner: object | undefined;
 	#births = 0;
@@ -170,11 +170,11 @@ export class Runtime {
 	watching<T>(fn: () => T): {
 		/** What `fn` returned. */
 		readonly result: T;
-		/** Every storage that was bound to a kernel. */
-		readonly touched: ReadonlySet<Storage>;
+		/** Every storage that was bound to a kernel, and how often it had been written before. */
+		readonly touched: ReadonlyMap<Storage, number>;
 	} {
 		const before = this.#touched;
-		const touched = new Set<Storage>();
+		const touched = new Map<Storage, number>();
 		this.#touched = touched;
 		try {
 			return { result: fn(), touched };
@@ -348,8 +348,9 @@ export class Runtime {
 			throw new DTypeError("kernel/dtype", `kernel ${key}: ${name} is ${view.dtype}, expected ${dtype}`, { op: key });
 		}
 		this.#world?.check(key, name, view.storage, access);
-		this.#touched?.add(view.storage);
 		const { storage } = view;
+		if (this.#touched?.has(storage) === false) this.#touched.set(storage, storage.writes);
+		if (access === "write") storage.writes++;
 		const limit = this.gpu.limits.maxStorageBufferBindingSize;
 		if (storage.size <= limit) return { storage, offset: 0, size: storage.size, base: view.offset };
 		const width = bytesPerElement[dtype];

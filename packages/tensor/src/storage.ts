@@ -28,6 +28,8 @@ export class Storage implements Extent {
 	buffer: PooledBuffer | undefined;
 	/** Number of the last recorded command that uses it. */
 	lastUse = -1;
+	/** How often its values were written: two equal counts tell that nothing changed in between. */
+	writes = 0;
 	readonly #free: (storage: Storage) => void;
 	#owners = 1;
 

@@ -1,0 +1,93 @@
+import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { addClippedPrimitive } from "./clip/addClipped.ts";
+import { type Clipped, clip } from "./clip/clip.ts";
+import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
+
+/**
+ * The sum of clipped per-record gradients of one logical batch, in whole steps of the mechanism's grid, beside it a count of the records
+ * whose gradient is not finite. On the device it is i32; before that is full, it is read and goes on in float64 on the host, so that a
+ * batch may have any number of records up to 2³⁰. `GaussianMechanism` says what one record moves it by. It is private until
+ * `release`.
+ */
+export class BoundedSum {
+	readonly #mechanism: GaussianMechanism;
+	readonly #part: Tensor;
+	#rows = 0;
+	#total: Promise<Float64Array>;
+
+	/** `GaussianMechanism.newSum` makes one. */
+	constructor(device: Device, mechanism: GaussianMechanism) {
+		this.#mechanism = mechanism;
+		this.#part = device.keep(zeros(device, [mechanism.length + 1], "i32"));
+		this.#total = Promise.resolve(new Float64Array(mechanism.length + 1));
+	}
+
+	/**
+	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters;
+	 * `weights` is f32 `[B]`, above 0 for a record, which counts once whatever its weight, and 0 for padding. B is at most
+	 * `GaussianMechanism.mostRows`.
+	 * @throws ValueError when there are more rows, or the gradients do not have P columns together.
+	 */
+	add(grads: readonly Tensor[], weights: Tensor): Clipped {
+		this.prepare(weights.size);
+		return this.update(grads, weights);
+	}
+
+	/**
+	 * Makes room for so many rows: the part of `add` that comes before each replay of a captured `update`.
+	 * @throws ValueError when they are more than `GaussianMechanism.mostRows`.
+	 */
+	prepare(rows: number): void {
+		const { mostRows } = this.#mechanism;
+		if (!(rows >= 0 && rows <= mostRows)) {
+			throw new ValueError("dp/rows", `BoundedSum: ${rows} rows in a physical batch, expected at most ${mostRows}`);
+		}
+		if (this.#rows + rows > mostRows) this.#settle();
+		this.#rows += rows;
+	}
+
+	/** The kernels of `add`: the part of it to be captured. */
+	update(grads: readonly Tensor[], weights: Tensor): Clipped {
+		const { length, countSteps } = this.#mechanism;
+		const columns = grads.reduce((sum, g) => sum + g.size, 0) / weights.size;
+		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
+		const clipped = clip(grads, weights, this.#mechanism);
+		let start = 0;
+		for (const g of clipped.blocks) {
+			const end = start + g.shape[1];
+			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + 1 : end);
+			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps });
+			start = end;
+		}
+		return clipped;
+	}
+
+	/** Begins to read what is on the device, and clears it. */
+	#settle(): void {
+		if (this.#rows === 0) return;
+		this.#rows = 0;
+		const values = data(this.#part);
+		write(this.#part, new Int32Array(this.#part.size));
+		this.#total = Promise.all([this.#total, values]).then(([total, more]) => {
+			for (let i = 0; i < total.length; i++) total[i] += more[i];
+			return total;
+		});
+		this.#total.catch(() => {}); // read() throws it
+	}
+
+	/** Reads the sum, in grid steps `[P + 1]`: private, before noise. */
+	async read(): Promise<Float64Array> {
+		this.#settle();
+		return (await this.#total).slice();
+	}
+
+	/** Reads the sum and adds noise: `GaussianMechanism.release`, whose errors it throws. */
+	async release(draw: NoiseDraw): Promise<Release> {
+		return this.#mechanism.release(await this.read(), draw);
+	}
+
+	/** Releases the sum. */
+	dispose(): void {
+		this.#part.dispose();
+	}
+}

@@ -1,0 +1,51 @@
+import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+
+export const addClippedKernel = defineKernel("dp/addClipped", {
+	params: { n: "u32", P: "u32", B: "u32", whole: "i32" },
+	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
+	workgroup: 64,
+	helpers: "fn stepsOf(f: f32, g: f32) -> i32 { if (f <= 0.0) { return 0; } return i32(round(f * g)); }",
+	body: wgsl`
+if (index >= p.n) { return; }
+var acc = sum_at(index);
+if (index == p.P) {
+  for (var b = 0u; b < p.B; b++) { if (factors_at(b) < 0.0) { acc += p.whole; } }
+} else {
+  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.P + index)); }
+}
+sum_set(index, acc);`,
+});
+
+/** Halves to the even number, as WGSL's round(). */
+const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
+
+/**
+ * sum[p] += sum over records of round(factor g[b, p]), in integers, in place. Records of factor 0 or below are not read. Where the
+ * sum has one coordinate more than g, that one counts the records of a factor below 0, `whole` for each.
+ */
+export const addClippedPrimitive: Primitive<{ whole: number }> = definePrimitive({
+	name: "dp.addClipped",
+	signature: "sum![S], g![B, P], factors![B] -> sum[S]",
+	dtypes: { sum: ["i32"] },
+	attrs: { whole: 3 },
+	forward: ({ inputs, axes: { B, P, S }, attrs }) => {
+		addClippedKernel.run(
+			{ sum: inputs.sum, g: contiguous(inputs.g), factors: contiguous(inputs.factors) },
+			{ n: Math.min(S, P + 1), P, B, ...attrs },
+			Math.min(S, P + 1),
+		);
+		return [];
+	},
+	grad: { sum: "none", g: "none", factors: "none" },
+	reference: ({ sum: total, g, factors }, { whole }) => {
+		const [B, P] = g.shape;
+		const added = (b: number, p: number): number => {
+			const factor = factors.data[b];
+			if (p >= P) return p === P && factor < 0 ? whole : 0;
+			return factor <= 0 ? 0 : roundEven(Math.fround(factor * g.data[b * P + p]));
+		};
+		const data = total.data.map((v, p) => Array.from({ length: B }, (_, b) => added(b, p)).reduce((s, n) => s + n, v));
+		return [{ data, shape: total.shape }];
+	},
+	test: { bound: { why: "whole numbers" }, domains: { sum: { whole: [-9, 9] }, factors: { range: [-20, 100] } } },
+});

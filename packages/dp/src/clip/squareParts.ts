@@ -1,0 +1,34 @@
+import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { PART, partsOf, TREE } from "./tree.ts";
+
+export const squarePartsKernel = defineKernel("dp/squareParts", {
+	params: { n: "u32", P: "u32", C: "u32", scale: "f32" },
+	buffers: { g: reads("f32"), parts: writes("f32") },
+	workgroup: 32,
+	helpers: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${TREE}`,
+	body: wgsl`
+if (index >= p.n) { return; }
+let start = index / p.C * p.P + index % p.C * ${PART}u;
+parts_set(index, treeOf(start, min(start + ${PART}u, (index / p.C + 1u) * p.P)));`,
+});
+
+/**
+ * Sums of squares of each record's gradient, scaled by a power of two, in parts of 256 coordinates. The scale brings the clipping norm
+ * near 1: squares that underflow are then of numbers below 2⁻⁶³ of it.
+ */
+export const squarePartsPrimitive: Primitive<{ scale: number }> = definePrimitive({
+	name: "dp.squareParts",
+	signature: "g![B, P] -> parts[B, C]",
+	attrs: { scale: 0.5 },
+	forward: ({ runtime, inputs: { g }, axes: { B, P }, attrs }) => {
+		const C = Math.ceil(P / PART);
+		const parts = runtime.empty([1, B, C]);
+		squarePartsKernel.run({ g: contiguous(g), parts }, { n: B * C, P, C, ...attrs }, B * C);
+		return [parts];
+	},
+	grad: { g: "none" },
+	reference: ({ g }, { scale }) => [
+		{ data: partsOf(g.data, g.shape, (v) => (v * scale) ** 2), shape: [g.shape[0], Math.ceil(g.shape[1] / PART)] },
+	],
+	test: { bound: { ulp: 10, why: "a square, and a tree of 8 additions" }, sizes: { P: [1, 3, 255, 256, 257, 700] }, nonEmpty: ["B"] },
+});

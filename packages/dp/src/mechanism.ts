@@ -1,0 +1,189 @@
+import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
+import { BoundedSum } from "./boundedSum.ts";
+import { checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
+
+/** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
+const GRID_BITS = 22;
+/** What a norm and a scaled coordinate may be wrong by in f32, relatively: 2⁻¹⁹ and less for the factor, 2⁻²⁴ for the product. */
+const F32_ERROR = 2 ** -18;
+const MAX_I32 = 2 ** 31 - 1;
+const SMALLEST_NORM = 2 ** -104;
+const LARGEST_NORM = 2 ** 126;
+/** No normal that a source of 53-bit uniforms gives is larger. */
+const LARGEST_NORMAL = 8.58;
+/** Whole numbers that sum and noise together stay below: exact in float64. */
+const LARGEST_SUM = 2 ** 52;
+
+/** The sizes of a `GaussianMechanism`; all of them public. */
+export interface MechanismOptions {
+	/** Number of coordinates P, 1 or more. */
+	readonly length: number;
+	/** Clipping norm C of one record, in L2; 2⁻¹⁰⁴ to 2¹²⁶. */
+	readonly maxGradNorm: number;
+	/** σ, 0 or more: the noise has deviation σ times the sensitivity in each coordinate. */
+	readonly noiseMultiplier: number;
+	/** L, above 0: what the noisy sum is divided by. It must depend neither on the number of records nor on the batch. */
+	readonly expectedBatchSize: number;
+}
+
+/** What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. */
+export interface Release {
+	/** (sum + noise) g / L: the noisy mean gradient, f32 `[P]`. */
+	readonly mean: Float32Array;
+	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
+	readonly notFinite: number;
+}
+
+class Draw {
+	#steps: Float64Array | undefined;
+	/** Whose noise it is. */
+	readonly mechanism: GaussianMechanism;
+
+	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
+		this.mechanism = mechanism;
+		this.#steps = steps;
+	}
+
+	/**
+	 * Hands the noise out, once, in grid steps `[P + 1]`.
+	 * @throws PrivacyError the second time.
+	 */
+	take(): Float64Array {
+		const steps = this.#steps;
+		if (steps === undefined) {
+			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
+				hint: "draw fresh noise for every step: the difference of two sums with the same noise has none",
+			});
+		}
+		this.#steps = undefined;
+		return steps;
+	}
+}
+
+/** Noise drawn ahead for one sum of one mechanism: whole grid steps, usable once. Only `GaussianMechanism.draw` makes one. */
+export type NoiseDraw = Draw;
+
+/**
+ * The Gaussian mechanism on a sum of clipped gradients, in exact arithmetic: clip to C, round to a grid, add as integers, add noise once,
+ * divide by the public constant L. Sum, noise and divisor belong to one mechanism, so that none of them can be of other sizes.
+ *
+ * Clipping is at exactly C, as in the literature; what f32 and the grid may be wrong by goes into the noise. With grid step g, a power of
+ * two with C/g in (2²¹, 2²²], one record moves the sum by at most
+ *
+ *     sensitivity = C (1 + 2⁻¹⁸) + √P g/2.
+ *
+ * Proof. Its scaled gradient has a norm of at most C (1 + 2⁻¹⁹)(1 + 2⁻²⁴): the factor min(1, C/‖g‖) is off by less than 2⁻¹⁹ (`clip`), and
+ * each product is rounded once. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
+ * gradient of zeros, and adds ⌊C/g⌋ steps, at most C, to one more coordinate; no other record does. Addition of integers is exact, up to
+ * 2⁵² steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
+ * (2⁻¹⁸ C + √P g/2), in practice by some 10⁻⁷ n C.
+ *
+ * Guarantee: the release is the Gaussian mechanism with noise multiplier σ, for adding or removing one record. Rounding commutes with
+ * adding an integer, round(sum + x) = sum + round(x), so it is a post-processing of sum + real noise, and shows nothing of the noise below
+ * the grid (Mironov 2012).
+ */
+export class GaussianMechanism {
+	/** Number of coordinates P. */
+	readonly length: number;
+	/** Clipping norm C. */
+	readonly maxGradNorm: number;
+	/** σ. */
+	readonly noiseMultiplier: number;
+	/** L. */
+	readonly expectedBatchSize: number;
+	/** Grid step g, in units of the gradient. */
+	readonly grid: number;
+	/** What one record moves the sum by at most, in L2: a little above C. */
+	readonly sensitivity: number;
+	/** Grid steps of the count for one record whose gradient is not finite: ⌊C/g⌋. */
+	readonly countSteps: number;
+	/** Grid steps that one record adds to a coordinate, at most. */
+	readonly mostSteps: number;
+	/** Rows of one physical batch, at most: what an i32 holds, some 500 to 1,000. */
+	readonly mostRows: number;
+
+	static {
+		Object.freeze(GaussianMechanism.prototype);
+	}
+
+	/** @throws ValueError for numbers outside their domain, and noise too large for whole numbers in float64. */
+	constructor({ length, maxGradNorm, noiseMultiplier, expectedBatchSize }: MechanismOptions) {
+		checkInteger("length", length);
+		checkPositive("maxGradNorm", maxGradNorm);
+		checkNonNegative("noiseMultiplier", noiseMultiplier);
+		checkPositive("expectedBatchSize", expectedBatchSize);
+		if (maxGradNorm < SMALLEST_NORM || maxGradNorm > LARGEST_NORM) refuse("maxGradNorm", "between 2⁻¹⁰⁴ and 2¹²⁶", maxGradNorm);
+		this.length = length;
+		this.maxGradNorm = maxGradNorm;
+		this.noiseMultiplier = noiseMultiplier;
+		this.expectedBatchSize = expectedBatchSize;
+		this.grid = 2 ** (Math.ceil(Math.log2(maxGradNorm)) - GRID_BITS);
+		this.sensitivity = maxGradNorm * (1 + F32_ERROR) + (Math.sqrt(length) * this.grid) / 2;
+		this.countSteps = Math.floor(maxGradNorm / this.grid);
+		this.mostSteps = Math.ceil((maxGradNorm * (1 + F32_ERROR)) / this.grid) + 1;
+		this.mostRows = Math.floor(MAX_I32 / this.mostSteps);
+		if ((noiseMultiplier * this.sensitivity * LARGEST_NORMAL) / this.grid >= LARGEST_SUM) {
+			refuse("noiseMultiplier", "small enough for exact whole numbers in float64", noiseMultiplier);
+		}
+		Object.freeze(this);
+	}
+
+	/** An empty sum on a device. Dispose of it, or release it. */
+	newSum(device: Device): BoundedSum {
+		return new BoundedSum(device, this);
+	}
+
+	/**
+	 * Noise for one sum: round(σ·sensitivity·N/g) for standard normals N, as whole numbers in float64. It needs no data, so it can be drawn
+	 * while the GPU still works on the batch. 16 bytes a coordinate pair from the source, fixed work.
+	 * @throws PrivacyError for a source not made by this library.
+	 */
+	draw(source: NoiseSource): NoiseDraw {
+		checkNoiseSource(source);
+		const steps = new Float64Array(this.length + 1);
+		source.fillNormals(steps);
+		const deviation = (this.noiseMultiplier * this.sensitivity) / this.grid;
+		for (let i = 0; i < steps.length; i++) steps[i] = Math.round(steps[i] * deviation);
+		return new Draw(this, steps);
+	}
+
+	/**
+	 * A draw of given numbers, for research: noise on each coordinate of the sum, in units of the gradient `[P]`, rounded to the grid; none
+	 * on the count. It hides nothing, and what is released with it is NOT PRIVATE.
+	 * @throws ValueError unless there are P finite numbers.
+	 */
+	given(noise: ArrayLike<number>): NoiseDraw {
+		const steps = new Float64Array(this.length + 1);
+		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
+		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
+			throw new ValueError("dp/given-noise", `GaussianMechanism.given: ${noise.length} numbers, expected ${this.length} finite ones`);
+		}
+		return new Draw(this, steps);
+	}
+
+	/**
+	 * Adds noise to a sum in grid steps `[P + 1]`, the last of them the count of what is not finite, and divides by L. `BoundedSum.release`
+	 * reads the sum and calls it. An empty batch is a sum of zeros: it gets noise too.
+	 * @throws PrivacyError when the draw was used before, or is another mechanism's; ValueError when the sum is of another length.
+	 */
+	release(sum: Float64Array, draw: NoiseDraw): Release {
+		if (!(draw instanceof Draw) || draw.mechanism !== this) {
+			throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
+				hint: "use the draw() of the same mechanism",
+			});
+		}
+		if (sum.length !== this.length + 1) {
+			throw new ValueError("dp/sum", `a sum of ${sum.length} numbers, expected ${this.length} coordinates and a count`);
+		}
+		return addNoise(this, sum, draw.take());
+	}
+}
+
+/** The release of a sum with noise that was taken: both in grid steps `[P + 1]`. */
+export function addNoise(mechanism: GaussianMechanism, sum: Float64Array, noise: Float64Array): Release {
+	const { length, grid, expectedBatchSize, countSteps } = mechanism;
+	const mean = new Float32Array(length);
+	for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
+	return { mean, notFinite: (sum[length] + noise[length]) / countSteps };
+}

@@ -1,0 +1,186 @@
+import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, secureNoise, splitVirtual } from "@hushgrad/dp";
+import { PrivacyError, ValueError } from "@hushgrad/tensor";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+const norm = (values: Iterable<number>) => Math.hypot(...values);
+
+const mechanism = (options: Partial<MechanismOptions> = {}): GaussianMechanism =>
+	new GaussianMechanism({ length: 100, maxGradNorm: 1, noiseMultiplier: 0.5, expectedBatchSize: 225, ...options });
+
+/** What the GPU does to one record: scales it in f32 to C, and rounds to the grid. */
+function quantise(gradient: Float32Array, { grid, maxGradNorm }: GaussianMechanism): Int32Array {
+	const factor = Math.fround(Math.min(1, maxGradNorm / norm(gradient)) / grid);
+	return Int32Array.from(gradient, (x) => Math.round(Math.fround(x * factor)));
+}
+
+const norms = fc.double({ min: 1e-30, max: 1e30, noNaN: true });
+
+describe("the grid and the sensitivity", () => {
+	test("a power of two that puts 2²¹ to 2²² steps into C; what it costs goes into the noise", () => {
+		fc.assert(
+			fc.property(norms, (maxGradNorm) => {
+				const { grid } = mechanism({ maxGradNorm });
+				expect(Number.isInteger(Math.log2(grid))).toBe(true);
+				expect(maxGradNorm / grid).toBeLessThanOrEqual(2 ** 22);
+				expect(maxGradNorm / grid).toBeGreaterThan(2 ** 21);
+			}),
+			{ seed: 6 },
+		);
+		// √P g/2 at g = 2⁻²² for the 6,842,368 coordinates of the adapter, and 2⁻¹⁸: 0.032 % of noise.
+		const { sensitivity } = mechanism({ length: 6_842_368 });
+		expect(sensitivity).toBeCloseTo(1 + 2 ** -18 + (Math.sqrt(6_842_368) * 2 ** -22) / 2, 12);
+		expect(sensitivity).toBeLessThan(1.00032);
+	});
+
+	test("no rounded record exceeds the sensitivity, also where each coordinate rounds up", () => {
+		const gradient = fc.array(fc.float({ min: -1000, max: 1000, noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 300 });
+		fc.assert(
+			fc.property(fc.double({ min: 1e-6, max: 1e6, noNaN: true }), gradient, (maxGradNorm, values) => {
+				const m = mechanism({ maxGradNorm, length: values.length });
+				const steps = quantise(Float32Array.from(values), m);
+				expect(norm(steps) * m.grid).toBeLessThanOrEqual(m.sensitivity);
+				for (const s of steps) expect(Math.abs(s)).toBeLessThanOrEqual(m.mostSteps);
+			}),
+			{ numRuns: 300, seed: 7 },
+		);
+		for (const length of [1, 7, 1000, 100_000]) {
+			for (const maxGradNorm of [1, 0.7, 1e-3]) {
+				const m = mechanism({ maxGradNorm, length });
+				// half a step off the grid, and on the clipping norm
+				const each = (Math.floor(maxGradNorm / Math.sqrt(length) / m.grid - 0.5) + 0.5) * m.grid;
+				expect(Math.sqrt(length) * Math.round(each / m.grid) * m.grid).toBeLessThanOrEqual(m.sensitivity);
+			}
+		}
+	});
+
+	test("a record whose gradient is not finite moves the sum by C at most, too", () => {
+		fc.assert(
+			fc.property(norms, (maxGradNorm) => {
+				const { countSteps, grid } = mechanism({ maxGradNorm });
+				expect(countSteps * grid).toBeLessThanOrEqual(maxGradNorm);
+				expect((countSteps + 1) * grid).toBeGreaterThan(maxGradNorm);
+			}),
+			{ seed: 8 },
+		);
+	});
+
+	test("refuses norms that f32 does not hold, and numbers that mean nothing", () => {
+		for (const maxGradNorm of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e-35, 1e39]) {
+			expect(() => mechanism({ maxGradNorm })).toThrow(ValueError);
+		}
+		const bad: readonly Partial<MechanismOptions>[] = [
+			{ length: 0 },
+			{ length: 1.5 },
+			{ noiseMultiplier: -1 },
+			{ noiseMultiplier: Number.NaN },
+			{ noiseMultiplier: 1e12 },
+			{ expectedBatchSize: 0 },
+			{ expectedBatchSize: Number.POSITIVE_INFINITY },
+		];
+		for (const change of bad) expect(() => mechanism(change)).toThrow(ValueError);
+	});
+
+	test("is frozen", () => {
+		const m = mechanism();
+		expect(Object.isFrozen(m)).toBe(true);
+		expect(() => Object.assign(m, { noiseMultiplier: 0 })).toThrow(TypeError);
+		expect(() => Object.assign(GaussianMechanism.prototype, { draw: () => undefined })).toThrow(TypeError);
+	});
+});
+
+describe("the release", () => {
+	const release = (m: GaussianMechanism, sum: Float64Array, seed: number) => m.release(sum, m.draw(insecureNoiseForTests(seed)));
+
+	test("adds round(σ·sensitivity·N/g) whole steps and divides by the public constant", () => {
+		const sum = Float64Array.of(0, 5, -7, 2 ** 30, -(2 ** 40), 2 ** 50 - 1, 3);
+		const m = mechanism({ length: 6 });
+		const z = new Float64Array(7);
+		insecureNoiseForTests(9).fillNormals(z);
+		const noisy = sum.map((k, i) => k + Math.round((z[i] * 0.5 * m.sensitivity) / m.grid));
+		const { mean, notFinite } = release(m, sum, 9);
+		expect(mean).toEqual(Float32Array.from(noisy.subarray(0, 6), (k) => (k * m.grid) / 225));
+		expect(notFinite).toBe(noisy[6] / m.countSteps);
+	});
+
+	test("gives the same bits for every virtual split and order of addition", () => {
+		const random = insecureNoiseForTests(10);
+		const [records, length] = [23, 40];
+		const m = mechanism({ maxGradNorm: 0.7, length });
+		const gradients = Array.from({ length: records }, () => {
+			const values = new Float64Array(length);
+			random.fillNormals(values);
+			return quantise(Float32Array.from(values), m);
+		});
+		const noisy = (order: Int32Array, physicalSize: number) => {
+			const sum = new Float64Array(length + 1);
+			for (const { indices, weights } of splitVirtual(order, physicalSize)) {
+				const rows = [...indices].filter((_, row) => weights[row] === 1).map((record) => gradients[record]);
+				const part = Int32Array.from({ length }, (_, j) => rows.reduce((total, row) => total + row[j], 0));
+				for (let j = 0; j < length; j++) sum[j] += part[j];
+			}
+			return release(m, sum, 1).mean;
+		};
+		const order = Int32Array.from({ length: records }, (_, i) => i);
+		const whole = noisy(order, records);
+		for (let size = 1; size <= records; size++) expect(noisy(order, size)).toEqual(whole);
+		expect(noisy(order.toReversed(), 4)).toEqual(whole);
+	});
+
+	test("leaves every result on the grid before it is divided", () => {
+		const random = insecureNoiseForTests(17);
+		// |sum + noise| < 2²⁴ steps, so that f32 holds it; L = 1
+		const sum = Float64Array.from({ length: 10_001 }, () => Math.floor((random.uniform53() - 0.5) * 2 ** 20));
+		const m = mechanism({ length: 10_000, expectedBatchSize: 1 });
+		for (const x of m.release(sum, m.draw(secureNoise())).mean) expect(Number.isInteger(x * 2 ** 22)).toBe(true);
+	});
+
+	test("adds noise of deviation σ·sensitivity/L, to an empty batch as well", () => {
+		const length = 200_000;
+		const m = mechanism({ length, maxGradNorm: 0.5, noiseMultiplier: 2 });
+		const { mean } = release(m, new Float64Array(length + 1), 18);
+		const deviation = (2 * m.sensitivity) / 225;
+		// 5 standard errors: variance 2/n of the relative second moment
+		expect(Math.abs(mean.reduce((s, x) => s + (x / deviation) ** 2, 0) / length - 1)).toBeLessThan(5 * Math.sqrt(2 / length));
+		expect(Math.abs(mean.reduce((s, x) => s + x / deviation, 0)) / Math.sqrt(length)).toBeLessThan(5);
+	});
+
+	test("adds nothing at σ = 0", () => {
+		const m = mechanism({ length: 2, noiseMultiplier: 0, expectedBatchSize: 2 });
+		const { mean, notFinite } = m.release(Float64Array.of(2 ** 22, -(2 ** 21), 3 * m.countSteps), m.draw(secureNoise()));
+		expect(mean).toEqual(Float32Array.of(0.5, -0.25));
+		expect(notFinite).toBe(3);
+	});
+
+	test("uses a draw once, for the mechanism it was made for", () => {
+		const m = mechanism({ length: 3 });
+		const draw = m.draw(secureNoise());
+		expect(() => m.release(new Float64Array(3), draw)).toThrow(ValueError);
+		expect(() => mechanism({ length: 3 }).release(new Float64Array(4), draw)).toThrow(PrivacyError);
+		expect(m.release(new Float64Array(4), draw).mean).toHaveLength(3);
+		expect(() => m.release(new Float64Array(4), draw)).toThrow(expect.objectContaining({ code: "privacy/noise-reused" }));
+		// @ts-expect-error only draw() makes one
+		expect(() => m.release(new Float64Array(4), { mechanism: m, take: () => new Float64Array(4) })).toThrow(PrivacyError);
+	});
+
+	test("draws different noise for every step", () => {
+		const m = mechanism();
+		const source = secureNoise();
+		const step = () => m.release(new Float64Array(101), m.draw(source)).mean;
+		expect(step()).not.toEqual(step());
+	});
+
+	test("takes given noise to the grid, and none for the count", () => {
+		const m = mechanism({ length: 2, expectedBatchSize: 1 });
+		expect(m.release(Float64Array.of(2 ** 22, 0, 0), m.given([0.25, 1e-9]))).toEqual({ mean: Float32Array.of(1.25, 0), notFinite: 0 });
+		for (const bad of [[1], [1, 2, 3], [1, Number.NaN]]) {
+			expect(() => m.given(bad)).toThrow(expect.objectContaining({ code: "dp/given-noise" }));
+		}
+	});
+
+	test("refuses noise of unknown origin", () => {
+		const forged = { secure: true, uniform53: () => 0.5, fillNormals: (out: Float64Array) => void out.fill(0) };
+		// @ts-expect-error a noise source is an opaque type
+		expect(() => mechanism().draw(forged)).toThrow(PrivacyError);
+	});
+});
