@@ -1,6 +1,24 @@
 import { GaussianMechanism, insecureNoiseForTests, PrivacyEngine, secureNoise } from "@hushgrad/dp";
 import { type AdamW, Linear, Module, Parameter, ParameterVector, SGD } from "@hushgrad/nn";
-import { assign, capture, Device, full, mean, mul, reshape, square, sub, sum, Tensor, valueAndGrad, vmap, zeros } from "@hushgrad/tensor";
+import {
+	assign,
+	capture,
+	Device,
+	data,
+	full,
+	mean,
+	mul,
+	ones,
+	reshape,
+	square,
+	sub,
+	sum,
+	Tensor,
+	valueAndGrad,
+	vmap,
+	write,
+	zeros,
+} from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { type Attack, attempt, D, expectBounded, expectRefused, Lab, N, ROWS } from "./harness.ts";
@@ -125,6 +143,52 @@ describe("A11: optimisers", () => {
 			};
 		});
 		expect(other.engine?.statement()).toMatch(/T = 1 of 4/);
+	});
+
+	it("a raw step of the optimiser between two private ones, by whatever way the numbers are written", async () => {
+		const ways: Readonly<Record<string, (optimizer: SGD, w: Parameter) => void>> = {
+			"a step with a gradient of one's own": (optimizer, w) => optimizer.step([ones(device(), w.shape)]),
+			"a replayed step": (optimizer, w) => {
+				const g = device().keep(ones(device(), w.shape));
+				optimizer.prepare();
+				const step = capture(device(), () => optimizer.update([g]));
+				step.replay();
+				step.dispose();
+				g.dispose();
+			},
+			"another engine": () => {},
+			"the vector is written": (optimizer) => write(optimizer.vector.tensor, new Float32Array(D)),
+			"the parameter is assigned": (_, w) => w.assign(zeros(device(), w.shape)),
+		};
+		for (const [name, touch] of Object.entries(ways)) {
+			const w = weight(device());
+			const optimizer = new SGD([w], { lr: 0.1 });
+			const [engine, other] = [engineOf(optimizer), engineOf(optimizer)];
+			const loss = ({ x }: { readonly x: Tensor }): Tensor => sum(mul(x, w.value));
+			await engine.step(encode, loss);
+			await engine.step(encode, loss);
+			if (name === "another engine") await other.step(encode, loss);
+			device().scope<void>(() => touch(optimizer, w));
+			const before = await data(w.value);
+			await expect(engine.step(encode, loss), name).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/moved-between" });
+			expect(engine.steps, name).toBe(2);
+			expect(await data(w.value), name).toEqual(before);
+		}
+	});
+
+	it("reading the parameters between steps is no touching: evaluation, saving, a captured forward pass", async () => {
+		const w = weight(device());
+		const optimizer = new SGD([w], { lr: 0.1 });
+		const engine = engineOf(optimizer);
+		const loss = ({ x }: { readonly x: Tensor }): Tensor => sum(mul(x, w.value));
+		for (let step = 0; step < 2; step++) {
+			await engine.step(encode, loss);
+			const forward = capture(device(), () => sum(w.value));
+			forward.replay();
+			forward.dispose();
+			await data(optimizer.vector.tensor);
+		}
+		expect(engine.steps).toBe(2);
 	});
 
 	it("two steps of one engine at once: both are counted, both are bounded", async () => {

@@ -17,7 +17,7 @@ import { DivergenceWatch } from "./divergence.ts";
 import { addNoise, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
 import type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
-import { checkPlan, type Duration, type PlanSettings, type PrivacyPlan, planPrivacy } from "./plan.ts";
+import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
 import { privacyStatement } from "./report.ts";
 import { poissonBatch } from "./sampling.ts";
@@ -53,10 +53,10 @@ export interface EngineOptions {
 }
 
 /** What `PrivacyEngine.makePrivateWithEpsilon` needs: a plan for a target ε, and what carries it out. */
-export type PrivacyEngineOptions = EngineOptions & PlanSettings & Duration & { readonly targetEpsilon: number };
+export type PrivacyEngineOptions = EngineOptions & PlanSettings & Duration & TargetEpsilon;
 
 /** What `PrivacyEngine.makePrivate` needs: a plan with given noise, and what carries it out. */
-export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & { readonly noiseMultiplier: number };
+export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & GivenNoise;
 
 /**
  * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, batches, per-record gradients, clipping, noise,

@@ -10,7 +10,18 @@ export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release } from "./mechanism.ts";
 export type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
 export { type PlainOptimizer, type PlainReport, PlainTrainer, type PlainTrainerOptions } from "./plainTrainer.ts";
-export { type Duration, type NoiseLevel, type PlanOptions, type PlanSettings, type PrivacyPlan, planPrivacy } from "./plan.ts";
+export {
+	type Duration,
+	type EpochCount,
+	type GivenNoise,
+	type NoiseLevel,
+	type PlanOptions,
+	type PlanSettings,
+	type PrivacyPlan,
+	planPrivacy,
+	type StepCount,
+	type TargetEpsilon,
+} from "./plan.ts";
 export {
 	type Batch,
 	Batcher,

@@ -7,31 +7,43 @@ import { stepsForEpochs } from "./sampling.ts";
 /** An ε above which a guarantee says next to nothing: e⁵⁰ is 5·10²¹. */
 const MEANINGLESS = 50;
 
-/** Logical steps T of a whole run: so many, or those of so many passes over the records. */
-export type Duration =
-	| {
-			/** Logical steps of the whole run, 1 or more. */
-			readonly steps: number;
-			readonly epochs?: undefined;
-	  }
-	| {
-			/** Passes over the records, above 0: `stepsForEpochs` of them. */
-			readonly epochs: number;
-			readonly steps?: undefined;
-	  };
+/** A run of so many steps. */
+export interface StepCount {
+	/** Logical steps T of the whole run, 1 or more. */
+	readonly steps: number;
+	/** Not with `steps`. */
+	readonly epochs?: undefined;
+}
+
+/** A run of so many passes over the records. */
+export interface EpochCount {
+	/** Passes over the records, above 0: `stepsForEpochs` of them. */
+	readonly epochs: number;
+	/** Not with `epochs`. */
+	readonly steps?: undefined;
+}
+
+/** How long a run is: logical steps, or passes over the records. */
+export type Duration = StepCount | EpochCount;
+
+/** Noise that meets a target. */
+export interface TargetEpsilon {
+	/** ε that all steps together may spend, finite and above 0. */
+	readonly targetEpsilon: number;
+	/** Not with `targetEpsilon`. */
+	readonly noiseMultiplier?: undefined;
+}
+
+/** Noise that is given. */
+export interface GivenNoise {
+	/** σ, 0 or more: the deviation of the noise on the sum, in multiples of what one record moves it by. */
+	readonly noiseMultiplier: number;
+	/** Not with `noiseMultiplier`. */
+	readonly targetEpsilon?: undefined;
+}
 
 /** How much noise: what ε may be spent, or the noise itself. */
-export type NoiseLevel =
-	| {
-			/** ε that all steps together may spend, finite and above 0. */
-			readonly targetEpsilon: number;
-			readonly noiseMultiplier?: undefined;
-	  }
-	| {
-			/** σ, 0 or more: the deviation of the noise on the sum, in multiples of what one record moves it by. */
-			readonly noiseMultiplier: number;
-			readonly targetEpsilon?: undefined;
-	  };
+export type NoiseLevel = TargetEpsilon | GivenNoise;
 
 /** What does not depend on how a plan is asked for. All of it is public. */
 export interface PlanSettings {

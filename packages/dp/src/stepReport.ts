@@ -33,7 +33,7 @@ export class StepReport {
 	}
 
 	/** The public part, for files. */
-	toJSON(): { readonly step: number; readonly epsilon: number; readonly notFinite: number } {
+	toJSON(): Pick<StepReport, "step" | "epsilon" | "notFinite"> {
 		return { step: this.step, epsilon: this.epsilon, notFinite: this.notFinite };
 	}
 

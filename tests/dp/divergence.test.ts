@@ -1,0 +1,58 @@
+import { GaussianMechanism, insecureNoiseForTests } from "@hushgrad/dp";
+import { describe, expect, it } from "vitest";
+import { DivergenceWatch } from "../../packages/dp/src/divergence.ts";
+
+/** Steps until a run with these counts is stopped; undefined where none of so many does. */
+function stopsAfter(L: number, sigma: number, count: (step: number) => number, steps = 400, seed = 1): number | undefined {
+	const mechanism = new GaussianMechanism({ length: 1, maxGradNorm: 1, noiseMultiplier: sigma, expectedBatchSize: L });
+	const watch = new DivergenceWatch(mechanism);
+	const noise = insecureNoiseForTests(seed);
+	for (let step = 1; step <= steps; step++) {
+		const { notFinite } = mechanism.release(Float64Array.of(0, count(step) * mechanism.countSteps), mechanism.draw(noise));
+		try {
+			watch.see(step, notFinite);
+		} catch (error) {
+			expect(error).toMatchObject({ name: "NumericError", code: "privacy/diverged", op: "PrivacyEngine.step" });
+			return step;
+		}
+	}
+	return undefined;
+}
+
+describe("a run whose gradients are not finite", () => {
+	it.each([
+		[100, 1, 1],
+		[20, 1, 1],
+		[8, 1, 2],
+		[225, 5, 1],
+	])("stops at once, or after a few steps where the noise is large: L = %i, sigma %f, by step %i", (L, sigma, most) => {
+		expect(stopsAfter(L, sigma, () => L)).toBeLessThanOrEqual(most);
+	});
+
+	it("stops, however small the batches are beside the noise", () => {
+		expect(stopsAfter(1, 1, () => 1)).toBeLessThan(120);
+		expect(stopsAfter(2, 4, () => 2, 2000)).toBeLessThan(1000);
+	});
+
+	it("stops when it goes wrong late", () => {
+		const after = stopsAfter(50, 1, (step) => (step > 200 ? 50 : 0));
+		expect(after).toBeGreaterThan(200);
+		expect(after).toBeLessThanOrEqual(202);
+	});
+});
+
+describe("a sound run", () => {
+	it.each([
+		[100, 1],
+		[8, 1],
+		[1, 1],
+		[1, 6],
+		[3, 0.5],
+	])("is not stopped in 100 runs of 400 steps: L = %i, sigma %f", (L, sigma) => {
+		for (let seed = 0; seed < 100; seed++) expect(stopsAfter(L, sigma, () => 0, 400, seed)).toBeUndefined();
+	});
+
+	it("bears a third of its records", () => {
+		expect(stopsAfter(90, 1, () => 30)).toBeUndefined();
+	});
+});
