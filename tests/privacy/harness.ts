@@ -113,8 +113,6 @@ async function run(device: Device, attack: Attack, records: readonly Float32Arra
 		if (own !== undefined) await own(engine, encode, loss);
 		for (let s = 0; s < steps && own === undefined; s++) {
 			await engine.step(encode, loss);
-			// The draw that decides whether a record is in the batch, for the record that is not there.
-			for (let i = records.length; i < N; i++) noise.uniform53();
 		}
 		const sums = [];
 		for (const mean of optimizer.given) sums.push(Float64Array.from(await data(mean), (v) => (v * records.length) / C));

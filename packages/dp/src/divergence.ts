@@ -15,12 +15,19 @@ const RARE = 9 * Math.LN10;
 export class DivergenceWatch {
 	readonly #half: number;
 	readonly #limit: number;
-	#excess = 0;
+	#excess: number;
 
-	constructor({ noiseMultiplier, sensitivity, maxGradNorm, expectedBatchSize }: GaussianMechanism) {
+	/** `excess` is what an earlier watch of the same run has seen. */
+	constructor({ noiseMultiplier, sensitivity, maxGradNorm, expectedBatchSize }: GaussianMechanism, excess = 0) {
+		this.#excess = excess;
 		const deviation = (noiseMultiplier * sensitivity) / maxGradNorm;
 		this.#half = expectedBatchSize / 2;
 		this.#limit = Math.max(DEVIATIONS * deviation, (RARE * deviation ** 2) / expectedBatchSize);
+	}
+
+	/** s, for a watch that goes on. */
+	get excess(): number {
+		return this.#excess;
 	}
 
 	/** Takes in the noisy count of a step. @throws NumericError (`privacy/diverged`) once they are too many. */

@@ -14,7 +14,8 @@ import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
-import { addNoise, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import { checkState, type EngineState, factsOf, type LedgerUse, stepsOf } from "./engineState.ts";
+import { addNoise, GaussianMechanism } from "./mechanism.ts";
 import type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
@@ -45,6 +46,8 @@ export interface EngineOptions {
 	readonly noise?: NoiseSource | undefined;
 	/** Key of the dropout masks, one a step and record; `key(0)` when left out. Noise and sampling do not come from it. */
 	readonly key?: Key | undefined;
+	/** Where each step is noted before it is taken, and what other runs have spent is read. */
+	readonly ledger?: LedgerUse | undefined;
 	/**
 	 * Check in every k-th step that records stay apart, beside the first step in which two records meet under a program; only there
 	 * when left out. A check runs one physical batch again, up to twice.
@@ -82,6 +85,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
 	readonly #divergence: DivergenceWatch;
+	readonly #ledger: LedgerUse | undefined;
+	readonly #run: string;
+	#begun: Promise<void> | undefined;
 	#steps = 0;
 	#moved = false;
 	/** How often the vector had been written when the last step had ended; undefined before the first. */
@@ -91,8 +97,16 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		Object.freeze(PrivacyEngine.prototype);
 	}
 
-	private constructor(plan: PrivacyPlan, options: EngineOptions) {
-		const { optimizer, model, physicalBatchSize = 8, noise = secureNoise(), key = keyOf(0), selfCheckEvery } = options;
+	private constructor(plan: PrivacyPlan, options: EngineOptions, state?: EngineState) {
+		const {
+			optimizer,
+			model,
+			physicalBatchSize = 8,
+			noise = secureNoise(),
+			key = state?.key ?? keyOf(0),
+			selfCheckEvery,
+			ledger,
+		} = options;
 		checkNoiseSource(noise);
 		if (!Number.isInteger(physicalBatchSize) || physicalBatchSize < 1) {
 			throw new ValueError("dp/physical", `PrivacyEngine: physicalBatchSize is ${physicalBatchSize}, expected 1 or more`);
@@ -108,7 +122,11 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#mechanism = new GaussianMechanism({ ...plan, length: vector.length });
 		this.#perRecord = new PerRecord(vector, model);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
-		this.#divergence = new DivergenceWatch(this.#mechanism);
+		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
+		this.#ledger = ledger && { ...ledger };
+		this.#run = state?.run ?? crypto.randomUUID();
+		if (state !== undefined) this.#steps = stepsOf(state, noise, ledger);
+		if (state?.ledger !== undefined) this.#begun = Promise.resolve();
 		Object.freeze(this);
 	}
 
@@ -136,6 +154,34 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
 		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
+	}
+
+	/**
+	 * The engine that goes on with a run, from what `state()` gave. The optimiser must hold the parameters and the state that were saved with it.
+	 * Steps that the ledger has, and the state has not, were taken and lost: they stay spent, and the run has as many fewer to take; a run
+	 * that is not private repeats them, bit for bit.
+	 * @throws PrivacyError for a state of another plan, of other noise, or of a ledger that is not there, or does not hold what it held then
+	 * (`privacy/state`); FormatError for what is no state.
+	 */
+	static fromState(state: EngineState, plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
+		checkPlan(plan);
+		checkState(state, plan);
+		return new PrivacyEngine(plan, options, state);
+	}
+
+	/** Where the run stands, to be saved with the parameters and the state of the optimiser. */
+	state(): EngineState {
+		const use = this.#ledger;
+		return {
+			version: 1,
+			run: this.#run,
+			plan: factsOf(this.#plan),
+			steps: this.#steps,
+			secure: this.#noise.secure,
+			excess: this.#divergence.excess,
+			key: this.#key,
+			...(use && this.#begun && { ledger: { dataset: use.dataset, length: use.ledger.length, head: use.ledger.head } }),
+		};
 	}
 
 	/** What was planned; frozen, public. */
@@ -168,7 +214,12 @@ export class PrivacyEngine implements Trainer<StepReport> {
 
 	/** What the run so far guarantees, for whom, and what it does not cover: `privacyStatement`, as plain text. */
 	statement(): string {
-		return privacyStatement(this.#plan, { stepsTaken: this.#steps, secure: this.#noise.secure });
+		const use = this.#ledger;
+		return privacyStatement(this.#plan, {
+			stepsTaken: this.#steps,
+			secure: this.#noise.secure,
+			...(use && { earlier: use.ledger.runsOn(use.dataset).filter((r) => r.run !== this.#run) }),
+		});
 	}
 
 	/**
@@ -194,9 +245,11 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		}
 		this.#checkUntouched();
 		const step = ++this.#steps;
-		const { study } = this.#noise;
-		const draw = this.#draw(step);
-		const records = study.batches === undefined ? poissonBatch(plan, this.#noise) : Int32Array.from(study.batches(step));
+		await this.#note(step);
+		const source = this.#noise.forStep(step);
+		const { study } = source;
+		const draw = study.noise === undefined ? this.#mechanism.draw(source) : this.#mechanism.given(study.noise(step, this.#vector.length));
+		const records = study.batches === undefined ? poissonBatch(plan, source) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
 		const diagnostics = new Diagnostics(plan.maxGradNorm);
 		const check = this.#selfCheck.begin(step, `${encode}\n${loss}`);
@@ -228,9 +281,13 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		}
 	}
 
-	#draw(step: number): NoiseDraw {
-		const { study } = this.#noise;
-		return study.noise === undefined ? this.#mechanism.draw(this.#noise) : this.#mechanism.given(study.noise(step, this.#vector.length));
+	/** Notes a step in the ledger: it is on the disk before noise is drawn. */
+	async #note(step: number): Promise<void> {
+		if (this.#ledger === undefined) return;
+		const { ledger, dataset } = this.#ledger;
+		this.#begun ??= ledger.begin(this.#run, dataset, this.#plan, this.#noise.secure);
+		await this.#begun;
+		await ledger.step(this.#run, step);
 	}
 
 	#clip({ grads, weights }: Gradients): Clipped {

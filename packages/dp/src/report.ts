@@ -1,10 +1,14 @@
+import { epsilon } from "./accountant/rdp.ts";
 import { checkInteger, refuse } from "./check.ts";
+import type { LedgerRun } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
 	/** Steps counted, 0 or more. */
 	readonly stepsTaken: number;
+	/** Earlier and other runs on the same records, as a ledger has them; undefined where there is no ledger. */
+	readonly earlier?: readonly LedgerRun[] | undefined;
 	/** Whether the noise came from `secureNoise()`: `NoiseSource.secure`. */
 	readonly secure: boolean;
 }
@@ -14,7 +18,7 @@ export interface RunFacts {
  * 4 decimals and is never rounded down. Without secure noise it begins with NOT PRIVATE; δ above 1/(10 N) adds a warning.
  * @throws ValueError for facts that no run can have.
  */
-export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure }: RunFacts): string {
+export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure, earlier }: RunFacts): string {
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
 	const { targetDelta: delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;
@@ -33,6 +37,7 @@ export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure }: RunF
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		"  accountant   RDP (Rényi), an upper bound",
 		`  worst case   ε = ${budget(plan.epsilonWithoutSampling(stepsTaken))} without amplification by sampling, as if the record were in every step`,
+		`  other runs   ${otherRuns(plan, stepsTaken, earlier)}`,
 		"Not covered:",
 		"  - losses and other measures printed from private records, and evaluation on them",
 		"  - the choice of hyper-parameters, of the number of steps or of a checkpoint by looking at private results",
@@ -43,6 +48,19 @@ export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure }: RunF
 		lines.push(`Warning: δ = ${delta.toExponential()} is above 1/(10·N) = ${digits(1 / (10 * datasetSize))}`);
 	}
 	return lines.join("\n");
+}
+
+/** What other runs on the same records have spent, and all runs together. */
+function otherRuns(plan: PrivacyPlan, steps: number, earlier: readonly LedgerRun[] | undefined): string {
+	if (earlier === undefined) return "not known: no ledger was kept; what they spent on the same records is spent besides";
+	const others = earlier.filter((r) => r.taken > 0);
+	if (others.length === 0) return "none on the same records, by the ledger";
+	const history = [
+		...others.map(({ sampleRate, noiseMultiplier, taken }) => ({ sampleRate, noiseMultiplier, steps: taken })),
+		{ ...plan, steps },
+	];
+	const open = others.some((r) => !r.secure) ? "; some without secure noise, which gave the records away to whoever has the seed" : "";
+	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}`;
 }
 
 /** An ε with 4 decimals, never rounded down. */

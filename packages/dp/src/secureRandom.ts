@@ -33,15 +33,24 @@ export interface Study {
 /** getRandomValues gives at most 65,536 bytes a call. */
 const POOL_WORDS = 65536 / 4;
 
+interface Origin {
+	readonly secure: boolean;
+	readonly study?: Study;
+	readonly wordsOf?: (step: number) => () => number;
+}
+
 class WordNoiseSource {
 	readonly #nextWord: () => number;
 	readonly #secure: boolean;
 	readonly #study: Study;
+	readonly #wordsOf: ((step: number) => () => number) | undefined;
 
-	constructor(nextWord: () => number, secure: boolean, study: Study = {}) {
+	/** `wordsOf` gives a sequence of its own for every step, where there is one that repeats. */
+	constructor(nextWord: () => number, { secure, study = {}, wordsOf }: Origin) {
 		this.#nextWord = nextWord;
 		this.#secure = secure;
 		this.#study = study;
+		this.#wordsOf = wordsOf;
 	}
 
 	/** Whether a value is a source made by this library. */
@@ -57,6 +66,15 @@ class WordNoiseSource {
 	/** What is given in place of randomness: nothing, but for `research`. */
 	get study(): Study {
 		return this.#study;
+	}
+
+	/**
+	 * The source of a step: of one with a seed a sequence that follows from the number of the step alone, so that a run that is resumed goes
+	 * on as if it had not been interrupted; the platform's generator itself, which never repeats.
+	 */
+	forStep(step: number): WordNoiseSource {
+		const words = this.#wordsOf?.(step);
+		return words === undefined ? this : new WordNoiseSource(words, { secure: this.#secure, study: this.#study });
 	}
 
 	/** A multiple of 2⁻⁵³, uniform in [0, 1). */
@@ -112,7 +130,7 @@ export function secureNoise(): NoiseSource {
 		pool[at++] = 0;
 		return word;
 	};
-	return new WordNoiseSource(nextWord, true);
+	return new WordNoiseSource(nextWord, { secure: true });
 }
 
 /**
@@ -122,7 +140,7 @@ export function secureNoise(): NoiseSource {
  */
 export function insecureNoiseForTests(seed: number, options: { readonly stream?: number } = {}): NoiseSource {
 	const { stream = 0 } = options;
-	return new WordNoiseSource(philoxWords(seed, stream), false);
+	return seeded(seed, stream, {});
 }
 
 /**
@@ -131,13 +149,18 @@ export function insecureNoiseForTests(seed: number, options: { readonly stream?:
  * @throws ValueError unless the seed is an integer from 0 to 2⁵³−1.
  */
 export function research(study: Study = {}): NoiseSource {
-	return new WordNoiseSource(philoxWords(study.seed ?? 0, 0), false, Object.freeze({ ...study }));
+	return seeded(study.seed ?? 0, 0, Object.freeze({ ...study }));
 }
 
-/** The words of a Philox sequence, one at a call. */
-function philoxWords(seed: number, stream: number): () => number {
+function seeded(seed: number, stream: number, study: Study): NoiseSource {
 	checkInteger("seed", seed, { min: 0 });
 	checkInteger("stream", stream, { min: 0 });
+	const wordsOf = (step: number) => philoxWords(seed, stream, step);
+	return new WordNoiseSource(wordsOf(0), { secure: false, study, wordsOf });
+}
+
+/** The words of a Philox sequence, one at a call; every step has 2³⁴ of them. */
+function philoxWords(seed: number, stream: number, step: number): () => number {
 	const key = halves(seed);
 	const [streamLow, streamHigh] = halves(stream);
 	let block = 0;
@@ -145,8 +168,7 @@ function philoxWords(seed: number, stream: number): () => number {
 	let at: number = words.length;
 	return () => {
 		if (at === words.length) {
-			const [low, high] = halves(block++);
-			words = philox4x32([low, high, streamLow, streamHigh], key);
+			words = philox4x32([block++, step, streamLow, streamHigh], key);
 			at = 0;
 		}
 		return words[at++];

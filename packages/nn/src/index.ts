@@ -44,7 +44,7 @@ export {
 export { GroupNorm, type GroupNormLayerOptions, LayerNorm, type NormLayerOptions } from "./norm.ts";
 export { Adam, AdamW, type AdamWOptions } from "./optim/adamw.ts";
 export { type ClippedGradients, clipGradNorm } from "./optim/clip.ts";
-export { Optimizer, type OptimizerOptions, type ParameterGroup, type Trained } from "./optim/optimizer.ts";
+export { Optimizer, type OptimizerOptions, type OptimizerState, type ParameterGroup, type Trained } from "./optim/optimizer.ts";
 export {
 	constant,
 	cosineDecay,

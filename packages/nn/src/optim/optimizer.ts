@@ -1,4 +1,4 @@
-import { slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { assign, ShapeError, slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import { type ArgumentKind, expects, isIterable, type Kind, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
@@ -21,6 +21,14 @@ export type ParameterGroup<O extends OptimizerOptions> = {
 
 /** What an optimiser trains: parameters, by name or not, or groups of them. None may be frozen or come twice. */
 export type Trained<O extends OptimizerOptions> = Iterable<Parameter> | ReadonlyMap<string, Parameter> | readonly ParameterGroup<O>[];
+
+/** What an optimiser remembers: torch's state_dict, without the options. */
+export interface OptimizerState {
+	/** Steps taken. */
+	readonly steps: number;
+	/** State vectors f32 `[P]` by the names of the rule (AdamW's m and v); none before the first step. The optimiser's own, not copies. */
+	readonly tensors: ReadonlyMap<string, Tensor>;
+}
 
 interface Group<O> {
 	readonly range: Range;
@@ -128,9 +136,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	prepare(): void {
 		const t = this.#steps + 1;
 		const { device, length } = this.vector;
-		const { count, states } = this.#rule;
+		const { count, stateNames } = this.#rule;
 		this.#numbers ??= device.keep(zeros(device, [this.#groups.length * count]));
-		if (this.#state.length === 0) this.#state = Array.from({ length: states }, () => device.keep(zeros(device, [length])));
+		if (this.#state.length === 0) this.#state = stateNames.map(() => device.keep(zeros(device, [length])));
 		write(
 			this.#numbers,
 			this.#groups.flatMap(({ options }) => this.numbersOf(t, this.#rate(options, t), options)),
@@ -155,6 +163,39 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 				primitive.apply([part(vector.tensor), ...this.#state.map(part), part(g), own]);
 			});
 		});
+	}
+
+	/** What is remembered from step to step, to be saved beside the parameters: `saveFile(state.tensors, path)`. */
+	state(): OptimizerState {
+		return { steps: this.#steps, tensors: new Map(this.#state.map((t, i) => [this.#rule.stateNames[i], t])) };
+	}
+
+	/**
+	 * Goes on from a state: copies its tensors and counts from its steps. The next step is what it would have been then.
+	 * @throws ValueError when the names are not those of this optimiser; ShapeError when a tensor is not f32 of P numbers.
+	 */
+	loadState({ steps, tensors }: OptimizerState): void {
+		const name = this.constructor.name;
+		const names = tensors.size === 0 && steps === 0 ? [] : this.#rule.stateNames;
+		if (!Number.isSafeInteger(steps) || steps < 0 || names.length !== tensors.size || names.some((n) => !tensors.has(n))) {
+			throw new ValueError("optim/state", `${name}.loadState: ${steps} steps and tensors ${[...tensors.keys()].join(", ")}`, {
+				hint: `expected what state() gives: steps, and tensors ${names.join(", ")}`,
+			});
+		}
+		const { device, length } = this.vector;
+		for (const n of names) {
+			const t = tensors.get(n);
+			if (t?.dtype !== "f32" || t.shape.length !== 1 || t.size !== length) {
+				throw new ShapeError("optim/state-shape", `${name}.loadState: ${n} is ${t}, expected f32 [${length}]`);
+			}
+		}
+		for (const t of this.#state) t.dispose();
+		this.#state = names.map((n) => {
+			const own = device.keep(zeros(device, [length]));
+			assign(own, tensors.get(n) as Tensor);
+			return own;
+		});
+		this.#steps = steps;
 	}
 
 	/** Releases the state and lets the parameters go; they keep their values. A step after that is step 1 again, with new state. */

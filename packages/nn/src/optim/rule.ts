@@ -29,8 +29,8 @@ export interface RuleSpec<S extends string, N extends string> {
 export interface Rule {
 	readonly primitive: Primitive;
 	readonly kernel: Kernel;
-	/** How many vectors it carries on beside the parameters. */
-	readonly states: number;
+	/** The vectors that it carries on beside the parameters. */
+	readonly stateNames: readonly string[];
 	/** How many numbers a step has. */
 	readonly count: number;
 }
@@ -88,5 +88,5 @@ ${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
 			},
 		},
 	});
-	return { primitive, kernel, states: state.length, count: numbers.length };
+	return { primitive, kernel, stateNames: state, count: numbers.length };
 }

@@ -1,0 +1,93 @@
+import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
+import type { PrivacyLedger } from "./ledger.ts";
+import type { PrivacyPlan } from "./plan.ts";
+import type { NoiseSource } from "./secureRandom.ts";
+
+/** The numbers of a plan. */
+export type PlanFacts = Omit<PrivacyPlan, "epsilonAfter" | "epsilonWithoutSampling">;
+
+/** A ledger, and what it is used for. */
+export interface LedgerUse {
+	/** The ledger. */
+	readonly ledger: PrivacyLedger;
+	/** Name of the data set, the same for all runs on the same records: what they spend is added up under it. */
+	readonly dataset: string;
+}
+
+/** Where a run stands, for a file: plain numbers and texts, all of them public. The parameters are saved beside it. */
+export interface EngineState {
+	/** Version of this form. */
+	readonly version: 1;
+	/** Name of the run. */
+	readonly run: string;
+	/** The plan that it follows. */
+	readonly plan: PlanFacts;
+	/** Steps counted. */
+	readonly steps: number;
+	/** Whether its noise is that of `secureNoise`. */
+	readonly secure: boolean;
+	/** What the watch for divergence has seen. */
+	readonly excess: number;
+	/** Key of the dropout masks. */
+	readonly key: Key;
+	/** The ledger when this was written. */
+	readonly ledger?: { readonly dataset: string; readonly length: number; readonly head: string };
+}
+
+/** The numbers of a plan, for a file. */
+export const factsOf = (plan: PrivacyPlan): PlanFacts => ({ ...plan });
+
+const refuse = (what: string, hint: string): never => {
+	throw new PrivacyError("privacy/state", `the saved state ${what}`, { op: "PrivacyEngine.fromState", hint });
+};
+
+const isCount = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
+const isWord = (v: unknown): boolean => typeof v === "number" && v >>> 0 === v;
+
+/** @throws FormatError for what is no state, PrivacyError for one of another plan. */
+export function checkState(state: EngineState, plan: PrivacyPlan): void {
+	const { version, run, steps, secure, excess, key, plan: facts } = (state ?? {}) as Partial<EngineState>;
+	const isState =
+		version === 1 &&
+		typeof run === "string" &&
+		isCount(steps) &&
+		typeof secure === "boolean" &&
+		typeof excess === "number" &&
+		excess >= 0 &&
+		isWord(key?.k0) &&
+		isWord(key?.k1);
+	if (!isState) {
+		throw new FormatError("privacy/state-format", "this is no state of a PrivacyEngine", {
+			op: "PrivacyEngine.fromState",
+			hint: "give what engine.state() gave, of this version of the library",
+		});
+	}
+	for (const [name, value] of Object.entries(factsOf(plan))) {
+		const saved = facts?.[name as keyof PlanFacts];
+		if (saved !== value)
+			refuse(`is of another plan: ${name} was ${saved}, now it is ${value}`, "plan the run as it was planned, or begin a new one");
+	}
+	if ((steps ?? 0) > plan.steps) refuse(`has ${steps} steps of ${plan.steps}`, "it was changed: begin a new run");
+}
+
+/** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
+export function stepsOf(state: EngineState, source: NoiseSource, use: LedgerUse | undefined): number {
+	if (source.secure !== state.secure) {
+		refuse(
+			`is of a run ${state.secure ? "with" : "without"} secure noise`,
+			"go on with a source of the same kind: the statement is about the whole run",
+		);
+	}
+	if (state.ledger === undefined) return state.steps;
+	const { dataset, length, head } = state.ledger;
+	if (use === undefined) return refuse("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
+	if (use.dataset !== dataset) refuse(`is of the data set ${dataset}, now it is ${use.dataset}`, "give the name that the run began with");
+	const run = use.ledger.run(state.run);
+	if (run === undefined || !use.ledger.continues(length, head)) {
+		return refuse(
+			"knows entries that the ledger does not hold",
+			"the ledger was cut off or exchanged: what was spent cannot be told; restore it from a copy",
+		);
+	}
+	return state.secure ? Math.max(state.steps, run.taken) : state.steps;
+}

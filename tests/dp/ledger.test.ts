@@ -1,0 +1,182 @@
+import { createHash } from "node:crypto";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { epsilon, insecureNoiseForTests, type LedgerStore, type LedgerUse, PrivacyLedger, planPrivacy, secureNoise } from "@hushgrad/dp";
+import { fileLedger } from "@hushgrad/dp/files";
+import { data } from "@hushgrad/tensor";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { N, problem } from "./problem.ts";
+
+const device = useDevice();
+const plan = planPrivacy({ targetEpsilon: 8, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
+
+/** A store in memory; `fail` makes the next append fail. */
+function store(text = "") {
+	const kept = { text, fail: false };
+	const it: LedgerStore = {
+		read: async () => kept.text,
+		append: async (more) => {
+			if (kept.fail) throw new Error("no space left on device");
+			kept.text += more;
+		},
+	};
+	return { kept, store: it };
+}
+
+async function filled() {
+	const { kept, store: s } = store();
+	const ledger = await PrivacyLedger.open(s);
+	await ledger.begin("a", "cards", plan, true);
+	for (const step of [1, 2, 3]) await ledger.step("a", step);
+	await ledger.begin("b", "cards", { ...plan, noiseMultiplier: 2 } as never, true);
+	await ledger.step("b", 1);
+	await ledger.begin("c", "other", plan, true);
+	return { kept, ledger };
+}
+
+describe("a ledger", () => {
+	it("adds up what was done to a data set, by all runs", async () => {
+		const { ledger } = await filled();
+		const { sampleRate, noiseMultiplier } = plan;
+		expect(ledger.historyOf("cards")).toEqual([
+			{ sampleRate, noiseMultiplier, steps: 3 },
+			{ sampleRate, noiseMultiplier: 2, steps: 1 },
+		]);
+		expect(ledger.historyOf("cards", "a")).toEqual([{ sampleRate, noiseMultiplier: 2, steps: 1 }]);
+		expect(ledger.historyOf("nothing")).toEqual([]);
+		expect(ledger.runsOn("other").map((r) => [r.run, r.taken])).toEqual([["c", 0]]);
+	});
+
+	it("is read again as it was written", async () => {
+		const { kept, ledger } = await filled();
+		const again = await PrivacyLedger.open(store(kept.text).store);
+		expect([again.length, again.head]).toEqual([ledger.length, ledger.head]);
+		expect(again.runsOn("cards")).toEqual(ledger.runsOn("cards"));
+		expect(kept.text.split("\n")[0]).toMatch(/^[0-9a-f]{64} \{"kind":"run","run":"a","dataset":"cards",/);
+		expect([again.continues(3, ledger.head), again.continues(7, ledger.head)]).toEqual([false, true]);
+	});
+
+	it("notices every line that is changed, taken out, exchanged or put in", async () => {
+		const { kept } = await filled();
+		const lines = kept.text.split("\n").slice(0, -1);
+		const whole = (list: readonly string[]): string => list.map((l) => `${l}\n`).join("");
+		const forged = '{"kind":"step","run":"a","step":4}';
+		const hash = createHash("sha256")
+			.update(`${"0".repeat(64)} ${forged}`)
+			.digest("hex");
+		const changed = [
+			...lines.map((_, i) => whole(lines.toSpliced(i, 1))).slice(0, -1),
+			...lines.map((l, i) => whole(lines.toSpliced(i, 1, l.replace(/"(steps?|noiseMultiplier)":\d/, '"$1":9')))),
+			...lines.slice(1).map((l, i) => whole(lines.toSpliced(i, 2, l, lines[i]))),
+			whole([...lines, `${hash} ${forged}`]),
+			whole([...lines, "nonsense"]),
+			whole(["", ...lines]),
+		];
+		for (const text of changed) {
+			await expect(PrivacyLedger.open(store(text).store), text).rejects.toMatchObject({ name: "FormatError", code: "privacy/ledger" });
+		}
+	});
+
+	it("refuses a step twice, beyond the plan, of no run; and a run twice", async () => {
+		const { ledger } = await filled();
+		await expect(ledger.step("a", 3)).rejects.toMatchObject({ code: "privacy/ledger-step" });
+		await expect(ledger.step("a", 6)).rejects.toMatchObject({ code: "privacy/plan-spent" });
+		await expect(ledger.step("z", 1)).rejects.toMatchObject({ code: "privacy/ledger-run" });
+		await expect(ledger.begin("a", "cards", plan, true)).rejects.toMatchObject({ code: "privacy/ledger-run" });
+		await ledger.step("a", 4);
+		expect(ledger.run("a")?.taken).toBe(4);
+	});
+});
+
+describe("an engine with a ledger", () => {
+	it("has noted each step before it draws, and says what all runs on the records have spent", async () => {
+		const { kept, store: s } = store();
+		const use: LedgerUse = { ledger: await PrivacyLedger.open(s), dataset: "cards" };
+		const noise = secureNoise();
+		const first = problem(device(), { ledger: use, noise, steps: 3 });
+		let seen = 0;
+		for (let i = 1; i <= 3; i++) {
+			await first.engine.step((n) => {
+				seen = use.ledger.run(JSON.parse(kept.text.split("\n")[0].slice(65)).run)?.taken ?? 0;
+				return first.encode(n);
+			}, first.loss);
+			if (seen > 0) expect(seen).toBe(i);
+		}
+		expect(first.engine.statement()).toContain("none on the same records, by the ledger");
+		const second = problem(device(), { ledger: use, noise });
+		await second.engine.step(second.encode, second.loss);
+		const both = [
+			{ ...first.engine.plan, steps: 3 },
+			{ ...second.engine.plan, steps: 1 },
+		];
+		const together = Math.ceil(epsilon(both, { delta: 1e-4 }) * 1e4) / 1e4;
+		expect(second.engine.statement()).toContain(`1 on the same records, by the ledger; all together ε = ${together}`);
+		expect(together).toBeGreaterThan(8);
+		expect(first.engine.statement()).toContain(`all together ε = ${together}`);
+		expect(problem(device()).engine.statement()).toContain("no ledger was kept");
+		const elsewhere = problem(device(), { ledger: { ...use, dataset: "letters" } });
+		expect(elsewhere.engine.statement()).toContain("none on the same records");
+	});
+
+	it("takes no step that could not be noted", async () => {
+		const { kept, store: s } = store();
+		const { engine, encode, loss, w } = problem(device(), { ledger: { ledger: await PrivacyLedger.open(s), dataset: "cards" } });
+		await engine.step(encode, loss);
+		const before = await data(w.value);
+		kept.fail = true;
+		await expect(engine.step(() => expect.unreachable(), loss)).rejects.toThrow("no space left");
+		expect(await data(w.value)).toEqual(before);
+		expect(engine.steps).toBe(2);
+		kept.fail = false;
+		await engine.step(encode, loss);
+		expect((await PrivacyLedger.open(s)).runsOn("cards")[0].taken).toBe(3);
+	});
+
+	it("runs that are not private are noted as such, and named", async () => {
+		const use: LedgerUse = { ledger: await PrivacyLedger.open(store().store), dataset: "cards" };
+		const study = problem(device(), { ledger: use, noise: insecureNoiseForTests(1) });
+		await study.engine.step(study.encode, study.loss);
+		const next = problem(device(), { ledger: use, noise: secureNoise() });
+		expect(next.engine.statement()).toContain("some without secure noise");
+	});
+});
+
+describe("a ledger in a file", () => {
+	let folder = "";
+	beforeEach(() => {
+		folder = mkdtempSync(join(tmpdir(), "ledger-"));
+	});
+	afterEach(() => rmSync(folder, { recursive: true }));
+
+	it("is held by one at a time, and let go", async () => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await expect(fileLedger(path)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/ledger-in-use" });
+		await first.ledger.begin("a", "cards", plan, true);
+		await first.close();
+		expect(existsSync(`${path}.lock`)).toBe(false);
+		const second = await fileLedger(path);
+		expect(second.ledger.length).toBe(1);
+		await second.close();
+	});
+
+	it("takes over from a process that has died, and drops an entry that was cut off while it was written", async () => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await first.ledger.begin("a", "cards", plan, true);
+		await first.ledger.step("a", 1);
+		await first.close();
+		writeFileSync(`${path}.lock`, "999999999");
+		const whole = readFileSync(path, "utf8");
+		appendFileSync(path, whole.split("\n")[1].slice(0, 80));
+		const second = await fileLedger(path);
+		expect([second.ledger.length, readFileSync(path, "utf8")]).toEqual([2, whole]);
+		await second.ledger.step("a", 2);
+		await second.close();
+		writeFileSync(path, whole.replace('"step":1', '"step":2'));
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "privacy/ledger" });
+		expect(existsSync(`${path}.lock`)).toBe(false);
+	});
+});

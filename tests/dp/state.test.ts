@@ -1,0 +1,92 @@
+import { type EngineState, insecureNoiseForTests, type LedgerStore, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
+import { AdamW } from "@hushgrad/nn";
+import { type Device, data } from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { lossBy, N, problem, record, weight } from "./problem.ts";
+
+const device = useDevice();
+const PLAN = { datasetSize: N, expectedBatchSize: 10, targetEpsilon: 8, targetDelta: 1e-4, steps: 6, maxGradNorm: 1 };
+
+const memory = (): LedgerStore => {
+	let text = "";
+	return {
+		read: async () => text,
+		append: async (more) => {
+			text += more;
+		},
+	};
+};
+
+/** A run with AdamW, whose state is not trivial. */
+function begin(d: Device) {
+	const w = weight(d);
+	const optimizer = new AdamW([w], { lr: 0.05 });
+	const engine = PrivacyEngine.makePrivateWithEpsilon({ ...PLAN, optimizer, physicalBatchSize: 4, noise: insecureNoiseForTests(3) });
+	return { w, optimizer, engine, loss: lossBy(w) };
+}
+
+describe("a run that is saved and goes on", () => {
+	it.each([1, 3, 5])("is the uninterrupted one, bit for bit, where the noise repeats: after step %i", async (stop) => {
+		const whole = begin(device());
+		for (let i = 0; i < 6; i++) await whole.engine.step(record, whole.loss);
+		const first = begin(device());
+		for (let i = 0; i < stop; i++) await first.engine.step(record, first.loss);
+		const saved = JSON.parse(JSON.stringify(first.engine.state())) as EngineState;
+		const { steps, tensors } = first.optimizer.state();
+		const values = await data(first.w.value);
+
+		const w = weight(device());
+		w.assign(device().fromHost(values, w.shape));
+		const optimizer = new AdamW([w], { lr: 0.05 });
+		optimizer.loadState({ steps, tensors });
+		const engine = PrivacyEngine.fromState(saved, first.engine.plan, { optimizer, physicalBatchSize: 3, noise: insecureNoiseForTests(3) });
+		expect([engine.steps, engine.getEpsilon()]).toEqual([stop, first.engine.getEpsilon()]);
+		for (let i = stop; i < 6; i++) await engine.step(record, lossBy(w));
+		expect(await data(w.value)).toEqual(await data(whole.w.value));
+		expect(engine.getEpsilon()).toBe(whole.engine.getEpsilon());
+		await expect(engine.step(record, lossBy(w))).rejects.toMatchObject({ code: "privacy/plan-spent" });
+	});
+
+	it("keeps its steps spent where the ledger has more of them than the state", async () => {
+		const store = memory();
+		const noise = secureNoise();
+		const first = problem(device(), { noise, ledger: { ledger: await PrivacyLedger.open(store), dataset: "d" } });
+		await first.engine.step(first.encode, first.loss);
+		const state = first.engine.state();
+		await first.engine.step(first.encode, first.loss);
+		await first.engine.step(first.encode, first.loss);
+		const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };
+		const engine = PrivacyEngine.fromState(state, first.engine.plan, { optimizer: first.optimizer, noise, ledger });
+		expect([engine.steps, engine.getEpsilon()]).toEqual([3, first.engine.getEpsilon()]);
+		for (let i = 3; i < 5; i++) await engine.step(first.encode, first.loss);
+		await expect(engine.step(first.encode, first.loss)).rejects.toMatchObject({ code: "privacy/plan-spent" });
+	});
+
+	it("goes on with no other plan, no other noise, no other ledger, and from nothing that is no state", async () => {
+		const store = memory();
+		const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };
+		const { engine, optimizer, encode, loss } = problem(device(), { noise: secureNoise(), ledger });
+		await engine.step(encode, loss);
+		const state = engine.state();
+		const { plan } = engine;
+		const go = (s: unknown, options: object = {}, p = plan) =>
+			PrivacyEngine.fromState(s as EngineState, p, { optimizer, noise: secureNoise(), ledger, ...options });
+		expect(go(state).steps).toBe(1);
+		const refused = (code: string) => expect.objectContaining({ code, op: "PrivacyEngine.fromState" });
+		for (const change of [{ targetEpsilon: 7 }, { steps: 9 }, { expectedBatchSize: 11 }, { maxGradNorm: 2 }]) {
+			expect(() => go(state, {}, problem(device(), change).engine.plan)).toThrow(refused("privacy/state"));
+		}
+		expect(() => go({ ...state, plan: { ...state.plan, noiseMultiplier: 0.01 } })).toThrow(refused("privacy/state"));
+		expect(() => go({ ...state, steps: 99 })).toThrow(refused("privacy/state"));
+		expect(() => go(state, { noise: insecureNoiseForTests(1) })).toThrow(refused("privacy/state"));
+		expect(() => go(state, { ledger: undefined })).toThrow(refused("privacy/state"));
+		expect(() => go(state, { ledger: { ...ledger, dataset: "e" } })).toThrow(refused("privacy/state"));
+		const text = await store.read();
+		const cut = await PrivacyLedger.open({ read: async () => `${text.split("\n")[0]}\n`, append: async () => {} });
+		expect(() => go(state, { ledger: { ledger: cut, dataset: "d" } })).toThrow(refused("privacy/state"));
+		for (const none of [undefined, null, 3, {}, { ...state, version: 2 }, { ...state, steps: -1 }, { ...state, excess: "0" }]) {
+			expect(() => go(none)).toThrow(refused("privacy/state-format"));
+		}
+	});
+});
