@@ -10,6 +10,9 @@ import { describe, expect, it } from "vitest";
 const KILLS = Number(process.env.HUSHGRAD_KILLS ?? 4);
 const STEPS = 12;
 
+/** How many runs went on from a checkpoint. */
+let resumed = 0;
+
 /** A moment: so many steps after the run has begun, and so many milliseconds. */
 interface Moment {
 	readonly steps: number;
@@ -28,7 +31,8 @@ function start(folder: string, mode: string, moment?: Moment): Promise<boolean> 
 			said = (said + text).slice(-2000);
 		});
 		let messages = 0;
-		child.on("message", () => {
+		child.on("message", (message: { readonly begun?: number }) => {
+			if ((message.begun ?? 0) > 0) resumed++;
 			if (messages++ === moment?.steps) setTimeout(() => child.kill("SIGKILL"), moment.milliseconds);
 		});
 		child.on("exit", (code, signal) => {
@@ -66,7 +70,7 @@ async function inFolder<T>(act: (folder: string) => Promise<T>): Promise<T> {
 /** Kills the run again and again, and lets it end; what was drawn is noted after every kill. */
 async function killed(folder: string, mode: string): Promise<number> {
 	let kills = 0;
-	const moment = (): Moment => ({ steps: Math.floor(Math.random() * 4), milliseconds: Math.random() * 60 });
+	const moment = (): Moment => ({ steps: 1 + (kills % 3), milliseconds: Math.random() * 60 });
 	while (kills < KILLS && !(await start(folder, mode, moment()))) {
 		kills++;
 		expect(await notedIn(folder)).toBeGreaterThanOrEqual(drawnIn(folder));
@@ -97,6 +101,7 @@ describe("a run that is killed and goes on", () => {
 		while (kills < KILLS / 2) {
 			await inFolder(async (folder) => {
 				kills += await killed(folder, "research");
+				expect(resumed).toBeGreaterThan(0);
 				expect(weights(folder).equals(whole)).toBe(true);
 				expect(await notedIn(folder)).toBe(STEPS);
 			});

@@ -15,7 +15,8 @@ import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
 import { checkState, type EngineState, factsOf, type LedgerUse, stepsOf } from "./engineState.ts";
-import { addNoise, GaussianMechanism } from "./mechanism.ts";
+import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import { NoiseWorkers } from "./noiseWorkers.ts";
 import type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
@@ -87,6 +88,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #divergence: DivergenceWatch;
 	readonly #ledger: LedgerUse | undefined;
 	readonly #run: string;
+	readonly #workers = new NoiseWorkers();
+	/** Normals that were asked for before their step. */
+	#ahead: Promise<Float64Array> | undefined;
 	#begun: Promise<void> | undefined;
 	#steps = 0;
 	#moved = false;
@@ -248,7 +252,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
 		const { study } = source;
-		const draw = study.noise === undefined ? this.#mechanism.draw(source) : this.#mechanism.given(study.noise(step, this.#vector.length));
+		const drawing = this.#draw(source, step);
 		const records = study.batches === undefined ? poissonBatch(plan, source) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
 		const diagnostics = new Diagnostics(plan.maxGradNorm);
@@ -265,7 +269,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 					check.look({ ...part, clipped, again: (others) => this.#clip(part.again(others)) });
 				},
 			);
-			const [total, measures] = await Promise.all([sum.read(), diagnostics.read()]);
+			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), drawing]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
 			const { mean, notFinite } = addNoise(this.#mechanism, total, noise);
@@ -279,6 +283,21 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			check.dispose();
 			transcript?.dispose();
 		}
+	}
+
+	/** Noise for a step, drawn beside what else it does; that of the next step is begun with it. */
+	async #draw(source: NoiseSource, step: number): Promise<NoiseDraw> {
+		const { noise } = source.study;
+		if (noise !== undefined) return this.#mechanism.given(noise(step, this.#vector.length));
+		if (!source.secure) return this.#mechanism.draw(source);
+		const length = this.#vector.length + 1;
+		const normals = this.#ahead ?? this.#workers.normals(length);
+		this.#ahead = step < this.#plan.steps ? this.#workers.normals(length) : undefined;
+		this.#ahead?.catch(() => {}); // the step that takes it throws it
+		if (normals === undefined) return this.#mechanism.draw(source);
+		const draw = drawOf(this.#mechanism, await normals);
+		if (step === this.#plan.steps) this.#workers.close();
+		return draw;
 	}
 
 	/** Notes a step in the ledger: it is on the disk before noise is drawn. */

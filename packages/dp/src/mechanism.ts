@@ -141,11 +141,9 @@ export class GaussianMechanism {
 	 */
 	draw(source: NoiseSource): NoiseDraw {
 		checkNoiseSource(source);
-		const steps = new Float64Array(this.length + 1);
-		source.fillNormals(steps);
-		const deviation = (this.noiseMultiplier * this.sensitivity) / this.grid;
-		for (let i = 0; i < steps.length; i++) steps[i] = Math.round(steps[i] * deviation);
-		return new Draw(this, steps);
+		const normals = new Float64Array(this.length + 1);
+		source.fillNormals(normals);
+		return drawOf(this, normals);
 	}
 
 	/**
@@ -178,6 +176,13 @@ export class GaussianMechanism {
 		}
 		return addNoise(this, sum, draw.take());
 	}
+}
+
+/** The draw of P + 1 standard normals, whose array it takes over. */
+export function drawOf(mechanism: GaussianMechanism, normals: Float64Array): NoiseDraw {
+	const deviation = (mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid;
+	for (let i = 0; i < normals.length; i++) normals[i] = Math.round(normals[i] * deviation);
+	return new Draw(mechanism, normals);
 }
 
 /** The release of a sum with noise that was taken: both in grid steps `[P + 1]`. */

@@ -1,5 +1,6 @@
 import { PrivacyError } from "@hushgrad/tensor";
 import { checkInteger } from "./check.ts";
+import { normalsFrom } from "./normals.ts";
 import { philox4x32, type Words4 } from "./philox.ts";
 
 /** All that happened in one step, up to the update: for comparison with other implementations. Nothing of it is private. */
@@ -32,6 +33,8 @@ export interface Study {
 
 /** getRandomValues gives at most 65,536 bytes a call. */
 const POOL_WORDS = 65536 / 4;
+/** Normals that are made at a time. */
+const CHUNK = 4096;
 
 interface Origin {
 	readonly secure: boolean;
@@ -82,17 +85,16 @@ class WordNoiseSource {
 		return ((this.#nextWord() >>> 5) * 0x4000000 + (this.#nextWord() >>> 6)) * 2 ** -53;
 	}
 
-	/**
-	 * Fills `out` with independent standard normals: Box–Muller in float64 from 53-bit uniforms, so |z| ≤ 8.57 and the tail
-	 * mass lost is 1e-17. The same work for every value: no rejection, so time tells nothing about the noise.
-	 */
+	/** Fills `out` with independent standard normals, by `normalsFrom`. */
 	fillNormals(out: Float64Array): void {
-		for (let i = 0; i < out.length; i += 2) {
-			const radius = Math.sqrt(-2 * Math.log(1 - this.uniform53()));
-			const angle = 2 * Math.PI * this.uniform53();
-			out[i] = radius * Math.cos(angle);
-			if (i + 1 < out.length) out[i + 1] = radius * Math.sin(angle);
+		const words = new Uint32Array(CHUNK * 2);
+		for (let at = 0; at < out.length; at += CHUNK) {
+			const part = out.subarray(at, Math.min(out.length, at + CHUNK));
+			const count = 4 * Math.ceil(part.length / 2);
+			for (let i = 0; i < count; i++) words[i] = this.#nextWord();
+			normalsFrom(words, part);
 		}
+		words.fill(0);
 	}
 }
 
