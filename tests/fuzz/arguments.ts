@@ -15,12 +15,14 @@ import {
 	lossBy,
 	type Make,
 	mask,
+	measures,
 	mechanism,
 	noise,
 	planOptions,
 	quantState,
 	record,
 	source,
+	store,
 } from "./values.ts";
 import { CONFIG, type World } from "./world.ts";
 
@@ -214,6 +216,23 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"new GaussianMechanism": () => [{ length: 6, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 2 }],
 	recordKey: () => [t.key(1), record(0)],
 	research: () => [{ seed: 1 }],
+	"PrivacyEngine.follow": (w) => [dp.planPrivacy(planOptions), engineOptions(w)],
+	"PrivacyEngine.makePrivate": (w) => {
+		const { targetEpsilon: _, ...others } = engineOptions(w);
+		return [{ ...others, noiseMultiplier: 1 }];
+	},
+	"PrivacyEngine.fromState": (w) => {
+		const engine = dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w));
+		return [engine.state(), engine.plan, engineOptions(w)];
+	},
+	"PrivacyLedger.open": () => [store()],
+	"PrivacyLedger.begin": () => ["a", "cards", dp.planPrivacy(planOptions), true],
+	"new StepReport": () => [{ step: 1, plan: dp.planPrivacy(planOptions), notFinite: 0, measures: measures() }],
+	"new PrivateMeasures": () => [{ loss: 1, records: 2, meanNorm: 1, clipped: 0 }],
+	"GaussianMechanism.release": () => {
+		const m = mechanism();
+		return [new Float64Array(7), m.draw(noise())];
+	},
 	"PrivacyEngine.makePrivateWithEpsilon": (w) => [engineOptions(w)],
 	"PrivacyEngine.step": (w) => [record, lossBy(w.problem().w)],
 	"new PlainTrainer": (w) => [{ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }],

@@ -2,7 +2,7 @@ import * as dp from "@hushgrad/dp";
 import * as models from "@hushgrad/models";
 import * as nn from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
-import { config, engineOptions, f32, type Make, mechanism, source } from "./values.ts";
+import { config, engineOptions, f32, type Make, measures, mechanism, planOptions, source, store } from "./values.ts";
 import type { World } from "./world.ts";
 
 /** Objects to call methods on. */
@@ -67,6 +67,9 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	Batcher: (w) => new dp.Batcher(w.device),
 	BoundedSum: (w) => mechanism().newSum(w.device),
 	GaussianMechanism: () => mechanism(),
+	PrivateMeasures: () => measures(),
+	StepReport: () => new dp.StepReport({ step: 1, plan: dp.planPrivacy(planOptions), notFinite: 0, measures: measures() }),
+	PrivacyLedger: () => dp.PrivacyLedger.open(store()),
 	PrivacyEngine: (w) => dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w)),
 	PlainTrainer: (w) => new dp.PlainTrainer({ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }),
 	RdpAccountant: () => new dp.RdpAccountant(),

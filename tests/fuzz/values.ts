@@ -26,6 +26,8 @@ export const config = () => nn.loraConfig({ r: 2, lora_alpha: 4, target_modules:
 export const noise = (): dp.NoiseSource => dp.insecureNoiseForTests(1);
 export const history = [{ sampleRate: 0.1, noiseMultiplier: 1, steps: 2 }];
 export const mechanism = () => new dp.GaussianMechanism({ length: 6, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 2 });
+export const measures = () => new dp.PrivateMeasures({ loss: 1, records: 2, meanNorm: 1, clipped: 0 });
+export const store = (): dp.LedgerStore => ({ read: async () => "", append: async () => {} });
 export const planOptions = { targetEpsilon: 8, targetDelta: 1e-4, datasetSize: 40, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 };
 export const engineOptions = (w: World) => {
 	const { optimizer, noise: source } = w.problem();

@@ -1,4 +1,5 @@
 import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
@@ -17,6 +18,8 @@ export class BoundedSum {
 
 	/** `GaussianMechanism.newSum` makes one. */
 	constructor(device: Device, mechanism: GaussianMechanism) {
+		expects("GaussianMechanism.newSum", { device }, { device: "device" });
+		if (typeof mechanism?.mostRows !== "number") throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism");
 		this.#mechanism = mechanism;
 		this.#part = device.keep(zeros(device, [mechanism.length + 1], "i32"));
 		this.#total = Promise.resolve(new Float64Array(mechanism.length + 1));
@@ -29,6 +32,7 @@ export class BoundedSum {
 	 * @throws ValueError when there are more rows, or the gradients do not have P columns together.
 	 */
 	add(grads: readonly Tensor[], weights: Tensor): Clipped {
+		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
 		this.prepare(weights.size);
 		return this.update(grads, weights);
 	}
@@ -48,6 +52,7 @@ export class BoundedSum {
 
 	/** The kernels of `add`: the part of it to be captured. */
 	update(grads: readonly Tensor[], weights: Tensor): Clipped {
+		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
 		const { length, countSteps } = this.#mechanism;
 		const columns = grads.reduce((sum, g) => sum + g.size, 0) / weights.size;
 		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);

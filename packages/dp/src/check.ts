@@ -1,8 +1,9 @@
 import { ValueError } from "@hushgrad/tensor";
+import { shown } from "@hushgrad/tensor/author";
 
 /** Refuses an argument: `name` must be `expected`, and is `got`. */
 export function refuse(name: string, expected: string, got: unknown, hint?: string): never {
-	throw new ValueError(`dp/${name}`, `${name} must be ${expected}, got ${String(got)}`, { hint });
+	throw new ValueError(`dp/${name}`, `${name} must be ${expected}, got ${typeof got === "number" ? got : shown(got)}`, { hint });
 }
 
 export function checkPositive(name: string, value: number): void {
@@ -18,9 +19,9 @@ export function checkInteger(name: string, value: number, { min = 1, max = Numbe
 }
 
 export function checkSampleRate(value: number): void {
-	if (!(value >= 0 && value <= 1)) refuse("sampleRate", "a probability in [0, 1]", value);
+	if (!(typeof value === "number" && value >= 0 && value <= 1)) refuse("sampleRate", "a probability in [0, 1]", value);
 }
 
 export function checkDelta(value: number): void {
-	if (!(value > 0 && value < 1)) refuse("delta", "a probability strictly between 0 and 1", value);
+	if (!(typeof value === "number" && value > 0 && value < 1)) refuse("delta", "a probability strictly between 0 and 1", value);
 }

@@ -9,7 +9,7 @@ import {
 	PrivacyError,
 	ValueError,
 } from "@hushgrad/tensor";
-import { insideOf } from "@hushgrad/tensor/author";
+import { expects, insideOf } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
@@ -17,7 +17,7 @@ import { DivergenceWatch } from "./divergence.ts";
 import { checkState, type EngineState, factsOf, type LedgerUse, stepsOf } from "./engineState.ts";
 import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
-import type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
+import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
@@ -112,6 +112,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			ledger,
 		} = options;
 		checkNoiseSource(noise);
+		checkOptimizer("PrivacyEngine", optimizer);
 		if (!Number.isInteger(physicalBatchSize) || physicalBatchSize < 1) {
 			throw new ValueError("dp/physical", `PrivacyEngine: physicalBatchSize is ${physicalBatchSize}, expected 1 or more`);
 		}
@@ -141,6 +142,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static follow(plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
 		checkPlan(plan);
+		expects("PrivacyEngine.follow", { options }, { options: "options" });
 		return new PrivacyEngine(plan, options);
 	}
 
@@ -149,6 +151,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * a public L. Errors as of `planPrivacy` and `follow`.
 	 */
 	static makePrivate(options: MakePrivateOptions): PrivacyEngine {
+		expects("PrivacyEngine.makePrivate", { options }, { options: "options" });
 		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
 	}
 
@@ -157,6 +160,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * make_private_with_epsilon, but with a fixed number of steps and a public L. Errors as of `planPrivacy` and `follow`.
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
+		expects("PrivacyEngine.makePrivateWithEpsilon", { options }, { options: "options" });
 		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
 	}
 
@@ -169,6 +173,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static fromState(state: EngineState, plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
 		checkPlan(plan);
+		expects("PrivacyEngine.fromState", { options }, { options: "options" });
 		checkState(state, plan);
 		return new PrivacyEngine(plan, options, state);
 	}
@@ -241,6 +246,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
+		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
 		const plan = this.#plan;
 		if (this.#steps >= plan.steps) {
 			throw new PrivacyError("privacy/plan-spent", `all ${plan.steps} planned steps were taken (epsilon ${this.getEpsilon().toFixed(4)})`, {

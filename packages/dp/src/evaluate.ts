@@ -1,4 +1,5 @@
 import { cat, type Device, data, key, vmap } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
 import { checkLoss, type Loss } from "./trainer.ts";
@@ -25,11 +26,10 @@ export async function recordLosses<R extends HostRecord>(
 ): Promise<Float32Array>;
 /** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 export async function recordLosses<D>(options: EvaluationOptions, encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<Float32Array>;
-export async function recordLosses<D>(
-	{ device, count, physicalBatchSize = 8 }: EvaluationOptions,
-	encode: Encode<HostRecord>,
-	loss: Loss<D>,
-): Promise<Float32Array> {
+export async function recordLosses<D>(options: EvaluationOptions, encode: Encode<HostRecord>, loss: Loss<D>): Promise<Float32Array> {
+	expects("recordLosses", { options, encode, loss }, { options: "options", encode: "function", loss: "function" });
+	const { device, count, physicalBatchSize = 8 } = options;
+	expects("recordLosses", { device, count }, { device: "device", count: "count" });
 	if (count === 0) return new Float32Array();
 	const batcher = new Batcher(device);
 	const batches = splitVirtual(

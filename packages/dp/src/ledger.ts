@@ -1,4 +1,5 @@
 import { FormatError, PrivacyError, ValueError } from "@hushgrad/tensor";
+import { shown } from "@hushgrad/tensor/author";
 import { appendEvent, type PrivacyHistory } from "./accountant/events.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
@@ -77,6 +78,11 @@ export class PrivacyLedger {
 
 	/** Reads and checks a ledger. @throws FormatError (`privacy/ledger`) when a line does not follow on the one before. */
 	static async open(store: LedgerStore): Promise<PrivacyLedger> {
+		if (typeof store?.read !== "function" || typeof store.append !== "function") {
+			throw new ValueError("call/argument", "PrivacyLedger.open: store has no read() and append()", {
+				hint: "fileLedger() of @hushgrad/dp/files opens one",
+			});
+		}
 		const ledger = new PrivacyLedger(store);
 		const lines = (await store.read()).split("\n");
 		lines.pop();
@@ -153,6 +159,10 @@ export class PrivacyLedger {
 	}
 
 	#check(entry: LedgerEntry): void {
+		const names = { run: entry.run, ...(entry.kind === "run" && { dataset: entry.dataset }) };
+		for (const [name, value] of Object.entries(names)) {
+			if (typeof value !== "string") throw new ValueError("call/argument", `PrivacyLedger: ${name} is ${shown(value)}, expected a name`);
+		}
 		const run = this.#runs.get(entry.run);
 		if (entry.kind === "run") {
 			if (run !== undefined) throw new ValueError("privacy/ledger-run", `the ledger has a run ${entry.run} already`);

@@ -1,4 +1,5 @@
 import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
@@ -108,7 +109,9 @@ export class GaussianMechanism {
 	}
 
 	/** @throws ValueError for numbers outside their domain, and noise too large for whole numbers in float64. */
-	constructor({ length, maxGradNorm, noiseMultiplier, expectedBatchSize }: MechanismOptions) {
+	constructor(options: MechanismOptions) {
+		expects("GaussianMechanism", { options }, { options: "options" });
+		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize } = options;
 		checkInteger("length", length);
 		checkPositive("maxGradNorm", maxGradNorm);
 		checkNonNegative("noiseMultiplier", noiseMultiplier);
@@ -152,6 +155,7 @@ export class GaussianMechanism {
 	 * @throws ValueError unless there are P finite numbers.
 	 */
 	given(noise: ArrayLike<number>): NoiseDraw {
+		if (typeof noise?.length !== "number") refuse("noise", "a list of numbers", noise);
 		const steps = new Float64Array(this.length + 1);
 		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
 		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
@@ -171,8 +175,8 @@ export class GaussianMechanism {
 				hint: "use the draw() of the same mechanism",
 			});
 		}
-		if (sum.length !== this.length + 1) {
-			throw new ValueError("dp/sum", `a sum of ${sum.length} numbers, expected ${this.length} coordinates and a count`);
+		if (!(sum instanceof Float64Array) || sum.length !== this.length + 1) {
+			throw new ValueError("dp/sum", `a sum of ${sum?.length} numbers, expected ${this.length} coordinates and a count`);
 		}
 		return addNoise(this, sum, draw.take());
 	}

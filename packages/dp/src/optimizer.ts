@@ -1,4 +1,5 @@
-import type { Slot, Tensor } from "@hushgrad/tensor";
+import { type Slot, type Tensor, ValueError } from "@hushgrad/tensor";
+import { shown } from "@hushgrad/tensor/author";
 
 /** The trainable state: one vector in R^P, of which the parameters are views. `ParameterVector` of `@hushgrad/nn` is one. */
 export interface TrainableVector {
@@ -28,6 +29,16 @@ export interface Optimizer {
 	readonly vector: TrainableVector;
 	/** Applies the noisy mean gradient, f32 `[P]`, to the vector, in place. It sees nothing else of the records. */
 	step(gradient: Tensor): void;
+}
+
+/** @throws ValueError for what is no optimiser. */
+export function checkOptimizer(op: string, optimizer: Optimizer): void {
+	const { vector, step } = (optimizer ?? {}) as Partial<Optimizer>;
+	if (typeof vector === "object" && vector !== null && typeof step === "function") return;
+	throw new ValueError("call/argument", `${op}: optimizer is ${shown(optimizer)}, expected an optimiser`, {
+		op,
+		hint: "those of @hushgrad/nn are such: new AdamW(model.trainableParameters(), { lr })",
+	});
 }
 
 /**

@@ -15,8 +15,9 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { checkOptimizer, type Optimizer } from "./optimizer.ts";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
 import { checkTrainedLoss, type Loss, type Trainer, type TrainingReport } from "./trainer.ts";
@@ -65,7 +66,9 @@ export class PlainTrainer implements Trainer<PlainReport> {
 	 * @throws ValueError for a batchSize that is not 1 … datasetSize, a physicalBatchSize below 1, and parameters without values.
 	 */
 	constructor(options: PlainTrainerOptions) {
+		expects("PlainTrainer", { options }, { options: "options" });
 		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
+		checkOptimizer("PlainTrainer", optimizer);
 		checkInteger("physicalBatchSize", physicalBatchSize);
 		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
@@ -85,6 +88,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 	/** The same for a loss whose record is of a type of its own, such as `TrainingRecord` of `@hushgrad/models`. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<PlainReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
+		expects("PlainTrainer.step", { encode, loss }, { encode: "function", loss: "function" });
 		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
 		const { vector } = optimizer;
 		const { device } = vector.tensor;

@@ -1,4 +1,5 @@
 import { PrivacyError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { getNoiseMultiplier } from "./accountant/calibrate.ts";
 import { epsilon } from "./accountant/rdp.ts";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
@@ -149,6 +150,7 @@ export type PrivacyPlan = Plan;
  * @throws ValueError for any number outside its domain, and when no noise reaches the target.
  */
 export function planPrivacy(options: PlanOptions): PrivacyPlan {
+	expects("planPrivacy", { options }, { options: "options" });
 	const plan = new Plan(options);
 	if (plan.epsilon > MEANINGLESS && options.allowMeaninglessEpsilon !== true) {
 		throw new PrivacyError(

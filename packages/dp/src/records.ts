@@ -1,5 +1,5 @@
 import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
-import { bytesPerElement, isPlainObject, privateProgram, RANGES, showShape, sizeOf } from "@hushgrad/tensor/author";
+import { bytesPerElement, expects, isPlainObject, privateProgram, RANGES, shown, showShape, sizeOf } from "@hushgrad/tensor/author";
 
 /**
  * Host values of one tensor of a record: a number (f32 `[]`), a typed array of n elements (`[n]` of f32, i32, u32 or u8), or
@@ -152,6 +152,7 @@ export class Batcher {
 
 	/** The form of records is that of the first one that this batcher meets, in any of its batches. */
 	constructor(device: Device) {
+		expects("Batcher", { device }, { device: "device" });
 		this.#device = device;
 	}
 
@@ -160,6 +161,9 @@ export class Batcher {
 	 * @throws PrivacyError for a record of another form, and where encode() touches the device; ValueError for what is no record.
 	 */
 	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
+		expects("Batcher.upload", { encode, key }, { encode: "function", key: "key" });
+		if (!(indices instanceof Int32Array))
+			throw new ValueError("call/argument", `Batcher.upload: indices is ${shown(indices)}, expected an Int32Array`);
 		const rows = indices.length;
 		let staged: { readonly leaf: Leaf; readonly values: number[] }[] = [];
 		const given = new Set<unknown>();

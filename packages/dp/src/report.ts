@@ -1,7 +1,8 @@
+import { expects } from "@hushgrad/tensor/author";
 import { epsilon } from "./accountant/rdp.ts";
 import { checkInteger, refuse } from "./check.ts";
 import type { LedgerRun } from "./ledger.ts";
-import type { PrivacyPlan } from "./plan.ts";
+import { checkPlan, type PrivacyPlan } from "./plan.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
@@ -18,7 +19,10 @@ export interface RunFacts {
  * 4 decimals and is never rounded down. Without secure noise it begins with NOT PRIVATE; δ above 1/(10 N) adds a warning.
  * @throws ValueError for facts that no run can have.
  */
-export function privacyStatement(plan: PrivacyPlan, { stepsTaken, secure, earlier }: RunFacts): string {
+export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
+	checkPlan(plan);
+	expects("privacyStatement", { facts }, { facts: "options" });
+	const { stepsTaken, secure, earlier } = facts;
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
 	const { targetDelta: delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;

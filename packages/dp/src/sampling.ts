@@ -1,4 +1,5 @@
-import { checkInteger, checkPositive, checkSampleRate } from "./check.ts";
+import { expects } from "@hushgrad/tensor/author";
+import { checkInteger, checkPositive, checkSampleRate, refuse } from "./check.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** More records do not fit an i32 index. */
@@ -21,7 +22,9 @@ export interface PoissonOptions {
  * record's probability is within 1e-15 of q. A run that claims an ε must pass `secureNoise()`.
  * @throws ValueError for N or q outside their domain, PrivacyError for a foreign source.
  */
-export function poissonBatch({ datasetSize, sampleRate }: PoissonOptions, source: NoiseSource): Int32Array {
+export function poissonBatch(options: PoissonOptions, source: NoiseSource): Int32Array {
+	expects("poissonBatch", { options }, { options: "options" });
+	const { datasetSize, sampleRate } = options;
 	checkNoiseSource(source);
 	checkInteger("datasetSize", datasetSize, { max: MAX_RECORDS });
 	checkSampleRate(sampleRate);
@@ -57,6 +60,7 @@ export interface PhysicalBatch {
  */
 export function splitVirtual(indices: Int32Array, physicalSize: number): PhysicalBatch[] {
 	checkInteger("physicalSize", physicalSize);
+	if (!(indices instanceof Int32Array)) refuse("indices", "an Int32Array of record numbers", indices);
 	return Array.from({ length: Math.ceil(indices.length / physicalSize) }, (_, part) => {
 		const records = indices.subarray(part * physicalSize, (part + 1) * physicalSize);
 		const batch = { indices: new Int32Array(physicalSize).fill(-1), weights: new Float32Array(physicalSize) };
@@ -70,10 +74,9 @@ export function splitVirtual(indices: Int32Array, physicalSize: number): Physica
  * Logical steps in `epochs` passes at an expected batch size: round(epochs·N/L), at least 1. No step is lost to a float floor.
  * @throws ValueError for numbers that are not above 0.
  */
-export function stepsForEpochs(
-	epochs: number,
-	{ datasetSize, expectedBatchSize }: { readonly datasetSize: number; readonly expectedBatchSize: number },
-): number {
+export function stepsForEpochs(epochs: number, sizes: { readonly datasetSize: number; readonly expectedBatchSize: number }): number {
+	expects("stepsForEpochs", { sizes }, { sizes: "options" });
+	const { datasetSize, expectedBatchSize } = sizes;
 	checkPositive("epochs", epochs);
 	checkPositive("datasetSize", datasetSize);
 	checkPositive("expectedBatchSize", expectedBatchSize);

@@ -1,4 +1,5 @@
 import { PrivacyError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { normalsFrom } from "./normals.ts";
 import { philox4x32, type Words4 } from "./philox.ts";
@@ -141,6 +142,7 @@ export function secureNoise(): NoiseSource {
  * @throws ValueError unless seed and stream are integers from 0 to 2⁵³−1.
  */
 export function insecureNoiseForTests(seed: number, options: { readonly stream?: number } = {}): NoiseSource {
+	expects("insecureNoiseForTests", { options }, { options: "options" });
 	const { stream = 0 } = options;
 	return seeded(seed, stream, {});
 }
@@ -151,6 +153,9 @@ export function insecureNoiseForTests(seed: number, options: { readonly stream?:
  * @throws ValueError unless the seed is an integer from 0 to 2⁵³−1.
  */
 export function research(study: Study = {}): NoiseSource {
+	const { batches, noise, transcript } = study ?? {};
+	const given = { study, batches, noise, transcript };
+	expects("research", given, { study: "options", batches: "function?", noise: "function?", transcript: "function?" });
 	return seeded(study.seed ?? 0, 0, Object.freeze({ ...study }));
 }
 

@@ -1,4 +1,6 @@
-import { cat, reshape, slice, type Tensor } from "@hushgrad/tensor";
+import { cat, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
+import { checkPositive } from "../check.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
@@ -60,7 +62,13 @@ function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
  * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
  * factor. A norm of 2⁶⁴ C or more counts as not finite. How it is computed follows from the coordinates alone, not from B.
  */
-export function clip(grads: readonly Tensor[], weights: Tensor, { maxGradNorm, grid }: ClipSettings): Clipped {
+export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped {
+	expects("clip", { settings }, { settings: "options" });
+	const { maxGradNorm, grid } = settings;
+	expects("clip", { grads, weights }, { grads: "tensors", weights: "tensor" });
+	checkPositive("maxGradNorm", maxGradNorm);
+	checkPositive("grid", grid);
+	if (grads.length === 0) throw new ValueError("clip/empty", "clip: grads is an empty list, expected a gradient for each parameter");
 	const unit = 2 ** Math.ceil(Math.log2(maxGradNorm));
 	const blocks = blocksOf(grads, weights.size);
 	let parts = cat(
