@@ -9,7 +9,7 @@ describe("planPrivacy", () => {
 	test("calibrates the logical step and reports what the whole run spends", () => {
 		const plan = planPrivacy(options);
 		expect(plan).toMatchObject({ ...options, sampleRate: 0.25 });
-		expect(plan.epsilon).toBe(epsilon([{ sampleRate: 0.25, noiseMultiplier: plan.noiseMultiplier, steps: 40 }], { delta: 1e-5 }));
+		expect(plan.epsilon).toBe(epsilon([{ sampleRate: 0.25, noiseMultiplier: plan.noiseMultiplier, steps: 40 }], { delta: 1e-5, accountant: "rdp" }));
 		expect(plan.epsilon).toBeLessThanOrEqual(8);
 		expect(8 - plan.epsilon).toBeLessThan(2e-5);
 		// σ 1.2345 gives ε 8.000495 by PLD (dp_accounting): RDP is looser and so needs more noise
@@ -115,7 +115,7 @@ describe("privacyStatement", () => {
 	});
 
 	test("gives the figure without amplification, of T full Gaussian steps", () => {
-		const bare = epsilon([{ sampleRate: 1, noiseMultiplier: plan.noiseMultiplier, steps: 40 }], { delta: 1e-5 });
+		const bare = epsilon([{ sampleRate: 1, noiseMultiplier: plan.noiseMultiplier, steps: 40 }], { delta: 1e-5, accountant: "rdp" });
 		expect(privacyStatement(plan, facts)).toContain(`ε = ${Math.ceil(bare * 1e4) / 1e4} without amplification`);
 	});
 

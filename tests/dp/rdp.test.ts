@@ -1,17 +1,19 @@
 import {
 	DEFAULT_ORDERS,
-	epsilon,
+	deltaFromRdp,
 	epsilonFromRdp,
 	OPACUS_ORDERS,
 	type PrivacyHistory,
 	privacySpent,
 	RdpAccountant,
+	type RdpOptions,
 	rdp,
 } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
+const epsilon = (history: PrivacyHistory, options: RdpOptions) => privacySpent(history, options).epsilon;
 const one = (sampleRate: number, noiseMultiplier: number, steps: number): PrivacyHistory => [{ sampleRate, noiseMultiplier, steps }];
 
 // q, σ, T, δ → ε and best order of Opacus 1.6's RDP accountant (its own order list), with the PLD ε of dp_accounting.
@@ -160,6 +162,21 @@ describe("epsilonFromRdp", () => {
 			(alpha) => 300 * rdp(0.05, 1.1, alpha) + Math.log((alpha - 1) / alpha) - (Math.log(1e-5) + Math.log(alpha)) / (alpha - 1),
 		);
 		expect(epsilon(history, { delta: 1e-5 })).toBeCloseTo(Math.min(...each), 12);
+	});
+});
+
+describe("deltaFromRdp", () => {
+	test("is the inverse of ε, by the same conversion", () => {
+		const history = [...one(0.04, 1.5, 300), ...one(0.1, 2, 20)];
+		for (const delta of [1e-2, 1e-5, 1e-9]) {
+			expect(deltaFromRdp(history, epsilon(history, { delta })).delta / delta - 1).toBeCloseTo(0, 9);
+		}
+	});
+
+	test("is 0 for no steps, at most 1, and refuses a negative ε", () => {
+		expect(deltaFromRdp([], 1).delta).toBe(0);
+		expect(deltaFromRdp(one(1, 0.01, 1), 0).delta).toBe(1);
+		expect(() => deltaFromRdp(one(0.1, 1, 1), -1)).toThrow(ValueError);
 	});
 });
 

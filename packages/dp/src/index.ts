@@ -1,12 +1,45 @@
-export { type CalibrationOptions, getNoiseMultiplier } from "./accountant/calibrate.ts";
-export { appendEvent, type PrivacyEvent, type PrivacyHistory } from "./accountant/events.ts";
-export * from "./accountant/rdp.ts";
+export { Accountant, type AccountantState, type AccountedStep } from "./accountant/accountant.ts";
+export {
+	type CalibrationOptions,
+	calibrateNoise,
+	getNoiseMultiplier,
+	getSampleRate,
+	getSteps,
+	type PrivacyTarget,
+} from "./accountant/calibration.ts";
+export {
+	type AccountedEvent,
+	type AccountedHistory,
+	appendEvent,
+	type PrivacyEvent,
+	type PrivacyHistory,
+	type RandomAllocationEvent,
+	type TruncatedPoissonEvent,
+} from "./accountant/events.ts";
+export { gaussianDelta, gaussianEpsilon, gaussianMu } from "./accountant/gaussian.ts";
+export { approximateMu } from "./accountant/gdp.ts";
+export { type PldBound, pldDelta, pldEpsilon } from "./accountant/pld.ts";
+export { type PrvSpent, prvEpsilon } from "./accountant/prv.ts";
+export {
+	DEFAULT_ORDERS,
+	deltaFromRdp,
+	epsilonFromRdp,
+	OPACUS_ORDERS,
+	type PrivacySpent,
+	privacySpent,
+	RdpAccountant,
+	type RdpAccountantState,
+	type RdpOptions,
+	rdp,
+} from "./accountant/rdp.ts";
 export { logMoment } from "./accountant/sampledGaussian.ts";
 export { BoundedSum } from "./boundedSum.ts";
 export { type Clipped, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerUse, PlanFacts } from "./engineState.ts";
+export { type AccountantName, type DeltaOptions, delta, type EpsilonOptions, epsilon } from "./accountant/spent.ts";
+export { tradeOff, truePositiveRate } from "./accountant/tradeOff.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
 export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release } from "./mechanism.ts";

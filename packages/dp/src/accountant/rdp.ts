@@ -50,7 +50,7 @@ export interface PrivacySpent {
  * Kamath, Steinke 2020, Proposition 12.
  * @throws ValueError for delta outside (0, 1), no orders, or an order not above 1.
  */
-export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders = DEFAULT_ORDERS }: EpsilonOptions): PrivacySpent {
+export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders = DEFAULT_ORDERS }: RdpOptions): PrivacySpent {
 	checkDelta(delta);
 	if (orders.length === 0) refuse("orders", "a list with at least one order", "none");
 	const ascending = [...orders].sort((a, b) => a - b);
@@ -66,12 +66,20 @@ export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders
 }
 
 /** δ to read ε at, and the Rényi orders to minimise over. */
-export interface EpsilonOptions {
+export interface RdpOptions {
 	/** δ in (0, 1), the additive slack of the guarantee. */
 	readonly delta: number;
 	/** Orders above 1, in any order; `DEFAULT_ORDERS` when left out. */
 	readonly orders?: readonly number[] | undefined;
 }
+
+function usedEvents(history: PrivacyHistory): PrivacyHistory {
+	for (const event of history) checkEvent(event);
+	return history.filter(({ steps, sampleRate }) => steps > 0 && sampleRate > 0);
+}
+
+const composedRdp = (history: PrivacyHistory, alpha: number) =>
+	history.reduce((total, e) => total + e.steps * rdp(e.sampleRate, e.noiseMultiplier, alpha), 0);
 
 /**
  * The ε of a history at δ, by RDP: divergences add up over steps at every order, then `epsilonFromRdp`. An upper bound, not the
@@ -82,18 +90,42 @@ export interface EpsilonOptions {
  * accepts any δ below 1.
  * @throws ValueError as `epsilonFromRdp`, and for a history that holds an impossible event.
  */
-export function privacySpent(history: PrivacyHistory, options: EpsilonOptions): PrivacySpent {
-	for (const event of history) checkEvent(event);
-	const used = history.filter(({ steps, sampleRate }) => steps > 0 && sampleRate > 0);
-	const spent = epsilonFromRdp(
-		(alpha) => used.reduce((total, e) => total + e.steps * rdp(e.sampleRate, e.noiseMultiplier, alpha), 0),
-		options,
-	);
+export function privacySpent(history: PrivacyHistory, options: RdpOptions): PrivacySpent {
+	const used = usedEvents(history);
+	const spent = epsilonFromRdp((alpha) => composedRdp(used, alpha), options);
 	return used.length === 0 ? { ...spent, epsilon: 0 } : spent;
 }
 
+/**
+ * The δ of a history at `epsilon`, by RDP: min over α of exp((α−1)·(RDP(α) − ε + ln((α−1)/α)) − ln α), at most 1. Source: as
+ * `epsilonFromRdp`.
+ * @throws ValueError for epsilon below 0, and as `privacySpent`.
+ */
+export function deltaFromRdp(
+	history: PrivacyHistory,
+	epsilon: number,
+	orders: readonly number[] = DEFAULT_ORDERS,
+): { delta: number; order: number } {
+	checkNonNegative("epsilon", epsilon);
+	const used = usedEvents(history);
+	if (used.length === 0) return { delta: 0, order: orders[0] };
+	let best = 0;
+	let order = orders[0];
+	for (const alpha of [...orders].sort((a, b) => a - b)) {
+		checkOrder(alpha);
+		const exponent = composedRdp(used, alpha) - epsilon + Math.log1p(-1 / alpha);
+		if (exponent > 0) break;
+		const logDelta = (alpha - 1) * exponent - Math.log(alpha);
+		if (logDelta < best) {
+			best = logDelta;
+			order = alpha;
+		}
+	}
+	return { delta: Math.exp(best), order };
+}
+
 /** The ε of `privacySpent`. Guarantee and errors as there. */
-export function epsilon(history: PrivacyHistory, options: EpsilonOptions): number {
+export function epsilon(history: PrivacyHistory, options: RdpOptions): number {
 	return privacySpent(history, options).epsilon;
 }
 

@@ -1,0 +1,173 @@
+import { ValueError } from "@hushgrad/tensor";
+import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "../check.ts";
+import type { AccountedHistory } from "./events.ts";
+import { type AccountantName, epsilon } from "./spent.ts";
+
+/** The budget that a run is calibrated for. All of it is public. */
+export interface PrivacyTarget {
+	/** ε that may be spent once all steps are done, finite and above 0. */
+	readonly targetEpsilon: number;
+	/** δ at which ε is read, in (0, 1). */
+	readonly targetDelta: number;
+	/** "pld" when left out. */
+	readonly accountant?: AccountantName | undefined;
+	/** Rényi orders for "rdp"; `DEFAULT_ORDERS` when left out. */
+	readonly orders?: readonly number[] | undefined;
+}
+
+/** The target, and the Poisson-sampled steps that are to meet it. */
+export interface CalibrationOptions extends PrivacyTarget {
+	/** Probability q in (0, 1] with which each record enters a logical batch: never that of a micro-batch. */
+	readonly sampleRate: number;
+	/** Logical steps T of the whole run, 1 or more. */
+	readonly steps: number;
+}
+
+/** Noise multipliers are whole multiples of 1/RESOLUTION, so that they print and parse without loss. */
+const RESOLUTION = 1e6;
+const LEAST_NOISE = 0.01;
+const MOST_NOISE = 2 ** 20;
+const MOST_STEPS = 2 ** 30;
+const RATE_WIDTH = 1e-6;
+const LEAST_RATE = 1e-12;
+
+/**
+ * The smallest noise multiplier σ, a multiple of 1e-6 and at least 0.01, with which `steps` steps of the Poisson-sampled Gaussian
+ * spend at most (targetEpsilon, targetDelta). The σ returned was itself evaluated: it never exceeds the target. Opacus'
+ * get_noise_multiplier, which stops within 0.01 of the target ε.
+ * @throws ValueError for arguments outside their domain, or when no σ up to 2²⁰ reaches the target.
+ */
+export function getNoiseMultiplier(options: CalibrationOptions): number {
+	const { sampleRate, steps } = options;
+	checkInteger("steps", steps);
+	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
+	return calibrateNoise(options, (noiseMultiplier) => [{ sampleRate, noiseMultiplier, steps }]);
+}
+
+/**
+ * The smallest noise multiplier, as of `getNoiseMultiplier`, for any history that is a function of it: other samplings, schedules of
+ * noise.
+ * @throws ValueError as `getNoiseMultiplier`.
+ */
+export function calibrateNoise(target: PrivacyTarget, history: (noiseMultiplier: number) => AccountedHistory): number {
+	const spent = spender(target);
+	const meets = (units: number) => spent(history(units / RESOLUTION)) <= target.targetEpsilon;
+	const low = LEAST_NOISE * RESOLUTION;
+	const crossing = crossingOf(
+		(x) => spent(history(1 / x)),
+		target.targetEpsilon,
+		1,
+		1 / MOST_NOISE,
+		1 / LEAST_NOISE,
+		(a, b) => 1 / a - 1 / b < 0.5 / RESOLUTION,
+	);
+	if (crossing === undefined) {
+		throw new ValueError("dp/calibration", `no noise multiplier up to ${MOST_NOISE} reaches epsilon ${target.targetEpsilon}`, {
+			hint: "raise targetEpsilon or targetDelta, or take fewer steps",
+		});
+	}
+	let units = Math.ceil(RESOLUTION / crossing);
+	while (!meets(units)) units++;
+	while (units > low && meets(units - 1)) units--;
+	return units / RESOLUTION;
+}
+
+/**
+ * The most steps T of the Poisson-sampled Gaussian that spend at most (targetEpsilon, targetDelta), up to 2³⁰; 0 where one is too
+ * many.
+ * @throws ValueError for arguments outside their domain.
+ */
+export function getSteps(options: PrivacyTarget & { readonly sampleRate: number; readonly noiseMultiplier: number }): number {
+	const { sampleRate, noiseMultiplier, targetEpsilon } = options;
+	checkPositive("noiseMultiplier", noiseMultiplier);
+	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
+	const spent = spender(options);
+	const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
+	if (after(1) > targetEpsilon) return 0;
+	const crossing = crossingOf(
+		(x) => after(Math.max(1, Math.round(x))),
+		targetEpsilon,
+		16,
+		1,
+		MOST_STEPS,
+		(a, b) => b - a < 0.5,
+	);
+	let steps = Math.max(1, Math.round(crossing ?? 1));
+	while (steps > 1 && after(steps) > targetEpsilon) steps--;
+	while (steps < MOST_STEPS && after(steps + 1) <= targetEpsilon) steps++;
+	return steps;
+}
+
+/**
+ * The highest sampling probability q, to a relative 1e-6, with which `steps` steps spend at most (targetEpsilon, targetDelta); the
+ * expected batch size is q·N. 0 where none above 1e-12 does.
+ * @throws ValueError for arguments outside their domain.
+ */
+export function getSampleRate(options: PrivacyTarget & { readonly noiseMultiplier: number; readonly steps: number }): number {
+	const { noiseMultiplier, steps, targetEpsilon } = options;
+	checkNonNegative("noiseMultiplier", noiseMultiplier);
+	checkInteger("steps", steps);
+	const spent = spender(options);
+	const at = (sampleRate: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
+	if (at(1) <= targetEpsilon) return 1;
+	return crossingOf(at, targetEpsilon, 0.01, LEAST_RATE, 1, (a, b) => b < a * (1 + RATE_WIDTH)) ?? 0;
+}
+
+function spender({ targetEpsilon, targetDelta, accountant, orders }: PrivacyTarget): (history: AccountedHistory) => number {
+	checkPositive("targetEpsilon", targetEpsilon);
+	checkDelta(targetDelta);
+	return (history) => epsilon(history, { delta: targetDelta, accountant, orders });
+}
+
+/** How far inside the bracket its ends are tried at least, relative to its width. */
+const MARGIN = 1e-3;
+const MOST_EVALUATIONS = 60;
+
+/**
+ * An x in [low, high] at which `value`, increasing, is at most `target`, and `near` to where it is above; undefined where it is above
+ * at `low` too. Bracketed from `start`, then the Illinois method for ln value against ln x, where it is almost a line.
+ */
+function crossingOf(
+	value: (x: number) => number,
+	target: number,
+	start: number,
+	low: number,
+	high: number,
+	near: (a: number, b: number) => boolean,
+): number | undefined {
+	const excess = (x: number) => Math.max(-50, Math.min(50, Math.log(value(x) / target)));
+	let a = { x: Math.log(start), f: excess(start) };
+	let b = a;
+	for (let factor = 2; a.f > 0 || b.f <= 0; factor *= factor) {
+		if (a.f > 0) {
+			if (a.x <= Math.log(low)) return undefined;
+			b = a;
+			const x = Math.max(Math.log(low), a.x - Math.log(factor));
+			a = { x, f: excess(Math.exp(x)) };
+		} else {
+			if (b.x >= Math.log(high)) return high;
+			a = b;
+			const x = Math.min(Math.log(high), b.x + Math.log(factor));
+			b = { x, f: excess(Math.exp(x)) };
+		}
+	}
+	let [fa, fb] = [a.f, b.f];
+	let side = 0;
+	for (let i = 0; i < MOST_EVALUATIONS && !near(Math.exp(a.x), Math.exp(b.x)); i++) {
+		const margin = (b.x - a.x) * MARGIN;
+		const x = Math.min(Math.max(a.x + ((b.x - a.x) * fa) / (fa - fb), a.x + margin), b.x - margin);
+		const f = excess(Math.exp(x));
+		if (f > 0) {
+			b = { x, f };
+			fb = f;
+			if (side === 1) fa /= 2;
+			side = 1;
+		} else {
+			a = { x, f };
+			fa = f;
+			if (side === -1) fb /= 2;
+			side = -1;
+		}
+	}
+	return Math.exp(a.x);
+}
