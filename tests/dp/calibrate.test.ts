@@ -9,7 +9,14 @@ describe("getNoiseMultiplier", () => {
 		[2250, 1.416015625, 1e-9],
 		[2000, 1.3562, 5e-5],
 	])("for ε 8, δ 1e-5, q .04, %i steps is Opacus' σ or just below", (steps, opacus, rounding) => {
-		const sigma = getNoiseMultiplier({ targetEpsilon: 8, targetDelta: 1e-5, sampleRate: 0.04, steps, accountant: "rdp", orders: OPACUS_ORDERS });
+		const sigma = getNoiseMultiplier({
+			targetEpsilon: 8,
+			targetDelta: 1e-5,
+			sampleRate: 0.04,
+			steps,
+			accountant: "rdp",
+			orders: OPACUS_ORDERS,
+		});
 		expect(sigma).toBeLessThanOrEqual(opacus + rounding);
 		const spent = (noiseMultiplier: number) =>
 			epsilon([{ sampleRate: 0.04, noiseMultiplier, steps }], { delta: 1e-5, accountant: "rdp", orders: OPACUS_ORDERS });

@@ -2,7 +2,16 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { epsilon, insecureNoiseForTests, type LedgerStore, type LedgerUse, PrivacyLedger, planPrivacy, secureNoise } from "@hushgrad/dp";
+import {
+	epsilon,
+	insecureNoiseForTests,
+	type LedgerStore,
+	type LedgerUse,
+	PrivacyLedger,
+	type PrivacyPlan,
+	planPrivacy,
+	secureNoise,
+} from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { data } from "@hushgrad/tensor";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -11,6 +20,8 @@ import { N, problem } from "./problem.ts";
 
 const device = useDevice();
 const plan = planPrivacy({ targetEpsilon: 8, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
+
+const loud = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
 
 /** A store in memory; `fail` makes the next append fail. */
 function store(text = "") {
@@ -30,7 +41,7 @@ async function filled() {
 	const ledger = await PrivacyLedger.open(s);
 	await ledger.begin("a", "cards", plan, true);
 	for (const step of [1, 2, 3]) await ledger.step("a", step);
-	await ledger.begin("b", "cards", { ...plan, noiseMultiplier: 2 } as never, true);
+	await ledger.begin("b", "cards", loud, true);
 	await ledger.step("b", 1);
 	await ledger.begin("c", "other", plan, true);
 	return { kept, ledger };
@@ -107,10 +118,8 @@ describe("an engine with a ledger", () => {
 		expect(first.engine.statement()).toContain("none on the same records, by the ledger");
 		const second = problem(device(), { ledger: use, noise });
 		await second.engine.step(second.encode, second.loss);
-		const both = [
-			{ ...first.engine.plan, steps: 3 },
-			{ ...second.engine.plan, steps: 1 },
-		];
+		const stepsOf = ({ sampleRate, noiseMultiplier }: PrivacyPlan, steps: number) => ({ sampleRate, noiseMultiplier, steps });
+		const both = [stepsOf(first.engine.plan, 3), stepsOf(second.engine.plan, 1)];
 		const together = Math.ceil(epsilon(both, { delta: 1e-4 }) * 1e4) / 1e4;
 		expect(second.engine.statement()).toContain(`1 on the same records, by the ledger; all together ε = ${together}`);
 		expect(together).toBeGreaterThan(8);

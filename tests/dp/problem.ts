@@ -1,4 +1,12 @@
-import { type EngineOptions, insecureNoiseForTests, type PlanSettings, PrivacyEngine } from "@hushgrad/dp";
+import {
+	type EngineOptions,
+	insecureNoiseForTests,
+	type PlanOptions,
+	type PlanSettings,
+	PrivacyEngine,
+	type PrivacyPlan,
+	planPrivacy,
+} from "@hushgrad/dp";
 import { Parameter, SGD } from "@hushgrad/nn";
 import { type Device, key, linear, normalValues, square, sub, sum, type Tensor } from "@hushgrad/tensor";
 
@@ -28,11 +36,23 @@ export const lossBy =
 	({ x, y }: { readonly x: Tensor; readonly y: Tensor }): Tensor =>
 		sum(square(sub(linear(x, w.value), y)));
 
+const plans = new Map<string, PrivacyPlan>();
+
+/** A plan, calibrated once for all tests of a file that ask for it. */
+export function planOf(options: PlanOptions): PrivacyPlan {
+	const { targetDelta, datasetSize, expectedBatchSize, maxGradNorm, sampling, allowMeaninglessEpsilon, targetEpsilon, steps } = options;
+	const asked = { targetDelta, datasetSize, expectedBatchSize, maxGradNorm, sampling, allowMeaninglessEpsilon, targetEpsilon, steps };
+	const key = JSON.stringify(asked);
+	const plan = plans.get(key) ?? planPrivacy(options);
+	plans.set(key, plan);
+	return plan;
+}
+
 /** Least squares on fixed records. */
 export function problem(d: Device, options: Settings = {}) {
 	const w = weight(d);
 	const optimizer = new SGD([w], { lr: 0.1 });
-	const engine = PrivacyEngine.makePrivateWithEpsilon({
+	const all = {
 		optimizer,
 		datasetSize: N,
 		expectedBatchSize: 10,
@@ -42,8 +62,10 @@ export function problem(d: Device, options: Settings = {}) {
 		steps: 5,
 		maxGradNorm: 1,
 		noise: insecureNoiseForTests(11),
+		allowMeaninglessEpsilon: true,
 		...options,
-	});
+	};
+	const engine = PrivacyEngine.follow(planOf(all), all);
 	return { w, optimizer, engine, encode: record, loss: lossBy(w) };
 }
 

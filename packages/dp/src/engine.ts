@@ -9,7 +9,7 @@ import {
 	PrivacyError,
 	ValueError,
 } from "@hushgrad/tensor";
-import { expects, insideOf } from "@hushgrad/tensor/author";
+import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
@@ -22,7 +22,7 @@ import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
 import { privacyStatement } from "./report.ts";
-import { poissonBatch } from "./sampling.ts";
+import { Sampler } from "./sampler.ts";
 import { checkNoiseSource, type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { SelfCheck } from "./selfCheck.ts";
 import { StepReport } from "./stepReport.ts";
@@ -85,6 +85,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #mechanism: GaussianMechanism;
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
+	readonly #sampler: Sampler;
 	readonly #divergence: DivergenceWatch;
 	readonly #ledger: LedgerUse | undefined;
 	readonly #run: string;
@@ -126,6 +127,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#vector = vector;
 		this.#mechanism = new GaussianMechanism({ ...plan, length: vector.length });
 		this.#perRecord = new PerRecord(vector, model);
+		this.#sampler = new Sampler(plan);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
 		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
 		this.#ledger = ledger && { ...ledger };
@@ -247,22 +249,41 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
+		return this.#step(this.#plan.datasetSize, encode, loss, `${encode}\n${loss}`);
+	}
+
+	/**
+	 * The same with the records handed over: `encode` gives a record for one of them. There may be more or fewer than the N of the plan, which
+	 * sets q and stays what it was: with one record taken from the list everything else is as before.
+	 */
+	stepOn<T, R extends HostRecord>(records: readonly T[], encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
+	/** The same for a loss whose record is of a type of its own. */
+	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
+	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
+		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
+		const all = [...records];
+		return this.#step(all.length, (i) => encode(all[i]), loss, `${encode}\n${loss}`);
+	}
+
+	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string): Promise<StepReport> {
 		const plan = this.#plan;
 		if (this.#steps >= plan.steps) {
 			throw new PrivacyError("privacy/plan-spent", `all ${plan.steps} planned steps were taken (epsilon ${this.getEpsilon().toFixed(4)})`, {
 				hint: "plan more steps from the start; a longer run needs more noise in every step",
 			});
 		}
+		checkNotInside(this.#vector.tensor.device);
 		this.#checkUntouched();
 		const step = ++this.#steps;
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
 		const { study } = source;
 		const drawing = this.#draw(source, step);
-		const records = study.batches === undefined ? poissonBatch(plan, source) : Int32Array.from(study.batches(step));
+		const records =
+			study.batches === undefined ? this.#sampler.batch(step, count, source, this.#noise) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
 		const diagnostics = new Diagnostics(plan.maxGradNorm);
-		const check = this.#selfCheck.begin(step, `${encode}\n${loss}`);
+		const check = this.#selfCheck.begin(step, program);
 		const transcript = study.transcript && new TranscriptWriter(this.#mechanism, step, records);
 		try {
 			this.#perRecord.run(

@@ -1,10 +1,11 @@
 import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
 import type { PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
+import { stepsPerEpoch } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** The numbers of a plan. */
-export type PlanFacts = Omit<PrivacyPlan, "epsilonAfter" | "epsilonWithoutSampling">;
+export type PlanFacts = Omit<PrivacyPlan, "epsilonAfter">;
 
 /** A ledger, and what it is used for. */
 export interface LedgerUse {
@@ -64,10 +65,20 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 	}
 	for (const [name, value] of Object.entries(factsOf(plan))) {
 		const saved = facts?.[name as keyof PlanFacts];
-		if (saved !== value)
-			refuse(`is of another plan: ${name} was ${saved}, now it is ${value}`, "plan the run as it was planned, or begin a new one");
+		const [was, is] = [JSON.stringify(saved), JSON.stringify(value)];
+		if (was !== is) refuse(`is of another plan: ${name} was ${was}, now it is ${is}`, "plan the run as it was planned, or begin a new one");
 	}
 	if ((steps ?? 0) > plan.steps) refuse(`has ${steps} steps of ${plan.steps}`, "it was changed: begin a new run");
+}
+
+/**
+ * Where a run of random allocation may go on: who was in which step of the epoch is known to the process that ended only, so what is left
+ * of that epoch is given up.
+ */
+function wholeEpochs(plan: PlanFacts, steps: number): number {
+	if (plan.sampling.kind !== "random-allocation") return steps;
+	const epoch = stepsPerEpoch(plan);
+	return Math.min(plan.steps, Math.ceil(steps / epoch) * epoch);
 }
 
 /** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
@@ -78,7 +89,8 @@ export function stepsOf(state: EngineState, source: NoiseSource, use: LedgerUse 
 			"go on with a source of the same kind: the statement is about the whole run",
 		);
 	}
-	if (state.ledger === undefined) return state.steps;
+	const whole = state.secure ? (steps: number): number => wholeEpochs(state.plan, steps) : (steps: number): number => steps;
+	if (state.ledger === undefined) return whole(state.steps);
 	const { dataset, length, head } = state.ledger;
 	if (use === undefined) return refuse("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
 	if (use.dataset !== dataset) refuse(`is of the data set ${dataset}, now it is ${use.dataset}`, "give the name that the run began with");
@@ -89,5 +101,5 @@ export function stepsOf(state: EngineState, source: NoiseSource, use: LedgerUse 
 			"the ledger was cut off or exchanged: what was spent cannot be told; restore it from a copy",
 		);
 	}
-	return state.secure ? Math.max(state.steps, run.taken) : state.steps;
+	return state.secure ? whole(Math.max(state.steps, run.taken)) : state.steps;
 }

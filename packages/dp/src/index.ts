@@ -33,13 +33,13 @@ export {
 	rdp,
 } from "./accountant/rdp.ts";
 export { logMoment } from "./accountant/sampledGaussian.ts";
+export { type AccountantName, type DeltaOptions, delta, type EpsilonOptions, epsilon } from "./accountant/spent.ts";
+export { tradeOff, truePositiveRate } from "./accountant/tradeOff.ts";
 export { BoundedSum } from "./boundedSum.ts";
 export { type Clipped, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerUse, PlanFacts } from "./engineState.ts";
-export { type AccountantName, type DeltaOptions, delta, type EpsilonOptions, epsilon } from "./accountant/spent.ts";
-export { tradeOff, truePositiveRate } from "./accountant/tradeOff.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
 export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release } from "./mechanism.ts";
@@ -68,6 +68,7 @@ export {
 	recordKey,
 } from "./records.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";
+export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";

@@ -1,7 +1,8 @@
 import { FormatError, PrivacyError, ValueError } from "@hushgrad/tensor";
 import { shown } from "@hushgrad/tensor/author";
-import { appendEvent, type PrivacyHistory } from "./accountant/events.ts";
-import type { PrivacyPlan } from "./plan.ts";
+import type { AccountedHistory } from "./accountant/events.ts";
+import { checkPlan, type PrivacyPlan } from "./plan.ts";
+import { historyAfter, type SampledMechanism } from "./sampler.ts";
 
 /** A file, or whatever outlives the process, that lines are appended to. `fileLedger` of `@hushgrad/dp/files` opens one. */
 export interface LedgerStore {
@@ -12,16 +13,12 @@ export interface LedgerStore {
 }
 
 /** The beginning of a run. */
-export interface RunEntry {
+export interface RunEntry extends SampledMechanism {
 	readonly kind: "run";
 	/** Name of the run, its own. */
 	readonly run: string;
 	/** Name of the data set that it trains on. */
 	readonly dataset: string;
-	/** q of its steps. */
-	readonly sampleRate: number;
-	/** σ of its steps. */
-	readonly noiseMultiplier: number;
 	/** Steps that it may take. */
 	readonly steps: number;
 	/** Whether its noise is that of `secureNoise`. */
@@ -117,13 +114,10 @@ export class PrivacyLedger {
 	}
 
 	/** What was done to a data set by all runs, for an accountant; `except` leaves one out. */
-	historyOf(dataset: string, except?: string): PrivacyHistory {
+	historyOf(dataset: string, except?: string): AccountedHistory {
 		return this.runsOn(dataset)
 			.filter((r) => r.run !== except)
-			.reduce<PrivacyHistory>(
-				(history, { sampleRate, noiseMultiplier, taken }) => appendEvent(history, { sampleRate, noiseMultiplier, steps: taken }),
-				[],
-			);
+			.flatMap((r) => historyAfter(r, r.taken));
 	}
 
 	/** A run by its name. */
@@ -132,8 +126,10 @@ export class PrivacyLedger {
 	}
 
 	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
-	begin(run: string, dataset: string, { sampleRate, noiseMultiplier, steps }: PrivacyPlan, secure: boolean): Promise<void> {
-		return this.#append({ kind: "run", run, dataset, sampleRate, noiseMultiplier, steps, secure });
+	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
+		checkPlan(plan);
+		const { sampling, datasetSize, sampleRate, noiseMultiplier, steps } = plan;
+		return this.#append({ kind: "run", run, dataset, sampling, datasetSize, sampleRate, noiseMultiplier, steps, secure });
 	}
 
 	/**

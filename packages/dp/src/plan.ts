@@ -1,8 +1,9 @@
 import { PrivacyError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
-import { getNoiseMultiplier } from "./accountant/calibrate.ts";
-import { epsilon } from "./accountant/rdp.ts";
+import { calibrateNoise } from "./accountant/calibration.ts";
+import { epsilon } from "./accountant/spent.ts";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
 
 /** An ε above which a guarantee says next to nothing: e⁵⁰ is 5·10²¹. */
@@ -56,6 +57,8 @@ export interface PlanSettings {
 	readonly expectedBatchSize: number;
 	/** Clipping norm C of one record's gradient over all parameters, in L2. */
 	readonly maxGradNorm: number;
+	/** How records are chosen; Poisson sampling when left out. */
+	readonly sampling?: Sampling | undefined;
 	/** Plan with an ε above 50, too, which protects nobody; false when left out. */
 	readonly allowMeaninglessEpsilon?: boolean | undefined;
 }
@@ -77,7 +80,9 @@ class Plan {
 	readonly maxGradNorm: number;
 	/** Logical steps T of the whole run. */
 	readonly steps: number;
-	/** q = L/N, the probability with which each record enters a step. */
+	/** How records are chosen. */
+	readonly sampling: Sampling;
+	/** q, the probability with which each record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
 	readonly sampleRate: number;
 	/** σ: that which was given, or the smallest that meets the target, to 1e-6. */
 	readonly noiseMultiplier: number;
@@ -101,7 +106,11 @@ class Plan {
 		}
 		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
 		checkInteger("steps", steps);
-		const sampleRate = expectedBatchSize / datasetSize;
+		const { sampling = { kind: "poisson" } } = options;
+		checkSampling(sampling);
+		const rate = expectedBatchSize / datasetSize;
+		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;
+		this.sampling = Object.freeze({ ...sampling });
 		this.targetEpsilon = targetEpsilon;
 		this.targetDelta = targetDelta;
 		this.datasetSize = datasetSize;
@@ -110,7 +119,10 @@ class Plan {
 		this.steps = steps;
 		this.sampleRate = sampleRate;
 		this.noiseMultiplier =
-			options.noiseMultiplier ?? getNoiseMultiplier({ targetEpsilon: options.targetEpsilon, targetDelta, sampleRate, steps });
+			options.noiseMultiplier ??
+			calibrateNoise({ targetEpsilon: options.targetEpsilon, targetDelta }, (noiseMultiplier) =>
+				historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier }, steps),
+			);
 		this.epsilon = this.epsilonAfter(steps);
 		Object.freeze(this);
 	}
@@ -121,19 +133,12 @@ class Plan {
 	}
 
 	/**
-	 * ε spent by the first `steps` steps, at `delta`, targetDelta when left out; 0 for none. By RDP, an upper bound.
+	 * ε spent by the first `steps` steps, at `delta`, targetDelta when left out; 0 for none. By privacy loss distributions, an upper bound.
 	 * @throws ValueError for a number of steps that is none, or δ outside (0, 1).
 	 */
 	epsilonAfter(steps: number, delta = this.targetDelta): number {
 		checkInteger("steps", steps, { min: 0 });
-		const { sampleRate, noiseMultiplier } = this;
-		return steps === 0 ? 0 : epsilon([{ sampleRate, noiseMultiplier, steps }], { delta });
-	}
-
-	/** ε of the first `steps` steps without amplification by sampling, as if the record were in every one of them. */
-	epsilonWithoutSampling(steps: number): number {
-		const { noiseMultiplier, targetDelta: delta } = this;
-		return steps === 0 ? 0 : epsilon([{ sampleRate: 1, noiseMultiplier, steps }], { delta });
+		return epsilon(historyAfter(this, steps), { delta });
 	}
 }
 
@@ -141,7 +146,8 @@ class Plan {
 export type PrivacyPlan = Plan;
 
 /**
- * Plans a run of Poisson-sampled, clipped, noisy steps: calibrates the noise to a target ε, or says what given noise costs, by RDP. A plan
+ * Plans a run of sampled, clipped, noisy steps: calibrates the noise to a target ε, or says what given noise costs, by
+ * privacy loss distributions. A plan
  * is frozen, and no other object passes for one.
  *
  * Guarantee: after `steps` steps with the plan's sampleRate, noiseMultiplier and maxGradNorm the run is (plan.epsilon,

@@ -1,8 +1,9 @@
 import { expects } from "@hushgrad/tensor/author";
-import { epsilon } from "./accountant/rdp.ts";
+import { epsilon } from "./accountant/spent.ts";
 import { checkInteger, refuse } from "./check.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
+import { historyAfter, stepsPerEpoch } from "./sampler.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
@@ -25,7 +26,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	const { stepsTaken, secure, earlier } = facts;
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
-	const { targetDelta: delta, datasetSize, expectedBatchSize, sampleRate, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;
+	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;
 	const epsilonSpent = plan.epsilonAfter(stepsTaken);
 	const target = targetEpsilon === undefined ? "" : `, target ${targetEpsilon}`;
 	const lines = secure
@@ -36,11 +37,11 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 			];
 	lines.push(
 		"  unit         one record, added or removed; a person with several records is protected less",
-		`  sampling     Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
+		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
 		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients clipped to C = ${maxGradNorm}, divided by L`,
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
-		"  accountant   RDP (Rényi), an upper bound",
-		`  worst case   ε = ${budget(plan.epsilonWithoutSampling(stepsTaken))} without amplification by sampling, as if the record were in every step`,
+		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
+		`  worst case   ${worstCase(plan, stepsTaken)}`,
 		`  other runs   ${otherRuns(plan, stepsTaken, earlier)}`,
 		"Not covered:",
 		"  - losses and other measures printed from private records, and evaluation on them",
@@ -54,15 +55,38 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	return lines.join("\n");
 }
 
+function samplingLine(plan: PrivacyPlan): string {
+	const { sampling, sampleRate } = plan;
+	if (sampling.kind === "random-allocation") {
+		return `random allocation: each record enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
+	}
+	const cap = sampling.kind === "poisson" ? "" : `; of more than ${sampling.maxBatchSize} a random subset of so many is kept`;
+	return `Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
+}
+
+/** The looser figure of Rényi divergences, where they cover the sampling. */
+function rdpLine(plan: PrivacyPlan, steps: number): string {
+	if (plan.sampling.kind !== "poisson") return "";
+	return `; by Rényi divergences (RDP) ε = ${budget(epsilon(historyAfter(plan, steps), { delta: plan.targetDelta, accountant: "rdp" }))}`;
+}
+
+/** What the steps would cost if it were known which ones a record is in. */
+function worstCase(plan: PrivacyPlan, steps: number): string {
+	const inEpochs = plan.sampling.kind === "random-allocation";
+	const times = inEpochs ? Math.ceil(steps / stepsPerEpoch(plan)) : steps;
+	const spent = epsilon([{ sampleRate: 1, noiseMultiplier: plan.noiseMultiplier, steps: times }], {
+		delta: plan.targetDelta,
+		accountant: "gdp",
+	});
+	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? "the step of the record were known in every epoch" : "the record were in every step"}`;
+}
+
 /** What other runs on the same records have spent, and all runs together. */
 function otherRuns(plan: PrivacyPlan, steps: number, earlier: readonly LedgerRun[] | undefined): string {
 	if (earlier === undefined) return "not known: no ledger was kept; what they spent on the same records is spent besides";
 	const others = earlier.filter((r) => r.taken > 0);
 	if (others.length === 0) return "none on the same records, by the ledger";
-	const history = [
-		...others.map(({ sampleRate, noiseMultiplier, taken }) => ({ sampleRate, noiseMultiplier, steps: taken })),
-		{ ...plan, steps },
-	];
+	const history = [...others.flatMap((r) => historyAfter(r, r.taken)), ...historyAfter(plan, steps)];
 	const open = others.some((r) => !r.secure) ? "; some without secure noise, which gave the records away to whoever has the seed" : "";
 	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}`;
 }

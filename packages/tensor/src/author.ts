@@ -28,7 +28,7 @@ export {
 	Primitive,
 	type PrimitiveSpec,
 } from "./primitive.ts";
-export { privateProgram } from "./privateProgram.ts";
+export { checkNotInside, privateProgram } from "./privateProgram.ts";
 export { THREEFRY_WGSL, threefry } from "./random.ts";
 export { alias, record, tapeOf } from "./record.ts";
 export { isPlainObject, type OperandShape, type Records } from "./records.ts";

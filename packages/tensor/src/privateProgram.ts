@@ -4,6 +4,16 @@ import { holdsLate, type NotPromise, tensorsIn } from "./scopes.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 import { World } from "./world.ts";
 
+/** @throws ValueError while another private program, a program for one record, or a gradient is being computed on the device. */
+export function checkNotInside(device: Device): void {
+	const { tape, records, world } = runtimeOf(device);
+	if (world !== undefined) throw new ValueError("privacy/nested", "a private program runs already");
+	if (tape === undefined && records === undefined) return;
+	throw new ValueError("privacy/started-inside", "a private program starts inside of another computation", {
+		hint: "call it by itself, outside of valueAndGrad and vmap",
+	});
+}
+
 /**
  * Runs a program once in a closed world, which ends when it returns: it must not be async. In it, kernels read the tensors in
  * `open` (the batch, and what is public; views of their memory too) and what was made inside, and write only what was made
@@ -16,11 +26,7 @@ import { World } from "./world.ts";
  */
 export function privateProgram<T>(device: Device, open: Iterable<Tensor>, program: () => T & NotPromise<T>): T {
 	const runtime = runtimeOf(device);
-	if (runtime.tape !== undefined || runtime.records !== undefined) {
-		throw new ValueError("privacy/started-inside", "a private program starts inside of another computation", {
-			hint: "call it by itself, outside of valueAndGrad and vmap",
-		});
-	}
+	checkNotInside(device);
 	const storages = [...open].map((t) => insideOf(t).storage);
 	const world = new World(runtime.nextBirth, storages);
 	return runtime.scope(() => {

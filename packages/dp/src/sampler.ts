@@ -1,0 +1,117 @@
+import { PrivacyError } from "@hushgrad/tensor";
+import type { AccountedHistory } from "./accountant/events.ts";
+import { checkInteger, refuse } from "./check.ts";
+import { poissonBatch } from "./sampling.ts";
+import type { NoiseSource } from "./secureRandom.ts";
+
+/** How the records of a step are chosen. Each way is accounted as what it is. */
+export type Sampling =
+	| {
+			/** Every record enters every step with probability q = L/N, on its own. */
+			readonly kind: "poisson";
+	  }
+	| {
+			/** Poisson sampling, of whose larger batches a random subset is kept: memory is bounded, ε grows a little. */
+			readonly kind: "truncated-poisson";
+			/** Records of a step, at most. */
+			readonly maxBatchSize: number;
+	  }
+	| {
+			/** Every record enters one step of each epoch of round(N/L) steps, any of them alike, on its own: no record is left out, none comes twice. */
+			readonly kind: "random-allocation";
+	  };
+
+/** The public numbers that the accounting of a run hangs on. */
+export interface SampledMechanism {
+	/** How records are chosen. */
+	readonly sampling: Sampling;
+	/** N, declared public. */
+	readonly datasetSize: number;
+	/** Probability with which a record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
+	readonly sampleRate: number;
+	/** σ. */
+	readonly noiseMultiplier: number;
+}
+
+/** Steps of an epoch of random allocation. */
+export const stepsPerEpoch = ({ sampleRate }: Pick<SampledMechanism, "sampleRate">): number => Math.round(1 / sampleRate);
+
+/** @throws ValueError for what is no way of sampling. */
+export function checkSampling(sampling: Sampling): void {
+	const kinds = ["poisson", "truncated-poisson", "random-allocation"];
+	if (!kinds.includes(sampling?.kind)) refuse("sampling", `of a kind among ${kinds.join(", ")}`, sampling?.kind);
+	if (sampling.kind === "truncated-poisson") checkInteger("sampling.maxBatchSize", sampling.maxBatchSize);
+}
+
+/**
+ * What the first `steps` steps did to the records, for an accountant. An epoch of random allocation that has begun counts as a whole: until
+ * it ends, a record may have been in any of its steps.
+ */
+export function historyAfter(mechanism: SampledMechanism, steps: number): AccountedHistory {
+	const { sampling, datasetSize, sampleRate, noiseMultiplier } = mechanism;
+	if (steps === 0) return [];
+	if (sampling.kind === "random-allocation") {
+		const epoch = stepsPerEpoch(mechanism);
+		return [{ sampling: "random-allocation", stepsPerEpoch: epoch, noiseMultiplier, epochs: Math.ceil(steps / epoch) }];
+	}
+	if (sampling.kind === "truncated-poisson") {
+		const { maxBatchSize } = sampling;
+		return [{ sampling: "truncated-poisson", datasetSize, sampleRate, maxBatchSize, noiseMultiplier, steps }];
+	}
+	return [{ sampleRate, noiseMultiplier, steps }];
+}
+
+/** Streams of sources with a seed that assign epochs; those below are of the steps. */
+const EPOCHS = 2 ** 31;
+
+/** Chooses the records of each step. */
+export class Sampler {
+	readonly #mechanism: SampledMechanism;
+	/** The step that each record is in, of the epoch that runs. */
+	#assigned: { readonly epoch: number; readonly steps: Int32Array } | undefined;
+
+	constructor(mechanism: SampledMechanism) {
+		this.#mechanism = mechanism;
+	}
+
+	/**
+	 * The records of step 1, 2, …, ascending, of `count` there are. `ofStep` is the source of the step; from `source` random allocation has
+	 * one for each epoch.
+	 * @throws PrivacyError when the number of records changes within an epoch of random allocation.
+	 */
+	batch(step: number, count: number, ofStep: NoiseSource, source: NoiseSource): Int32Array {
+		const { sampling, sampleRate } = this.#mechanism;
+		if (count === 0) return new Int32Array();
+		if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);
+		if (sampling.kind === "truncated-poisson") {
+			return subset(poissonBatch({ datasetSize: count, sampleRate }, ofStep), sampling.maxBatchSize, ofStep);
+		}
+		const epoch = Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
+		const steps = this.#assignedIn(epoch, count, source);
+		const own = (step - 1) % stepsPerEpoch(this.#mechanism);
+		return Int32Array.from({ length: count }, (_, i) => i).filter((i) => steps[i] === own);
+	}
+
+	#assignedIn(epoch: number, count: number, source: NoiseSource): Int32Array {
+		if (this.#assigned?.epoch !== epoch) {
+			const own = source.forStep(EPOCHS + epoch);
+			const length = stepsPerEpoch(this.#mechanism);
+			this.#assigned = { epoch, steps: Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length)) };
+		}
+		const { steps } = this.#assigned;
+		if (steps.length === count) return steps;
+		throw new PrivacyError("privacy/records-changed", `there are ${count} records, and there were ${steps.length} when the epoch began`, {
+			op: "PrivacyEngine.step",
+			hint: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
+		});
+	}
+}
+
+/** A uniformly random subset of so many, ascending; all of them where there are no more. */
+function subset(records: Int32Array, most: number, source: NoiseSource): Int32Array {
+	for (let kept = 0; records.length > most && kept < most; kept++) {
+		const other = kept + Math.floor(source.uniform53() * (records.length - kept));
+		[records[kept], records[other]] = [records[other], records[kept]];
+	}
+	return records.slice(0, most).sort();
+}
