@@ -46,7 +46,7 @@ describe("around the engine", () => {
 		for (const [around, code] of [
 			[inGradient, "privacy/started-inside"],
 			[inVmap, "privacy/started-inside"],
-			[inCapture, "capture/upload"],
+			[inCapture, "privacy/started-inside"],
 		] as const) {
 			const codes: unknown[] = [];
 			await attempt(device(), ({ model, device: d, optimizer }) => ({

@@ -352,7 +352,7 @@ describe("what a loss may not do", () => {
 				},
 			};
 		});
-		expect(new Set(codes)).toEqual(new Set(["privacy/started-inside", "privacy/plan-spent"]));
+		expect(new Set(codes)).toEqual(new Set(["privacy/started-inside"]));
 	});
 
 	it("checks for NaN may look at a record: they change nothing", async () => {

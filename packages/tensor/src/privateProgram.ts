@@ -4,13 +4,12 @@ import { holdsLate, type NotPromise, tensorsIn } from "./scopes.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 import { World } from "./world.ts";
 
-/** @throws ValueError while another private program, a program for one record, or a gradient is being computed on the device. */
+/** @throws ValueError while the device runs another private program, a program for one record, a gradient, or a capture. */
 export function checkNotInside(device: Device): void {
-	const { tape, records, world } = runtimeOf(device);
-	if (world !== undefined) throw new ValueError("privacy/nested", "a private program runs already");
-	if (tape === undefined && records === undefined) return;
+	const { tape, records, world, recorder } = runtimeOf(device);
+	if (tape === undefined && records === undefined && world === undefined && !recorder.isListening) return;
 	throw new ValueError("privacy/started-inside", "a private program starts inside of another computation", {
-		hint: "call it by itself, outside of valueAndGrad and vmap",
+		hint: "call it by itself, outside of valueAndGrad, vmap and capture",
 	});
 }
 
@@ -26,7 +25,7 @@ export function checkNotInside(device: Device): void {
  */
 export function privateProgram<T>(device: Device, open: Iterable<Tensor>, program: () => T & NotPromise<T>): T {
 	const runtime = runtimeOf(device);
-	checkNotInside(device);
+	if (runtime.world === undefined) checkNotInside(device);
 	const storages = [...open].map((t) => insideOf(t).storage);
 	const world = new World(runtime.nextBirth, storages);
 	return runtime.scope(() => {
