@@ -1,4 +1,4 @@
-import { epsilon, getNoiseMultiplier, OPACUS_ORDERS } from "@hushgrad/dp";
+import { calibrateNoise, epsilon, getNoiseMultiplier, getSampleRate, getSteps, OPACUS_ORDERS } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -83,5 +83,86 @@ describe("getNoiseMultiplier", () => {
 			{ steps: 2.5 },
 		];
 		for (const change of bad) expect(() => getNoiseMultiplier({ ...base, ...change })).toThrow(ValueError);
+	});
+});
+
+describe("by PLD", () => {
+	const spent = (sampleRate: number, noiseMultiplier: number, steps: number, delta: number) =>
+		epsilon([{ sampleRate, noiseMultiplier, steps }], { delta });
+
+	// calibrated with dp_accounting, h = 1e-4, root tolerance 1e-5; N = 900, δ 1e-5
+	test.each([
+		[8, 225, 15, 0.395804],
+		[64, 28, 15, 0.488555],
+		[64, 141, 8, 0.856408],
+		[225, 40, 15, 0.848536],
+		[450, 40, 15, 1.309772],
+	])("batch %i of 900, %i steps, ε %d: σ %d", (batch, steps, targetEpsilon, want) => {
+		const start = performance.now();
+		const sigma = getNoiseMultiplier({ targetEpsilon, targetDelta: 1e-5, sampleRate: batch / 900, steps });
+		console.log(`σ ${sigma}, ${(performance.now() - start).toFixed(0)} ms`);
+		expect(Math.abs(sigma / want - 1)).toBeLessThan(4e-5);
+		expect(spent(batch / 900, sigma, steps, 1e-5)).toBeLessThanOrEqual(targetEpsilon);
+	});
+
+	test("is the σ of the original notebook, and of jax_privacy", () => {
+		const notebook = { targetEpsilon: 15, targetDelta: 0.01, sampleRate: 1 / 900, steps: 1800 };
+		expect(Math.abs(getNoiseMultiplier(notebook) - 0.26691)).toBeLessThan(2e-3);
+		const jax = { targetEpsilon: 1, targetDelta: 1e-6, sampleRate: 0.1, steps: 512 };
+		expect(getNoiseMultiplier(jax)).toBeCloseTo(9.66, 2);
+		expect(getSteps({ targetEpsilon: 2, targetDelta: 1e-6, sampleRate: 0.1, noiseMultiplier: 3 })).toBe(155);
+	});
+
+	test("needs 7 % less noise than RDP for 16 steps of 100 of 393", () => {
+		const plan = { targetEpsilon: 8, targetDelta: 1e-5, sampleRate: 100 / 393, steps: 16 };
+		expect(getNoiseMultiplier(plan)).toBeCloseTo(0.9564, 4);
+		expect(getNoiseMultiplier({ ...plan, accountant: "rdp" })).toBeCloseTo(1.027659, 5);
+		expect(getNoiseMultiplier({ ...plan, accountant: "prv" })).toBeCloseTo(0.9571, 4);
+	});
+
+	test("never exceeds the target, and hardly falls short of it", () => {
+		const plan = fc.record({
+			targetEpsilon: fc.double({ min: 0.3, max: 30, noNaN: true }),
+			sampleRate: fc.double({ min: 1e-3, max: 1, noNaN: true }),
+			steps: fc.integer({ min: 1, max: 300 }),
+			targetDelta: fc.double({ min: -20, max: -4, noNaN: true }).map(Math.exp),
+		});
+		fc.assert(
+			fc.property(plan, (options) => {
+				const sigma = getNoiseMultiplier(options);
+				const at = (noise: number) => spent(options.sampleRate, noise, options.steps, options.targetDelta);
+				expect(at(sigma)).toBeLessThanOrEqual(options.targetEpsilon);
+				expect(at(sigma - 1e-6)).toBeGreaterThan(options.targetEpsilon);
+				expect(Math.round(sigma * 1e6) / 1e6).toBe(sigma);
+			}),
+			{ numRuns: 10, seed: 4 },
+		);
+	});
+
+	test("finds the most steps and the highest rate", () => {
+		const target = { targetEpsilon: 3, targetDelta: 1e-6 };
+		const steps = getSteps({ ...target, sampleRate: 0.1, noiseMultiplier: 1.5 });
+		expect(spent(0.1, 1.5, steps, 1e-6)).toBeLessThanOrEqual(3);
+		expect(spent(0.1, 1.5, steps + 1, 1e-6)).toBeGreaterThan(3);
+		const rate = getSampleRate({ ...target, noiseMultiplier: 1.5, steps: 50 });
+		expect(spent(rate, 1.5, 50, 1e-6)).toBeLessThanOrEqual(3);
+		expect(spent(rate * (1 + 1e-5), 1.5, 50, 1e-6)).toBeGreaterThan(3);
+		expect(getSteps({ ...target, sampleRate: 1, noiseMultiplier: 0.1 })).toBe(0);
+		expect(getSampleRate({ ...target, noiseMultiplier: 100, steps: 1 })).toBe(1);
+	});
+
+	test("calibrates a schedule of noise", () => {
+		const schedule = (sigma: number) => [1, 2, 3].map((factor) => ({ sampleRate: 0.2, noiseMultiplier: sigma * factor, steps: 5 }));
+		const sigma = calibrateNoise({ targetEpsilon: 2, targetDelta: 1e-5 }, schedule);
+		expect(epsilon(schedule(sigma), { delta: 1e-5 })).toBeLessThanOrEqual(2);
+		expect(epsilon(schedule(sigma - 1e-5), { delta: 1e-5 })).toBeGreaterThan(2);
+	});
+
+	test("refuses what means nothing", () => {
+		const target = { targetEpsilon: 3, targetDelta: 1e-6 };
+		expect(() => getSteps({ ...target, sampleRate: 0, noiseMultiplier: 1 })).toThrow(ValueError);
+		expect(() => getSteps({ ...target, sampleRate: 0.1, noiseMultiplier: 0 })).toThrow(ValueError);
+		expect(() => getSampleRate({ ...target, noiseMultiplier: 1, steps: 0 })).toThrow(ValueError);
+		expect(() => calibrateNoise({ ...target, targetEpsilon: 0 }, () => [])).toThrow(ValueError);
 	});
 });

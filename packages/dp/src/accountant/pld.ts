@@ -63,8 +63,9 @@ function gaussianRatio(events: readonly AccountedEvent[]): number | undefined {
 }
 
 /**
- * Evaluates `measure` on both directions of the composition, on grids that are refined until its error is below the aim. The error
- * of a grid of spacing h is of order h², so that the difference of two tells it.
+ * The larger of `measure` of both directions of the composition, on grids that are refined until its error is below the aim. The error
+ * of a grid of spacing h is of order h², so that the difference of two tells it. Every grid gives an upper bound: a direction whose
+ * bound on a coarse grid is below the other one's on a fine grid needs no fine grid.
  */
 function refine(
 	events: readonly AccountedEvent[],
@@ -74,18 +75,26 @@ function refine(
 	measure: (segments: readonly Segment[]) => number,
 ): PldBound {
 	const total = events.reduce((sum, event) => sum + rounds(event), 0);
+	const bounds = { remove: Number.POSITIVE_INFINITY, add: Number.POSITIVE_INFINITY };
+	/** Tightens the bounds on a grid; undefined where it has too many points. */
 	const evaluate = (h: number): number | undefined => {
 		try {
 			const segments = events.map((event) => ({ pair: pairOf(event, h, (CUT * delta) / total), times: rounds(event) }));
-			return Math.max(measure(segments), measure(segments.map(({ pair, times }) => ({ pair: swapped(pair), times }))));
+			const tighten = {
+				remove: () => measure(segments),
+				add: () => measure(segments.map(({ pair, times }) => ({ pair: swapped(pair), times }))),
+			};
+			const [larger, other] = bounds.add > bounds.remove ? (["add", "remove"] as const) : (["remove", "add"] as const);
+			bounds[larger] = Math.min(bounds[larger], tighten[larger]());
+			if (bounds[other] > bounds[larger]) bounds[other] = Math.min(bounds[other], tighten[other]());
+			return Math.max(bounds.remove, bounds.add);
 		} catch (error) {
 			if (error instanceof TooManyPoints) return undefined;
 			throw error;
 		}
 	};
-	let h = COARSE * step;
-	if (evaluate(h) === 0) return { value: 0, error: 0 };
-	h = 2 * step;
+	if (evaluate(COARSE * step) === 0) return { value: 0, error: 0 };
+	let h = 2 * step;
 	let value = evaluate(h);
 	while (value === undefined) {
 		h *= 2;
@@ -96,7 +105,7 @@ function refine(
 	for (let i = 0; i < MOST_REFINEMENTS && value > 0; i++) {
 		const finer = evaluate(next);
 		if (finer === undefined) break;
-		error = Math.max(0, value - finer) / ((h / next) ** 2 - 1);
+		error = (value - finer) / ((h / next) ** 2 - 1);
 		[value, h] = [finer, next];
 		if (error <= 2 * accuracy * value) break;
 		next = h * Math.max(0.25, 0.9 * Math.sqrt((accuracy * value) / error));
