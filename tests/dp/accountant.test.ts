@@ -63,3 +63,20 @@ describe("Accountant", () => {
 		expect(appendEvent([], event)).toEqual([{ sampleRate: 0.1, noiseMultiplier: 1, steps: 1 }]);
 	});
 });
+
+test("wrong kinds of arguments are refused by the names of the function and the argument", () => {
+	const calls: [string, () => unknown][] = [
+		["epsilon: history", () => epsilon(undefined as never, { delta: 1e-5 })],
+		["epsilon: options", () => epsilon(HISTORY, undefined as never)],
+		["delta: options", () => delta(HISTORY, 1 as never)],
+		["pldEpsilon: delta", () => pldEpsilon(HISTORY, "1e-5" as never)],
+		["prvEpsilon: history", () => prvEpsilon({} as never, 1e-5)],
+		["appendEvent: event", () => appendEvent([], null as never)],
+		["event must be", () => pldEpsilon([null as never], 1e-5)],
+		["Accountant.step: event", () => new Accountant().step(1 as never)],
+	];
+	for (const [message, call] of calls) {
+		expect(call).toThrow(ValueError);
+		expect(call).toThrow(message);
+	}
+});

@@ -72,6 +72,7 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	PrivacyLedger: () => dp.PrivacyLedger.open(store()),
 	PrivacyEngine: (w) => dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w)),
 	PlainTrainer: (w) => new dp.PlainTrainer({ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }),
+	Accountant: () => new dp.Accountant(),
 	RdpAccountant: () => new dp.RdpAccountant(),
 	SentencePieceTokenizer: (w) => w.tokenizer,
 	TokenStream: (w) => new models.TokenStream(w.tokenizer),

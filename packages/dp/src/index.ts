@@ -22,6 +22,7 @@ export { type PldBound, pldDelta, pldEpsilon } from "./accountant/pld.ts";
 export { type PrvSpent, prvEpsilon } from "./accountant/prv.ts";
 export {
 	DEFAULT_ORDERS,
+	type DeltaSpent,
 	deltaFromRdp,
 	epsilonFromRdp,
 	OPACUS_ORDERS,

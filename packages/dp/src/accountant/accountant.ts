@@ -1,9 +1,10 @@
+import { expects } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import { type AccountedEvent, type AccountedHistory, appendEvent, type PrivacyEvent } from "./events.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
 
-/** One or more steps of Poisson sampling, or any other event. */
-export type AccountedStep = AccountedEvent | (Omit<PrivacyEvent, "steps"> & { readonly steps?: number });
+/** A step of Poisson sampling, or any event. */
+export type AccountedStep = AccountedEvent | Omit<PrivacyEvent, "steps">;
 
 /** An accountant as JSON, written by `Accountant.state` and read by `Accountant.fromState`. */
 export interface AccountantState {
@@ -49,6 +50,7 @@ export class Accountant {
 	 * @throws ValueError for a rate outside [0, 1], a negative or non-finite noise multiplier, or steps that are no count.
 	 */
 	step(event: AccountedStep): void {
+		expects("Accountant.step", { event }, { event: "options" });
 		const whole = "steps" in event || "epochs" in event ? (event as AccountedEvent) : { ...event, steps: 1 };
 		this.#history = appendEvent(this.#history, whole);
 	}

@@ -1,4 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "../check.ts";
 import type { AccountedHistory } from "./events.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
@@ -38,6 +39,7 @@ const LEAST_RATE = 1e-12;
  * @throws ValueError for arguments outside their domain, or when no σ up to 2²⁰ reaches the target.
  */
 export function getNoiseMultiplier(options: CalibrationOptions): number {
+	expects("getNoiseMultiplier", { options }, { options: "options" });
 	const { sampleRate, steps } = options;
 	checkInteger("steps", steps);
 	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
@@ -50,6 +52,7 @@ export function getNoiseMultiplier(options: CalibrationOptions): number {
  * @throws ValueError as `getNoiseMultiplier`.
  */
 export function calibrateNoise(target: PrivacyTarget, history: (noiseMultiplier: number) => AccountedHistory): number {
+	expects("calibrateNoise", { target, history }, { target: "options", history: "function" });
 	const spent = spender(target);
 	const meets = (units: number) => spent(history(units / RESOLUTION)) <= target.targetEpsilon;
 	const low = LEAST_NOISE * RESOLUTION;
@@ -78,6 +81,7 @@ export function calibrateNoise(target: PrivacyTarget, history: (noiseMultiplier:
  * @throws ValueError for arguments outside their domain.
  */
 export function getSteps(options: PrivacyTarget & { readonly sampleRate: number; readonly noiseMultiplier: number }): number {
+	expects("getSteps", { options }, { options: "options" });
 	const { sampleRate, noiseMultiplier, targetEpsilon } = options;
 	checkPositive("noiseMultiplier", noiseMultiplier);
 	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
@@ -104,6 +108,7 @@ export function getSteps(options: PrivacyTarget & { readonly sampleRate: number;
  * @throws ValueError for arguments outside their domain.
  */
 export function getSampleRate(options: PrivacyTarget & { readonly noiseMultiplier: number; readonly steps: number }): number {
+	expects("getSampleRate", { options }, { options: "options" });
 	const { noiseMultiplier, steps, targetEpsilon } = options;
 	checkNonNegative("noiseMultiplier", noiseMultiplier);
 	checkInteger("steps", steps);

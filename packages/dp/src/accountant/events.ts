@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { checkInteger, checkNonNegative, checkSampleRate, refuse } from "../check.ts";
 
 /** `steps` equal steps of the Poisson-sampled Gaussian: noise of deviation `noiseMultiplier`·C on a sum clipped to C. */
@@ -57,6 +58,7 @@ export const isPoisson = (event: AccountedEvent): event is PrivacyEvent => event
 
 /** @throws ValueError for a rate outside [0, 1], a negative or non-finite noise multiplier, or steps that are no count. */
 export function checkEvent(event: AccountedEvent): void {
+	if (typeof event !== "object" || event === null) refuse("event", "an event of a privacy history", event);
 	checkNonNegative("noiseMultiplier", event.noiseMultiplier);
 	if (event.sampling === "random-allocation") {
 		checkInteger("stepsPerEpoch", event.stepsPerEpoch);
@@ -81,6 +83,7 @@ export function checkEvent(event: AccountedEvent): void {
 export function appendEvent(history: PrivacyHistory, event: PrivacyEvent): PrivacyHistory;
 export function appendEvent(history: AccountedHistory, event: AccountedEvent): AccountedHistory;
 export function appendEvent(history: AccountedHistory, event: AccountedEvent): AccountedHistory {
+	expects("appendEvent", { history, event }, { history: "list", event: "options" });
 	checkEvent(event);
 	const copy = copyOf(event);
 	const last = history.at(-1);

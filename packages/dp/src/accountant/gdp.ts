@@ -1,4 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { checkEvent, type PrivacyHistory } from "./events.ts";
 
 /**
@@ -28,6 +29,7 @@ export function exactMu(history: PrivacyHistory): number {
  * @throws ValueError for a history that holds an impossible event.
  */
 export function approximateMu(history: PrivacyHistory): number {
+	expects("approximateMu", { history }, { history: "list" });
 	let square = 0;
 	for (const event of history) {
 		checkEvent(event);

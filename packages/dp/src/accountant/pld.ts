@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { checkDelta, checkNonNegative, refuse } from "../check.ts";
 import type { Segment } from "./composition.ts";
 import { type AccountedEvent, type AccountedHistory, checkEvent, isPoisson, type PrivacyEvent } from "./events.ts";
@@ -22,8 +23,8 @@ const ACCURACY = 2e-5;
 const DELTA_ACCURACY = 2e-4;
 /** Mass given away by cutting tails off, relative to δ. */
 const CUT = 1e-9;
-/** A first grid so much coarser shows where nothing is spent. */
-const COARSE = 12;
+/** First grids so much coarser show at little cost where nothing is spent. */
+const COARSE = [256, 48, 12];
 const SMALLEST_DELTA = 1e-250;
 const MOST_REFINEMENTS = 6;
 
@@ -93,7 +94,9 @@ function refine(
 			throw error;
 		}
 	};
-	if (evaluate(COARSE * step) === 0) return { value: 0, error: 0 };
+	for (const factor of COARSE) {
+		if (evaluate(factor * step) === 0) return { value: 0, error: 0 };
+	}
 	let h = 2 * step;
 	let value = evaluate(h);
 	while (value === undefined) {
@@ -123,6 +126,7 @@ function refine(
  * @throws ValueError for delta outside (0, 1) or below 1e-250, and for a history that holds an impossible event.
  */
 export function pldEpsilon(history: AccountedHistory, delta: number): PldBound {
+	expects("pldEpsilon", { history, delta }, { history: "list", delta: "number" });
 	checkDelta(delta);
 	if (delta < SMALLEST_DELTA) refuse("delta", `at least ${SMALLEST_DELTA}`, delta);
 	const events = relevant(history);
@@ -148,6 +152,7 @@ function stepFor(events: readonly AccountedEvent[], rise: number, order: number)
  * @throws ValueError for epsilon below 0, and for a history that holds an impossible event.
  */
 export function pldDelta(history: AccountedHistory, epsilon: number): PldBound {
+	expects("pldDelta", { history, epsilon }, { history: "list", epsilon: "number" });
 	checkNonNegative("epsilon", epsilon);
 	const events = relevant(history);
 	if (events === undefined) return { value: 1, error: 0 };

@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { checkDelta, checkPositive } from "../check.ts";
 import { checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { fft } from "./fft.ts";
@@ -31,6 +32,7 @@ const MOST_POINTS = 2 ** 21;
  * @throws ValueError for delta outside (0, 1), and for a history that holds an impossible event.
  */
 export function prvEpsilon(history: PrivacyHistory, delta: number): PrvSpent {
+	expects("prvEpsilon", { history, delta }, { history: "list", delta: "number" });
 	checkDelta(delta);
 	for (const event of history) checkEvent(event);
 	const events = history.filter(({ steps, sampleRate }) => steps > 0 && sampleRate > 0);

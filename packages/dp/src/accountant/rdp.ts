@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { checkDelta, checkNonNegative, checkSampleRate, refuse } from "../check.ts";
 import { appendEvent, checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { logMoment } from "./sampledGaussian.ts";
@@ -96,16 +97,21 @@ export function privacySpent(history: PrivacyHistory, options: RdpOptions): Priv
 	return used.length === 0 ? { ...spent, epsilon: 0 } : spent;
 }
 
+/** A δ and the Rényi order that gave it. */
+export interface DeltaSpent {
+	/** δ, from 0 to 1. */
+	readonly delta: number;
+	/** The order α that attains it. */
+	readonly order: number;
+}
+
 /**
  * The δ of a history at `epsilon`, by RDP: min over α of exp((α−1)·(RDP(α) − ε + ln((α−1)/α)) − ln α), at most 1. Source: as
  * `epsilonFromRdp`.
  * @throws ValueError for epsilon below 0, and as `privacySpent`.
  */
-export function deltaFromRdp(
-	history: PrivacyHistory,
-	epsilon: number,
-	orders: readonly number[] = DEFAULT_ORDERS,
-): { delta: number; order: number } {
+export function deltaFromRdp(history: PrivacyHistory, epsilon: number, orders: readonly number[] = DEFAULT_ORDERS): DeltaSpent {
+	expects("deltaFromRdp", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });
 	checkNonNegative("epsilon", epsilon);
 	const used = usedEvents(history);
 	if (used.length === 0) return { delta: 0, order: orders[0] };

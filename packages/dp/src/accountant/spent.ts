@@ -1,4 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
+import { expects } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import { type AccountedHistory, isPoisson, type PrivacyHistory } from "./events.ts";
 import { gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
@@ -44,6 +45,7 @@ export interface DeltaOptions {
  * not cover.
  */
 export function epsilon(history: AccountedHistory, options: EpsilonOptions): number {
+	expects("epsilon", { history, options }, { history: "list", options: "options" });
 	const { delta, accountant = "pld", orders } = options;
 	switch (accountant) {
 		case "pld":
@@ -64,6 +66,7 @@ export function epsilon(history: AccountedHistory, options: EpsilonOptions): num
  * @throws ValueError for epsilon below 0, and as `epsilon`.
  */
 export function delta(history: AccountedHistory, options: DeltaOptions): number {
+	expects("delta", { history, options }, { history: "list", options: "options" });
 	const { epsilon, accountant = "pld", orders } = options;
 	switch (accountant) {
 		case "pld":

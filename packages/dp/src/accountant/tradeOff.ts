@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import type { AccountedHistory } from "./events.ts";
 import { pldMeasure } from "./pld.ts";
@@ -15,6 +16,7 @@ const OUTSIDE = 1e-15;
  * @throws ValueError for a rate outside (0, 1), and for a history that holds an impossible event.
  */
 export function truePositiveRate(history: AccountedHistory, falsePositiveRate: number): number {
+	expects("truePositiveRate", { history, falsePositiveRate }, { history: "list", falsePositiveRate: "number" });
 	if (!(falsePositiveRate > 0 && falsePositiveRate < 1)) {
 		refuse("falsePositiveRate", "a probability strictly between 0 and 1", falsePositiveRate);
 	}
@@ -29,6 +31,7 @@ export function truePositiveRate(history: AccountedHistory, falsePositiveRate: n
  * @throws ValueError as `truePositiveRate`.
  */
 export function tradeOff(history: AccountedHistory, falsePositiveRate: number): number {
+	expects("tradeOff", { history, falsePositiveRate }, { history: "list", falsePositiveRate: "number" });
 	return 1 - truePositiveRate(history, falsePositiveRate);
 }
 
