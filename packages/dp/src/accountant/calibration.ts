@@ -54,24 +54,23 @@ export function getNoiseMultiplier(options: CalibrationOptions): number {
 export function calibrateNoise(target: PrivacyTarget, history: (noiseMultiplier: number) => AccountedHistory): number {
 	expects("calibrateNoise", { target, history }, { target: "options", history: "function" });
 	const spent = spender(target);
-	const meets = (units: number) => spent(history(units / RESOLUTION)) <= target.targetEpsilon;
-	const low = LEAST_NOISE * RESOLUTION;
-	const crossing = crossingOf(
-		(x) => spent(history(1 / x)),
-		target.targetEpsilon,
-		1,
-		1 / MOST_NOISE,
-		1 / LEAST_NOISE,
-		(a, b) => 1 / a - 1 / b < 0.5 / RESOLUTION,
-	);
+	const known = new Map<number, number>();
+	const at = (units: number): number => {
+		const value = known.get(units) ?? spent(history(units / RESOLUTION));
+		known.set(units, value);
+		return value;
+	};
+	const unitsOf = (x: number) => Math.round(RESOLUTION / x);
+	const adjacent = (a: number, b: number) => unitsOf(a) - unitsOf(b) <= 1;
+	const crossing = crossingOf((x) => at(unitsOf(x)), target.targetEpsilon, 1, 1 / MOST_NOISE, 1 / LEAST_NOISE, adjacent);
 	if (crossing === undefined) {
 		throw new ValueError("dp/calibration", `no noise multiplier up to ${MOST_NOISE} reaches epsilon ${target.targetEpsilon}`, {
 			hint: "raise targetEpsilon or targetDelta, or take fewer steps",
 		});
 	}
-	let units = Math.ceil(RESOLUTION / crossing);
-	while (!meets(units)) units++;
-	while (units > low && meets(units - 1)) units--;
+	let units = unitsOf(crossing);
+	while (at(units) > target.targetEpsilon) units++;
+	while (units > LEAST_NOISE * RESOLUTION && at(units - 1) <= target.targetEpsilon) units--;
 	return units / RESOLUTION;
 }
 
