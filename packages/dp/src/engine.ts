@@ -14,7 +14,7 @@ import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
-import { checkState, type EngineState, factsOf, type LedgerUse, stepsOf } from "./engineState.ts";
+import { checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
 import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
@@ -132,7 +132,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
-		if (state !== undefined) this.#steps = stepsOf(state, noise, ledger);
+		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger);
 		if (state?.ledger !== undefined) this.#begun = Promise.resolve();
 		Object.freeze(this);
 	}

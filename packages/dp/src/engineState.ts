@@ -32,13 +32,23 @@ export interface EngineState {
 	/** Key of the dropout masks. */
 	readonly key: Key;
 	/** The ledger when this was written. */
-	readonly ledger?: { readonly dataset: string; readonly length: number; readonly head: string };
+	readonly ledger?: LedgerMark;
+}
+
+/** What a ledger held at a time. */
+export interface LedgerMark {
+	/** Name of the data set. */
+	readonly dataset: string;
+	/** Number of entries. */
+	readonly length: number;
+	/** SHA-256 of the last one. */
+	readonly head: string;
 }
 
 /** The numbers of a plan, for a file. */
 export const factsOf = (plan: PrivacyPlan): PlanFacts => ({ ...plan });
 
-const refuse = (what: string, hint: string): never => {
+const refuseState = (what: string, hint: string): never => {
 	throw new PrivacyError("privacy/state", `the saved state ${what}`, { op: "PrivacyEngine.fromState", hint });
 };
 
@@ -66,9 +76,10 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 	for (const [name, value] of Object.entries(factsOf(plan))) {
 		const saved = facts?.[name as keyof PlanFacts];
 		const [was, is] = [JSON.stringify(saved), JSON.stringify(value)];
-		if (was !== is) refuse(`is of another plan: ${name} was ${was}, now it is ${is}`, "plan the run as it was planned, or begin a new one");
+		if (was !== is)
+			refuseState(`is of another plan: ${name} was ${was}, now it is ${is}`, "plan the run as it was planned, or begin a new one");
 	}
-	if ((steps ?? 0) > plan.steps) refuse(`has ${steps} steps of ${plan.steps}`, "it was changed: begin a new run");
+	if ((steps ?? 0) > plan.steps) refuseState(`has ${steps} steps of ${plan.steps}`, "it was changed: begin a new run");
 }
 
 /**
@@ -82,9 +93,9 @@ function wholeEpochs(plan: PlanFacts, steps: number): number {
 }
 
 /** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
-export function stepsOf(state: EngineState, source: NoiseSource, use: LedgerUse | undefined): number {
+export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined): number {
 	if (source.secure !== state.secure) {
-		refuse(
+		refuseState(
 			`is of a run ${state.secure ? "with" : "without"} secure noise`,
 			"go on with a source of the same kind: the statement is about the whole run",
 		);
@@ -92,11 +103,12 @@ export function stepsOf(state: EngineState, source: NoiseSource, use: LedgerUse 
 	const whole = state.secure ? (steps: number): number => wholeEpochs(state.plan, steps) : (steps: number): number => steps;
 	if (state.ledger === undefined) return whole(state.steps);
 	const { dataset, length, head } = state.ledger;
-	if (use === undefined) return refuse("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
-	if (use.dataset !== dataset) refuse(`is of the data set ${dataset}, now it is ${use.dataset}`, "give the name that the run began with");
+	if (use === undefined) return refuseState("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
+	if (use.dataset !== dataset)
+		refuseState(`is of the data set ${dataset}, now it is ${use.dataset}`, "give the name that the run began with");
 	const run = use.ledger.run(state.run);
 	if (run === undefined || !use.ledger.continues(length, head)) {
-		return refuse(
+		return refuseState(
 			"knows entries that the ledger does not hold",
 			"the ledger was cut off or exchanged: what was spent cannot be told; restore it from a copy",
 		);

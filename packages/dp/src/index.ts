@@ -40,7 +40,7 @@ export { BoundedSum } from "./boundedSum.ts";
 export { type Clipped, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
-export type { EngineState, LedgerUse, PlanFacts } from "./engineState.ts";
+export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
 export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release } from "./mechanism.ts";

@@ -14,6 +14,7 @@ export interface LedgerStore {
 
 /** The beginning of a run. */
 export interface RunEntry extends SampledMechanism {
+	/** What it is. */
 	readonly kind: "run";
 	/** Name of the run, its own. */
 	readonly run: string;
@@ -27,6 +28,7 @@ export interface RunEntry extends SampledMechanism {
 
 /** A step that is about to be taken: noted before its noise is drawn. */
 export interface StepEntry {
+	/** What it is. */
 	readonly kind: "step";
 	/** Whose. */
 	readonly run: string;
