@@ -40,7 +40,7 @@ export const stepsPerEpoch = ({ sampleRate }: Pick<SampledMechanism, "sampleRate
 export function checkSampling(sampling: Sampling): void {
 	const kinds = ["poisson", "truncated-poisson", "random-allocation"];
 	if (!kinds.includes(sampling?.kind)) refuse("sampling", `of a kind among ${kinds.join(", ")}`, sampling?.kind);
-	if (sampling.kind === "truncated-poisson") checkInteger("sampling.maxBatchSize", sampling.maxBatchSize);
+	if (sampling.kind === "truncated-poisson") checkInteger("maxBatchSize", sampling.maxBatchSize);
 }
 
 /**
