@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import { checkDelta, checkNonNegative, checkPositive } from "../check.ts";
 import { lastWhere } from "./bisect.ts";
 import { logNormalDensity, millsRatio } from "./normal.ts";
@@ -18,6 +19,7 @@ function logDelta(mu: number, epsilon: number): number {
  * @throws ValueError for mu not above 0 or epsilon below 0.
  */
 export function gaussianDelta(mu: number, epsilon: number): number {
+	expects("gaussianDelta", { mu, epsilon }, { mu: "number", epsilon: "number" });
 	checkPositive("mu", mu);
 	checkNonNegative("epsilon", epsilon);
 	return Math.exp(logDelta(mu, epsilon));
@@ -29,6 +31,7 @@ export function gaussianDelta(mu: number, epsilon: number): number {
  * @throws ValueError for mu not above 0 or delta outside (0, 1).
  */
 export function gaussianEpsilon(mu: number, delta: number): number {
+	expects("gaussianEpsilon", { mu, delta }, { mu: "number", delta: "number" });
 	checkPositive("mu", mu);
 	checkDelta(delta);
 	const above = (epsilon: number) => logDelta(mu, epsilon) > Math.log(delta);
@@ -42,6 +45,7 @@ export function gaussianEpsilon(mu: number, delta: number): number {
  * @throws ValueError for epsilon not above 0 or delta outside (0, 1).
  */
 export function gaussianMu(epsilon: number, delta: number): number {
+	expects("gaussianMu", { epsilon, delta }, { epsilon: "number", delta: "number" });
 	checkPositive("epsilon", epsilon);
 	checkDelta(delta);
 	const allowed = (mu: number) => logDelta(mu, epsilon) <= Math.log(delta);

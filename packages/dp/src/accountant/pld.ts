@@ -26,7 +26,7 @@ const CUT = 1e-9;
 /** First grids so much coarser show at little cost where nothing is spent. */
 const COARSE = [256, 48, 12];
 const SMALLEST_DELTA = 1e-250;
-const MOST_REFINEMENTS = 6;
+const MOST_REFINEMENTS = 12;
 
 /** Rounds of an event: what is composed. */
 const rounds = (event: AccountedEvent) => (event.sampling === "random-allocation" ? event.epochs : event.steps);

@@ -51,7 +51,10 @@ export interface PrivacySpent {
  * Kamath, Steinke 2020, Proposition 12.
  * @throws ValueError for delta outside (0, 1), no orders, or an order not above 1.
  */
-export function epsilonFromRdp(rdpAt: (alpha: number) => number, { delta, orders = DEFAULT_ORDERS }: RdpOptions): PrivacySpent {
+export function epsilonFromRdp(rdpAt: (alpha: number) => number, options: RdpOptions): PrivacySpent {
+	expects("epsilonFromRdp", { rdpAt, options }, { rdpAt: "function", options: "options" });
+	const { delta, orders = DEFAULT_ORDERS } = options;
+	expects("epsilonFromRdp", { delta, orders }, { delta: "number", orders: "list" });
 	checkDelta(delta);
 	if (orders.length === 0) refuse("orders", "a list with at least one order", "none");
 	const ascending = [...orders].sort((a, b) => a - b);
@@ -92,6 +95,7 @@ const composedRdp = (history: PrivacyHistory, alpha: number) =>
  * @throws ValueError as `epsilonFromRdp`, and for a history that holds an impossible event.
  */
 export function privacySpent(history: PrivacyHistory, options: RdpOptions): PrivacySpent {
+	expects("privacySpent", { history, options }, { history: "list", options: "options" });
 	const used = usedEvents(history);
 	const spent = epsilonFromRdp((alpha) => composedRdp(used, alpha), options);
 	return used.length === 0 ? { ...spent, epsilon: 0 } : spent;
@@ -156,7 +160,10 @@ export class RdpAccountant {
 	 * `orders` are the Rényi orders to minimise over; `DEFAULT_ORDERS` when left out.
 	 * @throws ValueError for an order not above 1.
 	 */
-	constructor({ orders = DEFAULT_ORDERS }: { readonly orders?: readonly number[] } = {}) {
+	constructor(options: { readonly orders?: readonly number[] } = {}) {
+		expects("new RdpAccountant", { options }, { options: "options" });
+		const { orders = DEFAULT_ORDERS } = options;
+		expects("new RdpAccountant", { orders }, { orders: "list" });
 		for (const alpha of orders) checkOrder(alpha);
 		this.#orders = Object.freeze([...orders]);
 	}
