@@ -7,7 +7,7 @@ import { type PlainReport, PlainTrainer, PrivacyEngine, recordLosses, type StepR
 import * as models from "@hushgrad/models";
 import { AdamW, applyLora, cosineWithWarmup, loraConfig, trainableParametersLine } from "@hushgrad/nn";
 import { type DropoutKey, foldIn, key, requestDevice } from "@hushgrad/tensor";
-import { type Card, questionOf, readCards, splitCards } from "./support/cards.ts";
+import { type Card, declaredSize, questionOf, readCards, splitCards } from "./support/cards.ts";
 import { baseHash, checkReload } from "./support/checks.ts";
 import { field, heading, ProgressLine, perLoss, planLine, stepLine } from "./support/report.ts";
 import { run } from "./support/run.ts";
@@ -20,11 +20,12 @@ await run(async (options) => {
 	const seed = key(options.seed);
 	field("device", device.info.description || device.info.vendor);
 
-	// Every card is a question and its answer. One in ten is held out, to see afterwards whether anything was learned that
-	// is not just the cards by heart.
+	// Every card is a question and its answer. One in ten is held out, to see afterwards whether anything was learned that is not
+	// just the cards by heart. How many there are is private too: N is a round number near it, declared and not counted.
 	heading("2. Cards");
 	const cards = splitCards(await readCards(options.data), options.seed);
-	field("cards", `${cards.train.length} to train on, ${cards.heldOut.length} held out (${options.data})`);
+	const datasetSize = declaredSize(options);
+	field("cards", `N = ${datasetSize} declared, about one in ten held out (${options.data})`);
 
 	// The base stays as it is, so four bits a weight are enough (NF4, its scales in eight bits). `loadBase` is a function,
 	// because in the end the base is loaded once more, to prove what was saved.
@@ -56,17 +57,17 @@ await run(async (options) => {
 	const tokenize = (card: Card) =>
 		models.encodeExample(tokenizer, { prompt: questionOf(card), response: card.output }, { maxLength: size.length });
 	const [train, heldOut] = [cards.train.map(tokenize), cards.heldOut.map(tokenize)];
+	const pad = (example: models.Example) => models.padExample(example, size);
 	field("tokens", `${size.length} a card, at most ${size.learned} of them learned`);
 
-	// One loss, of one record: it serves training with and without privacy. The engine calls `encode` for each card that a step
-	// draws, clips each card's gradient, adds noise to the sum of them, and keeps count of epsilon.
+	// One loss, of one record: it serves training with and without privacy. The engine pads each card that a step draws, by itself,
+	// clips its gradient, adds noise to the sum of them, and keeps count of epsilon.
 	heading("6. Optimiser and privacy");
 	const { steps, gradientCheckpointing } = options;
 	const loss = (record: models.TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout, gradientCheckpointing });
-	const encode = (i: number) => models.padExample(train[i]!, size);
 	const schedule = cosineWithWarmup(options["warmup-steps"], steps + 1);
 	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], schedule });
-	const common = { optimizer, datasetSize: train.length, physicalBatchSize: options["physical-batch"], key: foldIn(seed, 1) };
+	const common = { optimizer, datasetSize, physicalBatchSize: options["physical-batch"], key: foldIn(seed, 1) };
 	const budget = { targetEpsilon: options.epsilon, targetDelta: options.delta, maxGradNorm: options["max-grad-norm"] };
 	const engine = options.dp
 		? PrivacyEngine.makePrivateWithEpsilon({ ...common, ...budget, model, expectedBatchSize: options.batch, steps })
@@ -79,7 +80,7 @@ await run(async (options) => {
 	// costs: the loss of private cards is for your eyes, epsilon does not cover it (--private-losses shows it).
 	heading("7. Training");
 	const evaluate = async () => {
-		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => models.padExample(heldOut[i]!, size), loss);
+		const each = await recordLosses({ ...common, device, count: heldOut.length }, (i) => pad(heldOut[i]!), loss);
 		return perLoss(each, heldOut.map(models.learnedTokens));
 	};
 	const ask = (who: models.VaultGemmaForCausalLM, card: Card, n: number) =>
@@ -95,7 +96,7 @@ await run(async (options) => {
 	const before = await evaluate();
 	const progress = new ProgressLine(steps);
 	for (let step = 1; step <= steps; step++) {
-		const report = await trainer.step(encode, loss);
+		const report = await trainer.stepOn(train, pad, loss);
 		progress.update(step, stepLine(report, engine?.plan, options.privateLosses));
 	}
 	const after = await evaluate();

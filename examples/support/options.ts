@@ -5,6 +5,7 @@ import { ValueError } from "@hushgrad/tensor";
 const FLAGS = {
 	model: { default: "assets/tiny-vaultgemma", kind: "text", help: "directory with config.json, model.safetensors and tokenizer.model" },
 	data: { default: "assets/flashcards.json", kind: "text", help: "cards: a JSON list of {instruction, input, output}" },
+	records: { default: "0", kind: "whole", help: "number N of cards to train on, made public; 400 for those of this repository" },
 	output: { default: "out/medical-adapter", kind: "text", help: "directory for the trained adapter (peft's format)" },
 	epsilon: { default: "8", kind: "positive", help: "privacy budget of the whole run" },
 	delta: { default: "1e-5", kind: "positive", help: "probability that the guarantee may fail; below 1 / number of cards" },

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readCards, splitCards } from "../../examples/support/cards.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const CARDS = join(root, "assets/flashcards.json");
@@ -50,6 +51,8 @@ describe("medical flashcards from end to end", () => {
 		expect(code).toBe(0);
 		expect(out).toMatch(/trainable params: 52,992 \|\| all params: 692,640 /);
 		expect(out.match(/ε [0-9.]+ of 8/g)?.length).toBe(3);
+		expect(out).not.toMatch(/private loss/);
+		expect(out).not.toMatch(/to train on/);
 		expect(out).toMatch(/logits bit-identical/);
 		expect(out).toMatch(/LoRA B moved {2}21 of 21/);
 		expect(out).toMatch(/base weights {2}unchanged/);
@@ -58,6 +61,19 @@ describe("medical flashcards from end to end", () => {
 		expect(spent).toBeLessThanOrEqual(8);
 		expect(Number.isFinite(loss(out, "before")) && Number.isFinite(loss(out, "after"))).toBe(true);
 		expect((await readdir(output)).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
+	});
+
+	it("moves no other card when one is taken from the file", async () => {
+		const cards = await readCards(CARDS);
+		const { train, heldOut } = splitCards(cards, 0);
+		expect(heldOut.length / cards.length).toBeGreaterThan(0.06);
+		expect(heldOut.length / cards.length).toBeLessThan(0.14);
+		for (const i of [0, 100, cards.length - 1]) {
+			const without = splitCards(cards.toSpliced(i, 1), 0);
+			expect(without.train).toEqual(train.filter((c) => c !== cards[i]));
+			expect(without.heldOut).toEqual(heldOut.filter((c) => c !== cards[i]));
+		}
+		expect(splitCards(cards, 1).heldOut).not.toEqual(heldOut);
 	});
 
 	it("trains without privacy for comparison, says so, and learns", async () => {
@@ -101,13 +117,21 @@ describe("bad input ends at once with one typed error", () => {
 		["a text for a number", "cli/value", async () => ["--steps", "many"]],
 		["a delta of 1/N or more", "privacy/delta", async () => ["--delta", "0.01"]],
 		["a batch larger than the data", "dp/", async () => ["--batch", "100000"]],
+		[
+			"cards of one's own without a declared number",
+			"cards/declared",
+			async () => ["--data", await text("own.json", await readFile(CARDS, "utf8"))()],
+		],
 		["no cards", "cards/missing", async () => ["--data", "nowhere.json"]],
 		["cards that are no JSON", "cards/json", async () => ["--data", await text("broken.json", "[{")()]],
 		["a card without an answer", "cards/field", async () => ["--data", await withCard("empty.json", (c) => delete c.output)]],
 		[
 			"a card longer than the limit",
 			"sft/too-long",
-			async () => ["--data", await withCard("long.json", (c) => Object.assign(c, { output: "word ".repeat(300) }))],
+			async () => [
+				...["--records", "400", "--data"],
+				await withCard("long.json", (c) => Object.assign(c, { output: "word ".repeat(300) })),
+			],
 		],
 		["no model", "FormatError", async () => ["--model", "nowhere"]],
 		["an empty tokenizer", "tokenizer/empty", async () => ["--model", await withModel("no-tokenizer", "tokenizer.model", "")]],

@@ -89,12 +89,29 @@ export class PlainTrainer implements Trainer<PlainReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<PlainReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
 		expects("PlainTrainer.step", { encode, loss }, { encode: "function", loss: "function" });
-		const { optimizer, datasetSize, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
+		return this.#step(this.#options.datasetSize, encode, loss);
+	}
+
+	/** The same with the records handed over, as many as `datasetSize` says or not; at least `batchSize`. */
+	stepOn<T, R extends HostRecord>(records: readonly T[], encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<PlainReport>;
+	/** The same for a loss whose record is of a type of its own. */
+	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<PlainReport>;
+	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<PlainReport> {
+		expects("PlainTrainer.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
+		const { batchSize } = this.#options;
+		if (records.length < batchSize) {
+			throw new ValueError("trainer/batch", `PlainTrainer.stepOn: ${records.length} records for a batchSize of ${batchSize}`);
+		}
+		return this.#step(records.length, (i) => encode(records[i]), loss);
+	}
+
+	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
+		const { optimizer, batchSize, physicalBatchSize = 8, key = keyOf(0) } = this.#options;
 		const { vector } = optimizer;
 		const { device } = vector.tensor;
 		const step = ++this.#steps;
 		const stepKey = foldIn(key, step);
-		const records = permutation(datasetSize, foldIn(stepKey, 0)).slice(0, batchSize);
+		const records = permutation(count, foldIn(stepKey, 0)).slice(0, batchSize);
 		const { total, gradient } = device.scope(() => {
 			const parts = splitVirtual(records, physicalBatchSize).map(({ indices }) =>
 				device.scope(() => {

@@ -23,6 +23,10 @@ export interface Trainer<Report extends TrainingReport = TrainingReport> {
 	step<R extends HostRecord>(encode: Encode<R>, loss: Loss<DeviceRecord<R>>): Promise<Report>;
 	/** The same for a loss whose record is of a type of its own. */
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<Report>;
+	/** Takes one step on records that are handed over: `encode` gives what the loss reads of one of them. */
+	stepOn<T, R extends HostRecord>(records: readonly T[], encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<Report>;
+	/** The same for a loss whose record is of a type of its own. */
+	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<Report>;
 }
 
 function fail(what: string, hint: string): never {

@@ -147,9 +147,10 @@ export interface LayerNormOptions extends AffineOptions {
 	readonly axes?: number | readonly number[] | undefined;
 }
 
-function checkNorm(op: string, x: Tensor, options: AffineOptions): void {
+const AFFINE = { weight: "tensor?", bias: "tensor?", eps: "number?" } as const;
+
+function checkAffine(op: string, x: Tensor, { weight, bias }: AffineOptions): void {
 	checkType(op, x, FLOATS);
-	const { weight, bias } = optionsOf(op, options, { weight: "tensor?", bias: "tensor?", eps: "number?" });
 	if (weight !== undefined) checkType(op, weight, FLOATS, "weight");
 	if (bias !== undefined) checkType(op, bias, FLOATS, "bias");
 }
@@ -175,7 +176,7 @@ function affine(op: string, y: Tensor, { weight, bias }: AffineOptions): Tensor 
  * @throws ValueError when `eps` is not finite, or an axis is out of range or named twice.
  */
 export const layerNorm = named("layerNorm", (x: Tensor, options: LayerNormOptions = {}): Tensor => {
-	checkNorm("layerNorm", x, options);
+	checkAffine("layerNorm", x, optionsOf("layerNorm", options, { ...AFFINE, axes: "axes?" }));
 	const { axes = -1, eps = 1e-5 } = options;
 	const { axes: chosen, order } = reduceAxes("layerNorm", x, axes);
 	const moved = permute(inF32(x), order);
@@ -204,7 +205,7 @@ export interface GroupNormOptions extends AffineOptions {
  * @throws ValueError when `eps` is not finite, or the axis is out of range.
  */
 export const groupNorm = named("groupNorm", (x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor => {
-	checkNorm("groupNorm", x, options);
+	checkAffine("groupNorm", x, optionsOf("groupNorm", options, { ...AFFINE, axis: "whole?" }));
 	expects("groupNorm", { groups }, { groups: "whole" });
 	const { axis = 0, weight, bias, eps = 1e-5 } = options;
 	const at = normalizeAxis("groupNorm", axis, x.rank);
