@@ -99,8 +99,8 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	{
 		name: "scatterAdd by the indices of the first record",
 		file: `${OPS}/indexing.ts`,
-		from: "if (ids_at(record * p.ri + at + k) == place)",
-		to: "if (ids_at(at + k) == place)",
+		from: "if (ids_at(record * p.ri + at + k) != place)",
+		to: "if (ids_at(at + k) != place)",
 		tests: PRIMITIVES,
 		only: "^scatterAdd ",
 	},
@@ -170,7 +170,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a convolution blind on its right edge",
-		file: `${OPS}/conv.ts`,
+		file: `${OPS}/conv.kernel.ts`,
 		from: "if (inside && v >= 0 && v < i32(p.W))",
 		to: "if (inside && v >= 0 && v < i32(p.W) - 1)",
 		tests: PRIMITIVES,
@@ -178,7 +178,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a transposed convolution without its gaps",
-		file: `${OPS}/conv.ts`,
+		file: `${OPS}/conv.kernel.ts`,
 		from: "if (y < 0 || row * p.strideH != y ||",
 		to: "if (y < 0 ||",
 		tests: PRIMITIVES,

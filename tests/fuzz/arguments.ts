@@ -95,6 +95,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	logicalNot: (w) => [mask(w, 2)],
 	matmul: (w) => [f32(w, 2, 3), f32(w, 3, 2)],
 	movedim: (w) => [f32(w, 2, 3), 0, 1],
+	moveaxis: (w) => [f32(w, 2, 3), 0, 1],
 	pad: (w) => [f32(w, 2, 3), [[1, 0], [0, 1]]], // biome-ignore format: pairs
 	permute: (w) => [f32(w, 2, 3), [1, 0]],
 	randint: (w) => [w.device, [2], t.key(1), 0, 4],
