@@ -1,4 +1,4 @@
-import { clip, GaussianMechanism } from "@hushgrad/dp";
+import { type Clipping, clip, GaussianMechanism } from "@hushgrad/dp";
 import { type Device, data, key, uniformValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -6,8 +6,8 @@ import { useDevice } from "../support/device.ts";
 const device = useDevice();
 
 /** Factors of records in units of min(1, C/‖g‖), and their norms, as the device computes them. */
-async function factorsOf(d: Device, rows: readonly Float32Array[], maxGradNorm: number) {
-	const mechanism = new GaussianMechanism({ length: rows[0].length, maxGradNorm, noiseMultiplier: 1, expectedBatchSize: 1 });
+async function factorsOf(d: Device, rows: readonly Float32Array[], maxGradNorm: number, clipping?: Clipping) {
+	const mechanism = new GaussianMechanism({ length: rows[0].length, maxGradNorm, noiseMultiplier: 1, expectedBatchSize: 1, clipping });
 	const kept = d.scope(() => {
 		const all = new Float32Array(rows.length * rows[0].length);
 		rows.forEach((r, i) => {
@@ -88,6 +88,24 @@ describe("the norm and the factor of a record", () => {
 			for (let i = 0; i < rows.length; i += size) parts.push(await factorsOf(device(), rows.slice(i, i + size), 1));
 			expect(parts.flatMap((p) => p.factors)).toEqual(whole.factors);
 			expect(parts.flatMap((p) => p.norms)).toEqual(whole.norms);
+		}
+	});
+
+	it.each([undefined, 0.01, 1])("of automatic clipping are C / (‖g‖ + γ), and no record exceeds C: γ = %s", async (gamma) => {
+		for (const C of [1, 0.37, 1e-3]) {
+			const rows = [1e-9, 1e-3, 0.3, 1, 50].map((size, i) => random(i, 1000, size));
+			const { factors, mechanism } = await factorsOf(device(), rows, C, { kind: "automatic", gamma });
+			rows.forEach((g, i) => {
+				expect(Math.abs(factors[i] / (C / (normOf(g) + (gamma ?? 0.01))) - 1)).toBeLessThan(1e-6);
+				expect(factors[i] * normOf(g)).toBeLessThan(mechanism.sensitivity);
+			});
+		}
+	});
+
+	it("know no other clipping", () => {
+		for (const clipping of [{ kind: "layer" }, {}, null, { kind: "automatic", gamma: 0 }, { kind: "automatic", gamma: Number.NaN }]) {
+			const options = { length: 1, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1, clipping: clipping as Clipping };
+			expect(() => new GaussianMechanism(options)).toThrow(expect.objectContaining({ name: "ValueError" }));
 		}
 	});
 });

@@ -37,7 +37,7 @@ export { logMoment } from "./accountant/sampledGaussian.ts";
 export { type AccountantName, type DeltaOptions, delta, type EpsilonOptions, epsilon } from "./accountant/spent.ts";
 export { tradeOff, truePositiveRate } from "./accountant/tradeOff.ts";
 export { BoundedSum } from "./boundedSum.ts";
-export { type Clipped, clip } from "./clip/clip.ts";
+export { type Clipped, type Clipping, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";

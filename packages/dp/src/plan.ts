@@ -3,6 +3,7 @@ import { expects } from "@hushgrad/tensor/author";
 import { calibrateNoise } from "./accountant/calibration.ts";
 import { epsilon } from "./accountant/spent.ts";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { type Clipping, checkClipping } from "./clip/clip.ts";
 import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
 
@@ -57,6 +58,8 @@ export interface PlanSettings {
 	readonly expectedBatchSize: number;
 	/** Clipping norm C of one record's gradient over all parameters, in L2. */
 	readonly maxGradNorm: number;
+	/** How records are brought to C; flat clipping when left out. */
+	readonly clipping?: Clipping | undefined;
 	/** How records are chosen; Poisson sampling when left out. */
 	readonly sampling?: Sampling | undefined;
 	/** Plan with an ε above 50, too, which protects nobody; false when left out. */
@@ -80,6 +83,8 @@ class Plan {
 	readonly maxGradNorm: number;
 	/** Logical steps T of the whole run. */
 	readonly steps: number;
+	/** How records are brought to C. */
+	readonly clipping: Clipping;
 	/** How records are chosen. */
 	readonly sampling: Sampling;
 	/** q, the probability with which each record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
@@ -106,7 +111,9 @@ class Plan {
 		}
 		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
 		checkInteger("steps", steps);
-		const { sampling = { kind: "poisson" } } = options;
+		const { sampling = { kind: "poisson" }, clipping = { kind: "flat" } } = options;
+		checkClipping(clipping);
+		this.clipping = Object.freeze({ ...clipping });
 		checkSampling(sampling);
 		const rate = expectedBatchSize / datasetSize;
 		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;

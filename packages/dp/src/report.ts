@@ -26,7 +26,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	const { stepsTaken, secure, earlier } = facts;
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
-	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, steps, targetEpsilon } = plan;
+	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, clipping, steps, targetEpsilon } = plan;
 	const epsilonSpent = plan.epsilonAfter(stepsTaken);
 	const target = targetEpsilon === undefined ? "" : `, target ${targetEpsilon}`;
 	const lines = secure
@@ -38,7 +38,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	lines.push(
 		"  unit         one record, added or removed; a person with several records is protected less",
 		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
-		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients clipped to C = ${maxGradNorm}, divided by L`,
+		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients ${clipping.kind === "flat" ? "clipped" : "scaled"} to C = ${maxGradNorm}, divided by L`,
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
 		`  worst case   ${worstCase(plan, stepsTaken)}`,

@@ -1,6 +1,6 @@
 import { cat, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
-import { checkPositive } from "../check.ts";
+import { checkPositive, refuse } from "../check.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
@@ -20,12 +20,39 @@ export interface Clipped {
 	readonly norms: Tensor;
 }
 
+/** How the gradient of a record is brought to a norm of at most C. */
+export type Clipping =
+	| {
+			/** g · min(1, C/‖g‖), over all parameters together (Abadi et al. 2016). */
+			readonly kind: "flat";
+	  }
+	| {
+			/** g · C/(‖g‖ + γ): every record counts alike, so that C only scales the rate (Bu et al. 2023, AUTO-S). */
+			readonly kind: "automatic";
+			/** γ, above 0; 0.01 when left out. */
+			readonly gamma?: number | undefined;
+	  };
+
 /** What records are clipped to. */
 export interface ClipSettings {
 	/** C. */
 	readonly maxGradNorm: number;
+	/** Flat when left out. */
+	readonly clipping?: Clipping | undefined;
 	/** Grid step g, a power of two. */
 	readonly grid: number;
+}
+
+/** γ of automatic clipping, as published. */
+const GAMMA = 0.01;
+/** No factor is larger: it would not be finite. */
+const LARGEST = 2 ** 60;
+
+/** @throws ValueError for what is no way of clipping. */
+export function checkClipping(clipping: Clipping): void {
+	const kind: unknown = clipping?.kind;
+	if (kind !== "flat" && kind !== "automatic") refuse("clipping", "of a kind among flat, automatic", kind);
+	if (clipping.kind === "automatic" && clipping.gamma !== undefined) checkPositive("gamma", clipping.gamma);
 }
 
 /** Columns of one block at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
@@ -54,9 +81,9 @@ function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
 }
 
 /**
- * Computes what each record of a physical batch is clipped by, over all tensors together (flat clipping): the factor `min(1, C/‖g‖)/grid`.
+ * Computes what each record of a physical batch is clipped by, over all tensors together: the factor `min(1, C/‖g‖)/grid`,
+ * or `C/(‖g‖ + γ)/grid` for automatic clipping.
  * `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters; `weights` is f32 `[B]`, 1 for a record and 0 for padding.
- * Source: Abadi et al. 2016.
  *
  * The norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
  * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
@@ -64,7 +91,7 @@ function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
  */
 export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped {
 	expects("clip", { settings }, { settings: "options" });
-	const { maxGradNorm, grid } = settings;
+	const { maxGradNorm, grid, clipping = { kind: "flat" } } = settings;
 	expects("clip", { grads, weights }, { grads: "tensors", weights: "tensor" });
 	checkPositive("maxGradNorm", maxGradNorm);
 	checkPositive("grid", grid);
@@ -76,7 +103,9 @@ export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSe
 		1,
 	);
 	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
-	const scales = { clip: maxGradNorm / unit, perGrid: 1 / grid, unit };
+	const isFlat = clipping.kind === "flat";
+	const gamma = isFlat ? 0 : (clipping.gamma ?? GAMMA) / unit;
+	const scales = { clip: maxGradNorm / unit, gamma, most: isFlat ? 1 : LARGEST, perGrid: 1 / grid, unit };
 	const [factors, norms] = clipFactorsPrimitive.apply([reshape(parts, [weights.size]), weights], scales);
 	return { blocks, factors, norms };
 }
