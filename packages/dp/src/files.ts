@@ -1,5 +1,5 @@
-import { type FileHandle, open, readFile, rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { PrivacyError } from "@hushgrad/tensor";
 import { type LedgerStore, PrivacyLedger } from "./ledger.ts";
 
@@ -63,13 +63,14 @@ async function dropTorn(file: FileHandle): Promise<void> {
 }
 
 /**
- * Opens or begins the ledger in a file. Each entry is flushed to the disk before its step is taken. One process at a time: a lock lies beside
+ * Opens or begins the ledger in a file, whose folder is made. Each entry is flushed to the disk before its step is taken. One process at a time: a lock lies beside
  * it, `PATH.lock`.
  * @throws PrivacyError when another process holds it (`privacy/ledger-in-use`); FormatError when it was changed (`privacy/ledger`); what
  * the file system does.
  */
 export async function fileLedger(path: string): Promise<FileLedger> {
 	const lockPath = resolve(`${path}.lock`);
+	await mkdir(dirname(lockPath), { recursive: true });
 	await lock(lockPath);
 	let file: FileHandle | undefined;
 	try {

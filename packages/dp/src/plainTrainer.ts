@@ -70,6 +70,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
 		checkOptimizer("PlainTrainer", optimizer);
 		checkInteger("physicalBatchSize", physicalBatchSize);
+		checkInteger("datasetSize", datasetSize);
 		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
 		}

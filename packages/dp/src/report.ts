@@ -24,6 +24,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	checkPlan(plan);
 	expects("privacyStatement", { facts }, { facts: "options" });
 	const { stepsTaken, secure, earlier } = facts;
+	expects("privacyStatement", { earlier }, { earlier: "list?" });
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
 	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, clipping, steps, targetEpsilon } = plan;

@@ -33,8 +33,7 @@ export class Accountant {
 	 * @throws ValueError when `state` was not written by `state()`, or holds an impossible event.
 	 */
 	static fromState(state: AccountantState): Accountant {
-		if (state?.version !== 1 || !Array.isArray(state.history))
-			refuse("state", "the state of an accountant, version 1", JSON.stringify(state));
+		if (state?.version !== 1 || !Array.isArray(state.history)) refuse("state", "the state of an accountant, version 1", state);
 		const accountant = new Accountant(state.mechanism);
 		for (const event of state.history) accountant.step(event);
 		return accountant;

@@ -174,7 +174,7 @@ export class RdpAccountant {
 	 */
 	static fromState(state: RdpAccountantState): RdpAccountant {
 		if (state?.mechanism !== "rdp" || state.version !== 1 || !Array.isArray(state.history) || !Array.isArray(state.orders)) {
-			refuse("state", "the state of an RDP accountant, version 1", JSON.stringify(state));
+			refuse("state", "the state of an RDP accountant, version 1", state);
 		}
 		const accountant = new RdpAccountant({ orders: state.orders });
 		for (const event of state.history) accountant.step(event);

@@ -1,5 +1,15 @@
 import { assign, ShapeError, slice, Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { type ArgumentKind, expects, isIterable, type Kind, optionsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
+import {
+	type ArgumentKind,
+	expects,
+	instanceOf,
+	isIterable,
+	type Kind,
+	optionsOf,
+	partsOf,
+	type Some,
+	withDefaults,
+} from "@hushgrad/tensor/author";
 import { Parameter } from "../parameter.ts";
 import type { Rule } from "./rule.ts";
 import { constant, type Schedule } from "./schedule.ts";
@@ -174,10 +184,14 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 	 * Goes on from a state: copies its tensors and counts from its steps. The next step is what it would have been then.
 	 * @throws ValueError when the names are not those of this optimiser; ShapeError when a tensor is not f32 of P numbers.
 	 */
-	loadState({ steps, tensors }: OptimizerState): void {
+	loadState(state: OptimizerState): void {
 		const name = this.constructor.name;
+		const { steps, tensors } = partsOf(`${name}.loadState`, "state", state, {
+			steps: "count",
+			tensors: instanceOf(Map, "a Map of tensors"),
+		});
 		const names = tensors.size === 0 && steps === 0 ? [] : this.#rule.stateNames;
-		if (!Number.isSafeInteger(steps) || steps < 0 || names.length !== tensors.size || names.some((n) => !tensors.has(n))) {
+		if (names.length !== tensors.size || names.some((n) => !tensors.has(n))) {
 			throw new ValueError("optim/state", `${name}.loadState: ${steps} steps and tensors ${[...tensors.keys()].join(", ")}`, {
 				hint: `expected what state() gives: steps, and tensors ${names.join(", ")}`,
 			});
