@@ -1,14 +1,4 @@
-import {
-	checkFinite,
-	data,
-	foldIn,
-	type HostArray,
-	type Key,
-	key as keyOf,
-	NumericError,
-	PrivacyError,
-	ValueError,
-} from "@hushgrad/tensor";
+import { checkFinite, data, foldIn, type HostArray, type Key, key as keyOf, NumericError, PrivacyError } from "@hushgrad/tensor";
 import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
@@ -114,9 +104,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		} = options;
 		checkNoiseSource(noise);
 		checkOptimizer("PrivacyEngine", optimizer);
-		if (!Number.isInteger(physicalBatchSize) || physicalBatchSize < 1) {
-			throw new ValueError("dp/physical", `PrivacyEngine: physicalBatchSize is ${physicalBatchSize}, expected 1 or more`);
-		}
+		checkInteger("physicalBatchSize", physicalBatchSize);
 		if (selfCheckEvery !== undefined) checkInteger("selfCheckEvery", selfCheckEvery);
 		const { vector } = optimizer;
 		this.#plan = plan;

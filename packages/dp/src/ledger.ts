@@ -83,7 +83,10 @@ export class PrivacyLedger {
 			});
 		}
 		const ledger = new PrivacyLedger(store);
-		const lines = (await store.read()).split("\n");
+		const text = await store.read();
+		if (typeof text !== "string")
+			throw new ValueError("call/argument", `PrivacyLedger.open: store.read() gave ${shown(text)}, expected a string`);
+		const lines = text.split("\n");
 		lines.pop();
 		for (const [i, line] of lines.entries()) {
 			const [, hash, text] = /^([0-9a-f]{64}) (\{.*\})$/.exec(line) ?? [];

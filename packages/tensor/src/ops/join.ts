@@ -89,7 +89,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
  * @throws ValueError when the axis is out of range.
  */
 export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
-	expects("unflatten", { x, axis, sizes }, { x: "tensor", axis: "whole", sizes: "list" });
+	expects("unflatten", { x, axis, sizes }, { x: "tensor", axis: "whole", sizes: "wholes" });
 	const at = normalizeAxis("unflatten", axis, x.rank);
 	const free = sizes.indexOf(-1);
 	const known = sizes.reduce((n, d, i) => (i === free ? n : n * d), 1);
