@@ -164,7 +164,7 @@ export class GaussianMechanism {
 	 */
 	given(noise: ArrayLike<number>): NoiseDraw {
 		if (typeof noise?.length !== "number") refuse("noise", "a list of numbers", noise);
-		if (typeof noise[0] !== "number") refuse("noise[0]", "a number", noise[0]);
+		if (typeof noise[0] !== "number") refuse("noise", "a list of numbers", noise);
 		const steps = new Float64Array(this.length + 1);
 		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
 		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
