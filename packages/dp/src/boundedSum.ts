@@ -16,6 +16,10 @@ export class BoundedSum {
 	#rows = 0;
 	#total: Promise<Float64Array>;
 
+	static {
+		Object.freeze(BoundedSum.prototype);
+	}
+
 	/** `GaussianMechanism.newSum` makes one. */
 	constructor(device: Device, mechanism: GaussianMechanism) {
 		expects("GaussianMechanism.newSum", { device }, { device: "device" });
@@ -23,6 +27,7 @@ export class BoundedSum {
 		this.#mechanism = mechanism;
 		this.#part = device.keep(zeros(device, [mechanism.length + 1], "i32"));
 		this.#total = Promise.resolve(new Float64Array(mechanism.length + 1));
+		Object.freeze(this);
 	}
 
 	/**

@@ -237,7 +237,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
-		return this.#step(this.#plan.datasetSize, encode, loss, `${encode}\n${loss}`);
+		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
 	}
 
 	/**
@@ -250,10 +250,10 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
 		const all = [...records];
-		return this.#step(all.length, (i) => encode(all[i]), loss, `${encode}\n${loss}`);
+		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
 	}
 
-	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string): Promise<StepReport> {
+	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string, all?: readonly unknown[]): Promise<StepReport> {
 		const plan = this.#plan;
 		if (this.#steps >= plan.steps) {
 			throw new PrivacyError("privacy/plan-spent", `all ${plan.steps} planned steps were taken (epsilon ${this.getEpsilon().toFixed(4)})`, {
@@ -268,7 +268,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		const { study } = source;
 		const drawing = this.#draw(source, step);
 		const records =
-			study.batches === undefined ? this.#sampler.batch(step, count, source, this.#noise) : Int32Array.from(study.batches(step));
+			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
 		const diagnostics = new Diagnostics(plan.maxGradNorm);
 		const check = this.#selfCheck.begin(step, program);
@@ -365,6 +365,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		return new NumericError("numeric/not-finite", `${name} holds NaN or infinity`, { path: name, hint: cause.hint, cause });
 	}
 }
+
+/** What the functions of a step say, whatever they make of toString(). */
+const textOf = (...functions: readonly object[]): string => functions.map((f) => Function.prototype.toString.call(f)).join("\n");
 
 const writesOf = ({ tensor }: TrainableVector): number => insideOf(tensor).storage.writes;
 

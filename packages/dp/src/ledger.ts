@@ -71,8 +71,13 @@ export class PrivacyLedger {
 	readonly #heads = [GENESIS];
 	#queue: Promise<void> = Promise.resolve();
 
+	static {
+		Object.freeze(PrivacyLedger.prototype);
+	}
+
 	private constructor(store: LedgerStore) {
 		this.#store = store;
+		Object.freeze(this);
 	}
 
 	/** Reads and checks a ledger. @throws FormatError (`privacy/ledger`) when a line does not follow on the one before. */

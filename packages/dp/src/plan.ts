@@ -94,6 +94,10 @@ class Plan {
 	/** ε spent once all steps are done; at most targetEpsilon. */
 	readonly epsilon: number;
 
+	static {
+		Object.freeze(Plan.prototype);
+	}
+
 	constructor(options: PlanOptions) {
 		const { targetEpsilon, targetDelta, datasetSize, expectedBatchSize, maxGradNorm } = options;
 		if (options.noiseMultiplier === undefined) checkPositive("targetEpsilon", options.targetEpsilon);

@@ -68,39 +68,44 @@ const EPOCHS = 2 ** 31;
 export class Sampler {
 	readonly #mechanism: SampledMechanism;
 	/** The step that each record is in, of the epoch that runs. */
-	#assigned: { readonly epoch: number; readonly steps: Int32Array } | undefined;
+	#assigned: { readonly epoch: number; readonly records: number | readonly unknown[]; readonly steps: Int32Array } | undefined;
 
 	constructor(mechanism: SampledMechanism) {
 		this.#mechanism = mechanism;
 	}
 
 	/**
-	 * The records of step 1, 2, …, ascending, of `count` there are. `ofStep` is the source of the step; from `source` random allocation has
-	 * one for each epoch.
-	 * @throws PrivacyError when the number of records changes within an epoch of random allocation.
+	 * The records of step 1, 2, …, ascending, of as many as there are, or of those in a list. `ofStep` is the source of the step; from
+	 * `source` random allocation has one for each epoch.
+	 * @throws PrivacyError when the records change within an epoch of random allocation.
 	 */
-	batch(step: number, count: number, ofStep: NoiseSource, source: NoiseSource): Int32Array {
+	batch(step: number, records: number | readonly unknown[], ofStep: NoiseSource, source: NoiseSource): Int32Array {
 		const { sampling, sampleRate } = this.#mechanism;
+		const count = typeof records === "number" ? records : records.length;
 		if (count === 0) return new Int32Array();
 		if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);
 		if (sampling.kind === "truncated-poisson") {
 			return subset(poissonBatch({ datasetSize: count, sampleRate }, ofStep), sampling.maxBatchSize, ofStep);
 		}
 		const epoch = Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
-		const steps = this.#assignedIn(epoch, count, source);
+		const steps = this.#assignedIn(epoch, records, count, source);
 		const own = (step - 1) % stepsPerEpoch(this.#mechanism);
 		return Int32Array.from({ length: count }, (_, i) => i).filter((i) => steps[i] === own);
 	}
 
-	#assignedIn(epoch: number, count: number, source: NoiseSource): Int32Array {
+	#assignedIn(epoch: number, records: number | readonly unknown[], count: number, source: NoiseSource): Int32Array {
 		if (this.#assigned?.epoch !== epoch) {
 			const own = source.forStep(EPOCHS + epoch);
 			const length = stepsPerEpoch(this.#mechanism);
-			this.#assigned = { epoch, steps: Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length)) };
+			this.#assigned = { epoch, records, steps: Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length)) };
 		}
-		const { steps } = this.#assigned;
-		if (steps.length === count) return steps;
-		throw new PrivacyError("privacy/records-changed", `there are ${count} records, and there were ${steps.length} when the epoch began`, {
+		const { steps, records: before } = this.#assigned;
+		const isSame =
+			typeof records === "number" || typeof before === "number"
+				? records === before
+				: records.length === before.length && records.every((r, i) => r === before[i]);
+		if (isSame) return steps;
+		throw new PrivacyError("privacy/records-changed", "the records are not those of the step before, nor in their order", {
 			op: "PrivacyEngine.step",
 			hint: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
 		});

@@ -37,6 +37,9 @@ const POOL_WORDS = 65536 / 4;
 /** Normals that are made at a time. */
 const CHUNK = 4096;
 
+/** No source is made without it. */
+const PROOF = Symbol("made here");
+
 interface Origin {
 	readonly secure: boolean;
 	readonly study?: Study;
@@ -49,12 +52,18 @@ class WordNoiseSource {
 	readonly #study: Study;
 	readonly #wordsOf: ((step: number) => () => number) | undefined;
 
-	/** `wordsOf` gives a sequence of its own for every step, where there is one that repeats. */
-	constructor(nextWord: () => number, { secure, study = {}, wordsOf }: Origin) {
+	static {
+		Object.freeze(WordNoiseSource.prototype);
+	}
+
+	/** `proof` is what this file alone has. `wordsOf` gives a sequence of its own for every step, where there is one that repeats. */
+	constructor(proof: symbol, nextWord: () => number, { secure, study = {}, wordsOf }: Origin) {
+		if (proof !== PROOF) refuseSource();
 		this.#nextWord = nextWord;
 		this.#secure = secure;
-		this.#study = study;
+		this.#study = Object.freeze({ ...study });
 		this.#wordsOf = wordsOf;
+		Object.freeze(this);
 	}
 
 	/** Whether a value is a source made by this library. */
@@ -78,7 +87,7 @@ class WordNoiseSource {
 	 */
 	forStep(step: number): WordNoiseSource {
 		const words = this.#wordsOf?.(step);
-		return words === undefined ? this : new WordNoiseSource(words, { secure: this.#secure, study: this.#study });
+		return words === undefined ? this : new WordNoiseSource(PROOF, words, { secure: this.#secure, study: this.#study });
 	}
 
 	/** A multiple of 2⁻⁵³, uniform in [0, 1). */
@@ -104,7 +113,10 @@ export type NoiseSource = WordNoiseSource;
 
 /** @throws PrivacyError for anything that was not made by this file. */
 export function checkNoiseSource(source: NoiseSource): void {
-	if (WordNoiseSource.made(source)) return;
+	if (!WordNoiseSource.made(source)) refuseSource();
+}
+
+function refuseSource(): never {
 	throw new PrivacyError("privacy/noise-source", "expected a noise source made by this library, got something else", {
 		hint: "call secureNoise(), or insecureNoiseForTests(seed) for research",
 	});
@@ -133,7 +145,7 @@ export function secureNoise(): NoiseSource {
 		pool[at++] = 0;
 		return word;
 	};
-	return new WordNoiseSource(nextWord, { secure: true });
+	return new WordNoiseSource(PROOF, nextWord, { secure: true });
 }
 
 /**
@@ -156,14 +168,14 @@ export function research(study: Study = {}): NoiseSource {
 	const { batches, noise, transcript } = study ?? {};
 	const given = { study, batches, noise, transcript };
 	expects("research", given, { study: "options", batches: "function?", noise: "function?", transcript: "function?" });
-	return seeded(study.seed ?? 0, 0, Object.freeze({ ...study }));
+	return seeded(study.seed ?? 0, 0, study);
 }
 
 function seeded(seed: number, stream: number, study: Study): NoiseSource {
 	checkInteger("seed", seed, { min: 0 });
 	checkInteger("stream", stream, { min: 0 });
 	const wordsOf = (step: number) => philoxWords(seed, stream, step);
-	return new WordNoiseSource(wordsOf(0), { secure: false, study, wordsOf });
+	return new WordNoiseSource(PROOF, wordsOf(0), { secure: false, study, wordsOf });
 }
 
 /** The words of a Philox sequence, one at a call; every step has 2³⁴ of them. */
