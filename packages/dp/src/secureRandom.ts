@@ -57,8 +57,9 @@ class WordNoiseSource {
 	}
 
 	/** `proof` is what this file alone has. `wordsOf` gives a sequence of its own for every step, where there is one that repeats. */
-	constructor(proof: symbol, nextWord: () => number, { secure, study = {}, wordsOf }: Origin) {
+	constructor(proof: symbol, nextWord: () => number, origin: Origin) {
 		if (proof !== PROOF) refuseSource();
+		const { secure, study = {}, wordsOf } = origin;
 		this.#nextWord = nextWord;
 		this.#secure = secure;
 		this.#study = Object.freeze({ ...study });
