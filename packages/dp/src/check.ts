@@ -25,3 +25,7 @@ export function checkSampleRate(value: number): void {
 export function checkDelta(value: number): void {
 	if (!(typeof value === "number" && value > 0 && value < 1)) refuse("delta", "a probability strictly between 0 and 1", value);
 }
+
+export function checkSignificance(value: number): void {
+	if (!(typeof value === "number" && value > 0 && value < 1)) refuse("significance", "a probability strictly between 0 and 1", value);
+}

@@ -36,6 +36,22 @@ export {
 export { logMoment } from "./accountant/sampledGaussian.ts";
 export { type AccountantName, type DeltaOptions, delta, type EpsilonOptions, epsilon } from "./accountant/spent.ts";
 export { tradeOff, truePositiveRate } from "./accountant/tradeOff.ts";
+export {
+	type CanaryShape,
+	type RandomCanaryOptions,
+	randomCanaries,
+	type SampledCanaryOptions,
+	sampledCanaries,
+} from "./audit/canaries.ts";
+export { type BinomialCount, clopperPearson, type RateBounds } from "./audit/clopperPearson.ts";
+export { exposure } from "./audit/exposure.ts";
+export { epsilonFromScores, muFromScores } from "./audit/gaussianPair.ts";
+export { epsilonFromGaussianRates, muFromRates } from "./audit/gaussianRates.ts";
+export { noiseFromRates, refutes } from "./audit/noise.ts";
+export { epsilonOneRun, type OneRunGuesses, oneRunPValue } from "./audit/oneRun.ts";
+export { type Planted, type PlantOptions, plantCanaries, scoreCanaries } from "./audit/plant.ts";
+export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./audit/rates.ts";
+export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";
 export { BoundedSum } from "./boundedSum.ts";
 export { type Clipped, type Clipping, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";

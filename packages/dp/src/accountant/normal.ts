@@ -1,3 +1,5 @@
+import { lastWhere } from "./bisect.ts";
+
 /** Spacing of the trapezoid rule: its error is e^(−π²/h²) = 7e-18. */
 const SPACING = 0.5;
 const TERMS = 13;
@@ -29,4 +31,10 @@ export function logNormalDensity(x: number): number {
 /** Φ(x), the distribution function of the standard normal; relative error below 1e-15·(1 + x²). */
 export function normalCdf(x: number): number {
 	return x > 0 ? 1 - normalCdf(-x) : Math.exp(logNormalDensity(x)) * millsRatio(-x);
+}
+
+/** Φ⁻¹(p) for p in (0, 1), where Φ is `normalCdf`: the float64 at which it passes p. */
+export function normalQuantile(p: number): number {
+	if (p > 0.5) return -normalQuantile(1 - p);
+	return lastWhere((x) => normalCdf(x) <= p, -37, 0);
 }

@@ -1,28 +1,7 @@
+import { binomialTail } from "./binomial.ts";
 import type { TruncatedPoissonEvent } from "./events.ts";
 import { discretise, type LossPair, mixture } from "./lossPair.ts";
 import { replacedGaussian, sampledGaussian } from "./sampledPair.ts";
-
-const NEGLIGIBLE = 2 ** -60;
-
-/** P[Binomial(n, p) > k], to a relative accuracy of about k·1e-16. */
-export function binomialTail(k: number, n: number, p: number): number {
-	if (k >= n) return 0;
-	if (k < 0 || p === 1) return 1;
-	const start = Math.max(k + 1, Math.min(n, Math.floor((n + 1) * p)));
-	let logTerm = start * Math.log(p) + (n - start) * Math.log1p(-p);
-	for (let i = 0; i < start; i++) logTerm += Math.log((n - i) / (start - i));
-	const odds = p / (1 - p);
-	let sum = 1;
-	for (let i = start, term = 1; i < n && term > sum * NEGLIGIBLE; i++) {
-		term *= ((n - i) / (i + 1)) * odds;
-		sum += term;
-	}
-	for (let i = start, term = 1; i > k + 1 && term > sum * NEGLIGIBLE; i--) {
-		term *= i / ((n - i + 1) * odds);
-		sum += term;
-	}
-	return Math.min(1, Math.exp(logTerm) * sum);
-}
 
 /**
  * The pair of one step of Poisson sampling with a cap. With probability w a batch is full without the record: then the record, where
