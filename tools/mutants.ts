@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { AUDIT_MUTANTS } from "./mutants.audit.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
@@ -18,6 +19,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	records: RECORD_MUTANTS,
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
+	audit: AUDIT_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -1,0 +1,74 @@
+import type { Mutant } from "./mutants.operations.ts";
+
+const MECHANISM = "packages/dp/src/mechanism.ts";
+const ENGINE = "packages/dp/src/engine.ts";
+const SAMPLER = "packages/dp/src/sampler.ts";
+const FACTORS = "packages/dp/src/clip/clipFactors.ts";
+const AUDIT = ["tests/dp/audit.test.ts"];
+
+/** Faults that take away half of the privacy that is claimed, or more: an audit of what the steps show has to find them, by that alone. */
+export const AUDIT_MUTANTS: readonly Mutant[] = [
+	{
+		name: "half of the noise",
+		file: MECHANISM,
+		from: "(mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid;",
+		to: "(mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid / 2;",
+		tests: AUDIT,
+	},
+	{
+		name: "a clipping norm that is twice what noise is made for",
+		file: "packages/dp/src/clip/clip.ts",
+		from: "clip: maxGradNorm / unit,",
+		to: "clip: (2 * maxGradNorm) / unit,",
+		tests: AUDIT,
+	},
+	{
+		name: "no clipping",
+		file: FACTORS,
+		from: "min(1.0, p.clip / max(norm, 1e-30)) * p.perGrid, isFinite(sum)",
+		to: "p.perGrid, isFinite(sum)",
+		tests: AUDIT,
+	},
+	{
+		name: "Poisson sampling at twice the rate",
+		file: SAMPLER,
+		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);',
+		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, 2 * sampleRate) }, ofStep);',
+		tests: AUDIT,
+	},
+	{
+		name: "two steps of an epoch for each record",
+		file: SAMPLER,
+		from: "filter((i) => steps[i] === own)",
+		to: "filter((i) => Math.floor(steps[i] / 2) === Math.floor(own / 2))",
+		tests: AUDIT,
+	},
+	{
+		name: "noise that is divided by the batch size twice",
+		file: MECHANISM,
+		from: "((sum[i] + noise[i]) * grid) / expectedBatchSize;",
+		to: "((sum[i] + noise[i] / expectedBatchSize) * grid) / expectedBatchSize;",
+		tests: AUDIT,
+	},
+	{
+		name: "noise of each physical batch, averaged over them",
+		file: ENGINE,
+		from: "const noise = draw.take();",
+		to: "const noise = draw.take().map((v) => v / Math.sqrt(Math.max(1, Math.ceil(records.length / this.#rows))));",
+		tests: AUDIT,
+	},
+	{
+		name: "the noise of the first step in all of them",
+		file: ENGINE,
+		from: "this.#draw(source, step)",
+		to: "this.#draw(this.#noise.forStep(1), step)",
+		tests: AUDIT,
+	},
+	{
+		name: "one normal for all coordinates",
+		file: MECHANISM,
+		from: "normals[i] = Math.round(normals[i] * deviation);",
+		to: "normals[i] = Math.round(normals[0] * deviation);",
+		tests: AUDIT,
+	},
+];
