@@ -67,8 +67,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "one normal for all coordinates",
 		file: MECHANISM,
-		from: "normals[i] = Math.round(normals[i] * deviation);",
-		to: "normals[i] = Math.round(normals[0] * deviation);",
+		from: "for (let i = 0; i < normals.length; i++) normals[i] = Math.round(normals[i] * deviation);",
+		to: "normals.fill(Math.round(normals[0] * deviation));",
 		tests: AUDIT,
 	},
 ];

@@ -33,7 +33,7 @@ P_VALUES = [
 T = [
     (t, degrees, d)
     for degrees in (2, 10, 998, 19998)
-    for t, d in [(0.0, 0.0), (1.5, 0.0), (1.5, 1.0), (5.0, 7.5), (-1.0, 0.5), (31.6, 30.0), (31.6, 33.0)]
+    for t, d in [(0.0, 0.0), (1.5, 0.0), (1.5, 1.0), (5.0, 7.5), (-1.0, 0.5), (31.6, 30.0), (31.6, 33.0), (6.0, 0.5)]
 ]
 
 
@@ -94,7 +94,7 @@ json.dump(
             for m, r, v, epsilon, delta in P_VALUES
         ],
         "noncentralT": [
-            {"t": t, "degrees": degrees, "noncentrality": d, "p": float(nct.cdf(t, degrees, d))} for t, degrees, d in T
+            {"t": t, "degrees": degrees, "noncentrality": d, "p": float(nct.sf(t, degrees, d))} for t, degrees, d in T
         ],
         "audits": [audit(*case) for case in scores()],
     },

@@ -70,8 +70,9 @@ function drawn(logits: ArrayLike<number>, temperature: number, uniform: number):
 	const scaled = Float64Array.from(logits, (v) => v / temperature);
 	const top = scaled.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
 	const weights = scaled.map((v) => Math.exp(v - top));
-	let left = uniform * weights.reduce((sum, w) => sum + w, 0);
-	if (!Number.isFinite(left)) refuse("nextLogits", "a function that gives finite logits", logits);
+	const total = weights.reduce((sum, w) => sum + w, 0);
+	if (!(total > 0)) refuse("nextLogits", "a function that gives finite logits", logits);
+	let left = uniform * total;
 	const at = weights.findIndex((w) => {
 		left -= w;
 		return left < 0;

@@ -11,23 +11,25 @@ const FINENESS = 4;
 /** The quadrature covers so many deviations of s, and all but e^−40 of its lower tail. */
 const REACH = 12;
 const TAIL = 40;
+/** No larger μ is told apart: ε is above 1,000 long before. */
+const LARGEST_MU = 50;
 
 /**
- * P[T ≤ t] of the noncentral t distribution with `degrees` ν ≥ 2 degrees of freedom and noncentrality d: the mean of Φ(t s − d) over
- * s = √(χ²_ν/ν), by a trapezoid rule over ln s. Absolute error below 1e-10.
+ * P[T > t] of the noncentral t distribution with `degrees` ν ≥ 2 degrees of freedom and noncentrality d: the mean of Φ(d − t s) over
+ * s = √(χ²_ν/ν), by a trapezoid rule over ln s.
  */
-export function noncentralT(t: number, degrees: number, noncentrality: number): number {
+export function noncentralTail(t: number, degrees: number, noncentrality: number): number {
 	const spread = Math.max(REACH / Math.sqrt(2 * degrees), TAIL / degrees);
 	const nodes = Math.ceil(2 * spread * FINENESS * (Math.sqrt(2 * degrees) + Math.abs(t)));
 	let total = 0;
-	let below = 0;
+	let above = 0;
 	for (let i = 0; i <= nodes; i++) {
 		const x = spread * ((2 * i) / nodes - 1);
 		const weight = Math.exp(degrees * (x - Math.expm1(2 * x) / 2));
 		total += weight;
-		below += weight * normalCdf(t * Math.exp(x) - noncentrality);
+		above += weight * normalCdf(noncentrality - t * Math.exp(x));
 	}
-	return below / total;
+	return above / total;
 }
 
 const mean = (x: ArrayLike<number>): number => Array.from(x).reduce((sum, v) => sum + v, 0) / x.length;
@@ -37,11 +39,11 @@ const squares = (x: ArrayLike<number>, center: number): number => Array.from(x).
  * A lower bound on the μ that keeps two normal distributions of equal deviation apart, from scores of both: the distance of their means in
  * deviations. Student's statistic of two samples is noncentral t with n₁ + n₀ − 2 degrees of freedom and noncentrality
  * μ/√(1/n₁ + 1/n₀), whatever mean and deviation are; the bound is the μ at which one as large has probability `significance`. It uses all
- * of the scores, where `muFromRates` counts them, and so needs a quarter as many canaries.
+ * of the scores, where `muFromRates` counts them, and so tells more with as many canaries.
  *
  * Guarantee: where scores of included canaries are independent and N(a + μ s, s²), those of others N(a, s²), the bound is above μ with
  * probability `significance`. That is so for what canaries of orthogonal gradients, in every step, leave in the sum of the noisy steps.
- * After the Gaussian pair of Agrawal et al. 2026 (arXiv 2606.12733), with an exact bound in place of asymptotic ones.
+ * After the Gaussian pair of Agrawal et al. 2026 (arXiv 2606.12733), for equal deviations, with an exact bound.
  * @throws ValueError for scores that are not finite, fewer than 2 of a kind, all of them equal, or a significance outside (0, 1).
  */
 export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}): number {
@@ -55,8 +57,8 @@ export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}
 	const deviation = Math.sqrt((squares(included, high) + squares(excluded, low)) / degrees);
 	if (!(included.length > 1 && excluded.length > 1 && deviation > 0)) refuse("scores", "two or more of a kind that differ", deviation);
 	const unit = Math.sqrt(1 / included.length + 1 / excluded.length);
-	const t = (high - low) / (deviation * unit);
-	const exceeded = (d: number) => 1 - noncentralT(t, degrees, d) <= significance;
+	const t = Math.min((high - low) / deviation, LARGEST_MU) / unit;
+	const exceeded = (d: number) => noncentralTail(t, degrees, d) <= significance;
 	return exceeded(0) ? lastWhere(exceeded, 0, t) * unit : 0;
 }
 

@@ -9,6 +9,8 @@ import { type AttackCounts, checkCounts } from "./scores.ts";
 const COMPARED = 3;
 /** To what σ is found, relatively. */
 const ACCURACY = 2e-3;
+/** More noise than that is as good as all. */
+const MOST_NOISE = 2 ** 20;
 
 function mostTelling(counts: readonly AttackCounts[], significance: number): ErrorBounds[] {
 	return errorBounds(counts, significance)
@@ -53,7 +55,10 @@ export function noiseFromRates(
 	if (bounds.length === 0) return Number.POSITIVE_INFINITY;
 	const refuted = (sigma: number): boolean => exceeds(historyOf(sigma), bounds);
 	let high = 1;
-	while (!refuted(high)) high *= 2;
+	while (!refuted(high)) {
+		high *= 2;
+		if (high > MOST_NOISE) return Number.POSITIVE_INFINITY;
+	}
 	let low = high / 2;
 	while (refuted(low)) {
 		high = low;

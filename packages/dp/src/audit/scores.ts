@@ -61,7 +61,7 @@ const reaching = (scores: ArrayLike<number>, threshold: number): number => {
  * That those are taken from the scores themselves costs nothing, where scores are independent and those of a list alike: the rate at
  * which scores reach the k-th of n is distributed as Beta(k, n − k + 1), and the bound of Clopper and Pearson for k of n is a quantile of
  * Beta(k + 1, n − k), which is larger; for the rate at which they stay below it, the two are the same. The other list does not know of
- * it. Ties only raise the counts.
+ * it. Scores that are often equal need thresholds that are handed over.
  * @throws ValueError for scores that are not finite, or a list without any.
  */
 export function attackCounts(scores: CanaryScores, thresholds?: readonly number[]): AttackCounts[] {
@@ -83,8 +83,8 @@ function ranked(scores: ArrayLike<number>): number[] {
 
 /**
  * Counts of an attack that takes so many of the highest scores for included, for each of some numbers chosen beforehand; when left out
- * 0.9, ½, ⅕, ⅒ and 1/20 of half the canaries. It does not look at which canaries are included, as `epsilonOneRun` demands; of
- * equal scores those left out come first.
+ * 0.9, ½, ⅕, ⅒ and 1/20 of half the canaries. As `epsilonOneRun` demands it does not look at which canaries are included, but for
+ * equal scores, of which those left out come first, against the attack.
  * @throws ValueError as `attackCounts`, and for numbers of guesses that are none.
  */
 export function guessCounts(scores: CanaryScores, guesses?: readonly number[]): AttackCounts[] {
