@@ -132,6 +132,14 @@ describe("an audit of scores", () => {
 	});
 });
 
+describe("scores without noise", () => {
+	test("keep canaries apart, or tell nothing", () => {
+		expect(muFromScores({ included: Array(500).fill(1), excluded: Array(500).fill(0) })).toBeGreaterThan(40);
+		expect(muFromScores({ included: [1, 1], excluded: [1, 1] })).toBe(0);
+		expect(muFromScores({ included: [0, 0], excluded: [1, 1] })).toBe(0);
+	});
+});
+
 describe("an audit of noise", () => {
 	const historyOf = (noiseMultiplier: number) => [{ sampleRate: 1, noiseMultiplier, steps: 4 }];
 
@@ -176,7 +184,6 @@ describe("what is no audit", () => {
 		["more right guesses than canaries", () => muFromRates([{ included: 1, excluded: 1, truePositives: 2, falsePositives: 0 }])],
 		["no δ", () => epsilonFromRates(counts, { delta: 0 })],
 		["no significance", () => epsilonOneRun(counts, { delta: 1e-5, significance: 1 })],
-		["scores that are all equal", () => muFromScores({ included: [1, 1], excluded: [1, 1] })],
 		["a single score", () => muFromScores({ included: [1], excluded: [1, 2] })],
 		["more successes than trials", () => clopperPearson({ successes: 2, trials: 1, significance: 0.1 })],
 		["more guesses than canaries", () => guessCounts(scores, [5])],

@@ -11,7 +11,7 @@ const FINENESS = 4;
 /** The quadrature covers so many deviations of s, and all but e^−40 of its lower tail. */
 const REACH = 12;
 const TAIL = 40;
-/** No larger μ is told apart: ε is above 1,000 long before. */
+/** A larger distance counts as this one, whose ε is above 1,000. */
 const LARGEST_MU = 50;
 
 /**
@@ -44,7 +44,7 @@ const squares = (x: ArrayLike<number>, center: number): number => Array.from(x).
  * Guarantee: where scores of included canaries are independent and N(a + μ s, s²), those of others N(a, s²), the bound is above μ with
  * probability `significance`. That is so for what canaries of orthogonal gradients, in every step, leave in the sum of the noisy steps.
  * After the Gaussian pair of Agrawal et al. 2026 (arXiv 2606.12733), for equal deviations, with an exact bound.
- * @throws ValueError for scores that are not finite, fewer than 2 of a kind, all of them equal, or a significance outside (0, 1).
+ * @throws ValueError for scores that are not finite, fewer than 2 of a kind, or a significance outside (0, 1).
  */
 export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}): number {
 	checkScores("muFromScores", scores);
@@ -52,11 +52,13 @@ export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}
 	const { included, excluded } = scores;
 	const { significance = 0.05 } = options;
 	checkSignificance(significance);
+	const fewest = Math.min(included.length, excluded.length);
+	if (fewest < 2) refuse("scores", "two or more of a kind", fewest);
 	const degrees = included.length + excluded.length - 2;
 	const [high, low] = [mean(included), mean(excluded)];
 	const deviation = Math.sqrt((squares(included, high) + squares(excluded, low)) / degrees);
-	if (!(included.length > 1 && excluded.length > 1 && deviation > 0)) refuse("scores", "two or more of a kind that differ", deviation);
 	const unit = Math.sqrt(1 / included.length + 1 / excluded.length);
+	if (high <= low) return 0;
 	const t = Math.min((high - low) / deviation, LARGEST_MU) / unit;
 	const exceeded = (d: number) => noncentralTail(t, degrees, d) <= significance;
 	return exceeded(0) ? lastWhere(exceeded, 0, t) * unit : 0;
