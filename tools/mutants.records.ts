@@ -3,10 +3,8 @@ import type { Mutant } from "./mutants.operations.ts";
 const OPS = "packages/tensor/src/ops";
 const VMAP = "tests/tensor/vmap.test.ts";
 const PRIVACY = ["tests/privacy"];
-const DP = ["tests/dp/engine.test.ts", "tests/dp/wiring.test.ts"];
-const ENGINE = "packages/dp/src/engine.ts";
 
-/** Faults of what keeps records apart: vmap, the closed world, the engine, and the layers that it trains. */
+/** Faults of what keeps records apart: vmap, the closed world, and the layers that an engine trains. */
 export const RECORD_MUTANTS: readonly Mutant[] = [
 	{
 		name: "records that all see the first one's values",
@@ -116,69 +114,6 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 		from: "if (debug.level < 3) return;",
 		to: 'if (debug.level < 3 || name === "flip") return;',
 		tests: ["tests/engine"],
-	},
-	{
-		name: "half the noise that is accounted for",
-		file: "packages/dp/src/mechanism.ts",
-		from: "const deviation = (mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid;",
-		to: "const deviation = (mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid / 2;",
-		tests: DP,
-	},
-	{
-		name: "clipping at twice the norm",
-		file: "packages/dp/src/clip/clip.ts",
-		from: "clip: maxGradNorm / unit,",
-		to: "clip: (2 * maxGradNorm) / unit,",
-		tests: DP,
-	},
-	{
-		name: "sampling at twice the accounted rate",
-		file: "packages/dp/src/sampler.ts",
-		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);',
-		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, 2 * sampleRate) }, ofStep);',
-		tests: DP,
-	},
-	{
-		name: "division by the realised batch",
-		file: ENGINE,
-		from: "addNoise(this.#mechanism, total, noise)",
-		to: "addNoise({ ...this.#mechanism, expectedBatchSize: Math.max(1, records.length) } as never, total, noise)",
-		tests: DP,
-	},
-	{
-		name: "a sum on the device that runs over",
-		file: "packages/dp/src/boundedSum.ts",
-		from: "if (this.#rows + rows > mostRows) this.#settle();",
-		to: "",
-		tests: DP,
-	},
-	{
-		name: "a seed in place of secure noise",
-		file: "packages/dp/src/secureRandom.ts",
-		from: "return new WordNoiseSource(nextWord, { secure: true });",
-		to: "return new WordNoiseSource(philoxWords(1, 0, 0), { secure: true });",
-		tests: DP,
-	},
-	{
-		name: "padding counted as a record",
-		file: "packages/dp/src/records.ts",
-		from: "const weights = new Float32Array(rows);",
-		to: "const weights = new Float32Array(rows).fill(1);",
-		tests: DP,
-	},
-	{
-		name: "a self-check that compares nothing",
-		file: "packages/dp/src/clip/differs.ts",
-		from: "if (b != p.except && (counts.x",
-		to: "if (b == p.except && (counts.x",
-		tests: ["tests/dp/selfCheck.test.ts"],
-	},
-	{
-		name: "norms of the records mixed up",
-		file: "packages/dp/src/clip/squareParts.ts",
-		from: "let start = index / p.C * p.P",
-		to: "let start = (index / p.C + 1u) % 2u * p.P",
-		tests: DP,
 	},
 	{
 		name: "a parameter replaced behind the vector's back",

@@ -12,11 +12,13 @@ import { AUDIT_MUTANTS } from "./mutants.audit.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
+import { PRIVACY_MUTANTS } from "./mutants.privacy.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
 
 const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	operations: OPERATION_MUTANTS,
 	records: RECORD_MUTANTS,
+	privacy: PRIVACY_MUTANTS,
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,

@@ -99,6 +99,43 @@ describe("a ledger", () => {
 		await ledger.step("a", 4);
 		expect(ledger.run("a")?.taken).toBe(4);
 	});
+
+	it("a run that is not private may repeat a step, and takes back none by it", async () => {
+		const { kept, store: s } = store();
+		const ledger = await PrivacyLedger.open(s);
+		await ledger.begin("study", "cards", plan, false);
+		for (const step of [1, 2, 3, 1]) await ledger.step("study", step);
+		expect([ledger.run("study")?.taken, ledger.length]).toEqual([3, 5]);
+		expect((await PrivacyLedger.open(store(kept.text).store)).run("study")?.taken).toBe(3);
+	});
+
+	it("has a step once it has reached the disk, one after the other", async () => {
+		const { kept, store: s } = store();
+		let written: () => void = () => {};
+		const slow: LedgerStore = {
+			read: s.read,
+			append: async (more) => {
+				await new Promise<void>((resolve) => {
+					written = resolve;
+				});
+				await s.append(more);
+			},
+		};
+		const ledger = await PrivacyLedger.open(slow);
+		const done: string[] = [];
+		const all = Promise.all([
+			ledger.begin("a", "cards", plan, true).then(() => done.push("begun")),
+			ledger.step("a", 1).then(() => done.push("first")),
+			ledger.step("a", 2).then(() => done.push("second")),
+		]);
+		for (const [i, sofar] of [[], ["begun"], ["begun", "first"]].entries()) {
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			expect([done, ledger.length, kept.text.split("\n").length - 1]).toEqual([sofar, i, i]);
+			written();
+		}
+		await all;
+		expect([done.length, ledger.run("a")?.taken]).toEqual([3, 2]);
+	});
 });
 
 describe("an engine with a ledger", () => {

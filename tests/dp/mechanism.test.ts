@@ -65,6 +65,19 @@ describe("the grid and the sensitivity", () => {
 		);
 	});
 
+	test("a physical batch adds no more to a coordinate than what an i32 holds, all records one way", () => {
+		fc.assert(
+			fc.property(norms, (maxGradNorm) => {
+				const { mostRows, mostSteps, countSteps, grid } = mechanism({ maxGradNorm });
+				expect(mostRows * mostSteps).toBeLessThan(2 ** 31);
+				expect((mostRows + 1) * mostSteps).toBeGreaterThanOrEqual(2 ** 31);
+				expect(mostSteps * grid).toBeGreaterThan(maxGradNorm * (1 + 2 ** -18));
+				expect(countSteps).toBeLessThan(mostSteps);
+			}),
+			{ seed: 9 },
+		);
+	});
+
 	test("refuses norms that f32 does not hold, and numbers that mean nothing", () => {
 		for (const maxGradNorm of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e-35, 1e39]) {
 			expect(() => mechanism({ maxGradNorm })).toThrow(ValueError);
@@ -93,14 +106,15 @@ describe("the release", () => {
 	const release = (m: GaussianMechanism, sum: Float64Array, seed: number) => m.release(sum, m.draw(insecureNoiseForTests(seed)));
 
 	test("adds round(σ·sensitivity·N/g) whole steps and divides by the public constant", () => {
-		const sum = Float64Array.of(0, 5, -7, 2 ** 30, -(2 ** 40), 2 ** 50 - 1, 3);
-		const m = mechanism({ length: 6 });
-		const z = new Float64Array(7);
+		// The mean is in f32, where noise does not show beside the largest two: the last coordinate is a small one.
+		const sum = Float64Array.of(0, 5, -7, 2 ** 30, -(2 ** 40), 2 ** 50 - 1, 11, 3);
+		const m = mechanism({ length: 7 });
+		const z = new Float64Array(8);
 		insecureNoiseForTests(9).fillNormals(z);
 		const noisy = sum.map((k, i) => k + Math.round((z[i] * 0.5 * m.sensitivity) / m.grid));
 		const { mean, notFinite } = release(m, sum, 9);
-		expect(mean).toEqual(Float32Array.from(noisy.subarray(0, 6), (k) => (k * m.grid) / 225));
-		expect(notFinite).toBe(noisy[6] / m.countSteps);
+		expect(mean).toEqual(Float32Array.from(noisy.subarray(0, 7), (k) => (k * m.grid) / 225));
+		expect(notFinite).toBe(noisy[7] / m.countSteps);
 	});
 
 	test("gives the same bits for every virtual split and order of addition", () => {

@@ -1,6 +1,7 @@
-import { insecureNoiseForTests, type NoiseSource, secureNoise } from "@hushgrad/dp";
+import { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { normalsFrom } from "../../packages/dp/src/normals.ts";
 import { philox4x32, type Words4 } from "../../packages/dp/src/philox.ts";
 import { chiSquare, chiSquareQuantile, correlation, kolmogorovSmirnov, moment, normalCdf } from "./statistics.ts";
 
@@ -134,4 +135,62 @@ describe("secureNoise", () => {
 test("seeds and streams are non-negative integers", () => {
 	for (const seed of [-1, 1.5, Number.NaN, 2 ** 53]) expect(() => insecureNoiseForTests(seed)).toThrow(ValueError);
 	expect(() => insecureNoiseForTests(1, { stream: -1 })).toThrow(ValueError);
+});
+
+describe("a source for studies", () => {
+	test("says that it is not secure, whatever is given, in each of its steps", () => {
+		for (const source of [research(), research({ seed: 3 }), research({ batches: () => [0], noise: () => [0], transcript: () => {} })]) {
+			expect([source.secure, source.forStep(2).secure]).toEqual([false, false]);
+		}
+		const given = { batches: () => [1], noise: () => [2], transcript: () => {}, seed: 5 };
+		expect(research(given).study).toEqual(given);
+		expect(research(given).forStep(4).study).toEqual(given);
+		expect(Object.isFrozen(research(given).study)).toBe(true);
+		expect([secureNoise().study, secureNoise().forStep(3).secure]).toEqual([{}, true]);
+	});
+
+	test("draws what is not given from its seed, 0 when left out", () => {
+		const draw = (source: NoiseSource) => normals(source.forStep(7), 8);
+		expect(draw(research({ seed: 3 }))).toEqual(draw(insecureNoiseForTests(3)));
+		expect(draw(research())).toEqual(draw(insecureNoiseForTests(0)));
+	});
+
+	test("refuses seeds and functions that are none", () => {
+		for (const seed of [-1, 1.5, 2 ** 53]) expect(() => research({ seed })).toThrow(ValueError);
+		for (const name of ["batches", "noise", "transcript"]) expect(() => research({ [name]: 3 } as Study)).toThrow(name);
+	});
+});
+
+test("a seeded source has a sequence of its own for every step, which does not hang on what was drawn before", () => {
+	const source = insecureNoiseForTests(7, { stream: 3 });
+	const first = normals(source.forStep(1), 8);
+	normals(source, 100);
+	expect(normals(source.forStep(1), 8)).toEqual(first);
+	expect(normals(source.forStep(2), 8)).not.toEqual(first);
+	expect(normals(source.forStep(1).forStep(1), 8)).not.toEqual(normals(source.forStep(2), 8));
+	const secure = secureNoise();
+	expect(secure.forStep(5)).toBe(secure);
+});
+
+test("secure noise needs the platform's generator, and takes no other", () => {
+	for (const crypto of [undefined, {}]) {
+		vi.stubGlobal("crypto", crypto);
+		expect(() => secureNoise()).toThrow(expect.objectContaining({ name: "PrivacyError", code: "privacy/no-csprng" }));
+	}
+	vi.unstubAllGlobals();
+	expect(secureNoise().secure).toBe(true);
+});
+
+test("normals from words: Box–Muller of two uniforms of 53 bits, four words for two", () => {
+	const words = Uint32Array.of(0xdeadbeef, 0x01234567, 0x89abcdef, 0xfedcba98, 1, 2, 3, 4);
+	const uniform = (i: number): number => (Number(BigInt(words[i] >>> 5) << 26n) + (words[i + 1] >>> 6)) / 2 ** 53;
+	const [out, odd] = [new Float64Array(4), new Float64Array(3)];
+	normalsFrom(words, out);
+	normalsFrom(words, odd);
+	for (const pair of [0, 1]) {
+		const radius = Math.sqrt(-2 * Math.log(1 - uniform(4 * pair)));
+		expect(out[2 * pair]).toBe(radius * Math.cos(2 * Math.PI * uniform(4 * pair + 2)));
+		expect(out[2 * pair + 1]).toBe(radius * Math.sin(2 * Math.PI * uniform(4 * pair + 2)));
+	}
+	expect(odd).toEqual(out.subarray(0, 3));
 });

@@ -48,6 +48,23 @@ describe("a run that is saved and goes on", () => {
 		await expect(engine.step(record, lossBy(w))).rejects.toMatchObject({ code: "privacy/plan-spent" });
 	});
 
+	it("goes on with its watch for divergence, which sees the noisy count of each report and nothing else", async () => {
+		const { engine, optimizer, loss } = problem(device(), { expectedBatchSize: N, steps: 6 });
+		const bad = (i: number) => (i <= N / 2 ? { ...record(i), x: record(i).x.map(() => Number.NaN) } : record(i));
+		// 21 of 40; one-sided CUSUM over half of a batch (Page 1954).
+		let excess = 0;
+		for (let i = 0; i < 4; i++) {
+			const { notFinite } = await engine.step(bad, loss);
+			expect(Number.isInteger(notFinite)).toBe(false);
+			excess = Math.max(0, excess + notFinite - N / 2);
+			expect(engine.state().excess).toBe(excess);
+		}
+		expect(excess).toBeGreaterThan(0);
+		const saved = JSON.parse(JSON.stringify(engine.state())) as EngineState;
+		const resumed = PrivacyEngine.fromState(saved, engine.plan, { optimizer, noise: insecureNoiseForTests(11) });
+		expect(resumed.state()).toEqual(engine.state());
+	});
+
 	it("keeps its steps spent where the ledger has more of them than the state", async () => {
 		const store = memory();
 		const noise = secureNoise();

@@ -1,4 +1,4 @@
-import { type EngineOptions, insecureNoiseForTests, type Optimizer, PrivacyEngine } from "@hushgrad/dp";
+import { type EngineOptions, epsilon, insecureNoiseForTests, type Optimizer, PrivacyEngine } from "@hushgrad/dp";
 import { Dropout, Parameter, SGD } from "@hushgrad/nn";
 import { add, type Device, type DropoutKey, data, key, mul, sum, type Tensor, zeros } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
@@ -152,6 +152,16 @@ describe("sampling", () => {
 		expect(engine.plan.epsilon).toBeGreaterThan(7.9);
 	});
 
+	it("tells epsilon at the delta that is asked for, of the steps taken, whatever the plan's own", async () => {
+		const { w, engine } = measured(device(), { steps: 4 });
+		for (let i = 0; i < 2; i++) await engine.step(encode, constant(w, 0));
+		const { sampleRate, noiseMultiplier, targetDelta } = engine.plan;
+		const spent = (delta: number): number => epsilon([{ sampleRate, noiseMultiplier, steps: 2 }], { delta });
+		expect(engine.getEpsilon()).toBe(spent(targetDelta));
+		expect(engine.getEpsilon(1e-6)).toBe(spent(1e-6));
+		expect(spent(1e-6)).toBeGreaterThan(spent(targetDelta));
+	});
+
 	it("draws each record as often as any other", async () => {
 		const { w, engine } = measured(device(), { datasetSize: 10, expectedBatchSize: 5, steps: 80, targetDelta: 1e-3 });
 		const drawn = new Float64Array(10);
@@ -243,5 +253,15 @@ describe("large batches", () => {
 		const { records, clipped } = (await engine.step((i) => ({ one: i % 3 === 0 ? -1 : 1 }), loss)).private.reveal();
 		expect([records, clipped]).toEqual([N, 1]);
 		for (const v of await mean()) expect(v).toBeCloseTo(1 / 3 / Math.sqrt(3), 4);
+	});
+
+	it("are summed exactly where the whole batch pulls one way, by one coordinate", async () => {
+		const N = 2500;
+		const options = { ...LOUD, datasetSize: N, expectedBatchSize: N, targetDelta: 1e-4, physicalBatchSize: 4000, steps: 1 };
+		for (const scale of [100, -100]) {
+			const { w, engine, mean } = measured(device(), options, [1]);
+			await engine.step(encode, constant(w, scale));
+			expect((await mean())[0]).toBeCloseTo(Math.sign(scale), 4);
+		}
 	});
 });

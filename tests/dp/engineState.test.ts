@@ -1,0 +1,140 @@
+import {
+	type EngineState,
+	insecureNoiseForTests,
+	type LedgerStore,
+	PrivacyLedger,
+	type PrivacyPlan,
+	planPrivacy,
+	type Sampling,
+	secureNoise,
+} from "@hushgrad/dp";
+import { describe, expect, test } from "vitest";
+import { checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
+
+const planOf = (sampling?: Sampling): PrivacyPlan =>
+	planPrivacy({
+		noiseMultiplier: 2,
+		targetDelta: 1e-3,
+		datasetSize: 100,
+		expectedBatchSize: 25,
+		steps: 10,
+		maxGradNorm: 1,
+		sampling,
+	});
+const plan = planOf();
+
+const stateOf = (p: PrivacyPlan, change: Partial<EngineState> = {}): EngineState => ({
+	version: 1,
+	run: "a",
+	plan: factsOf(p),
+	steps: 5,
+	secure: true,
+	excess: 0,
+	key: { k0: 1, k1: 2 },
+	...change,
+});
+
+const memory = (): LedgerStore => {
+	let text = "";
+	return {
+		read: async () => text,
+		append: async (more) => {
+			text += more;
+		},
+	};
+};
+
+describe("a saved state", () => {
+	const state = stateOf(plan);
+
+	test("is taken as it was written, and read from a file", () => {
+		expect(() => checkState(state, plan)).not.toThrow();
+		expect(() => checkState(JSON.parse(JSON.stringify(state)), plan)).not.toThrow();
+		for (const steps of [0, 10]) expect(() => checkState({ ...state, steps }, plan)).not.toThrow();
+		for (const key of [
+			{ k0: 0, k1: 0 },
+			{ k0: 2 ** 32 - 1, k1: 2 ** 32 - 1 },
+		]) {
+			expect(() => checkState({ ...state, key }, plan)).not.toThrow();
+		}
+	});
+
+	test.each([
+		["version", [2, "1", undefined]],
+		["run", [1, undefined]],
+		["steps", [-1, 1.5, "5", undefined, Number.NaN, 2 ** 53]],
+		["secure", [1, "true", undefined]],
+		["excess", ["0", -1, Number.NaN, undefined]],
+		["key", [undefined, {}, { k0: 1 }, { k1: 1 }, { k0: -1, k1: 0 }, { k0: 0, k1: 1.5 }, { k0: 2 ** 32, k1: 0 }, { k0: "1", k1: 1 }]],
+	])("is none with such a %s", (name, values) => {
+		for (const value of values) {
+			expect(() => checkState({ ...state, [name]: value } as EngineState, plan)).toThrow(
+				expect.objectContaining({ name: "FormatError", code: "privacy/state-format", op: "PrivacyEngine.fromState" }),
+			);
+		}
+	});
+
+	test("is of one plan: no number of it may differ, and none be missing", () => {
+		for (const [name, value] of Object.entries(factsOf(plan))) {
+			if (value === undefined) continue;
+			const other = typeof value === "number" ? value * 2 : { kind: "random-allocation" };
+			for (const changed of [other, undefined]) {
+				const facts = { ...factsOf(plan), [name]: changed };
+				expect(() => checkState({ ...state, plan: facts }, plan), name).toThrow(`is of another plan: ${name} was`);
+			}
+		}
+		expect(() => checkState({ ...state, plan: undefined } as unknown as EngineState, plan)).toThrow("is of another plan");
+		expect(() => checkState({ ...state, steps: 11 }, plan)).toThrow("has 11 steps of 10");
+	});
+});
+
+describe("the steps that a resumed run has counted", () => {
+	test("are those of the state, of a source of the same kind", () => {
+		expect(countedSteps(stateOf(plan), secureNoise(), undefined)).toBe(5);
+		expect(countedSteps(stateOf(plan, { secure: false }), insecureNoiseForTests(1), undefined)).toBe(5);
+		expect(() => countedSteps(stateOf(plan), insecureNoiseForTests(1), undefined)).toThrow("is of a run with secure noise");
+		expect(() => countedSteps(stateOf(plan, { secure: false }), secureNoise(), undefined)).toThrow("is of a run without secure noise");
+	});
+
+	test("are whole epochs of random allocation, where nobody knows any more who was in which step", () => {
+		const p = planOf({ kind: "random-allocation" });
+		const after = (steps: number): number => countedSteps(stateOf(p, { steps }), secureNoise(), undefined);
+		expect([0, 1, 4, 5, 8, 9, 10].map(after)).toEqual([0, 4, 4, 8, 8, 10, 10]);
+		// With a seed the assignment repeats.
+		expect(countedSteps(stateOf(p, { steps: 5, secure: false }), insecureNoiseForTests(1), undefined)).toBe(5);
+	});
+
+	/** A ledger in which run "a" has noted three steps, and what the state knew of it after two. */
+	async function noted(p = plan, secure = true) {
+		const ledger = await PrivacyLedger.open(memory());
+		await ledger.begin("a", "cards", p, secure);
+		await ledger.step("a", 1);
+		await ledger.step("a", 2);
+		const mark = { dataset: "cards", length: ledger.length, head: ledger.head };
+		await ledger.step("a", 3);
+		return { use: { ledger, dataset: "cards" }, mark };
+	}
+
+	test("are those of the ledger where it has more; of the state where the noise repeats", async () => {
+		const { use, mark } = await noted();
+		expect(countedSteps(stateOf(plan, { steps: 2, ledger: mark }), secureNoise(), use)).toBe(3);
+		expect(countedSteps(stateOf(plan, { steps: 7, ledger: mark }), secureNoise(), use)).toBe(7);
+		const study = await noted(plan, false);
+		expect(countedSteps(stateOf(plan, { steps: 2, secure: false, ledger: study.mark }), insecureNoiseForTests(1), study.use)).toBe(2);
+		const p = planOf({ kind: "random-allocation" });
+		const epochs = await noted(p);
+		expect(countedSteps(stateOf(p, { steps: 2, ledger: epochs.mark }), secureNoise(), epochs.use)).toBe(4);
+	});
+
+	test("are refused without the ledger, of another data set, of a run that is not in it, and where it was cut off", async () => {
+		const { use, mark } = await noted();
+		const state = stateOf(plan, { steps: 2, ledger: mark });
+		const go = (s: EngineState, u: typeof use | undefined) => () => countedSteps(s, secureNoise(), u);
+		const refused = (message: string) => expect.objectContaining({ code: "privacy/state", message: expect.stringContaining(message) });
+		expect(go(state, undefined)).toThrow(refused("was noted in a ledger, and there is none now"));
+		expect(go(state, { ...use, dataset: "letters" })).toThrow(refused("is of the data set cards, now it is letters"));
+		expect(go({ ...state, run: "b" }, use)).toThrow(refused("knows entries that the ledger does not hold"));
+		expect(go({ ...state, ledger: { ...mark, head: use.ledger.head } }, use)).toThrow(refused("knows entries"));
+		expect(go({ ...state, ledger: { ...mark, length: 99 } }, use)).toThrow(refused("knows entries"));
+	});
+});

@@ -1,0 +1,38 @@
+import { inspect } from "node:util";
+import { PrivateMeasures, planPrivacy, StepReport } from "@hushgrad/dp";
+import { describe, expect, test } from "vitest";
+
+const plan = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 });
+const secrets = { loss: 1.2345678, records: 271, meanNorm: 31.415926, clipped: 0.57721 };
+const measures = new PrivateMeasures({ ...secrets });
+const report = new StepReport({ step: 3, plan, notFinite: -0.25, measures });
+
+describe("a report of a step", () => {
+	test("shows no private measures, in whatever way it is written", () => {
+		const shown = [
+			String(report),
+			inspect(report),
+			inspect({ report }, { depth: 9, showHidden: true }),
+			JSON.stringify(report),
+			JSON.stringify({ ...report }),
+			String(measures),
+			inspect(measures),
+			inspect([measures], { depth: 9, showHidden: true }),
+			JSON.stringify([measures, { measures }]),
+			Object.entries(measures).join(),
+		];
+		for (const text of shown) for (const secret of Object.values(secrets)) expect(text).not.toContain(String(secret));
+		expect(report.private.reveal()).toEqual(secrets);
+		expect(Object.isFrozen(report.private.reveal())).toBe(true);
+		expect(String(measures)).toBe("PrivateMeasures(not covered by ε; reveal() gives them)");
+	});
+
+	test("tells what ε covers: the step, what is spent after it, the noisy count; no private measures", () => {
+		expect(report.epsilon).toBe(plan.epsilonAfter(3));
+		expect(JSON.parse(JSON.stringify(report))).toEqual({ step: 3, epsilon: plan.epsilonAfter(3), notFinite: -0.25 });
+		const rounded = Math.ceil(report.epsilon * 1e4) / 1e4;
+		expect(rounded).toBeGreaterThanOrEqual(report.epsilon);
+		expect(String(report)).toBe(`StepReport(step 3, ε = ${rounded}, notFinite ≈ -0.3)`);
+		expect(inspect(report)).toBe(String(report));
+	});
+});
