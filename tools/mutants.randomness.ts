@@ -56,6 +56,7 @@ export const RANDOMNESS_MUTANTS: readonly Mutant[] = [
 		from: "const u = ((words[w] >>> 5) * 0x4000000 + (words[w + 1] >>> 6)) * 2 ** -53;",
 		to: "const u = (words[w + 1] >>> 6) * 2 ** -26;",
 		tests: ["tests/dp/secureRandom.test.ts"],
+		only: "Box",
 	},
 	{
 		name: "a Poisson gap that skips a record",

@@ -66,7 +66,7 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 		from: "while (at(units) > target.targetEpsilon) units++;",
 		to: "units -= 3;",
 		tests: ["tests/dp/plan.test.ts"],
-		only: "never plans more",
+		only: "calibrates the logical step",
 	},
 	{
 		name: "one direction of the privacy loss alone",
