@@ -80,7 +80,7 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/accountant/lossPair.ts`,
 		from: "return { step, first, logMass, atZero: beyond, atInfinity: beyond };",
 		to: "return { step, first, logMass, atZero: 0, atInfinity: 0 };",
-		tests: ["tests/dp/pld.test.ts"],
+		tests: ["tests/dp/lossPair.test.ts"],
 	},
 	{
 		name: "a cap that never fills",
