@@ -41,6 +41,47 @@ describe("a run whose gradients are not finite", () => {
 	});
 });
 
+describe("the watch", () => {
+	/** Of counts whose deviation σ' is sigma, but for 2⁻¹⁸ and rounding. */
+	const watchOf = (L: number, sigma: number, excess?: number): DivergenceWatch =>
+		new DivergenceWatch(new GaussianMechanism({ length: 1, maxGradNorm: 3, noiseMultiplier: sigma, expectedBatchSize: L }), excess);
+
+	it("adds up what is above L/2, and never falls below 0", () => {
+		const watch = watchOf(10, 2);
+		const seen = [6, 7.5, 1, -3, 5, 9.25].map((count, i) => {
+			watch.see(i + 1, count);
+			return watch.excess;
+		});
+		expect(seen).toEqual([1, 3.5, 0, 0, 0, 4.25]);
+		expect(watchOf(10, 2, 3.5).excess).toBe(3.5);
+	});
+
+	it.each([
+		// The larger of 6 σ' and ln(10⁹) σ'²/L.
+		[10, 2, 12],
+		[1, 2, 82.893063347],
+		[4, 1, 6],
+		[2, 1, 10.361632918],
+	])("stops a run above the limit: L = %i, sigma %f, %f", (L, sigma, limit) => {
+		const watch = watchOf(L, sigma);
+		watch.see(1, L / 2 + limit * (1 - 1e-5));
+		expect(watch.excess).toBeCloseTo(limit, 2);
+		const next = watchOf(L, sigma, limit / 2);
+		expect(() => next.see(9, L / 2 + (limit / 2) * (1 + 1e-4))).toThrow(
+			expect.objectContaining({
+				code: "privacy/diverged",
+				message: expect.stringContaining(
+					`step 9: about ${Math.round((L + limit) / 2)} records have gradients that are not finite, with some ${L} in a step, so the run stops`,
+				),
+			}),
+		);
+		// Without noise nothing is hidden: one more than half is too many.
+		const exact = watchOf(L, 0);
+		exact.see(1, L / 2);
+		expect(() => exact.see(2, L / 2 + 1)).toThrow("so the run stops");
+	});
+});
+
 describe("a sound run", () => {
 	it.each([
 		[100, 1],

@@ -92,6 +92,16 @@ describe("the grid and the sensitivity", () => {
 			{ expectedBatchSize: Number.POSITIVE_INFINITY },
 		];
 		for (const change of bad) expect(() => mechanism(change)).toThrow(ValueError);
+		for (const maxGradNorm of [2 ** -104, 2 ** 126]) expect(mechanism({ maxGradNorm }).countSteps).toBe(2 ** 22);
+		for (const maxGradNorm of [2 ** -104 * 0.999, 2 ** 126 * 1.001]) expect(() => mechanism({ maxGradNorm })).toThrow("2⁻¹⁰⁴ and 2¹²⁶");
+	});
+
+	test("refuses noise whose largest number, 8.58 deviations, makes a sum of 2⁵² steps", () => {
+		// The largest normal from 53 bits is √(2 · 53 ln 2); at C = 1 a deviation is σ 2²² steps.
+		expect(Math.sqrt(2 * 53 * Math.LN2)).toBeLessThan(8.58);
+		const most = 2 ** 30 / 8.58;
+		expect(mechanism({ length: 1, noiseMultiplier: most * 0.9999 }).noiseMultiplier).toBe(most * 0.9999);
+		expect(() => mechanism({ length: 1, noiseMultiplier: most })).toThrow("noiseMultiplier must be small enough");
 	});
 
 	test("is frozen", () => {
@@ -169,7 +179,9 @@ describe("the release", () => {
 	test("uses a draw once, for the mechanism it was made for", () => {
 		const m = mechanism({ length: 3 });
 		const draw = m.draw(secureNoise());
-		expect(() => m.release(new Float64Array(3), draw)).toThrow(ValueError);
+		for (const sum of [new Float64Array(3), new Float64Array(5), [0, 0, 0, 0], undefined]) {
+			expect(() => m.release(sum as Float64Array, draw)).toThrow(expect.objectContaining({ name: "ValueError", code: "dp/sum" }));
+		}
 		expect(() => mechanism({ length: 3 }).release(new Float64Array(4), draw)).toThrow(PrivacyError);
 		expect(m.release(new Float64Array(4), draw).mean).toHaveLength(3);
 		expect(() => m.release(new Float64Array(4), draw)).toThrow(expect.objectContaining({ code: "privacy/noise-reused" }));
@@ -187,7 +199,9 @@ describe("the release", () => {
 	test("takes given noise to the grid, and none for the count", () => {
 		const m = mechanism({ length: 2, expectedBatchSize: 1 });
 		expect(m.release(Float64Array.of(2 ** 22, 0, 0), m.given([0.25, 1e-9]))).toEqual({ mean: Float32Array.of(1.25, 0), notFinite: 0 });
-		for (const bad of [[1], [1, 2, 3], [1, Number.NaN]]) {
+		const untyped = (noise: unknown) => () => m.given(noise as number[]);
+		for (const none of [undefined, null, 3, {}]) expect(untyped(none)).toThrow("noise must be a list of numbers");
+		for (const bad of [[1], [1, 2, 3], [1, Number.NaN], [1, Number.POSITIVE_INFINITY]]) {
 			expect(() => m.given(bad)).toThrow(expect.objectContaining({ code: "dp/given-noise" }));
 		}
 	});
