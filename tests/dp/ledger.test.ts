@@ -100,6 +100,44 @@ describe("a ledger", () => {
 		expect(ledger.run("a")?.taken).toBe(4);
 	});
 
+	it("refuses a store and names that are none, and a plan that planPrivacy() has not made", async () => {
+		for (const none of [undefined, null, {}, { read: async () => "" }, { append: async () => {} }]) {
+			await expect(PrivacyLedger.open(none as LedgerStore)).rejects.toMatchObject({ name: "ValueError", code: "call/argument" });
+		}
+		const { kept, ledger } = await filled();
+		const before = kept.text;
+		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toThrow("run is 3, expected a name");
+		await expect(ledger.begin("d", undefined as unknown as string, plan, true)).rejects.toThrow("dataset is undefined, expected a name");
+		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("run is undefined, expected a name");
+		expect(() => ledger.begin("d", "cards", { ...plan } as PrivacyPlan, true)).toThrow(expect.objectContaining({ code: "privacy/plan" }));
+		expect([kept.text, ledger.length]).toEqual([before, 7]);
+	});
+
+	it("tells the line that was changed, a step of a run that does not begin in it, and what the chain starts with", async () => {
+		const { kept } = await filled();
+		const lines = kept.text.split("\n");
+		const third = [...lines.slice(0, 2), lines[2].replace('"step":2', '"step":4'), ...lines.slice(3)].join("\n");
+		await expect(PrivacyLedger.open(store(third).store)).rejects.toThrow("line 3 does not follow on the one before");
+		/** Lines that are chained as the format says: SHA-256 of the line before, a blank, the entry. */
+		const chained = (entries: readonly object[]): string => {
+			let head = "0".repeat(64);
+			return entries
+				.map((entry) => {
+					const text = JSON.stringify(entry);
+					head = createHash("sha256").update(`${head} ${text}`).digest("hex");
+					return `${head} ${text}\n`;
+				})
+				.join("");
+		};
+		const entries = lines.slice(0, -1).map((l) => JSON.parse(l.slice(65)));
+		expect(chained(entries)).toBe(kept.text);
+		await expect(PrivacyLedger.open(store(chained(entries.slice(1))).store)).rejects.toThrow(
+			"line 1 is a step of a run that does not begin",
+		);
+		const cut = await PrivacyLedger.open(store(kept.text.slice(0, -1)).store);
+		expect([cut.length, cut.run("c")]).toEqual([6, undefined]);
+	});
+
 	it("a run that is not private may repeat a step, and takes back none by it", async () => {
 		const { kept, store: s } = store();
 		const ledger = await PrivacyLedger.open(s);
