@@ -1,4 +1,5 @@
 import {
+	type AttackCounts,
 	attackCounts,
 	type CanaryScores,
 	clopperPearson,
@@ -180,7 +181,9 @@ describe("what is no audit", () => {
 	test.each([
 		["no scores", () => attackCounts({ included: [], excluded: [1] })],
 		["scores that are not finite", () => guessCounts({ included: [Number.NaN], excluded: [1] })],
+		["no thresholds", () => attackCounts(scores, ["0"] as unknown as number[])],
 		["no counts", () => muFromRates([])],
+		["counts that are none", () => muFromRates([undefined] as unknown as AttackCounts[])],
 		["more right guesses than canaries", () => muFromRates([{ included: 1, excluded: 1, truePositives: 2, falsePositives: 0 }])],
 		["no δ", () => epsilonFromRates(counts, { delta: 0 })],
 		["no significance", () => epsilonOneRun(counts, { delta: 1e-5, significance: 1 })],

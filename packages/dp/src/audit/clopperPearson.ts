@@ -15,7 +15,9 @@ export interface BinomialCount {
 
 /** Bounds on a probability; each by itself holds with probability 1 − significance. */
 export interface RateBounds {
+	/** p is no smaller. */
 	readonly lower: number;
+	/** p is no larger. */
 	readonly upper: number;
 }
 

@@ -15,8 +15,9 @@ export interface OneRunGuesses {
 	readonly guesses: number;
 	/** How many guesses were right, v. */
 	readonly correct: number;
-	/** ε ≥ 0 and δ in (0, 1) that are to be refuted. */
+	/** ε that is to be refuted, 0 or more. */
 	readonly epsilon: number;
+	/** δ that is to be refuted, in (0, 1). */
 	readonly delta: number;
 }
 

@@ -46,10 +46,12 @@ export function plantCanaries<T, C>(records: readonly T[], canaries: readonly C[
  * @throws ValueError where `planted` is not what `plantCanaries` gives.
  */
 export async function scoreCanaries<C>(
-	{ included, excluded }: Pick<Planted<unknown, C>, "included" | "excluded">,
+	planted: Pick<Planted<unknown, C>, "included" | "excluded">,
 	loss: (canary: C) => number | Promise<number>,
 ): Promise<CanaryScores> {
-	expects("scoreCanaries", { included, excluded, loss }, { included: "list", excluded: "list", loss: "function" });
+	expects("scoreCanaries", { planted, loss }, { planted: "options", loss: "function" });
+	const { included, excluded } = planted;
+	expects("scoreCanaries", { included, excluded }, { included: "list", excluded: "list" });
 	const scores = async (canaries: readonly C[]): Promise<Float64Array> => {
 		const values = new Float64Array(canaries.length);
 		for (const [i, canary] of canaries.entries()) values[i] = -(await loss(canary));

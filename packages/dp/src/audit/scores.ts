@@ -40,7 +40,9 @@ export function checkScores(op: string, scores: CanaryScores): void {
 export function checkCounts(op: string, counts: readonly AttackCounts[]): void {
 	expects(op, { counts }, { counts: "list" });
 	if (counts.length === 0) refuse("counts", "a list of counts, one or more", counts);
-	for (const { included, excluded, truePositives, falsePositives } of counts) {
+	for (const each of counts) {
+		if (typeof each !== "object" || each === null) refuse("counts", "a list of counts, as attackCounts gives", each);
+		const { included, excluded, truePositives, falsePositives } = each;
 		checkInteger("included", included);
 		checkInteger("excluded", excluded);
 		checkInteger("truePositives", truePositives, { min: 0, max: included });
@@ -68,6 +70,7 @@ export function attackCounts(scores: CanaryScores, thresholds?: readonly number[
 	checkScores("attackCounts", scores);
 	expects("attackCounts", { thresholds: thresholds ?? [] }, { thresholds: "list" });
 	const { included, excluded } = scores;
+	for (const threshold of thresholds ?? []) if (typeof threshold !== "number") refuse("thresholds", "a list of numbers", threshold);
 	return (thresholds ?? [...ranked(included), ...ranked(excluded)]).map((threshold) => ({
 		included: included.length,
 		excluded: excluded.length,
