@@ -7,7 +7,7 @@ export default defineConfig({
 	test: {
 		...main.test,
 		include: [
-			"tests/dp/{calibrate,divergence,gaussian,mechanism,plan,rdp,sampledGaussian,sampling,secureRandom}.test.ts",
+			"tests/dp/{auditStatistics,calibrate,canaries,divergence,gaussian,mechanism,plan,rdp,sampledGaussian,sampling,secureRandom}.test.ts",
 			"tests/models/{chat,logits,parameters,sft,tokenizer}.test.ts",
 			"tests/nn/safetensors.test.ts",
 			"tests/tensor/registry.test.ts",
