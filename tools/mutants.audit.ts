@@ -25,8 +25,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "no clipping",
 		file: FACTORS,
-		from: "min(1.0, p.clip / max(norm, 1e-30)) * p.perGrid, isFinite(sum)",
-		to: "p.perGrid, isFinite(sum)",
+		from: "min(p.most, p.clip / max(norm + p.gamma, 1e-30)) * p.perGrid",
+		to: "p.most * p.perGrid",
 		tests: AUDIT,
 	},
 	{
