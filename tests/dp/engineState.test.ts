@@ -44,6 +44,16 @@ const memory = (): LedgerStore => {
 	};
 };
 
+/** Says what is wrong, where it was called, and what to do. */
+const refused = (message: string) =>
+	expect.objectContaining({
+		name: "PrivacyError",
+		code: "privacy/state",
+		op: "PrivacyEngine.fromState",
+		message: expect.stringContaining(message),
+		hint: expect.stringMatching(/\w+ \w+/),
+	});
+
 describe("a saved state", () => {
 	const state = stateOf(plan);
 
@@ -69,7 +79,13 @@ describe("a saved state", () => {
 	])("is none with such a %s", (name, values) => {
 		for (const value of values) {
 			expect(() => checkState({ ...state, [name]: value } as EngineState, plan)).toThrow(
-				expect.objectContaining({ name: "FormatError", code: "privacy/state-format", op: "PrivacyEngine.fromState" }),
+				expect.objectContaining({
+					name: "FormatError",
+					code: "privacy/state-format",
+					op: "PrivacyEngine.fromState",
+					message: expect.stringContaining("this is no state of a PrivacyEngine"),
+					hint: expect.stringContaining("engine.state()"),
+				}),
 			);
 		}
 	});
@@ -80,11 +96,11 @@ describe("a saved state", () => {
 			const other = typeof value === "number" ? value * 2 : { kind: "random-allocation" };
 			for (const changed of [other, undefined]) {
 				const facts = { ...factsOf(plan), [name]: changed };
-				expect(() => checkState({ ...state, plan: facts }, plan), name).toThrow(`is of another plan: ${name} was`);
+				expect(() => checkState({ ...state, plan: facts }, plan), name).toThrow(refused(`is of another plan: ${name} was`));
 			}
 		}
-		expect(() => checkState({ ...state, plan: undefined } as unknown as EngineState, plan)).toThrow("is of another plan");
-		expect(() => checkState({ ...state, steps: 11 }, plan)).toThrow("has 11 steps of 10");
+		expect(() => checkState({ ...state, plan: undefined } as unknown as EngineState, plan)).toThrow(refused("is of another plan"));
+		expect(() => checkState({ ...state, steps: 11 }, plan)).toThrow(refused("has 11 steps of 10"));
 	});
 });
 
@@ -92,8 +108,10 @@ describe("the steps that a resumed run has counted", () => {
 	test("are those of the state, of a source of the same kind", () => {
 		expect(countedSteps(stateOf(plan), secureNoise(), undefined)).toBe(5);
 		expect(countedSteps(stateOf(plan, { secure: false }), insecureNoiseForTests(1), undefined)).toBe(5);
-		expect(() => countedSteps(stateOf(plan), insecureNoiseForTests(1), undefined)).toThrow("is of a run with secure noise");
-		expect(() => countedSteps(stateOf(plan, { secure: false }), secureNoise(), undefined)).toThrow("is of a run without secure noise");
+		expect(() => countedSteps(stateOf(plan), insecureNoiseForTests(1), undefined)).toThrow(refused("is of a run with secure noise"));
+		expect(() => countedSteps(stateOf(plan, { secure: false }), secureNoise(), undefined)).toThrow(
+			refused("is of a run without secure noise"),
+		);
 	});
 
 	test("are whole epochs of random allocation, where nobody knows any more who was in which step", () => {
@@ -130,7 +148,6 @@ describe("the steps that a resumed run has counted", () => {
 		const { use, mark } = await noted();
 		const state = stateOf(plan, { steps: 2, ledger: mark });
 		const go = (s: EngineState, u: typeof use | undefined) => () => countedSteps(s, secureNoise(), u);
-		const refused = (message: string) => expect.objectContaining({ code: "privacy/state", message: expect.stringContaining(message) });
 		expect(go(state, undefined)).toThrow(refused("was noted in a ledger, and there is none now"));
 		expect(go(state, { ...use, dataset: "letters" })).toThrow(refused("is of the data set cards, now it is letters"));
 		expect(go({ ...state, run: "b" }, use)).toThrow(refused("knows entries that the ledger does not hold"));
