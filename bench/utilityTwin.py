@@ -140,9 +140,13 @@ def train(plan, seed):
         norms.append(round(float(np.mean(seen)), 4))
         clipped.append(round(float(np.mean(np.array(seen) > C)), 3))
         lr = o["lr"] * (t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (steps + 1 - warm))))
-        m = 0.9 * m + 0.1 * mean
+        if plan["steady"]:
+            lr, beta1 = o["lr"], 0.0
+        else:
+            beta1 = 0.9
+        m = beta1 * m + (1 - beta1) * mean
         v = 0.999 * v + 0.001 * mean.square()
-        move = lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        move = lr * (m / (1 - beta1**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
         for i, part in zip(trained, move.split([parameters[i].numel() for i in trained])):
             parameters[i] = parameters[i] - part.view_as(parameters[i])
     return {"trained": count, "before": before, "after": held_out_loss(held, lora(parameters), scale), "norms": norms, "clipped": clipped}
@@ -151,21 +155,23 @@ def train(plan, seed):
 def main():
     lines = [json.loads(x) for x in open(out)] if os.path.exists(out) else []
     done = {(x["variant"], x["epsilon"], x["seed"]) for x in lines}
-    for seed in map(int, study["splits"]):
-        for plan in study["plans"]:
-            name = (plan["variant"], plan.get("epsilon"), seed)
-            if name in done:
-                continue
-            done.add(name)
-            plan["epsilon"] = plan.get("epsilon")
-            began = time.time()
-            outcome = train(plan, seed)
-            o = plan["options"]
-            facts = {"sigma": plan.get("sigma"), "q": plan.get("q"), "steps": o["steps"], "L": o["batch"], "C": o["max-grad-norm"], "sampling": plan["sampling"]}
-            run = {"variant": name[0], "epsilon": name[1], "seed": seed, **({"plan": facts} if name[1] is not None else {}), **outcome, "seconds": round(time.time() - began, 1)}
-            with open(out, "a") as file:
-                file.write(json.dumps(run, separators=(",", ":")) + "\n")
-            print(name, f"{outcome['before']:.4f} -> {outcome['after']:.4f} in {run['seconds']} s", flush=True)
+    # epsilon by epsilon as named, and seed by seed: a study that is cut off compares what it has
+    epsilons = list(dict.fromkeys(p.get("epsilon") for p in study["plans"]))
+    wanted = [(p, int(seed)) for e in epsilons for seed in study["splits"] for p in study["plans"] if p.get("epsilon") == e]
+    for plan, seed in wanted:
+        plan.setdefault("epsilon", None)
+        name = (plan["variant"], plan["epsilon"], seed)
+        if name in done:
+            continue
+        done.add(name)
+        began = time.time()
+        outcome = train(plan, seed)
+        o = plan["options"]
+        facts = {"sigma": plan.get("sigma"), "q": plan.get("q"), "steps": o["steps"], "L": o["batch"], "C": o["max-grad-norm"], "sampling": plan["sampling"]}
+        run = {"variant": name[0], "epsilon": name[1], "seed": seed, **({"plan": facts} if name[1] is not None else {}), **outcome, "seconds": round(time.time() - began, 1)}
+        with open(out, "a") as file:
+            file.write(json.dumps(run, separators=(",", ":")) + "\n")
+        print(name, f"{outcome['before']:.4f} -> {outcome['after']:.4f} in {run['seconds']} s", flush=True)
 
 
 main()

@@ -35,13 +35,13 @@ const examples = cards.map((card) =>
 );
 const plans = variants.split(",").flatMap((name) =>
 	epsilons.split(",").map((epsilon) => {
-		const { options, sampling, freezeA } = variantOf(name);
-		const plan = planOf({ options, sampling, freezeA }, Number(epsilon), trainingSize(cards.length));
+		const variant = variantOf(name);
+		const plan = planOf(variant, Number(epsilon), trainingSize(cards.length));
+		const { sampling, ...how } = variant;
 		return {
 			variant: name,
 			epsilon: plan && Number(epsilon),
-			options,
-			freezeA,
+			...how,
 			sampling: sampling.kind,
 			sigma: plan?.noiseMultiplier,
 			q: plan?.sampleRate,

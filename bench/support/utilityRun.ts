@@ -30,7 +30,12 @@ export function planOf({ options, sampling }: Variant, targetEpsilon: number, da
 }
 
 /** The tutorial's training without its answers: split, NF4, LoRA, AdamW with a cosine; the held-out loss before and after. */
-export async function trainOnce(device: Device, { options, freezeA }: Variant, plan: PrivacyPlan | undefined, n: number): Promise<Outcome> {
+export async function trainOnce(
+	device: Device,
+	{ options, freezeA, steady }: Variant,
+	plan: PrivacyPlan | undefined,
+	n: number,
+): Promise<Outcome> {
 	const seed = key(n);
 	const cards = splitCards(await readCards(options.data), n);
 	const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
@@ -50,8 +55,8 @@ export async function trainOnce(device: Device, { options, freezeA }: Variant, p
 	const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
 	const encode = (i: number) => padExample(train[i], size);
 
-	const schedule = cosineWithWarmup(options["warmup-steps"], options.steps + 1);
-	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], schedule });
+	const rates = steady ? { betas: [0, 0.999] as const } : { schedule: cosineWithWarmup(options["warmup-steps"], options.steps + 1) };
+	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], ...rates });
 	const physicalBatchSize = options["physical-batch"];
 	const common = { optimizer, physicalBatchSize, key: foldIn(seed, 1) };
 	const evaluate = async () => {

@@ -10,6 +10,8 @@ export interface Variant {
 	readonly sampling: Sampling;
 	/** LoRA's A stays as it was drawn, and B alone is trained (FFA-LoRA; Sun et al. 2024). */
 	readonly freezeA: boolean;
+	/** AdamW without momentum (β₁ = 0), at a constant rate: every step counts alike, so that their noise averages out best. */
+	readonly steady: boolean;
 }
 
 const withOptions = (changed: Partial<Options>) => (v: Variant) => ({ ...v, options: { ...v.options, ...changed } });
@@ -20,6 +22,7 @@ const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
 	none: withOptions({ dp: false }),
 	allocation: (v) => ({ ...v, sampling: { kind: "random-allocation" } }),
 	ffa: (v) => ({ ...v, freezeA: true }),
+	steady: (v) => ({ ...v, steady: true }),
 	larger: withOptions({ batch: 200, steps: 8 }),
 	full: withOptions({ batch: 393, steps: 4 }),
 	shorter: withOptions({ steps: 8 }),
@@ -38,6 +41,7 @@ export function variantOf(name: string): Variant {
 		options: defaults,
 		sampling: { kind: "poisson" },
 		freezeA: false,
+		steady: false,
 	});
 }
 
