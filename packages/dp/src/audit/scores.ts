@@ -31,8 +31,8 @@ export function checkScores(op: string, scores: CanaryScores): void {
 	expects(op, { scores }, { scores: "options" });
 	for (const name of ["included", "excluded"] as const) {
 		const list = scores[name];
-		if (!(typeof list?.length === "number" && list.length > 0)) refuse(name, "a list of scores, one or more", list);
-		for (let i = 0; i < list.length; i++) if (!Number.isFinite(list[i])) refuse(name, "a list of finite scores", list[i]);
+		if (!(typeof list?.length === "number" && list.length > 0)) refuse("scores", `lists of scores, one or more in ${name}`, list);
+		for (let i = 0; i < list.length; i++) if (!Number.isFinite(list[i])) refuse("scores", `finite in ${name}`, list[i]);
 	}
 }
 
