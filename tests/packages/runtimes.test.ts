@@ -87,7 +87,7 @@ describe("one clear error", () => {
 		const inner = join(two, "node_modules/@hushgrad/nn/node_modules/@hushgrad/tensor");
 		cpSync(join(two, "node_modules/@hushgrad/tensor"), inner, { recursive: true });
 		const text = output(process.execPath, ["train.js"], { cwd: two });
-		expect(text).toContain("ValueError: normal: device is an object, expected a device");
+		expect(text).toContain("ValueError: normalInit: device is an object, expected a device");
 		expect(text).toContain("Hint: if it is one, npm ls @hushgrad/tensor shows whether two copies are installed");
 	});
 

@@ -47,8 +47,9 @@ export class BoundedSum {
 	 * @throws ValueError when they are more than `GaussianMechanism.mostRows`.
 	 */
 	prepare(rows: number): void {
+		expects("BoundedSum.prepare", { rows }, { rows: "count" });
 		const { mostRows } = this.#mechanism;
-		if (!(rows >= 0 && rows <= mostRows)) {
+		if (rows > mostRows) {
 			throw new ValueError("dp/rows", `BoundedSum: ${rows} rows in a physical batch, expected at most ${mostRows}`);
 		}
 		if (this.#rows + rows > mostRows) this.#settle();

@@ -18,7 +18,7 @@ export class PrivateMeasures {
 
 	/** The engine makes them. */
 	constructor(measures: Measures) {
-		this.#measures = Object.freeze(measures);
+		this.#measures = Object.freeze({ ...measures });
 	}
 
 	/** The numbers. ε does not cover them: whoever sees them learns more of the records than the statement says. */

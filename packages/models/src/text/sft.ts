@@ -91,6 +91,9 @@ export type PaddedExample = {
 	readonly weight: number;
 };
 
+/** Tokens that a record has at most. */
+const MOST = 2 ** 24;
+
 /**
  * Fills a text up to fixed sizes, which must not depend on the private texts: with them every record looks the same from outside.
  * Padding on the right changes nothing before it, and is not learned.
@@ -100,6 +103,9 @@ export function padExample(example: Example, options: PadOptions): PaddedExample
 	const op = "padExample";
 	expects(op, { example }, { example: EXAMPLE });
 	const { length, learned = length, padId } = optionsOf(op, options, { length: "count", learned: "count?", padId: "whole" });
+	if (length > MOST || learned > MOST) {
+		throw new ValueError("sft/room", `${op}: length ${length}, learned ${learned}: at most ${MOST}`, { op, hint: "no text is that long" });
+	}
 	const answer = example.ids.subarray(example.start);
 	if (example.ids.length > length || answer.length > learned) {
 		throw new ValueError(
