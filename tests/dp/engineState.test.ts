@@ -1,7 +1,6 @@
 import {
 	type EngineState,
 	insecureNoiseForTests,
-	type LedgerStore,
 	PrivacyLedger,
 	type PrivacyPlan,
 	planPrivacy,
@@ -10,6 +9,7 @@ import {
 } from "@hushgrad/dp";
 import { describe, expect, test } from "vitest";
 import { checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
+import { memory } from "./memoryStore.ts";
 
 const planOf = (sampling?: Sampling): PrivacyPlan =>
 	planPrivacy({
@@ -33,16 +33,6 @@ const stateOf = (p: PrivacyPlan, change: Partial<EngineState> = {}): EngineState
 	key: { k0: 1, k1: 2 },
 	...change,
 });
-
-const memory = (): LedgerStore => {
-	let text = "";
-	return {
-		read: async () => text,
-		append: async (more) => {
-			text += more;
-		},
-	};
-};
 
 /** Says what is wrong, where it was called, and what to do. */
 const refused = (message: string) =>

@@ -40,12 +40,20 @@ describe("normals from workers", () => {
 
 	it("are few on the spot, and none after the end", async () => {
 		const some = new NoiseWorkers(1);
-		expect(some.normals(1000)).toBeUndefined();
+		expect(await some.normals(1000)).toBeUndefined();
 		const [a, b] = await Promise.all([some.normals(200_001), some.normals(200_000)]);
 		expect([a?.length, b?.length]).toEqual([200_001, 200_000]);
 		expect(a?.[0]).not.toBe(b?.[0]);
 		some.close();
-		expect(some.normals(1_000_000)).toBeUndefined();
+		expect(await some.normals(1_000_000)).toBeUndefined();
+	});
+
+	it("are none where a worker fails: noise is then drawn on the spot, and nobody waits for ever", async () => {
+		const failing = new NoiseWorkers(2);
+		expect((await failing.normals(300_000))?.length).toBe(300_000);
+		const asked = [failing.normals(2 ** 40), failing.normals(300_000)]; // no array is so long: it throws in the worker
+		expect(await Promise.all(asked)).toEqual([undefined, undefined]);
+		expect(await failing.normals(300_000)).toBeUndefined();
 	});
 });
 

@@ -75,6 +75,13 @@ describe("Poisson sampling with a cap", () => {
 		expect(all.filter((b) => b.length < 12).length).toBeGreaterThan(500);
 	});
 
+	it("is accounted for N records: more of them would meet the cap more often, and are refused", () => {
+		const source = secureNoise();
+		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: 12 }));
+		expect(sampler.batch(1, N - 5, source, source).every((i) => i < N - 5)).toBe(true);
+		expect(() => sampler.batch(2, N + 1, source, source)).toThrow(expect.objectContaining({ code: "privacy/too-many-records" }));
+	});
+
 	it("is Poisson sampling where the cap is out of reach", () => {
 		const capped = batches({ kind: "truncated-poisson", maxBatchSize: N }, 20, insecureNoiseForTests(6));
 		expect(capped).toEqual(batches({ kind: "poisson" }, 20, insecureNoiseForTests(6)));

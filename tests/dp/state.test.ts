@@ -1,22 +1,13 @@
-import { type EngineState, insecureNoiseForTests, type LedgerStore, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
+import { type EngineState, insecureNoiseForTests, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
 import { AdamW } from "@hushgrad/nn";
 import { type Device, data } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
+import { memory } from "./memoryStore.ts";
 import { lossBy, N, problem, record, weight } from "./problem.ts";
 
 const device = useDevice();
 const PLAN = { datasetSize: N, expectedBatchSize: 10, targetEpsilon: 8, targetDelta: 1e-4, steps: 6, maxGradNorm: 1 };
-
-const memory = (): LedgerStore => {
-	let text = "";
-	return {
-		read: async () => text,
-		append: async (more) => {
-			text += more;
-		},
-	};
-};
 
 /** A run with AdamW, whose state is not trivial. */
 function begin(d: Device) {

@@ -14,6 +14,8 @@ export class BoundedSum {
 	readonly #mechanism: GaussianMechanism;
 	readonly #part: Tensor;
 	#rows = 0;
+	/** It was read, and is to be cleared before more is added. */
+	#isRead = false;
 	#total: Promise<Float64Array>;
 
 	static {
@@ -53,6 +55,8 @@ export class BoundedSum {
 			throw new ValueError("dp/rows", `BoundedSum: ${rows} rows in a physical batch, expected at most ${mostRows}`);
 		}
 		if (this.#rows + rows > mostRows) this.#settle();
+		if (this.#isRead) write(this.#part, new Int32Array(this.#part.size));
+		this.#isRead = false;
 		this.#rows += rows;
 	}
 
@@ -73,12 +77,12 @@ export class BoundedSum {
 		return clipped;
 	}
 
-	/** Begins to read what is on the device, and clears it. */
+	/** Begins to read what is on the device. */
 	#settle(): void {
 		if (this.#rows === 0) return;
 		this.#rows = 0;
+		this.#isRead = true;
 		const values = data(this.#part);
-		write(this.#part, new Int32Array(this.#part.size));
 		this.#total = Promise.all([this.#total, values]).then(([total, more]) => {
 			for (let i = 0; i < total.length; i++) total[i] += more[i];
 			return total;

@@ -4,7 +4,7 @@ import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
-import { checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
+import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
 import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
@@ -81,7 +81,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #run: string;
 	readonly #workers = new NoiseWorkers();
 	/** Normals that were asked for before their step. */
-	#ahead: Promise<Float64Array> | undefined;
+	#ahead: Promise<Float64Array | undefined> | undefined;
 	#begun: Promise<void> | undefined;
 	#steps = 0;
 	#moved = false;
@@ -118,6 +118,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#sampler = new Sampler(plan);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
 		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
+		if (ledger !== undefined) checkLedger(ledger);
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
 		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger);
@@ -267,6 +268,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		const source = this.#noise.forStep(step);
 		const { study } = source;
 		const drawing = this.#draw(source, step);
+		drawing.catch(() => {}); // awaited below, unless something else fails before
 		const records =
 			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
@@ -306,13 +308,12 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		if (noise !== undefined) return this.#mechanism.given(noise(step, this.#vector.length));
 		if (!source.secure) return this.#mechanism.draw(source);
 		const length = this.#vector.length + 1;
-		const normals = this.#ahead ?? this.#workers.normals(length);
-		this.#ahead = step < this.#plan.steps ? this.#workers.normals(length) : undefined;
-		this.#ahead?.catch(() => {}); // the step that takes it throws it
-		if (normals === undefined) return this.#mechanism.draw(source);
-		const draw = drawOf(this.#mechanism, await normals);
-		if (step === this.#plan.steps) this.#workers.close();
-		return draw;
+		const isLast = step === this.#plan.steps;
+		const asked = this.#ahead ?? this.#workers.normals(length);
+		this.#ahead = isLast ? undefined : this.#workers.normals(length);
+		const normals = await asked;
+		if (isLast) this.#workers.close();
+		return normals === undefined ? this.#mechanism.draw(source) : drawOf(this.#mechanism, normals);
 	}
 
 	/** Notes a step in the ledger: it is on the disk before noise is drawn. */

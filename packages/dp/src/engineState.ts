@@ -1,5 +1,6 @@
 import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
-import type { PrivacyLedger } from "./ledger.ts";
+import { expects, instanceOf } from "@hushgrad/tensor/author";
+import { PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { stepsPerEpoch } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
@@ -43,6 +44,12 @@ export interface LedgerMark {
 	readonly length: number;
 	/** SHA-256 of the last one. */
 	readonly head: string;
+}
+
+/** @throws ValueError for what is no ledger, or has no name for the data set. */
+export function checkLedger({ ledger, dataset }: LedgerUse): void {
+	const kinds = { ledger: instanceOf(PrivacyLedger, "a PrivacyLedger, as fileLedger() gives"), dataset: "text" } as const;
+	expects("PrivacyEngine", { ledger, dataset }, kinds);
 }
 
 /** The numbers of a plan, for a file. */

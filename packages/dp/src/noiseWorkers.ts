@@ -95,25 +95,28 @@ export class NoiseWorkers {
 		this.#count = count;
 	}
 
-	/** So many independent standard normals; undefined where the main thread draws them as well. */
-	normals(length: number): Promise<Float64Array> | undefined {
+	/**
+	 * So many independent standard normals; undefined where the main thread draws them as well, and where workers are forbidden or fail: then
+	 * no more are asked.
+	 */
+	async normals(length: number): Promise<Float64Array | undefined> {
 		if (this.#isOff || length < WORTH_A_WORKER) return undefined;
 		try {
 			this.#ports ??= Array.from({ length: this.#count }, openPort);
+			const share = Math.ceil(length / this.#count / 2) * 2;
+			const asked = this.#ports.map((port, i) => port.ask(Math.max(0, Math.min(share, length - i * share))));
+			const parts = await Promise.all(asked);
+			const all = new Float64Array(length);
+			let at = 0;
+			for (const part of parts) {
+				all.set(part, at);
+				at += part.length;
+			}
+			return all;
 		} catch {
 			this.close();
 			return undefined;
 		}
-		const share = Math.ceil(length / this.#count / 2) * 2;
-		const parts = this.#ports.map((port, i) => port.ask(Math.max(0, Math.min(share, length - i * share))));
-		return Promise.all(parts).then((drawn) => {
-			const all = new Float64Array(length);
-			drawn.reduce((at, part) => {
-				all.set(part, at);
-				return at + part.length;
-			}, 0);
-			return all;
-		});
 	}
 
 	/** Ends the workers; what is asked afterwards is drawn on the spot. */

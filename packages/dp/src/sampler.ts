@@ -77,7 +77,7 @@ export class Sampler {
 	/**
 	 * The records of step 1, 2, …, ascending, of as many as there are, or of those in a list. `ofStep` is the source of the step; from
 	 * `source` random allocation has one for each epoch.
-	 * @throws PrivacyError when the records change within an epoch of random allocation.
+	 * @throws PrivacyError when the records change within an epoch of random allocation, and for more of them than N with a cap.
 	 */
 	batch(step: number, records: number | readonly unknown[], ofStep: NoiseSource, source: NoiseSource): Int32Array {
 		const { sampling, sampleRate } = this.#mechanism;
@@ -85,6 +85,16 @@ export class Sampler {
 		if (count === 0) return new Int32Array();
 		if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);
 		if (sampling.kind === "truncated-poisson") {
+			if (count > this.#mechanism.datasetSize) {
+				throw new PrivacyError(
+					"privacy/too-many-records",
+					"there are more records than the plan's datasetSize, for which its cap is accounted",
+					{
+						op: "PrivacyEngine.stepOn",
+						hint: "plan with a datasetSize that is no less than the number of records, or sample without a cap",
+					},
+				);
+			}
 			return subset(poissonBatch({ datasetSize: count, sampleRate }, ofStep), sampling.maxBatchSize, ofStep);
 		}
 		const epoch = Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));

@@ -105,7 +105,7 @@ export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSe
 	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
 	const isFlat = clipping.kind === "flat";
 	const gamma = isFlat ? 0 : (clipping.gamma ?? GAMMA) / unit;
-	const scales = { clip: maxGradNorm / unit, gamma, most: isFlat ? 1 : LARGEST, perGrid: 1 / grid, unit };
+	const scales = { clip: maxGradNorm / unit, gamma, most: isFlat ? 1 : Math.min(LARGEST, 2 ** 126 * grid), perGrid: 1 / grid, unit };
 	const [factors, norms] = clipFactorsPrimitive.apply([reshape(parts, [weights.size]), weights], scales);
 	return { blocks, factors, norms };
 }
