@@ -30,7 +30,7 @@ export let runtimeOf: (device: Device) => Runtime;
 
 /**
  * A GPU with its memory, pending commands and scopes, made by `requestDevice`. Operations record kernels and return at once;
- * the GPU runs them when `data`, `item` or `flush` waits for it, or when 2048 have gathered. Frozen: nobody listens in on what
+ * the GPU runs them when `data`, `item` or `flush` waits for it, when an outermost `scope` ends, or when 2048 have gathered. Frozen: nobody listens in on what
  * others upload through it.
  *
  * Tensors made inside of a `scope` are released at its end, unless returned or kept: `const y = device.scope(() => tanh(matmul(x, w)))`
@@ -162,7 +162,10 @@ export class Device {
 	 * @throws ValueError (`scope/async`) for a function that is async: its tensors would be released while it waits.
 	 */
 	scope<T>(fn: () => T & NotPromise<T>): T {
-		return this.#runtime.scope(fn);
+		const runtime = this.#runtime;
+		const result = runtime.scope(fn);
+		if (!runtime.inScope) runtime.recorder.start();
+		return result;
 	}
 
 	/**

@@ -1,3 +1,4 @@
+import { waitingFor } from "#request";
 import { type DebugOptions, LeakTracker } from "./debug.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.ts";
@@ -67,11 +68,13 @@ export class Runtime {
 	};
 	readonly #guard: MemoryGuard | undefined;
 	readonly #lost: Promise<void>;
+	readonly #waiting: <T>(promise: Promise<T>) => Promise<T>;
 
 	constructor(device: Device, gpu: GPUDevice, memoryBudget: number, debug: Settled<DebugOptions>) {
 		this.device = device;
 		this.gpu = gpu;
 		this.debug = debug;
+		this.#waiting = waitingFor(device.info);
 		this.unowned = new Unowned(Math.min(MOST_UNOWNED, memoryBudget / 4), debug.log);
 		this.pool = new BufferPool(gpu, memoryBudget, {
 			submit: () => {
@@ -219,6 +222,11 @@ export class Runtime {
 		return this.#scopes.runThrough(fn);
 	}
 
+	/** Whether a scope is open. */
+	get inScope(): boolean {
+		return this.#scopes.isOpen;
+	}
+
 	/**
 	 * Runs `fn` and releases what was made inside, except the tensors and views that it returns (by themselves, or in arrays,
 	 * maps and plain objects), which pass to the enclosing scope. `op` names the caller in errors. @throws ValueError for a function that
@@ -323,7 +331,7 @@ export class Runtime {
 	 */
 	async orLost<T>(promise: Promise<T>): Promise<T> {
 		try {
-			return await promise;
+			return await this.#waiting(promise);
 		} catch (cause) {
 			await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, 1000))]);
 			this.raise();

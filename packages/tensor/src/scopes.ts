@@ -21,6 +21,11 @@ export class ScopeStack {
 		this.#outside = outside;
 	}
 
+	/** Whether there is one. */
+	get isOpen(): boolean {
+		return this.#scopes.length > 0;
+	}
+
 	/** Registers with the innermost scope. */
 	add(owned: Owned): void {
 		this.#pass(owned, this.#scopes.at(-1));

@@ -52,6 +52,8 @@ export interface BufferGuard {
 
 /** Kernels in one submit: the GPU runs them while the next are encoded. */
 const CHUNK = 256;
+/** Commands, at least, that are worth a submit before anybody waits for them. */
+const WORTH_A_SUBMIT = 64;
 const RING_SLOTS = 2048;
 const MAX_BIND_GROUPS = 16384;
 
@@ -176,6 +178,11 @@ export class Recorder {
 	/** Takes the buffer of a storage that nobody owns any more, at once or after the last command that uses it. */
 	release(storage: Storage): void {
 		if (!this.#isPending(storage)) this.#unbind(storage);
+	}
+
+	/** Submits what was recorded where it is worth it: the GPU runs it while the program goes on. */
+	start(): void {
+		if (this.#commands.length >= WORTH_A_SUBMIT) this.flush();
 	}
 
 	/** Submits what was recorded. Does not wait. */

@@ -50,10 +50,46 @@ function unloadable(cause: Error & { code?: string }): DeviceError {
 export const adapterHint =
 	"install a Vulkan, Metal or D3D12 driver; without a GPU Mesa's software driver will do (Debian, Ubuntu: apt-get install mesa-vulkan-drivers, version 23 or newer)";
 
+/** Whether the driver computes on the processor. */
+const isSoftware = ({ architecture, description, device }: GPUAdapterInfo): boolean =>
+	/llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
+
 /** A driver that computes on the processor takes the machine's own memory, and never reports that there is none left. */
-export function defaultBudget({ architecture, description, device }: GPUAdapterInfo): number {
-	const isSoftware = /llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
-	return isSoftware ? 0.7 * process.getBuiltinModule("node:os").freemem() : Number.POSITIVE_INFINITY;
+export const defaultBudget = (info: GPUAdapterInfo): number =>
+	isSoftware(info) ? 0.7 * process.getBuiltinModule("node:os").freemem() : Number.POSITIVE_INFINITY;
+
+/**
+ * How to wait for the GPU. Dawn asks the driver in every turn of the event loop, which keeps a core busy; a driver that computes on the
+ * processor needs it, so that this thread sleeps a moment in each turn.
+ */
+export function waitingFor(info: GPUAdapterInfo): <T>(promise: Promise<T>) => Promise<T> {
+	return isSoftware(info) ? new Naps().during : (promise) => promise;
+}
+
+const NAP_MS = 0.2;
+
+class Naps {
+	readonly #bed = new Int32Array(new SharedArrayBuffer(4));
+	#waiting = 0;
+	#isTurning = false;
+
+	/** Sleeps in each turn of the event loop until the promise is settled. */
+	readonly during = async <T>(promise: Promise<T>): Promise<T> => {
+		this.#waiting++;
+		if (!this.#isTurning) this.#turn();
+		try {
+			return await promise;
+		} finally {
+			this.#waiting--;
+		}
+	};
+
+	readonly #turn = (): void => {
+		this.#isTurning = this.#waiting > 0;
+		if (!this.#isTurning) return;
+		Atomics.wait(this.#bed, 0, 0, NAP_MS);
+		setImmediate(this.#turn);
+	};
 }
 
 /** HUSHGRAD_DEBUG, where the program may read its environment (Deno asks). */

@@ -25,5 +25,11 @@ export const adapterHint =
 /** The browser watches over memory itself. */
 export const defaultBudget = (_: GPUAdapterInfo): number => Number.POSITIVE_INFINITY;
 
+/** The browser tells when the GPU is done. */
+export const waitingFor =
+	(_: GPUAdapterInfo) =>
+	<T>(promise: Promise<T>): Promise<T> =>
+		promise;
+
 /** Set `globalThis.HUSHGRAD_DEBUG` before the device is made. */
 export const environmentDebug = (): string | undefined => (globalThis as { HUSHGRAD_DEBUG?: string }).HUSHGRAD_DEBUG;
