@@ -1,0 +1,37 @@
+/**
+ * `npm run test:table -- [--runs 40] [--driver swiftshader]`: the functions of the tensor library, the cases that they were called
+ * with, and the failures, on each driver, as a table in Markdown. A random case counts as one, and so does a test without any.
+ */
+import { parseArgs } from "node:util";
+import { startVitest } from "vitest/node";
+
+const CONFIGS = { device: "vitest.config.ts", swiftshader: "vitest.swiftshader.config.ts", chromium: "vitest.browser.config.ts" };
+const FILES = ["primitives", "functions", "vmapFunctions", "shapes", "specialValues", "accuracy", "derivedRows", "longAxes"];
+
+/** One row: what ran on a driver. @param {keyof typeof CONFIGS} driver */
+async function rowOf(driver) {
+	const filters = FILES.map((name) => `tests/tensor/${name}.test.ts`);
+	const options = { config: CONFIGS[driver], watch: false, setupFiles: ["tests/support/countCases.ts"], reporters: [{}] };
+	const vitest = await startVitest("test", filters, options);
+	const tests = vitest.state.getTestModules().flatMap((m) => [...m.children.allTests()]);
+	const functions = new Set(tests.map((t) => t.parent).flatMap((p) => (p.type === "suite" ? [p.name] : [])));
+	const cases = tests.reduce((sum, t) => sum + (t.meta().cases ?? 1), 0);
+	const failures = tests.filter((t) => t.result().state === "failed");
+	await vitest.close();
+	for (const t of failures) console.error(`${driver}: ${t.fullName}`);
+	return [driver, functions.size, tests.length, cases, failures.length];
+}
+
+const { values } = parseArgs({ options: { runs: { type: "string" }, driver: { type: "string" } } });
+if (values.runs !== undefined) process.env.HUSHGRAD_PROPERTY_RUNS = values.runs;
+const all = /** @type {(keyof typeof CONFIGS)[]} */ (Object.keys(CONFIGS));
+const drivers = all.filter((d) => values.driver === undefined || d === values.driver);
+if (drivers.length === 0) {
+	console.error(`--driver is ${values.driver}, expected ${all.join(", ")}`);
+	process.exit(2);
+}
+const rows = [];
+for (const driver of drivers) rows.push(await rowOf(driver));
+const line = (/** @type {readonly unknown[]} */ cells) => `| ${cells.join(" | ")} |`;
+console.log([line(["driver", "functions", "tests", "cases", "failures"]), line(Array(5).fill("---")), ...rows.map(line)].join("\n"));
+process.exit(rows.some((row) => Number(row[4]) > 0) ? 1 : 0);
