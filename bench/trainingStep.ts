@@ -3,10 +3,10 @@
  * they take alone. `node --import tsx -C @hushgrad/source bench/trainingStep.ts --hidden 96 --layers 3`
  */
 import { parseArgs } from "node:util";
-import { parseConfig, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { applyLora, loraConfig, NF4Parameter, normalInit, quantizeLinears } from "@hushgrad/nn";
-import { checkFinite, type Device, DropoutKey, key, normalValues, requestDevice, splitKey, valueAndGrad, vmap } from "@hushgrad/tensor";
+import type { TrainingRecord } from "@hushgrad/models";
+import { checkFinite, DropoutKey, key, requestDevice, splitKey, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { runtimeOf } from "@hushgrad/tensor/author";
+import { loraModel } from "./support/loraModel.ts";
 
 const { values: flags } = parseArgs({
 	options: {
@@ -27,36 +27,8 @@ const [hidden, layers, vocabulary, rows, length, repeats] = [
 	flags.repeats,
 ].map(Number);
 
-function build(device: Device): VaultGemmaForCausalLM {
-	const config = parseConfig({
-		model_type: "vaultgemma",
-		vocab_size: vocabulary,
-		hidden_size: hidden,
-		intermediate_size: 4 * hidden,
-		num_hidden_layers: layers,
-		num_attention_heads: 4,
-		num_key_value_heads: 4,
-		head_dim: hidden / 4,
-		query_pre_attn_scalar: hidden / 4,
-		attn_logit_softcapping: null,
-		final_logit_softcapping: null,
-		layer_types: new Array(layers).fill("full_attention"),
-		max_position_embeddings: length,
-	});
-	const model = new VaultGemmaForCausalLM(config);
-	quantizeLinears(model);
-	for (const [, p] of model.namedParameters()) {
-		const weights = () => normalValues(key(1), p.size).map((v) => v / Math.sqrt(p.shape[1]));
-		if (p instanceof NF4Parameter) p.load(device, weights());
-		else normalInit(device, p, key(2), 0.1);
-	}
-	model.init(device);
-	applyLora(model, loraConfig({ r: 8, lora_dropout: 0.05, target_modules: "all-linear" }), { device, key: key(3) });
-	return model;
-}
-
 const device = await requestDevice();
-const model = build(device);
+const model = loraModel(device, { hidden, layers, length, vocabulary });
 const parameters = [...model.trainableParameters().values()];
 const grid = (first: number) =>
 	device.fromHost(

@@ -267,8 +267,6 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
 		const { study } = source;
-		const drawing = this.#draw(source, step);
-		drawing.catch(() => {}); // awaited below, unless something else fails before
 		const records =
 			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
 		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
@@ -286,7 +284,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 					check.look({ ...part, clipped, again: (others) => this.#clip(part.again(others)) });
 				},
 			);
-			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), drawing]);
+			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), this.#draw(source, step)]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
 			const { mean, notFinite } = addNoise(this.#mechanism, total, noise);

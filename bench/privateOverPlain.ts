@@ -1,0 +1,108 @@
+/**
+ * What a private LoRA step costs beside the plain one of the same model, batch and optimiser.
+ *
+ *     node --import tsx -C @hushgrad/source bench/privateOverPlain.ts [--rows 8,16] [--hidden 96 --layers 3 --length 80] [--steps 15]
+ *
+ * Private and plain steps are taken in turn in one process, so that whatever slows the machine slows both; each pair gives one ratio,
+ * and the medians of the ratios are told: of the process's time (user and system: on a software GPU the GPU's work, too), of the main
+ * thread's until it first waits (issuing), of wall time, and of the kernels' own times where the device has a clock. Prints Markdown.
+ */
+import { parseArgs } from "node:util";
+import { PlainTrainer, PrivacyEngine, secureNoise } from "@hushgrad/dp";
+import type { TrainingRecord } from "@hushgrad/models";
+import { AdamW } from "@hushgrad/nn";
+import { type DropoutKey, requestDevice } from "@hushgrad/tensor";
+import { Counters, mainThreadMs } from "./support/counters.ts";
+import { loraModel } from "./support/loraModel.ts";
+
+const { values: flags } = parseArgs({
+	options: {
+		rows: { type: "string", default: "8,16" },
+		hidden: { type: "string", default: "96" },
+		layers: { type: "string", default: "3" },
+		length: { type: "string", default: "80" },
+		vocabulary: { type: "string", default: "2048" },
+		steps: { type: "string", default: "15" },
+	},
+});
+const [hidden, layers, length, vocabulary, steps] = [flags.hidden, flags.layers, flags.length, flags.vocabulary, flags.steps].map(Number);
+
+const device = await requestDevice();
+const counters = new Counters(device);
+
+interface Cost {
+	readonly cpu: number;
+	readonly issue: number;
+	readonly wall: number;
+}
+
+async function costOf(step: () => Promise<unknown>): Promise<Cost> {
+	const [cpu, main, wall] = [process.cpuUsage(), mainThreadMs(), performance.now()];
+	counters.firstMap = undefined;
+	await step();
+	await device.flush();
+	const { user, system } = process.cpuUsage(cpu);
+	const issue = (counters.firstMap ?? Number.NaN) - main;
+	return { cpu: (user + system) / 1000, issue, wall: performance.now() - wall };
+}
+
+async function kernelsOf(step: () => Promise<unknown>): Promise<number> {
+	return (await device.profile(step)).milliseconds;
+}
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** The steps of both kinds for a batch of so many rows. */
+function stepsOf(rows: number) {
+	const encode = (r: number) => ({
+		ids: Int32Array.from({ length }, (_, i) => (i * 7919 + r * 104_729 + 3) % vocabulary),
+		targets: Int32Array.from({ length }, (_, i) => ((i + 1) * 7919 + r * 104_729 + 3) % vocabulary),
+		weight: 1 / length,
+	});
+	const of = () => {
+		const model = loraModel(device, { hidden, layers, length, vocabulary });
+		const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
+		return { model, loss, optimizer: new AdamW(model.trainableParameters(), { lr: 1e-4 }) };
+	};
+	const [a, b] = [of(), of()];
+	const sizes = { datasetSize: rows, physicalBatchSize: rows };
+	const trainer = new PlainTrainer({ optimizer: a.optimizer, batchSize: rows, ...sizes });
+	const engine = PrivacyEngine.makePrivate({
+		optimizer: b.optimizer,
+		model: b.model,
+		expectedBatchSize: rows,
+		noiseMultiplier: 1,
+		targetDelta: 1e-3,
+		steps: 1000,
+		maxGradNorm: 1,
+		allowMeaninglessEpsilon: true,
+		noise: secureNoise(),
+		...sizes,
+	});
+	return {
+		parameters: a.optimizer.vector.length,
+		plain: () => trainer.step(encode, a.loss),
+		private: () => engine.step(encode, b.loss),
+	};
+}
+
+console.log(`${device.info.description}; hidden ${hidden}, ${layers} layers, ${length} tokens, LoRA r=8 on NF4; ${steps} pairs of steps\n`);
+console.log(
+	"| rows | trained | plain CPU, ms | private CPU, ms | private / plain: CPU | issuing | wall | kernels |\n|---|---|---|---|---|---|---|---|",
+);
+for (const rows of flags.rows.split(",").map(Number)) {
+	const run = stepsOf(rows);
+	for (const step of [run.plain, run.private, run.plain, run.private]) await costOf(step);
+	const pairs: [Cost, Cost][] = [];
+	const kernels: number[] = [];
+	for (let s = 0; s < steps; s++) pairs.push([await costOf(run.plain), await costOf(run.private)]);
+	for (let s = 0; s < 5; s++) {
+		const plain = await kernelsOf(run.plain);
+		kernels.push((await kernelsOf(run.private)) / plain);
+	}
+	const ratio = (pick: (c: Cost) => number): string => median(pairs.map(([a, b]) => pick(b) / pick(a))).toFixed(3);
+	const ms = (i: 0 | 1): string => median(pairs.map((p) => p[i].cpu)).toFixed(0);
+	const ratios = [ratio((c) => c.cpu), ratio((c) => c.issue), ratio((c) => c.wall), median(kernels).toFixed(3)];
+	console.log(`| ${[rows, run.parameters, ms(0), ms(1), ...ratios].join(" | ")} |`);
+}
+device.destroy();
