@@ -92,7 +92,7 @@ def batches(plan, n, rng):
     if plan["epsilon"] is None:
         size = min(plan["options"]["batch"], n)
         return [rng.permutation(n)[:size] for _ in range(steps)]
-    if plan["sampling"] == "poisson":
+    if plan["options"]["sampling"] == "poisson":
         return [np.flatnonzero(rng.random(n) < plan["q"]) for _ in range(steps)]
     epoch = round(1 / plan["q"])
     chosen = []
@@ -139,11 +139,9 @@ def train(plan, seed):
             mean = (total + plan["sigma"] * C * torch.randn(count)) / o["batch"]
         norms.append(round(float(np.mean(seen)), 4))
         clipped.append(round(float(np.mean(np.array(seen) > C)), 3))
-        lr = o["lr"] * (t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (steps + 1 - warm))))
-        if plan["steady"]:
-            lr, beta1 = o["lr"], 0.0
-        else:
-            beta1 = 0.9
+        cosine = t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (steps + 1 - warm)))
+        lr = o["lr"] * (cosine if o["schedule"] == "cosine" else 1)
+        beta1 = o["beta1"]
         m = beta1 * m + (1 - beta1) * mean
         v = 0.999 * v + 0.001 * mean.square()
         move = lr * (m / (1 - beta1**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
@@ -167,7 +165,7 @@ def main():
         began = time.time()
         outcome = train(plan, seed)
         o = plan["options"]
-        facts = {"sigma": plan.get("sigma"), "q": plan.get("q"), "steps": o["steps"], "L": o["batch"], "C": o["max-grad-norm"], "sampling": plan["sampling"]}
+        facts = {"sigma": plan.get("sigma"), "q": plan.get("q"), "steps": o["steps"], "L": o["batch"], "C": o["max-grad-norm"], "sampling": o["sampling"]}
         run = {"variant": name[0], "epsilon": name[1], "seed": seed, **({"plan": facts} if name[1] is not None else {}), **outcome, "seconds": round(time.time() - began, 1)}
         with open(out, "a") as file:
             file.write(json.dumps(run, separators=(",", ":")) + "\n")

@@ -5,7 +5,7 @@
  */
 import { type PlainReport, PlainTrainer, PrivacyEngine, recordLosses, type StepReport, type Trainer } from "@hushgrad/dp";
 import * as models from "@hushgrad/models";
-import { AdamW, applyLora, cosineWithWarmup, loraConfig, trainableParametersLine } from "@hushgrad/nn";
+import { AdamW, applyLora, constant, cosineWithWarmup, loraConfig, trainableParametersLine } from "@hushgrad/nn";
 import { type DropoutKey, foldIn, key, requestDevice } from "@hushgrad/tensor";
 import { type Card, declaredSize, questionOf, readCards, splitCards } from "./support/cards.ts";
 import { baseHash, checkReload } from "./support/checks.ts";
@@ -60,17 +60,21 @@ await run(async (options) => {
 	const pad = (example: models.Example) => models.padExample(example, size);
 	field("tokens", `${size.length} a card, at most ${size.learned} of them learned`);
 
-	// One loss, of one record: it serves training with and without privacy. The engine pads each card that a step draws, by itself,
+	// Noise is most of what a private gradient holds, so no step may weigh more than another: a constant rate, no momentum
+	// (docs/utility.md). One loss, of one record: it serves training with and without privacy. The engine pads each card that a step draws, by itself,
 	// clips its gradient, adds noise to the sum of them, and keeps count of epsilon.
 	heading("6. Optimiser and privacy");
 	const { steps, gradientCheckpointing } = options;
 	const loss = (record: models.TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout, gradientCheckpointing });
-	const schedule = cosineWithWarmup(options["warmup-steps"], steps + 1);
-	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], schedule });
+	const optimizer = new AdamW(model.trainableParameters(), {
+		...{ lr: options.lr, weightDecay: options["weight-decay"], betas: [options.beta1, 0.999] },
+		schedule: options.schedule === "cosine" ? cosineWithWarmup(options["warmup-steps"], steps + 1) : constant,
+	});
 	const common = { optimizer, datasetSize, physicalBatchSize: options["physical-batch"], key: foldIn(seed, 1) };
 	const budget = { targetEpsilon: options.epsilon, targetDelta: options.delta, maxGradNorm: options["max-grad-norm"] };
+	const sampling = { kind: options.sampling };
 	const engine = options.dp
-		? PrivacyEngine.makePrivateWithEpsilon({ ...common, ...budget, model, expectedBatchSize: options.batch, steps })
+		? PrivacyEngine.makePrivateWithEpsilon({ ...common, ...budget, model, sampling, expectedBatchSize: options.batch, steps })
 		: undefined;
 	const trainer: Trainer<StepReport | PlainReport> =
 		engine ?? new PlainTrainer({ ...common, batchSize: Math.min(options.batch, train.length) });

@@ -37,12 +37,10 @@ const plans = variants.split(",").flatMap((name) =>
 	epsilons.split(",").map((epsilon) => {
 		const variant = variantOf(name);
 		const plan = planOf(variant, Number(epsilon), trainingSize(cards.length));
-		const { sampling, ...how } = variant;
 		return {
 			variant: name,
 			epsilon: plan && Number(epsilon),
-			...how,
-			sampling: sampling.kind,
+			...variant,
 			sigma: plan?.noiseMultiplier,
 			q: plan?.sampleRate,
 		};

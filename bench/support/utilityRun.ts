@@ -1,6 +1,6 @@
 import { insecureNoiseForTests, PlainTrainer, PrivacyEngine, type PrivacyPlan, planPrivacy, recordLosses } from "@hushgrad/dp";
 import { encodeExample, fromPretrained, learnedTokens, padExample, SentencePieceTokenizer, type TrainingRecord } from "@hushgrad/models";
-import { AdamW, applyLora, cosineWithWarmup, loraConfig } from "@hushgrad/nn";
+import { AdamW, applyLora, constant, cosineWithWarmup, loraConfig } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key } from "@hushgrad/tensor";
 import { type Card, questionOf, readCards, splitCards } from "../../examples/support/cards.ts";
 import { perLoss } from "../../examples/support/report.ts";
@@ -22,20 +22,16 @@ export interface Outcome {
 export const trainingSize = (cards: number): number => Math.round(0.9 * cards);
 
 /** The plan of a variant; undefined for one without privacy. */
-export function planOf({ options, sampling }: Variant, targetEpsilon: number, datasetSize: number): PrivacyPlan | undefined {
+export function planOf({ options }: Variant, targetEpsilon: number, datasetSize: number): PrivacyPlan | undefined {
 	if (!options.dp) return undefined;
 	const { steps, batch: expectedBatchSize, delta: targetDelta } = options;
 	const maxGradNorm = options["max-grad-norm"];
+	const sampling = { kind: options.sampling };
 	return planPrivacy({ targetEpsilon, targetDelta, datasetSize, expectedBatchSize, maxGradNorm, steps, sampling });
 }
 
-/** The tutorial's training without its answers: split, NF4, LoRA, AdamW with a cosine; the held-out loss before and after. */
-export async function trainOnce(
-	device: Device,
-	{ options, freezeA, steady }: Variant,
-	plan: PrivacyPlan | undefined,
-	n: number,
-): Promise<Outcome> {
+/** The tutorial's training without its answers: split, NF4, LoRA, AdamW; the held-out loss before and after. */
+export async function trainOnce(device: Device, { options, freezeA }: Variant, plan: PrivacyPlan | undefined, n: number): Promise<Outcome> {
 	const seed = key(n);
 	const cards = splitCards(await readCards(options.data), n);
 	const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
@@ -55,8 +51,10 @@ export async function trainOnce(
 	const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
 	const encode = (i: number) => padExample(train[i], size);
 
-	const rates = steady ? { betas: [0, 0.999] as const } : { schedule: cosineWithWarmup(options["warmup-steps"], options.steps + 1) };
-	const optimizer = new AdamW(model.trainableParameters(), { lr: options.lr, weightDecay: options["weight-decay"], ...rates });
+	const optimizer = new AdamW(model.trainableParameters(), {
+		...{ lr: options.lr, weightDecay: options["weight-decay"], betas: [options.beta1, 0.999] },
+		schedule: options.schedule === "cosine" ? cosineWithWarmup(options["warmup-steps"], options.steps + 1) : constant,
+	});
 	const physicalBatchSize = options["physical-batch"];
 	const common = { optimizer, physicalBatchSize, key: foldIn(seed, 1) };
 	const evaluate = async () => {

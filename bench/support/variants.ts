@@ -1,28 +1,26 @@
-import type { Sampling } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import { type Options, readOptions } from "../../examples/support/options.ts";
 
-/** A way to train: the tutorial's settings, and what differs from them. */
+/** A way to train: plain DP-LoRA, and what differs from it. */
 export interface Variant {
 	/** The tutorial's flags. */
 	readonly options: Options;
-	/** How the records of a step are chosen. */
-	readonly sampling: Sampling;
 	/** LoRA's A stays as it was drawn, and B alone is trained (FFA-LoRA; Sun et al. 2024). */
 	readonly freezeA: boolean;
-	/** AdamW without momentum (β₁ = 0), at a constant rate: every step counts alike, so that their noise averages out best. */
-	readonly steady: boolean;
 }
 
 const withOptions = (changed: Partial<Options>) => (v: Variant) => ({ ...v, options: { ...v.options, ...changed } });
+
+/** Plain DP-LoRA, as notebooks have it; the tutorial's own settings are `steady+allocation`. */
+const USUAL = { sampling: "poisson", schedule: "cosine", beta1: 0.9 } as const;
 
 /** One change each; `change+change` is both. */
 const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
 	poisson: (v) => v,
 	none: withOptions({ dp: false }),
-	allocation: (v) => ({ ...v, sampling: { kind: "random-allocation" } }),
+	allocation: withOptions({ sampling: "random-allocation" }),
 	ffa: (v) => ({ ...v, freezeA: true }),
-	steady: (v) => ({ ...v, steady: true }),
+	steady: withOptions({ schedule: "constant", beta1: 0 }),
 	larger: withOptions({ batch: 200, steps: 8 }),
 	full: withOptions({ batch: 393, steps: 4 }),
 	shorter: withOptions({ steps: 8 }),
@@ -37,12 +35,7 @@ const FACTOR = /^(lr|clip|rank|alpha|steps|batch)\*(\d*\.?\d+)$/;
 export function variantOf(name: string): Variant {
 	const defaults = readOptions([]);
 	if (defaults === undefined) throw new ValueError("utility/defaults", "the tutorial has no settings");
-	return name.split("+").reduce<Variant>((v, change) => changed(v, change), {
-		options: defaults,
-		sampling: { kind: "poisson" },
-		freezeA: false,
-		steady: false,
-	});
+	return name.split("+").reduce<Variant>((v, change) => changed(v, change), { options: { ...defaults, ...USUAL }, freezeA: false });
 }
 
 function changed(variant: Variant, change: string): Variant {

@@ -10,11 +10,18 @@ const FLAGS = {
 	epsilon: { default: "8", kind: "positive", help: "privacy budget of the whole run" },
 	delta: { default: "1e-5", kind: "positive", help: "probability that the guarantee may fail; below 1 / number of cards" },
 	steps: { default: "16", kind: "count", help: "training steps" },
-	batch: { default: "100", kind: "count", help: "mean number of cards in a step (Poisson sampling)" },
+	batch: { default: "100", kind: "count", help: "mean number of cards in a step" },
+	sampling: {
+		default: "random-allocation",
+		kind: ["random-allocation", "poisson"],
+		help: "how a step's cards are drawn: each once in every epoch, in a step of its own, or each step anew",
+	},
 	"physical-batch": { default: "16", kind: "count", help: "cards on the GPU at a time; changes memory, not privacy" },
 	"max-grad-norm": { default: "1", kind: "positive", help: "clipping norm of one card's gradient" },
-	lr: { default: "1.5e-2", kind: "positive", help: "learning rate of AdamW at the end of the warm-up" },
-	"warmup-steps": { default: "2", kind: "whole", help: "steps of linear warm-up before the cosine" },
+	lr: { default: "1.5e-2", kind: "positive", help: "learning rate of AdamW, the highest" },
+	beta1: { default: "0", kind: "fraction", help: "momentum of AdamW; with none the noise of all steps weighs alike" },
+	schedule: { default: "constant", kind: ["constant", "cosine"], help: "of the learning rate" },
+	"warmup-steps": { default: "2", kind: "whole", help: "steps of linear warm-up before a cosine" },
 	"weight-decay": { default: "0", kind: "notNegative", help: "decoupled weight decay" },
 	rank: { default: "8", kind: "count", help: "rank r of LoRA" },
 	alpha: { default: "16", kind: "positive", help: "LoRA's alpha; the update is scaled by alpha / r" },
@@ -41,17 +48,17 @@ const KINDS = {
 	fraction1: { expected: "a number above 0, at most 1", holds: (n) => n > 0 && n <= 1 },
 } satisfies Record<string, { readonly expected: string; readonly holds: (n: number) => boolean }>;
 
-type Flag = keyof typeof FLAGS;
-type Numeric = { [F in Flag]: (typeof FLAGS)[F]["kind"] extends "text" ? never : F }[Flag];
+type Flags = typeof FLAGS;
+/** What a kind of value is read as: text, one of a list of words, or a number. */
+type Read<K> = K extends "text" ? string : K extends readonly (infer Word)[] ? Word : number;
 
-export type Options = Readonly<Record<Numeric, number>> &
-	Readonly<Record<Exclude<Flag, Numeric>, string>> & {
-		readonly dp: boolean;
-		/** Print what epsilon does not cover, too. */
-		readonly privateLosses: boolean;
-		/** Less memory, more time. */
-		readonly gradientCheckpointing: boolean;
-	};
+export type Options = { readonly [F in keyof Flags]: Read<Flags[F]["kind"]> } & {
+	readonly dp: boolean;
+	/** Print what epsilon does not cover, too. */
+	readonly privateLosses: boolean;
+	/** Less memory, more time. */
+	readonly gradientCheckpointing: boolean;
+};
 
 export function helpText(): string {
 	const lines = Object.entries(FLAGS).map(([name, f]) => `  --${name.padEnd(24)}${f.help} (${f.default})`);
@@ -85,10 +92,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
 		throw new ValueError("cli/flag", `${message}${nearest(args)}`, { hint: "npm run demo -- --help lists every flag", cause });
 	}
 	if (values.help === true) return undefined;
-	const read = Object.entries(FLAGS).map(([name, { kind }]) => [
-		name,
-		kind === "text" ? values[name] : number(name, kind, String(values[name])),
-	]);
+	const read = Object.entries(FLAGS).map(([name, { kind }]) => [name, readValue(name, kind, String(values[name]))]);
 	return {
 		...Object.fromEntries(read),
 		dp: values["no-dp"] !== true,
@@ -97,15 +101,16 @@ export function readOptions(args: readonly string[]): Options | undefined {
 	} as Options;
 }
 
-function number(name: string, kind: keyof typeof KINDS, text: string): number {
-	const value = text.trim() === "" ? Number.NaN : Number(text);
-	const { expected, holds } = KINDS[kind];
-	if (!holds(value)) {
-		throw new ValueError("cli/value", `--${name} is ${JSON.stringify(text)}, expected ${expected}`, {
-			hint: "npm run demo -- --help explains each flag",
-		});
-	}
-	return value;
+function readValue(name: string, kind: Flags[keyof Flags]["kind"], text: string): string | number {
+	if (kind === "text") return text;
+	const isWord = typeof kind !== "string";
+	const value = isWord ? text : text.trim() === "" ? Number.NaN : Number(text);
+	const isFit = typeof value === "number" ? KINDS[kind as keyof typeof KINDS].holds(value) : (kind as readonly string[]).includes(value);
+	if (isFit) return value;
+	const expected = isWord ? kind.join(" or ") : KINDS[kind].expected;
+	throw new ValueError("cli/value", `--${name} is ${JSON.stringify(text)}, expected ${expected}`, {
+		hint: "npm run demo -- --help explains each flag",
+	});
 }
 
 /** A guess at what a mistyped flag was meant to be. */
