@@ -18,14 +18,14 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a clipping norm that is twice what noise is made for",
 		file: "packages/dp/src/clip/clip.ts",
-		from: "clip: maxGradNorm / unit,",
-		to: "clip: (2 * maxGradNorm) / unit,",
+		from: "return [maxGradNorm];",
+		to: "return [2 * maxGradNorm];",
 		tests: AUDIT,
 	},
 	{
 		name: "no clipping",
 		file: FACTORS,
-		from: "min(p.most, p.clip / max(norm + p.gamma, 1e-30)) * p.perGrid",
+		from: "min(p.most, clips_at(k) / max(sqrt(squares_at(i)) + p.gamma, 1e-30)) * p.perGrid",
 		to: "p.most * p.perGrid",
 		tests: AUDIT,
 	},

@@ -204,6 +204,13 @@ const STEP_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/dp/selfCheck.test.ts", `${ATTACKS}.selfCheck.test.ts`],
 	},
 	{
+		name: "per-layer clipping with C for every parameter",
+		file: `${DP}/clip/clip.ts`,
+		from: "weights.map((w) => maxGradNorm * (w / whole))",
+		to: "weights.map(() => maxGradNorm)",
+		tests: ["tests/dp/perLayer.test.ts", "tests/privacy/neighbours.test.ts"],
+	},
+	{
 		name: "norms of the records mixed up",
 		file: `${DP}/clip/squareParts.ts`,
 		from: "let start = index / p.C * p.P",

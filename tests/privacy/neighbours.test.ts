@@ -1,4 +1,4 @@
-import { PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
+import { type Clipping, PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
 import { Dropout, Embedding, initialize, LayerNorm, Linear, Module, SGD } from "@hushgrad/nn";
 import {
 	add,
@@ -68,8 +68,16 @@ class Network extends Module {
 
 const values = (k: Key, length: number, scale: number): Float32Array => uniformValues(k, length).map((v) => scale * (2 * v - 1));
 
+/** How records are clipped, and how many stand in a physical batch. */
+interface Rows {
+	readonly clipping: Clipping;
+	readonly physicalBatchSize: number;
+}
+
+const CLIPPINGS: readonly Clipping[] = [{ kind: "flat" }, { kind: "perLayer" }, { kind: "automatic" }];
+
 /** What one step does on records, in a study without noise. */
-async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly number[], physicalBatchSize: number): Promise<Transcript> {
+async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly number[], rows: Rows): Promise<Transcript> {
 	const net = new Network(sizes);
 	initialize(net, d, foldIn(seed, 0));
 	let told: Transcript | undefined;
@@ -83,7 +91,7 @@ async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly numb
 		targetDelta: 1e-3,
 		steps: 1,
 		maxGradNorm: 0.5,
-		physicalBatchSize,
+		...rows,
 		noise: research({
 			batches: () => records.map((_, i) => i),
 			noise: (_, length) => new Float64Array(length),
@@ -123,12 +131,14 @@ it(`one record moves a sum by C at most, and nothing else by a bit, whatever the
 		const records = Array.from({ length: isWide ? 5 : 9 }, (_, i) => i);
 		const removed = pair % records.length;
 		const rest = records.filter((n) => n !== removed);
-		const whole = await stepOn(device(), sizes, seed, records, 1 + (pair % 4));
-		const without = await stepOn(device(), sizes, seed, rest, 1 + ((pair + 1) % 5));
-		const other = await stepOn(device(), sizes, seed, records, 1 + ((pair + 2) % 6));
+		const clipping = CLIPPINGS[pair % CLIPPINGS.length];
+		const whole = await stepOn(device(), sizes, seed, records, { clipping, physicalBatchSize: 1 + (pair % 4) });
+		const without = await stepOn(device(), sizes, seed, rest, { clipping, physicalBatchSize: 1 + ((pair + 1) % 5) });
+		const other = await stepOn(device(), sizes, seed, records, { clipping, physicalBatchSize: 1 + ((pair + 2) % 6) });
 		expect(other.sum).toEqual(whole.sum);
 		expect(other.factors).toEqual(whole.factors);
-		expect([...without.factors]).toEqual([...whole.factors].filter((_, i) => i !== removed));
+		const groups = whole.factors.length / records.length;
+		expect([...without.factors]).toEqual([...whole.factors].filter((_, i) => Math.floor(i / groups) !== removed));
 		let moved = 0;
 		for (let i = 0; i < whole.sum.length; i++) moved += (whole.sum[i] - without.sum[i]) ** 2;
 		const P = whole.sum.length;

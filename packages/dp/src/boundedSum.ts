@@ -36,7 +36,7 @@ export class BoundedSum {
 	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters;
 	 * `weights` is f32 `[B]`, above 0 for a record, which counts once whatever its weight, and 0 for padding. B is at most
 	 * `GaussianMechanism.mostRows`.
-	 * @throws ValueError when there are more rows, or the gradients do not have P columns together.
+	 * @throws ValueError when there are more rows, or the gradients do not have P columns together; and as `clip`.
 	 */
 	add(grads: readonly Tensor[], weights: Tensor): Clipped {
 		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
@@ -68,10 +68,10 @@ export class BoundedSum {
 		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
 		const clipped = clip(grads, weights, this.#mechanism);
 		let start = 0;
-		for (const g of clipped.blocks) {
+		for (const { grads: g, group } of clipped.blocks) {
 			const end = start + g.shape[1];
 			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + 1 : end);
-			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps });
+			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps, group });
 			start = end;
 		}
 		return clipped;

@@ -1,7 +1,7 @@
 import { checkFinite, data, foldIn, type HostArray, type Key, key as keyOf, NumericError, PrivacyError } from "@hushgrad/tensor";
 import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
-import { type Clipped, clip } from "./clip/clip.ts";
+import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
 import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
@@ -107,6 +107,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		checkInteger("physicalBatchSize", physicalBatchSize);
 		if (selfCheckEvery !== undefined) checkInteger("selfCheckEvery", selfCheckEvery);
 		const { vector } = optimizer;
+		checkGroups(plan.clipping, vector.parameters.length);
 		this.#plan = plan;
 		this.#optimizer = optimizer;
 		this.#noise = noise;

@@ -2,7 +2,7 @@ import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
-import { type Clipping, checkClipping } from "./clip/clip.ts";
+import { type Clipping, clippingOf } from "./clip/clip.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -78,8 +78,8 @@ export type NoiseDraw = Draw;
  *     sensitivity = C (1 + 2⁻¹⁸) + √P g/2.
  *
  * Proof. Its scaled gradient has a norm of at most C (1 + 2⁻¹⁹)(1 + 2⁻²⁴): the factor min(1, C/‖g‖), or C/(‖g‖ + γ), is off by less than
- * 2⁻¹⁹ (`clip`), and
- * each product is rounded once. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
+ * 2⁻¹⁹ (`clip`), and each product is rounded once. Clipped layer by layer, that holds of each part of it with C_k for C, and so of the
+ * whole, since Σ C_k² = C² but for 2⁻⁴⁰. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
  * gradient of zeros, and adds ⌊C/g⌋ steps, at most C, to one more coordinate; no other record does. Addition of integers is exact, up to
  * 2⁵² steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
  * (2⁻¹⁸ C + √P g/2), in practice by some 10⁻⁷ n C.
@@ -117,8 +117,8 @@ export class GaussianMechanism {
 	/** @throws ValueError for numbers outside their domain, and noise too large for whole numbers in float64. */
 	constructor(options: MechanismOptions) {
 		expects("GaussianMechanism", { options }, { options: "options" });
-		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize, clipping = { kind: "flat" } } = options;
-		checkClipping(clipping);
+		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize, clipping } = options;
+		this.clipping = clippingOf(clipping);
 		checkInteger("length", length);
 		checkPositive("maxGradNorm", maxGradNorm);
 		checkNonNegative("noiseMultiplier", noiseMultiplier);
@@ -128,7 +128,6 @@ export class GaussianMechanism {
 		this.maxGradNorm = maxGradNorm;
 		this.noiseMultiplier = noiseMultiplier;
 		this.expectedBatchSize = expectedBatchSize;
-		this.clipping = Object.freeze({ ...clipping });
 		this.grid = 2 ** (Math.ceil(Math.log2(maxGradNorm)) - GRID_BITS);
 		this.sensitivity = maxGradNorm * (1 + F32_ERROR) + (Math.sqrt(length) * this.grid) / 2;
 		this.countSteps = Math.floor(maxGradNorm / this.grid);

@@ -3,7 +3,7 @@ import { expects } from "@hushgrad/tensor/author";
 import { calibrateNoise } from "./accountant/calibration.ts";
 import { epsilon } from "./accountant/spent.ts";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
-import { type Clipping, checkClipping } from "./clip/clip.ts";
+import { type Clipping, clippingOf } from "./clip/clip.ts";
 import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
 
@@ -115,9 +115,8 @@ class Plan {
 		}
 		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
 		checkInteger("steps", steps);
-		const { sampling = { kind: "poisson" }, clipping = { kind: "flat" } } = options;
-		checkClipping(clipping);
-		this.clipping = Object.freeze({ ...clipping });
+		const { sampling = { kind: "poisson" } } = options;
+		this.clipping = clippingOf(options.clipping);
 		checkSampling(sampling);
 		const rate = expectedBatchSize / datasetSize;
 		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;

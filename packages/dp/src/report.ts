@@ -1,6 +1,7 @@
 import { expects } from "@hushgrad/tensor/author";
 import { epsilon } from "./accountant/spent.ts";
 import { checkInteger, refuse } from "./check.ts";
+import type { Clipping } from "./clip/clip.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, stepsPerEpoch } from "./sampler.ts";
@@ -39,7 +40,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	lines.push(
 		"  unit         one record, added or removed; a person with several records is protected less",
 		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
-		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients ${clipping.kind === "flat" ? "clipped" : "scaled"} to C = ${maxGradNorm}, divided by L`,
+		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients ${clippingLine(clipping)} C = ${maxGradNorm}, divided by L`,
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
 		`  worst case   ${worstCase(plan, stepsTaken)}`,
@@ -54,6 +55,12 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 		lines.push(`Warning: δ = ${delta.toExponential()} is above 1/(10·N) = ${digits(1 / (10 * datasetSize))}`);
 	}
 	return lines.join("\n");
+}
+
+/** What is done to a gradient, up to the norm. */
+function clippingLine({ kind }: Clipping): string {
+	if (kind === "perLayer") return "clipped parameter by parameter, to C_k with Σ C_k² = C²,";
+	return kind === "flat" ? "clipped to" : "scaled to";
 }
 
 function samplingLine(plan: PrivacyPlan): string {
