@@ -11,8 +11,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "half of the noise",
 		file: MECHANISM,
-		from: "(mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid;",
-		to: "(mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid / 2;",
+		from: "(mechanism.sumNoiseMultiplier * mechanism.sensitivity) / mechanism.grid;",
+		to: "(mechanism.sumNoiseMultiplier * mechanism.sensitivity) / mechanism.grid / 2;",
 		tests: AUDIT,
 	},
 	{
@@ -60,14 +60,14 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "the noise of the first step in all of them",
 		file: ENGINE,
-		from: "this.#draw(source, step)",
-		to: "this.#draw(this.#noise.forStep(1), step)",
+		from: "this.#stepNoise.draw(mechanism, source,",
+		to: "this.#stepNoise.draw(mechanism, this.#noise.forStep(1),",
 		tests: AUDIT,
 	},
 	{
 		name: "one normal for all coordinates",
 		file: MECHANISM,
-		from: "for (let i = 0; i < normals.length; i++) normals[i] = Math.round(normals[i] * deviation);",
+		from: "for (let i = 0; i <= length; i++) normals[i] = Math.round(normals[i] * deviation);",
 		to: "normals.fill(Math.round(normals[0] * deviation));",
 		tests: AUDIT,
 	},

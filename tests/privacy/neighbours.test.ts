@@ -74,7 +74,12 @@ interface Rows {
 	readonly physicalBatchSize: number;
 }
 
-const CLIPPINGS: readonly Clipping[] = [{ kind: "flat" }, { kind: "perLayer" }, { kind: "automatic" }];
+const CLIPPINGS: readonly Clipping[] = [
+	{ kind: "flat" },
+	{ kind: "perLayer" },
+	{ kind: "automatic" },
+	{ kind: "adaptive", unclippedNumStd: 1 },
+];
 
 /** What one step does on records, in a study without noise. */
 async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly number[], rows: Rows): Promise<Transcript> {

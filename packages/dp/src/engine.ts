@@ -5,8 +5,7 @@ import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
 import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
-import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
-import { NoiseWorkers } from "./noiseWorkers.ts";
+import { addNoise, type GaussianMechanism } from "./mechanism.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
@@ -15,6 +14,8 @@ import { privacyStatement } from "./report.ts";
 import { Sampler } from "./sampler.ts";
 import { checkNoiseSource, type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { SelfCheck } from "./selfCheck.ts";
+import { StepMechanisms } from "./stepMechanisms.ts";
+import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
@@ -72,16 +73,14 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #key: Key;
 	readonly #rows: number;
 	readonly #vector: TrainableVector;
-	readonly #mechanism: GaussianMechanism;
+	readonly #mechanisms: StepMechanisms;
+	readonly #stepNoise = new StepNoise();
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
 	readonly #sampler: Sampler;
 	readonly #divergence: DivergenceWatch;
 	readonly #ledger: LedgerUse | undefined;
 	readonly #run: string;
-	readonly #workers = new NoiseWorkers();
-	/** Normals that were asked for before their step. */
-	#ahead: Promise<Float64Array | undefined> | undefined;
 	#begun: Promise<void> | undefined;
 	#steps = 0;
 	#moved = false;
@@ -114,11 +113,11 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#key = key;
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
-		this.#mechanism = new GaussianMechanism({ ...plan, length: vector.length });
+		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
 		this.#perRecord = new PerRecord(vector, model);
 		this.#sampler = new Sampler(plan);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
-		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
+		this.#divergence = new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);
 		if (ledger !== undefined) checkLedger(ledger);
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
@@ -180,6 +179,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			steps: this.#steps,
 			secure: this.#noise.secure,
 			excess: this.#divergence.excess,
+			maxGradNorm: this.#mechanisms.adaptiveNorm,
 			key: this.#key,
 			...(use && this.#begun && { ledger: { dataset: use.dataset, length: use.ledger.length, head: use.ledger.head } }),
 		};
@@ -268,53 +268,42 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
 		const { study } = source;
-		const drawing = this.#draw(source, step);
+		const mechanism = this.#mechanisms.of(step);
+		const drawing = this.#stepNoise.draw(mechanism, source, { step, isLast: step === plan.steps });
 		drawing.catch(() => {}); // awaited below, unless something else fails before
 		const records =
 			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
-		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
-		const diagnostics = new Diagnostics(plan.maxGradNorm);
+		const sum = mechanism.newSum(this.#vector.tensor.device);
+		const diagnostics = new Diagnostics(mechanism.maxGradNorm);
 		const check = this.#selfCheck.begin(step, program);
-		const transcript = study.transcript && new TranscriptWriter(this.#mechanism, step, records);
+		const transcript = study.transcript && new TranscriptWriter(mechanism, step, records);
 		try {
 			this.#perRecord.run(
 				records,
-				{ rows: Math.min(this.#rows, this.#mechanism.mostRows), key: foldIn(this.#key, step), encode, loss },
+				{ rows: Math.min(this.#rows, mechanism.mostRows), key: foldIn(this.#key, step), encode, loss },
 				(part) => {
 					const clipped = sum.add(part.grads, part.weights);
 					diagnostics.add(part.losses, clipped.norms, part.indices);
 					transcript?.add(clipped);
-					check.look({ ...part, clipped, again: (others) => this.#clip(part.again(others)) });
+					check.look({ ...part, clipped, again: (others) => clippedBy(mechanism, part.again(others)) });
 				},
 			);
 			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), drawing]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
-			const { mean, notFinite } = addNoise(this.#mechanism, total, noise);
+			const release = addNoise(mechanism, total, noise);
+			const { mean, notFinite } = release;
+			this.#mechanisms.follow(release);
 			if (transcript !== undefined) study.transcript?.(await transcript.write(total, noise, mean));
 			this.#divergence.see(step, notFinite);
 			await this.#update(mean);
-			return new StepReport({ step, plan, notFinite, measures: new PrivateMeasures(measures) });
+			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
 		} finally {
 			sum.dispose();
 			diagnostics.dispose();
 			check.dispose();
 			transcript?.dispose();
 		}
-	}
-
-	/** Noise for a step, drawn beside what else it does; that of the next step is begun with it. */
-	async #draw(source: NoiseSource, step: number): Promise<NoiseDraw> {
-		const { noise } = source.study;
-		if (noise !== undefined) return this.#mechanism.given(noise(step, this.#vector.length));
-		if (!source.secure) return this.#mechanism.draw(source);
-		const length = this.#vector.length + 1;
-		const isLast = step === this.#plan.steps;
-		const asked = this.#ahead ?? this.#workers.normals(length);
-		this.#ahead = isLast ? undefined : this.#workers.normals(length);
-		const normals = await asked;
-		if (isLast) this.#workers.close();
-		return normals === undefined ? this.#mechanism.draw(source) : drawOf(this.#mechanism, normals);
 	}
 
 	/** Notes a step in the ledger: it is on the disk before noise is drawn. */
@@ -324,10 +313,6 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#begun ??= ledger.begin(this.#run, dataset, this.#plan, this.#noise.secure);
 		await this.#begun;
 		await ledger.step(this.#run, step);
-	}
-
-	#clip({ grads, weights }: Gradients): Clipped {
-		return clip(grads, weights, this.#mechanism);
 	}
 
 	/** @throws PrivacyError when the vector was written since the last step of this engine. */
@@ -370,6 +355,8 @@ export class PrivacyEngine implements Trainer<StepReport> {
 
 /** What the functions of a step say, whatever they make of toString(). */
 const textOf = (...functions: readonly object[]): string => functions.map((f) => Function.prototype.toString.call(f)).join("\n");
+
+const clippedBy = (mechanism: GaussianMechanism, { grads, weights }: Gradients): Clipped => clip(grads, weights, mechanism);
 
 const writesOf = ({ tensor }: TrainableVector): number => insideOf(tensor).storage.writes;
 

@@ -138,8 +138,9 @@ export class PrivacyLedger {
 	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
 	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
 		checkPlan(plan);
-		const { sampling, datasetSize, sampleRate, noiseMultiplier, steps } = plan;
-		return this.#append({ kind: "run", run, dataset, sampling, datasetSize, sampleRate, noiseMultiplier, steps, secure });
+		const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps } = plan;
+		const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
+		return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure });
 	}
 
 	/**

@@ -1,10 +1,12 @@
 import { expects } from "@hushgrad/tensor/author";
 import { epsilon } from "./accountant/spent.ts";
 import { checkInteger, refuse } from "./check.ts";
-import type { Clipping } from "./clip/clip.ts";
+import { sumMultiplier } from "./clip/adaptive.ts";
+import type { PlannedClipping } from "./clip/clip.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, stepsPerEpoch } from "./sampler.ts";
+import { factorAt, factorsOf, type PlannedSchedule } from "./schedule.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
@@ -28,7 +30,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	expects("privacyStatement", { earlier }, { earlier: "list?" });
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
-	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, clipping, steps, targetEpsilon } = plan;
+	const { targetDelta: delta, datasetSize, expectedBatchSize, steps, targetEpsilon } = plan;
 	const epsilonSpent = plan.epsilonAfter(stepsTaken);
 	const target = targetEpsilon === undefined ? "" : `, target ${targetEpsilon}`;
 	const lines = secure
@@ -40,7 +42,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	lines.push(
 		"  unit         one record, added or removed; a person with several records is protected less",
 		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
-		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients ${clippingLine(clipping)} C = ${maxGradNorm}, divided by L`,
+		...mechanismLines(plan),
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
 		`  worst case   ${worstCase(plan, stepsTaken)}`,
@@ -57,10 +59,36 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	return lines.join("\n");
 }
 
+/** Noise, clipping and divisor. */
+function mechanismLines({ noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNormSchedule, clipping }: PrivacyPlan): string[] {
+	const sigma = `σ = ${inCourse(noiseMultiplier, noiseSchedule)}`;
+	if (clipping.kind !== "adaptive") {
+		const norm = `C = ${inCourse(maxGradNorm, maxGradNormSchedule)}`;
+		return [`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients ${toNorm(clipping)} ${norm}, divided by L`];
+	}
+	const { targetUnclippedQuantile: quantile, unclippedNumStd, minClipbound, maxClipbound } = clipping;
+	const onSum = digits(sumMultiplier(noiseMultiplier, unclippedNumStd));
+	const first = noiseSchedule === undefined ? "" : " in the first step";
+	return [
+		`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients clipped to C and a count of those that were not, divided by L`,
+		`  clipping     C = ${digits(maxGradNorm)} in the first step, then by the noisy count towards the quantile ${quantile} of the norms, within ${digits(minClipbound)} and ${digits(maxClipbound)}; of σ the sum has ${onSum}${first}, the count noise of ${digits(unclippedNumStd)} records`,
+	];
+}
+
 /** What is done to a gradient, up to the norm. */
-function clippingLine({ kind }: Clipping): string {
+function toNorm({ kind }: PlannedClipping): string {
 	if (kind === "perLayer") return "clipped parameter by parameter, to C_k with Σ C_k² = C²,";
-	return kind === "flat" ? "clipped to" : "scaled to";
+	return kind === "automatic" ? "scaled to" : "clipped to";
+}
+
+/** A number that may follow a schedule. */
+function inCourse(value: number, schedule: PlannedSchedule | undefined): string {
+	if (schedule === undefined) return String(value);
+	const { kind, every, steps } = schedule;
+	const stages = every === 1 ? "step by step" : `every ${every} steps`;
+	const factors = factorsOf(schedule);
+	const [least, most] = [Math.min(...factors), Math.max(...factors)].map((f) => digits(value * f));
+	return `${value} in the first step, ${digits(value * factorAt(schedule, steps))} in the last (${kind}, ${stages}; ${least} to ${most})`;
 }
 
 function samplingLine(plan: PrivacyPlan): string {
@@ -81,11 +109,12 @@ function rdpLine(plan: PrivacyPlan, steps: number): string {
 /** What the steps would cost if it were known which ones a record is in. */
 function worstCase(plan: PrivacyPlan, steps: number): string {
 	const inEpochs = plan.sampling.kind === "random-allocation";
-	const times = inEpochs ? Math.ceil(steps / stepsPerEpoch(plan)) : steps;
-	const spent = epsilon([{ sampleRate: 1, noiseMultiplier: plan.noiseMultiplier, steps: times }], {
-		delta: plan.targetDelta,
-		accountant: "gdp",
-	});
+	const known = historyAfter(plan, steps).map((event) => ({
+		sampleRate: 1,
+		noiseMultiplier: event.noiseMultiplier,
+		steps: event.sampling === "random-allocation" ? event.epochs : event.steps,
+	}));
+	const spent = epsilon(known, { delta: plan.targetDelta, accountant: "gdp" });
 	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? "the step of the record were known in every epoch" : "the record were in every step"}`;
 }
 

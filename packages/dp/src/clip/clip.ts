@@ -1,6 +1,7 @@
 import { cat, full, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
+import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
@@ -48,7 +49,11 @@ export type Clipping =
 			 * the list here, and its own L2 norm as C.
 			 */
 			readonly weights?: readonly number[] | undefined;
-	  };
+	  }
+	| AdaptiveClipping;
+
+/** A way of clipping, with all of its numbers. */
+export type PlannedClipping = Exclude<Clipping, AdaptiveClipping> | PlannedAdaptiveClipping;
 
 /** What records are clipped to. */
 export interface ClipSettings {
@@ -68,10 +73,14 @@ const LARGEST = 2 ** 60;
 /** No C_k is a smaller part of C: the factors of its group stay normal numbers. */
 const SMALLEST_PART = 2 ** -16;
 
-/** A frozen copy. @throws ValueError for what is no way of clipping. */
-export function clippingOf(clipping: Clipping = { kind: "flat" }): Clipping {
-	const kinds = ["flat", "automatic", "perLayer"];
+/** A frozen copy with all numbers. @throws ValueError for what is no way of clipping. */
+export function clippingOf(
+	clipping: Clipping = { kind: "flat" },
+	sizes: { readonly maxGradNorm: number; readonly expectedBatchSize: number },
+): PlannedClipping {
+	const kinds = ["flat", "automatic", "perLayer", "adaptive"];
 	if (!kinds.includes(clipping?.kind)) refuse("clipping", `of a kind among ${kinds.join(", ")}`, clipping?.kind);
+	if (clipping.kind === "adaptive") return adaptiveOf(clipping, sizes);
 	if (clipping.kind === "automatic" && clipping.gamma !== undefined) checkPositive("gamma", clipping.gamma);
 	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return Object.freeze({ ...clipping });
 	expects("clipping", { weights: clipping.weights }, { weights: "list" });
