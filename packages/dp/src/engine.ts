@@ -19,6 +19,7 @@ import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
+import { checkUnits, type Units, unitProgram } from "./units.ts";
 
 /** What a plan is carried out with. Everything here is public, but for the state of the noise source. */
 export interface EngineOptions {
@@ -239,6 +240,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
+		checkUnits(this.#plan.unit, undefined);
 		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
 	}
 
@@ -251,8 +253,25 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
+		checkUnits(this.#plan.unit, undefined);
 		const all = [...records];
 		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
+	}
+
+	/**
+	 * The same for a plan that names a unit: what is drawn, clipped and counted is a unit with the mean of the losses of its records, at most
+	 * `maxRecords` of them. `encode` and `loss` are of one record; each record of a unit drops by a key of its own.
+	 * @throws PrivacyError where units are not those of the plan (`privacy/unit`), or records of one differ in form.
+	 */
+	stepOnUnits<T, R extends HostRecord>(units: Units<T>, encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
+	/** The same for a loss whose record is of a type of its own. */
+	stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
+	async stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
+		expects("PrivacyEngine.stepOnUnits", { encode, loss }, { encode: "function", loss: "function" });
+		checkUnits(this.#plan.unit, units);
+		const { list, maxRecords } = units;
+		const program = unitProgram(encode, loss, maxRecords);
+		return this.#step(list.length, (i) => program.encode(list[i]), program.loss, textOf(encode, loss), list);
 	}
 
 	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string, all?: readonly unknown[]): Promise<StepReport> {

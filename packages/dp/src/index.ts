@@ -92,3 +92,4 @@ export { factorAt, type PlannedSchedule, type Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";
 export type { Loss, Trainer, TrainingReport } from "./trainer.ts";
+export { groupByUnit, type PrivacyUnit, type Units } from "./units.ts";

@@ -8,6 +8,7 @@ import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts"
 import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
 import { factorsOf, type PlannedSchedule, plannedSchedule, type Schedule } from "./schedule.ts";
+import { type PrivacyUnit, unitOf } from "./units.ts";
 
 /** Noise multipliers of a run, at most: each of them is a composition of its own for the accountant, some 20 ms every time. */
 const MOST_MULTIPLIERS = 64;
@@ -73,6 +74,11 @@ export interface PlanSettings {
 	readonly clipping?: Clipping | undefined;
 	/** How records are chosen; Poisson sampling when left out. */
 	readonly sampling?: Sampling | undefined;
+	/**
+	 * Who is protected as a whole, where it is not a single record: N, L, δ and what is sampled, clipped and counted are then of such units,
+	 * and `PrivacyEngine.stepOnUnits` takes the steps.
+	 */
+	readonly unit?: PrivacyUnit | undefined;
 	/** Plan with an ε above 50, too, which protects nobody; false when left out. */
 	readonly allowMeaninglessEpsilon?: boolean | undefined;
 }
@@ -102,6 +108,8 @@ class Plan {
 	readonly clipping: PlannedClipping;
 	/** How records are chosen. */
 	readonly sampling: Sampling;
+	/** Who is protected as a whole; a single record where undefined. */
+	readonly unit: PrivacyUnit | undefined;
 	/** q, the probability with which each record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
 	readonly sampleRate: number;
 	/** σ of the first step: that which was given, or the smallest that meets the target, to 1e-6. */
@@ -147,6 +155,7 @@ class Plan {
 		const rate = expectedBatchSize / datasetSize;
 		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;
 		this.sampling = Object.freeze({ ...sampling });
+		this.unit = unitOf(options.unit);
 		this.targetEpsilon = targetEpsilon;
 		this.targetDelta = targetDelta;
 		this.datasetSize = datasetSize;
@@ -188,7 +197,7 @@ export type PrivacyPlan = Plan;
  * is frozen, and no other object passes for one.
  *
  * Guarantee: after `steps` steps with the plan's sampleRate, noise multipliers and clipping norms the run is (plan.epsilon,
- * targetDelta)-differentially private for adding or removing one record, and plan.epsilon ≤ targetEpsilon.
+ * targetDelta)-differentially private for adding or removing one record, or one unit of a plan that names one, and plan.epsilon ≤ targetEpsilon.
  * @throws PrivacyError when δ ≥ 1/N, which would allow to publish a whole record, and for an ε above 50 (`privacy/meaningless`).
  * @throws ValueError for any number outside its domain, and when no noise reaches the target.
  */

@@ -7,6 +7,7 @@ import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, stepsPerEpoch } from "./sampler.ts";
 import { factorAt, factorsOf, type PlannedSchedule } from "./schedule.ts";
+import type { PrivacyUnit } from "./units.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
@@ -40,8 +41,8 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 				`With secure noise the same run would have (ε = ${budget(epsilonSpent)}, δ = ${delta.toExponential()})`,
 			];
 	lines.push(
-		"  unit         one record, added or removed; a person with several records is protected less",
-		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
+		`  unit         ${unitLine(plan.unit)}`,
+		`  sampling     ${samplingLine(plan)} (N = ${datasetSize}${plan.unit ? ` of kind ${plan.unit.name}` : ""} declared public, L = ${digits(expectedBatchSize)})`,
 		...mechanismLines(plan),
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
@@ -91,13 +92,23 @@ function inCourse(value: number, schedule: PlannedSchedule | undefined): string 
 	return `${value} in the first step, ${digits(value * factorAt(schedule, steps))} in the last (${kind}, ${stages}; ${least} to ${most})`;
 }
 
+/** Who is protected. */
+function unitLine(unit: PrivacyUnit | undefined): string {
+	if (unit === undefined) return "one record, added or removed; a person with several records is protected less";
+	const { name, maxRecords } = unit;
+	return `one ${name} with all of its records, added or removed; at most ${maxRecords} of them count, as the mean of their losses`;
+}
+
+const nameOf = ({ unit }: PrivacyPlan): string => unit?.name ?? "record";
+
 function samplingLine(plan: PrivacyPlan): string {
 	const { sampling, sampleRate } = plan;
+	const unit = nameOf(plan);
 	if (sampling.kind === "random-allocation") {
-		return `random allocation: each record enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
+		return `random allocation: each ${unit} enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
 	}
 	const cap = sampling.kind === "poisson" ? "" : `; of more than ${sampling.maxBatchSize} a random subset of so many is kept`;
-	return `Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
+	return `Poisson: each ${unit} enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
 }
 
 /** The looser figure of Rényi divergences, where they cover the sampling. */
@@ -115,17 +126,20 @@ function worstCase(plan: PrivacyPlan, steps: number): string {
 		steps: event.sampling === "random-allocation" ? event.epochs : event.steps,
 	}));
 	const spent = epsilon(known, { delta: plan.targetDelta, accountant: "gdp" });
-	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? "the step of the record were known in every epoch" : "the record were in every step"}`;
+	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? `the step of the ${nameOf(plan)} were known in every epoch` : `the ${nameOf(plan)} were in every step`}`;
 }
 
 /** What other runs on the same records have spent, and all runs together. */
 function otherRuns(plan: PrivacyPlan, steps: number, earlier: readonly LedgerRun[] | undefined): string {
 	if (earlier === undefined) return "not known: no ledger was kept; what they spent on the same records is spent besides";
-	const others = earlier.filter((r) => r.taken > 0);
-	if (others.length === 0) return "none on the same records, by the ledger";
+	const all = earlier.filter((r) => r.taken > 0);
+	const others = all.filter((r) => r.unit === plan.unit?.name);
+	const foreign = all.length - others.length;
+	const beside = foreign === 0 ? "" : `; ${foreign} that protect${foreign === 1 ? "s" : ""} another unit, which does not add up with these`;
+	if (others.length === 0) return `none on the same records, by the ledger${beside}`;
 	const history = [...others.flatMap((r) => historyAfter(r, r.taken)), ...historyAfter(plan, steps)];
 	const open = others.some((r) => !r.secure) ? "; some without secure noise, which gave the records away to whoever has the seed" : "";
-	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}`;
+	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}${beside}`;
 }
 
 /** An ε with 4 decimals, never rounded down. */
