@@ -34,7 +34,7 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "parameters moved between two steps",
-		file: `${DP}/engine.ts`,
+		file: `${DP}/parameterUpdates.ts`,
 		from: "if (this.#writes === undefined || this.#writes === writesOf(this.#vector)) return;",
 		to: "if (this.#writes !== null) return;",
 		tests: [`${ATTACKS}.misuse.test.ts`],
@@ -269,15 +269,15 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "one dropout mask for all records of a unit",
 		file: `${DP}/units.ts`,
-		from: "dropout?.fold(`record ${i}`)",
-		to: "dropout",
+		from: "dropout?.fold(",
+		to: "((_: string) => dropout)(",
 		tests: ["tests/privacy/units.test.ts"],
 	},
 	{
 		name: "a plan of units that takes single records",
 		file: `${DP}/units.ts`,
-		from: "if (unit !== undefined && units === undefined) {",
-		to: "if (unit === null) {",
+		from: "if (unit === undefined) return;",
+		to: "if (unit !== null) return;",
 		tests: ["tests/privacy/units.test.ts"],
 	},
 	{

@@ -1,6 +1,5 @@
 import {
 	epsilon,
-	factorAt,
 	insecureNoiseForTests,
 	PrivacyEngine,
 	PrivacyLedger,
@@ -17,6 +16,7 @@ import { Parameter, SGD } from "@hushgrad/nn";
 import { mul, sum, type Tensor, zeros } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { factorAt } from "../../packages/dp/src/schedule.ts";
 import { useDevice } from "../support/device.ts";
 import { memory } from "./memoryStore.ts";
 import { problem } from "./problem.ts";

@@ -205,6 +205,9 @@ describe("units of several records", () => {
 		await expect(byUser.stepOn(NOTES, encode, loss)).rejects.toThrow(refused);
 		await expect(byUser.stepOnUnits(unitsOf(NOTES, 4), encode, loss)).rejects.toThrow("counts 3 records of a user at most, these units 4");
 		await expect(byUser.stepOnUnits(forged, encode, loss)).rejects.toThrow(refused);
+		for (const none of [undefined, null, 3, [NOTES]]) {
+			await expect(byRecord.stepOnUnits(none as never, encode, loss)).rejects.toThrow("expected units made by groupByUnit()");
+		}
 		await expect(byRecord.stepOnUnits(unitsOf(NOTES), encode, loss)).rejects.toThrow("the plan protects single records");
 		expect([byUser.steps, byRecord.steps]).toEqual([0, 0]);
 		expect((await byUser.stepOnUnits(unitsOf(NOTES), encode, loss)).private.reveal().records).toBeLessThanOrEqual(7);

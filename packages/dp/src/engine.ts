@@ -1,5 +1,5 @@
-import { checkFinite, data, foldIn, type HostArray, type Key, key as keyOf, NumericError, PrivacyError } from "@hushgrad/tensor";
-import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
+import { foldIn, type Key, key as keyOf, PrivacyError } from "@hushgrad/tensor";
+import { checkNotInside, expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
@@ -7,6 +7,7 @@ import { DivergenceWatch } from "./divergence.ts";
 import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
 import { addNoise, type GaussianMechanism } from "./mechanism.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
+import { ParameterUpdates } from "./parameterUpdates.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
@@ -19,7 +20,7 @@ import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
-import { checkUnits, type Units, unitProgram } from "./units.ts";
+import { checkSingle, checkUnits, type Units, unitProgram } from "./units.ts";
 
 /** What a plan is carried out with. Everything here is public, but for the state of the noise source. */
 export interface EngineOptions {
@@ -59,9 +60,10 @@ export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & Given
  * accounting and stepping, so that none of them can disagree with the plan.
  *
  * Guarantee: with the noise of `secureNoise`, what the trained parameters show after the steps taken, and after each of them, and the
- * public part of each report are (`getEpsilon()`, targetDelta)-differentially private for adding or removing one record (Poisson sampling).
+ * public part of each report are (`getEpsilon()`, targetDelta)-differentially private for adding or removing one record, or one unit of a plan
+ * that names one.
  * Not covered: the private measures of a `StepReport`, evaluation on the records, choices made by looking at them, what encode()
- * or the loss takes from other records beforehand, and people who have several records. `statement` says so for a run.
+ * or the loss takes from other records beforehand, and people who have several records or units. `statement` says so for a run.
  *
  * A loss is a program for one record, run on a batch by `vmap` in a closed world: it reads its record, public tensors and what it
  * makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine looks for: it
@@ -69,7 +71,7 @@ export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & Given
  */
 export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #plan: PrivacyPlan;
-	readonly #optimizer: Optimizer;
+	readonly #updates: ParameterUpdates;
 	readonly #noise: NoiseSource;
 	readonly #key: Key;
 	readonly #rows: number;
@@ -84,9 +86,6 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #run: string;
 	#begun: Promise<void> | undefined;
 	#steps = 0;
-	#moved = false;
-	/** How often the vector had been written when the last step had ended; undefined before the first. */
-	#writes: number | undefined;
 
 	static {
 		Object.freeze(PrivacyEngine.prototype);
@@ -109,7 +108,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		const { vector } = optimizer;
 		checkGroups(plan.clipping, vector.parameters.length);
 		this.#plan = plan;
-		this.#optimizer = optimizer;
+		this.#updates = new ParameterUpdates(optimizer);
 		this.#noise = noise;
 		this.#key = key;
 		this.#rows = physicalBatchSize;
@@ -240,7 +239,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
-		checkUnits(this.#plan.unit, undefined);
+		checkSingle(this.#plan.unit);
 		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
 	}
 
@@ -253,7 +252,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
-		checkUnits(this.#plan.unit, undefined);
+		checkSingle(this.#plan.unit);
 		const all = [...records];
 		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
 	}
@@ -282,7 +281,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			});
 		}
 		checkNotInside(this.#vector.tensor.device);
-		this.#checkUntouched();
+		this.#updates.checkUntouched();
 		const step = ++this.#steps;
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
@@ -315,7 +314,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			this.#mechanisms.follow(release);
 			if (transcript !== undefined) study.transcript?.(await transcript.write(total, noise, mean));
 			this.#divergence.see(step, notFinite);
-			await this.#update(mean);
+			await this.#updates.apply(mean);
 			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
 		} finally {
 			sum.dispose();
@@ -333,43 +332,6 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		await this.#begun;
 		await ledger.step(this.#run, step);
 	}
-
-	/** @throws PrivacyError when the vector was written since the last step of this engine. */
-	#checkUntouched(): void {
-		if (this.#writes === undefined || this.#writes === writesOf(this.#vector)) return;
-		throw new PrivacyError("privacy/moved-between", "the trained parameters were written since the last private step, not by this engine", {
-			hint: "a step with gradients of private records has no place between private steps; to go on from other parameters, plan a new run",
-		});
-	}
-
-	async #update(mean: Float32Array): Promise<void> {
-		const optimizer = this.#optimizer;
-		const vector = this.#vector;
-		const { device } = vector.tensor;
-		const isFirst = !this.#moved && optimizer.lr > 0;
-		const before = isFirst ? await data(vector.tensor) : undefined;
-		device.scope(() => {
-			optimizer.step(device.fromHost(mean, [vector.length]));
-			this.#writes = writesOf(vector);
-			checkFinite(vector.tensor, "the parameters");
-		});
-		try {
-			await device.flush();
-		} catch (error) {
-			throw error instanceof NumericError ? await this.#nameNotFinite(error) : error;
-		}
-		if (before === undefined) return;
-		checkMoved(vector, before, await data(vector.tensor));
-		this.#moved = true;
-	}
-
-	async #nameNotFinite(cause: NumericError): Promise<NumericError> {
-		const vector = this.#vector;
-		const at = (await data(vector.tensor)).findIndex((v) => !Number.isFinite(v));
-		if (at < 0) return cause;
-		const name = vector.nameAt(at);
-		return new NumericError("numeric/not-finite", `${name} holds NaN or infinity`, { path: name, hint: cause.hint, cause });
-	}
 }
 
 /** What the functions of a step say, whatever they make of toString(). */
@@ -377,21 +339,6 @@ const textOf = (...functions: readonly object[]): string => functions.map((f) =>
 
 const clippedBy = (mechanism: GaussianMechanism, { grads, weights }: Gradients): Clipped => clip(grads, weights, mechanism);
 
-const writesOf = ({ tensor }: TrainableVector): number => insideOf(tensor).storage.writes;
-
 /** Whether no claim of privacy is made, or a meaningless one is insisted on. */
 const isFree = ({ noise, allowMeaninglessEpsilon }: EngineOptions & PlanSettings): boolean =>
 	allowMeaninglessEpsilon === true || noise?.secure === false;
-
-function checkMoved({ parameters }: TrainableVector, before: HostArray, after: HostArray): void {
-	let start = 0;
-	for (const { size, label } of parameters) {
-		const end = start + size;
-		if (before.subarray(start, end).every((v, i) => v === after[start + i])) {
-			throw new PrivacyError("privacy/not-training", `${label} did not move in the first step`, {
-				hint: "the optimiser's step must change the vector that it shows the engine",
-			});
-		}
-		start = end;
-	}
-}

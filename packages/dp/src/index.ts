@@ -88,7 +88,7 @@ export {
 export { privacyStatement, type RunFacts } from "./report.ts";
 export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
-export { factorAt, type PlannedSchedule, type Schedule } from "./schedule.ts";
+export type { PlannedSchedule, Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";
 export type { Loss, Trainer, TrainingReport } from "./trainer.ts";

@@ -73,22 +73,25 @@ export function groupByUnit<T>(
 	return new RecordUnits(list, maxRecords);
 }
 
-/** @throws PrivacyError unless records are grouped as the plan says; single records where it names no unit. */
-export function checkUnits(unit: PrivacyUnit | undefined, units: Units<unknown> | undefined): void {
-	const fail = (what: string, hint: string): never => {
-		throw new PrivacyError("privacy/unit", what, { hint });
-	};
-	if (units !== undefined && !RecordUnits.made(units)) fail("expected units made by groupByUnit()", "group the records by it");
-	if (unit === undefined && units !== undefined) {
+const fail = (what: string, hint: string): never => {
+	throw new PrivacyError("privacy/unit", what, { hint });
+};
+
+/** @throws PrivacyError where a plan names a unit: single records are none. */
+export function checkSingle(unit: PrivacyUnit | undefined): void {
+	if (unit === undefined) return;
+	fail(
+		`the plan protects each ${unit.name} as a whole, and these are single records`,
+		"group them by groupByUnit(), and call stepOnUnits()",
+	);
+}
+
+/** @throws PrivacyError unless records are grouped as the plan says. */
+export function checkUnits(unit: PrivacyUnit | undefined, units: Units<unknown>): void {
+	if (!RecordUnits.made(units)) fail("expected units made by groupByUnit()", "group the records by it");
+	if (unit === undefined) {
 		fail("the plan protects single records, and these are units", "plan with `unit`: N, L and delta are then those of units");
-	}
-	if (unit !== undefined && units === undefined) {
-		fail(
-			`the plan protects each ${unit.name} as a whole, and these are single records`,
-			"group them by groupByUnit(), and call stepOnUnits()",
-		);
-	}
-	if (unit !== undefined && units !== undefined && unit.maxRecords !== units.maxRecords) {
+	} else if (unit.maxRecords !== units.maxRecords) {
 		fail(
 			`the plan counts ${unit.maxRecords} records of a ${unit.name} at most, these units ${units.maxRecords}`,
 			"group with the maxRecords of the plan",
