@@ -1,3 +1,4 @@
+import { expects } from "@hushgrad/tensor/author";
 import type { PrivateMeasures } from "./diagnostics.ts";
 import type { GaussianMechanism, Release } from "./mechanism.ts";
 import type { PrivacyPlan } from "./plan.ts";
@@ -29,6 +30,7 @@ export class StepReport {
 
 	/** The engine makes them. */
 	constructor({ step, plan, mechanism, release, measures }: StepFacts) {
+		expects("StepReport", { plan, mechanism, release }, { plan: "options", mechanism: "options", release: "options" });
 		const { notFinite, unclipped } = release;
 		this.step = step;
 		this.notFinite = notFinite;
