@@ -142,6 +142,25 @@ describe("adaptive clipping", () => {
 		}
 	});
 
+	it("shows a record by sum and count together no better than σ allows: the best test of both, on 40,000 releases", () => {
+		const sigma = 1.3;
+		const m = mechanismOf({ kind: "adaptive", unclippedNumStd: 0.8 }, 1, sigma);
+		const source = insecureNoiseForTests(9);
+		// A record at its norm that was not clipped.
+		const one = Float64Array.of(Math.floor(m.maxGradNorm / m.grid), 0, m.countSteps);
+		const scoreOf = (sum: Float64Array): number => {
+			const { mean, unclipped } = m.release(sum, m.draw(source));
+			return (mean[0] * 50 * m.maxGradNorm) / (m.sumNoiseMultiplier * m.sensitivity) ** 2 + (0.5 * (unclipped as number)) / 0.8 ** 2;
+		};
+		const draws = 20_000;
+		const included = Float64Array.from({ length: draws }, () => scoreOf(one));
+		const excluded = Float64Array.from({ length: draws }, () => scoreOf(new Float64Array(3)));
+		const centre = moment(included, 1) - moment(excluded, 1);
+		const deviation = Math.sqrt(moment(excluded, 2) - moment(excluded, 1) ** 2);
+		// μ = 1/σ; 5 standard errors
+		expect(Math.abs(centre / deviation - 1 / sigma)).toBeLessThan(5 * Math.sqrt(2 / draws));
+	});
+
 	it("moves C by the records of a batch and L, whatever the batch holds: one record more is half a vote", async () => {
 		const xs = [0.1, 0.5, 0.9, 2, 3, 4, 5];
 		const noiseless = (batch: readonly number[]) => research({ batches: () => batch, noise: (_, length) => new Float64Array(length) });
