@@ -234,15 +234,15 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a noise schedule accounted as its first step",
 		file: `${DP}/sampler.ts`,
-		from: "noiseMultiplier: noiseMultiplierAt(mechanism, first), steps",
-		to: "noiseMultiplier: mechanism.noiseMultiplier, steps",
+		from: "const own = { sampleRate, noiseMultiplier, steps",
+		to: "const own = { sampleRate, noiseMultiplier: mechanism.noiseMultiplier, steps",
 		tests: ["tests/dp/schedule.test.ts"],
 	},
 	{
 		name: "an epoch accounted with the most noise in it",
 		file: `${DP}/sampler.ts`,
-		from: "Math.min(...Array.from({ length: count }",
-		to: "Math.max(...Array.from({ length: count }",
+		from: "let least = Number.POSITIVE_INFINITY;\n\tfor (let step = first; step < first + count; step++) least = Math.min(",
+		to: "let least = 0;\n\tfor (let step = first; step < first + count; step++) least = Math.max(",
 		tests: ["tests/dp/schedule.test.ts"],
 	},
 	{

@@ -111,6 +111,14 @@ describe("a noise schedule", () => {
 		);
 	});
 
+	it("is accounted for a run of as many steps as there are", () => {
+		const long = { targetDelta: 1e-7, datasetSize: 1e6, expectedBatchSize: 10, noiseMultiplier: 2, steps: 300_000, maxGradNorm: 1 };
+		const schedules = { noiseSchedule: { kind: "listed", factors: [1, 2, 1] }, maxGradNormSchedule: { kind: "linear", end: 2 } } as const;
+		const plan = planPrivacy({ ...long, ...schedules });
+		const each = { sampleRate: 1e-5, noiseMultiplier: 2, steps: 299_999 };
+		expect(plan.epsilon).toBeCloseTo(epsilon([each, { ...each, noiseMultiplier: 4, steps: 1 }], { delta: 1e-7 }), 6);
+	});
+
 	it("is scaled as a whole to the target", () => {
 		const { noiseMultiplier: _, ...rest } = PLAN;
 		const plan = planPrivacy({ ...rest, targetEpsilon: 3, noiseSchedule: { kind: "listed", factors: [1, 0.5, 2], every: 2 } });

@@ -7,10 +7,10 @@ import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
 import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
-import { factorsOf, type PlannedSchedule, plannedSchedule, type Schedule } from "./schedule.ts";
+import { factorsOf, type PlannedSchedule, plannedSchedule, rangeOf, type Schedule } from "./schedule.ts";
 import { type PrivacyUnit, unitOf } from "./units.ts";
 
-/** Noise multipliers of a run, at most: each of them is a composition of its own for the accountant, some 20 ms every time. */
+/** Noise multipliers of a run, at most: each of them is a composition of its own for the accountant. */
 const MOST_MULTIPLIERS = 64;
 /** An ε above which a guarantee says next to nothing: e⁵⁰ is 5·10²¹. */
 const MEANINGLESS = 50;
@@ -67,7 +67,7 @@ export interface PlanSettings {
 	readonly maxGradNormSchedule?: Schedule | undefined;
 	/**
 	 * What σ is multiplied by in later steps, where noiseMultiplier is that of the first step, and calibration scales all of them; the same
-	 * σ in all of them when left out. At most 64 different ones.
+	 * σ in all of them when left out. At most 64 different ones; accounting takes 20 ms for each, calibration 20 times as long.
 	 */
 	readonly noiseSchedule?: Schedule | undefined;
 	/** How records are brought to C; flat clipping when left out. */
@@ -168,7 +168,7 @@ class Plan {
 			calibrateNoise({ targetEpsilon: options.targetEpsilon, targetDelta }, (noiseMultiplier) =>
 				historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),
 			);
-		if (clipping.kind === "adaptive") sumMultiplier(this.noiseMultiplier * Math.max(...factorsOf(noiseSchedule)), clipping.unclippedNumStd);
+		if (clipping.kind === "adaptive") sumMultiplier(this.noiseMultiplier * rangeOf(noiseSchedule).largest, clipping.unclippedNumStd);
 		this.epsilon = this.epsilonAfter(steps);
 		Object.freeze(this);
 	}

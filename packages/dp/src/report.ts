@@ -6,7 +6,7 @@ import type { PlannedClipping } from "./clip/clip.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, stepsPerEpoch } from "./sampler.ts";
-import { factorAt, factorsOf, type PlannedSchedule } from "./schedule.ts";
+import { factorAt, type PlannedSchedule, rangeOf } from "./schedule.ts";
 import type { PrivacyUnit } from "./units.ts";
 
 /** What a run did of its plan. */
@@ -87,9 +87,9 @@ function inCourse(value: number, schedule: PlannedSchedule | undefined): string 
 	if (schedule === undefined) return String(value);
 	const { kind, every, steps } = schedule;
 	const stages = every === 1 ? "step by step" : `every ${every} steps`;
-	const factors = factorsOf(schedule);
-	const [least, most] = [Math.min(...factors), Math.max(...factors)].map((f) => digits(value * f));
-	return `${value} in the first step, ${digits(value * factorAt(schedule, steps))} in the last (${kind}, ${stages}; ${least} to ${most})`;
+	const { least, largest } = rangeOf(schedule);
+	const range = `${digits(value * least)} to ${digits(value * largest)}`;
+	return `${value} in the first step, ${digits(value * factorAt(schedule, steps))} in the last (${kind}, ${stages}; ${range})`;
 }
 
 /** Who is protected. */

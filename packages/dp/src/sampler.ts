@@ -70,9 +70,11 @@ export function historyAfter(mechanism: SampledMechanism, steps: number): Accoun
 		}
 		return history;
 	}
-	const length = noiseSchedule?.every ?? Math.max(1, steps);
-	for (let first = 1; first <= steps; first += length) {
-		const own = { sampleRate, noiseMultiplier: noiseMultiplierAt(mechanism, first), steps: Math.min(length, steps - first + 1) };
+	const stage = noiseSchedule?.every ?? Math.max(1, steps);
+	for (let first = 1, next = 1; first <= steps; first = next) {
+		const noiseMultiplier = noiseMultiplierAt(mechanism, first);
+		while (next <= steps && noiseMultiplierAt(mechanism, next) === noiseMultiplier) next += stage;
+		const own = { sampleRate, noiseMultiplier, steps: Math.min(next - 1, steps) - first + 1 };
 		history = appendEvent(
 			history,
 			sampling.kind === "poisson" ? own : { sampling: sampling.kind, datasetSize, maxBatchSize: sampling.maxBatchSize, ...own },
@@ -84,7 +86,9 @@ export function historyAfter(mechanism: SampledMechanism, steps: number): Accoun
 /** The least σ of so many steps from one on. */
 function leastNoise(mechanism: SampledMechanism, first: number, count: number): number {
 	if (mechanism.noiseSchedule === undefined) return mechanism.noiseMultiplier;
-	return Math.min(...Array.from({ length: count }, (_, i) => noiseMultiplierAt(mechanism, first + i)));
+	let least = Number.POSITIVE_INFINITY;
+	for (let step = first; step < first + count; step++) least = Math.min(least, noiseMultiplierAt(mechanism, step));
+	return least;
 }
 
 /** Streams of sources with a seed that assign epochs; those below are of the steps. */

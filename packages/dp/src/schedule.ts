@@ -56,6 +56,12 @@ export function factorsOf(schedule: PlannedSchedule | undefined): number[] {
 	return Array.from({ length: Math.ceil(steps / every) }, (_, stage) => factorAt(schedule, stage * every + 1));
 }
 
+/** The least and the largest factor. */
+export function rangeOf(schedule: PlannedSchedule | undefined): { readonly least: number; readonly largest: number } {
+	const factors = factorsOf(schedule);
+	return { least: factors.reduce((a, b) => Math.min(a, b)), largest: factors.reduce((a, b) => Math.max(a, b)) };
+}
+
 /** The schedule in a run of so many steps, frozen. @throws ValueError, by `name`, for what is none, and a factor that is 0 or infinite. */
 export function plannedSchedule(name: string, schedule: Schedule | undefined, steps: number): PlannedSchedule | undefined {
 	if (schedule === undefined) return undefined;

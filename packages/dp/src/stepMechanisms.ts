@@ -2,7 +2,7 @@ import { nextNorm } from "./clip/adaptive.ts";
 import { GaussianMechanism, type Release } from "./mechanism.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { noiseMultiplierAt } from "./sampler.ts";
-import { factorAt, factorsOf } from "./schedule.ts";
+import { factorAt, rangeOf } from "./schedule.ts";
 
 /** The mechanism of each step of a plan: σ and C follow their schedules, or C what was released. */
 export class StepMechanisms {
@@ -29,7 +29,7 @@ export class StepMechanisms {
 	/** A mechanism with the most noise that a step has. */
 	noisiest(): GaussianMechanism {
 		const { noiseMultiplier, noiseSchedule } = this.#plan;
-		return this.#make(noiseMultiplier * Math.max(...factorsOf(noiseSchedule)), this.#norm);
+		return this.#make(noiseMultiplier * rangeOf(noiseSchedule).largest, this.#norm);
 	}
 
 	/** Moves C of adaptive clipping by what a step released. */
