@@ -23,8 +23,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a plan for one step fewer",
 		file: `${DP}/plan.ts`,
-		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier }, steps),",
-		to: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier }, Math.max(1, steps - 1)),",
+		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
+		to: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, Math.max(1, steps - 1)),",
 		tests: ["tests/dp/plan.test.ts"],
 		only: "calibrates the logical step",
 	},
@@ -47,8 +47,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a plan by Poisson sampling, whatever the sampling",
 		file: `${DP}/plan.ts`,
-		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier }, steps),",
-		to: 'historyAfter({ sampling: { kind: "poisson" }, datasetSize, sampleRate, noiseMultiplier }, steps),',
+		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
+		to: 'historyAfter({ sampling: { kind: "poisson" }, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),',
 		tests: ["tests/dp/samplings.test.ts"],
 		only: "plan",
 	},
@@ -204,8 +204,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a resumed run whose watch for divergence begins anew",
 		file: `${DP}/engine.ts`,
-		from: "new DivergenceWatch(this.#mechanism, state?.excess);",
-		to: "new DivergenceWatch(this.#mechanism);",
+		from: "new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);",
+		to: "new DivergenceWatch(this.#mechanisms.noisiest());",
 		tests: ["tests/dp/state.test.ts"],
 		only: "watch",
 	},
@@ -260,8 +260,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a report in a file that holds private measures",
 		file: `${DP}/stepReport.ts`,
-		from: "return { step: this.step, epsilon: this.epsilon, notFinite: this.notFinite };",
-		to: "return { step: this.step, epsilon: this.epsilon, notFinite: this.notFinite, ...this.private.reveal() };",
+		from: "return { step, epsilon, notFinite, maxGradNorm, noiseMultiplier, unclipped };",
+		to: "return { step, epsilon, notFinite, maxGradNorm, noiseMultiplier, unclipped, ...this.private.reveal() };",
 		tests: ["tests/dp/report.test.ts"],
 	},
 	{

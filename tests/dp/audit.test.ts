@@ -58,6 +58,18 @@ describe("the engine, audited in one run with every canary in every step", () =>
 	});
 });
 
+test("the engine with a schedule of noise leaks no more than it claims, and more than half of it", async () => {
+	const factors = [1, 0.5, 2, 1];
+	const plan = planFor(CANARIES, { targetEpsilon: 8, steps: 4, noiseSchedule: { kind: "listed", factors } });
+	// The best test weighs each step by its noise.
+	const worth = (trace: Float64Array): number => trace.reduce((sum, v, i) => sum + v / factors[i] ** 2, 0);
+	const scores = scoresOf(await auditedRun(device(), plan, 3), worth);
+	for (const found of [epsilonFromGaussianRates(attackCounts(scores), options), epsilonFromScores(scores, options)]) {
+		expect(found).toBeLessThanOrEqual(8);
+		expect(found).toBeGreaterThanOrEqual(4);
+	}
+});
+
 describe.each([1, 3, 8])("the engine with a target ε of %d", (targetEpsilon) => {
 	test(`leaks no more than it claims in ${RUNS} runs, and the audit sees half of it where it can`, async () => {
 		const plan = planFor(CANARIES, { targetEpsilon, steps: 4 });

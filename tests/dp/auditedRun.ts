@@ -7,6 +7,7 @@ import {
 	planPrivacy,
 	plantCanaries,
 	type Sampling,
+	type Schedule,
 	type StepCount,
 	type TargetEpsilon,
 } from "@hushgrad/dp";
@@ -91,7 +92,8 @@ export const allocationRatio =
 	};
 
 /** What a plan for an audit is made from. */
-type Level = (GivenNoise | TargetEpsilon) & StepCount & { readonly sampling?: Sampling; readonly sampleRate?: number };
+type Level = (GivenNoise | TargetEpsilon) &
+	StepCount & { readonly sampling?: Sampling; readonly noiseSchedule?: Schedule; readonly sampleRate?: number };
 
 /** A plan for so many canaries, with C = 0.5 and δ = 1e-5. */
 export const planFor = (canaries: number, { sampleRate = 1, ...level }: Level): PrivacyPlan =>

@@ -1,52 +1,20 @@
 import { PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
-import { AdamW, Linear, Module, SGD } from "@hushgrad/nn";
-import { type Device, data, square, sub, sum, type Tensor, tanh } from "@hushgrad/tensor";
+import { AdamW, SGD } from "@hushgrad/nn";
+import type { Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
-import { goldenJson, relativeError } from "../support/goldens.ts";
+import { relativeError } from "../support/goldens.ts";
+import { encode, golden, type Network, network } from "./opacusNetwork.ts";
 
 const device = useDevice();
 
-interface Golden {
-	readonly C: number;
-	readonly L: number;
-	readonly records: readonly { readonly x: readonly number[]; readonly y: readonly number[] }[];
-	readonly start: readonly number[];
-	readonly batches: readonly (readonly number[])[];
-	readonly noise: readonly (readonly number[])[];
-	readonly steps: Readonly<
-		Record<string, readonly { readonly norms: readonly number[]; readonly sum: readonly number[]; readonly weights: readonly number[] }[]>
-	>;
-}
-const golden = goldenJson<Golden>("opacus_steps.json");
-
-class Network extends Module {
-	readonly first = new Linear(5, 8, { bias: true });
-	readonly second = new Linear(8, 3, { bias: true });
-
-	forward(x: Tensor): Tensor {
-		return this.second.call(tanh(this.first.call(x)));
-	}
-}
-
-function network(d: Device): Network {
-	const net = new Network();
-	let at = 0;
-	for (const p of net.trainableParameters().values()) {
-		p.assign(d.fromHost(golden.start.slice(at, at + p.size), p.shape));
-		at += p.size;
-	}
-	return net;
-}
-
+type Row = { readonly x: Tensor; readonly y: Tensor };
 type Name = "sgd" | "momentum" | "adamw";
 const OPTIMISERS = {
 	sgd: (net: Network) => new SGD(net.trainableParameters(), { lr: 0.2 }),
 	momentum: (net: Network) => new SGD(net.trainableParameters(), { lr: 0.1, momentum: 0.9 }),
 	adamw: (net: Network) => new AdamW(net.trainableParameters(), { lr: 0.03, betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0.05 }),
 };
-
-const encode = (i: number) => ({ x: Float32Array.from(golden.records[i].x), y: Float32Array.from(golden.records[i].y) });
 
 /** What a study of these batches did, step by step. */
 async function run(name: Name, batches: readonly (readonly number[])[], physicalBatchSize: number) {
@@ -67,11 +35,10 @@ async function run(name: Name, batches: readonly (readonly number[])[], physical
 			transcript: (t) => transcripts.push(t),
 		}),
 	});
-	const loss = ({ x, y }: { readonly x: Tensor; readonly y: Tensor }): Tensor => sum(square(sub(net.call(x), y)));
 	const weights: number[][] = [];
 	for (let step = 0; step < batches.length; step++) {
-		await engine.step(encode, loss);
-		weights.push((await Promise.all([...net.trainableParameters().values()].map((p) => data(p.value)))).flatMap((v) => [...v]));
+		await engine.step(encode, (record: Row) => net.loss(record));
+		weights.push(await net.weights());
 	}
 	return { transcripts, weights, engine };
 }
@@ -144,13 +111,13 @@ describe("private steps with given batches and noise", () => {
 		});
 		const w = Float64Array.from(golden.start);
 		for (let step = 0; step < 3; step++) {
-			await engine.step(encode, ({ x, y }: { readonly x: Tensor; readonly y: Tensor }) => sum(square(sub(net.call(x), y))));
+			await engine.step(encode, (record: Row) => net.loss(record));
 			const g = golden.records.map((_, i) => gradientOf(w, i));
 			w.forEach((v, k) => {
 				w[k] = v - (0.2 * g.reduce((s, gi) => s + gi[k], 0)) / 24;
 			});
 		}
-		const got = (await Promise.all([...net.trainableParameters().values()].map((p) => data(p.value)))).flatMap((v) => [...v]);
+		const got = await net.weights();
 		// The grid step is C 2⁻²²: 2e-3 of rounding a record at most, in the mean much less.
 		expect(relativeError(got, w)).toBeLessThan(1e-3);
 		expect(engine.getEpsilon()).toBe(Number.POSITIVE_INFINITY);

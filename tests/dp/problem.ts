@@ -40,8 +40,7 @@ const plans = new Map<string, PrivacyPlan>();
 
 /** A plan, calibrated once for all tests of a file that ask for it. */
 export function planOf(options: PlanOptions): PrivacyPlan {
-	const { targetDelta, datasetSize, expectedBatchSize, maxGradNorm, sampling, allowMeaninglessEpsilon, targetEpsilon, steps } = options;
-	const asked = { targetDelta, datasetSize, expectedBatchSize, maxGradNorm, sampling, allowMeaninglessEpsilon, targetEpsilon, steps };
+	const { optimizer: _, noise: __, ledger: ___, model: ____, ...asked } = options as PlanOptions & Partial<EngineOptions>;
 	const key = JSON.stringify(asked);
 	const plan = plans.get(key) ?? planPrivacy(options);
 	plans.set(key, plan);

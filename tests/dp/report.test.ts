@@ -5,7 +5,8 @@ import { describe, expect, test } from "vitest";
 const plan = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 });
 const secrets = { loss: 1.2345678, records: 271, meanNorm: 31.415926, clipped: 0.57721 };
 const measures = new PrivateMeasures({ ...secrets });
-const report = new StepReport({ step: 3, plan, notFinite: -0.25, measures });
+const mechanism = { maxGradNorm: 0.5, noiseMultiplier: 2 };
+const report = new StepReport({ step: 3, plan, mechanism, release: { notFinite: -0.25 }, measures });
 
 describe("a report of a step", () => {
 	test("shows no private measures, in whatever way it is written", () => {
@@ -29,7 +30,9 @@ describe("a report of a step", () => {
 
 	test("tells what ε covers: the step, what is spent after it, the noisy count; no private measures", () => {
 		expect(report.epsilon).toBe(plan.epsilonAfter(3));
-		expect(JSON.parse(JSON.stringify(report))).toEqual({ step: 3, epsilon: plan.epsilonAfter(3), notFinite: -0.25 });
+		expect(JSON.parse(JSON.stringify(report))).toEqual({ step: 3, epsilon: plan.epsilonAfter(3), notFinite: -0.25, ...mechanism });
+		const adaptive = new StepReport({ step: 3, plan, mechanism, release: { notFinite: 0, unclipped: -5 }, measures });
+		expect(JSON.parse(JSON.stringify(adaptive))).toMatchObject({ maxGradNorm: 0.5, unclipped: 0.5 - 5 / 25 });
 		const rounded = Math.ceil(report.epsilon * 1e4) / 1e4;
 		expect(rounded).toBeGreaterThanOrEqual(report.epsilon);
 		expect(String(report)).toBe(`StepReport(step 3, ε = ${rounded}, notFinite ≈ -0.3)`);

@@ -68,7 +68,14 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	BoundedSum: (w) => mechanism().newSum(w.device),
 	GaussianMechanism: () => mechanism(),
 	PrivateMeasures: () => measures(),
-	StepReport: () => new dp.StepReport({ step: 1, plan: dp.planPrivacy(planOptions), notFinite: 0, measures: measures() }),
+	StepReport: () =>
+		new dp.StepReport({
+			step: 1,
+			plan: dp.planPrivacy(planOptions),
+			mechanism: mechanism(),
+			release: { notFinite: 0 },
+			measures: measures(),
+		}),
 	PrivacyLedger: () => dp.PrivacyLedger.open(store()),
 	PrivacyEngine: (w) => dp.PrivacyEngine.makePrivateWithEpsilon(engineOptions(w)),
 	PlainTrainer: (w) => new dp.PlainTrainer({ optimizer: w.problem().optimizer, datasetSize: 8, batchSize: 4 }),

@@ -6,7 +6,7 @@ import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
 
 /**
  * The sum of clipped per-record gradients of one logical batch, in whole steps of the mechanism's grid, beside it a count of the records
- * whose gradient is not finite. On the device it is i32; before that is full, it is read and goes on in float64 on the host, so that a
+ * whose gradient is not finite, and of adaptive clipping one of those that are not clipped. On the device it is i32; before that is full, it is read and goes on in float64 on the host, so that a
  * batch may have any number of records up to 2³⁰. `GaussianMechanism` says what one record moves it by. It is private until
  * `release`.
  */
@@ -27,8 +27,8 @@ export class BoundedSum {
 		expects("GaussianMechanism.newSum", { device }, { device: "device" });
 		if (typeof mechanism?.mostRows !== "number") throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism");
 		this.#mechanism = mechanism;
-		this.#part = device.keep(zeros(device, [mechanism.length + 1], "i32"));
-		this.#total = Promise.resolve(new Float64Array(mechanism.length + 1));
+		this.#part = device.keep(zeros(device, [mechanism.length + mechanism.counts], "i32"));
+		this.#total = Promise.resolve(new Float64Array(mechanism.length + mechanism.counts));
 		Object.freeze(this);
 	}
 
@@ -36,7 +36,7 @@ export class BoundedSum {
 	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters;
 	 * `weights` is f32 `[B]`, above 0 for a record, which counts once whatever its weight, and 0 for padding. B is at most
 	 * `GaussianMechanism.mostRows`.
-	 * @throws ValueError when there are more rows, or the gradients do not have P columns together.
+	 * @throws ValueError when there are more rows, or the gradients do not have P columns together; and as `clip`.
 	 */
 	add(grads: readonly Tensor[], weights: Tensor): Clipped {
 		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
@@ -63,15 +63,15 @@ export class BoundedSum {
 	/** The kernels of `add`: the part of it to be captured. */
 	update(grads: readonly Tensor[], weights: Tensor): Clipped {
 		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
-		const { length, countSteps } = this.#mechanism;
+		const { length, counts, countSteps, grid } = this.#mechanism;
 		const columns = grads.reduce((sum, g) => sum + g.size, 0) / weights.size;
 		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
 		const clipped = clip(grads, weights, this.#mechanism);
 		let start = 0;
-		for (const g of clipped.blocks) {
+		for (const { grads: g, group } of clipped.blocks) {
 			const end = start + g.shape[1];
-			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + 1 : end);
-			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps });
+			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + counts : end);
+			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps, full: 1 / grid, group });
 			start = end;
 		}
 		return clipped;
@@ -90,7 +90,7 @@ export class BoundedSum {
 		this.#total.catch(() => {}); // read() throws it
 	}
 
-	/** Reads the sum, in grid steps `[P + 1]`: private, before noise. */
+	/** Reads the sum, in grid steps `[P + counts]`: private, before noise. */
 	async read(): Promise<Float64Array> {
 		this.#settle();
 		return (await this.#total).slice();

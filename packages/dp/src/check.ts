@@ -10,6 +10,15 @@ export function checkPositive(name: string, value: number): void {
 	if (!(Number.isFinite(value) && value > 0)) refuse(name, "a finite number above 0", value);
 }
 
+const SMALLEST_NORM = 2 ** -104;
+const LARGEST_NORM = 2 ** 126;
+
+/** A clipping norm that sums on a grid in f32 can hold. */
+export function checkClipNorm(name: string, value: number): void {
+	checkPositive(name, value);
+	if (value < SMALLEST_NORM || value > LARGEST_NORM) refuse(name, "between 2⁻¹⁰⁴ and 2¹²⁶", value);
+}
+
 export function checkNonNegative(name: string, value: number): void {
 	if (!(Number.isFinite(value) && value >= 0)) refuse(name, "a finite number, 0 or more", value);
 }

@@ -18,9 +18,9 @@ export class DivergenceWatch {
 	#excess: number;
 
 	/** `excess` is what an earlier watch of the same run has seen. */
-	constructor({ noiseMultiplier, sensitivity, maxGradNorm, expectedBatchSize }: GaussianMechanism, excess = 0) {
+	constructor({ sumNoiseMultiplier, sensitivity, maxGradNorm, expectedBatchSize }: GaussianMechanism, excess = 0) {
 		this.#excess = excess;
-		const deviation = (noiseMultiplier * sensitivity) / maxGradNorm;
+		const deviation = (sumNoiseMultiplier * sensitivity) / maxGradNorm;
 		this.#half = expectedBatchSize / 2;
 		this.#limit = Math.max(DEVIATIONS * deviation, (RARE * deviation ** 2) / expectedBatchSize);
 	}

@@ -1,13 +1,13 @@
-import { checkFinite, data, foldIn, type HostArray, type Key, key as keyOf, NumericError, PrivacyError } from "@hushgrad/tensor";
-import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
+import { foldIn, type Key, key as keyOf, PrivacyError } from "@hushgrad/tensor";
+import { checkNotInside, expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
-import { type Clipped, clip } from "./clip/clip.ts";
+import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
 import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
-import { addNoise, drawOf, GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
-import { NoiseWorkers } from "./noiseWorkers.ts";
+import { addNoise, type GaussianMechanism } from "./mechanism.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
+import { ParameterUpdates } from "./parameterUpdates.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
@@ -15,9 +15,12 @@ import { privacyStatement } from "./report.ts";
 import { Sampler } from "./sampler.ts";
 import { checkNoiseSource, type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { SelfCheck } from "./selfCheck.ts";
+import { StepMechanisms } from "./stepMechanisms.ts";
+import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
+import { checkSingle, checkUnits, type Units, unitProgram } from "./units.ts";
 
 /** What a plan is carried out with. Everything here is public, but for the state of the noise source. */
 export interface EngineOptions {
@@ -57,9 +60,10 @@ export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & Given
  * accounting and stepping, so that none of them can disagree with the plan.
  *
  * Guarantee: with the noise of `secureNoise`, what the trained parameters show after the steps taken, and after each of them, and the
- * public part of each report are (`getEpsilon()`, targetDelta)-differentially private for adding or removing one record (Poisson sampling).
+ * public part of each report are (`getEpsilon()`, targetDelta)-differentially private for adding or removing one record, or one unit of a plan
+ * that names one.
  * Not covered: the private measures of a `StepReport`, evaluation on the records, choices made by looking at them, what encode()
- * or the loss takes from other records beforehand, and people who have several records. `statement` says so for a run.
+ * or the loss takes from other records beforehand, and people who have several records or units. `statement` says so for a run.
  *
  * A loss is a program for one record, run on a batch by `vmap` in a closed world: it reads its record, public tensors and what it
  * makes itself, and nothing else. What no rule can see (arithmetic on the host, a kernel of one's own) the engine looks for: it
@@ -67,26 +71,21 @@ export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & Given
  */
 export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #plan: PrivacyPlan;
-	readonly #optimizer: Optimizer;
+	readonly #updates: ParameterUpdates;
 	readonly #noise: NoiseSource;
 	readonly #key: Key;
 	readonly #rows: number;
 	readonly #vector: TrainableVector;
-	readonly #mechanism: GaussianMechanism;
+	readonly #mechanisms: StepMechanisms;
+	readonly #stepNoise = new StepNoise();
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
 	readonly #sampler: Sampler;
 	readonly #divergence: DivergenceWatch;
 	readonly #ledger: LedgerUse | undefined;
 	readonly #run: string;
-	readonly #workers = new NoiseWorkers();
-	/** Normals that were asked for before their step. */
-	#ahead: Promise<Float64Array | undefined> | undefined;
 	#begun: Promise<void> | undefined;
 	#steps = 0;
-	#moved = false;
-	/** How often the vector had been written when the last step had ended; undefined before the first. */
-	#writes: number | undefined;
 
 	static {
 		Object.freeze(PrivacyEngine.prototype);
@@ -107,17 +106,18 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		checkInteger("physicalBatchSize", physicalBatchSize);
 		if (selfCheckEvery !== undefined) checkInteger("selfCheckEvery", selfCheckEvery);
 		const { vector } = optimizer;
+		checkGroups(plan.clipping, vector.parameters.length);
 		this.#plan = plan;
-		this.#optimizer = optimizer;
+		this.#updates = new ParameterUpdates(optimizer);
 		this.#noise = noise;
 		this.#key = key;
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
-		this.#mechanism = new GaussianMechanism({ ...plan, length: vector.length });
+		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
 		this.#perRecord = new PerRecord(vector, model);
 		this.#sampler = new Sampler(plan);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
-		this.#divergence = new DivergenceWatch(this.#mechanism, state?.excess);
+		this.#divergence = new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);
 		if (ledger !== undefined) checkLedger(ledger);
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
@@ -179,6 +179,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			steps: this.#steps,
 			secure: this.#noise.secure,
 			excess: this.#divergence.excess,
+			maxGradNorm: this.#mechanisms.adaptiveNorm,
 			key: this.#key,
 			...(use && this.#begun && { ledger: { dataset: use.dataset, length: use.ledger.length, head: use.ledger.head } }),
 		};
@@ -238,6 +239,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
+		checkSingle(this.#plan.unit);
 		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
 	}
 
@@ -250,8 +252,25 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
+		checkSingle(this.#plan.unit);
 		const all = [...records];
 		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
+	}
+
+	/**
+	 * The same for a plan that names a unit: what is drawn, clipped and counted is a unit with the mean of the losses of its records, at most
+	 * `maxRecords` of them. `encode` and `loss` are of one record; each record of a unit drops by a key of its own.
+	 * @throws PrivacyError where units are not those of the plan (`privacy/unit`), or records of one differ in form.
+	 */
+	stepOnUnits<T, R extends HostRecord>(units: Units<T>, encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
+	/** The same for a loss whose record is of a type of its own. */
+	stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
+	async stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
+		expects("PrivacyEngine.stepOnUnits", { encode, loss }, { encode: "function", loss: "function" });
+		checkUnits(this.#plan.unit, units);
+		const { list, maxRecords } = units;
+		const program = unitProgram(encode, loss, maxRecords);
+		return this.#step(list.length, (i) => program.encode(list[i]), program.loss, textOf(encode, loss), list);
 	}
 
 	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string, all?: readonly unknown[]): Promise<StepReport> {
@@ -262,56 +281,49 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			});
 		}
 		checkNotInside(this.#vector.tensor.device);
-		this.#checkUntouched();
+		this.#updates.checkUntouched();
 		const step = ++this.#steps;
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
 		const { study } = source;
+		const mechanism = this.#mechanisms.of(step);
 		const records =
 			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
-		const sum = this.#mechanism.newSum(this.#vector.tensor.device);
-		const diagnostics = new Diagnostics(plan.maxGradNorm);
+		const sum = mechanism.newSum(this.#vector.tensor.device);
+		const diagnostics = new Diagnostics(mechanism.maxGradNorm);
 		const check = this.#selfCheck.begin(step, program);
-		const transcript = study.transcript && new TranscriptWriter(this.#mechanism, step, records);
+		const transcript = study.transcript && new TranscriptWriter(mechanism, step, records);
 		try {
 			this.#perRecord.run(
 				records,
-				{ rows: Math.min(this.#rows, this.#mechanism.mostRows), key: foldIn(this.#key, step), encode, loss },
+				{ rows: Math.min(this.#rows, mechanism.mostRows), key: foldIn(this.#key, step), encode, loss },
 				(part) => {
 					const clipped = sum.add(part.grads, part.weights);
 					diagnostics.add(part.losses, clipped.norms, part.indices);
 					transcript?.add(clipped);
-					check.look({ ...part, clipped, again: (others) => this.#clip(part.again(others)) });
+					check.look({ ...part, clipped, again: (others) => clippedBy(mechanism, part.again(others)) });
 				},
 			);
-			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), this.#draw(source, step)]);
+			const [total, measures, draw] = await Promise.all([
+				sum.read(),
+				diagnostics.read(),
+				this.#stepNoise.draw(mechanism, source, { step, isLast: step === plan.steps }),
+			]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
-			const { mean, notFinite } = addNoise(this.#mechanism, total, noise);
+			const release = addNoise(mechanism, total, noise);
+			const { mean, notFinite } = release;
+			this.#mechanisms.follow(release);
 			if (transcript !== undefined) study.transcript?.(await transcript.write(total, noise, mean));
 			this.#divergence.see(step, notFinite);
-			await this.#update(mean);
-			return new StepReport({ step, plan, notFinite, measures: new PrivateMeasures(measures) });
+			await this.#updates.apply(mean);
+			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
 		} finally {
 			sum.dispose();
 			diagnostics.dispose();
 			check.dispose();
 			transcript?.dispose();
 		}
-	}
-
-	/** Noise for a step, drawn beside what else it does; that of the next step is begun with it. */
-	async #draw(source: NoiseSource, step: number): Promise<NoiseDraw> {
-		const { noise } = source.study;
-		if (noise !== undefined) return this.#mechanism.given(noise(step, this.#vector.length));
-		if (!source.secure) return this.#mechanism.draw(source);
-		const length = this.#vector.length + 1;
-		const isLast = step === this.#plan.steps;
-		const asked = this.#ahead ?? this.#workers.normals(length);
-		this.#ahead = isLast ? undefined : this.#workers.normals(length);
-		const normals = await asked;
-		if (isLast) this.#workers.close();
-		return normals === undefined ? this.#mechanism.draw(source) : drawOf(this.#mechanism, normals);
 	}
 
 	/** Notes a step in the ledger: it is on the disk before noise is drawn. */
@@ -322,67 +334,13 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		await this.#begun;
 		await ledger.step(this.#run, step);
 	}
-
-	#clip({ grads, weights }: Gradients): Clipped {
-		return clip(grads, weights, this.#mechanism);
-	}
-
-	/** @throws PrivacyError when the vector was written since the last step of this engine. */
-	#checkUntouched(): void {
-		if (this.#writes === undefined || this.#writes === writesOf(this.#vector)) return;
-		throw new PrivacyError("privacy/moved-between", "the trained parameters were written since the last private step, not by this engine", {
-			hint: "a step with gradients of private records has no place between private steps; to go on from other parameters, plan a new run",
-		});
-	}
-
-	async #update(mean: Float32Array): Promise<void> {
-		const optimizer = this.#optimizer;
-		const vector = this.#vector;
-		const { device } = vector.tensor;
-		const isFirst = !this.#moved && optimizer.lr > 0;
-		const before = isFirst ? await data(vector.tensor) : undefined;
-		device.scope(() => {
-			optimizer.step(device.fromHost(mean, [vector.length]));
-			this.#writes = writesOf(vector);
-			checkFinite(vector.tensor, "the parameters");
-		});
-		try {
-			await device.flush();
-		} catch (error) {
-			throw error instanceof NumericError ? await this.#nameNotFinite(error) : error;
-		}
-		if (before === undefined) return;
-		checkMoved(vector, before, await data(vector.tensor));
-		this.#moved = true;
-	}
-
-	async #nameNotFinite(cause: NumericError): Promise<NumericError> {
-		const vector = this.#vector;
-		const at = (await data(vector.tensor)).findIndex((v) => !Number.isFinite(v));
-		if (at < 0) return cause;
-		const name = vector.nameAt(at);
-		return new NumericError("numeric/not-finite", `${name} holds NaN or infinity`, { path: name, hint: cause.hint, cause });
-	}
 }
 
 /** What the functions of a step say, whatever they make of toString(). */
 const textOf = (...functions: readonly object[]): string => functions.map((f) => Function.prototype.toString.call(f)).join("\n");
 
-const writesOf = ({ tensor }: TrainableVector): number => insideOf(tensor).storage.writes;
+const clippedBy = (mechanism: GaussianMechanism, { grads, weights }: Gradients): Clipped => clip(grads, weights, mechanism);
 
 /** Whether no claim of privacy is made, or a meaningless one is insisted on. */
 const isFree = ({ noise, allowMeaninglessEpsilon }: EngineOptions & PlanSettings): boolean =>
 	allowMeaninglessEpsilon === true || noise?.secure === false;
-
-function checkMoved({ parameters }: TrainableVector, before: HostArray, after: HostArray): void {
-	let start = 0;
-	for (const { size, label } of parameters) {
-		const end = start + size;
-		if (before.subarray(start, end).every((v, i) => v === after[start + i])) {
-			throw new PrivacyError("privacy/not-training", `${label} did not move in the first step`, {
-				hint: "the optimiser's step must change the vector that it shows the engine",
-			});
-		}
-		start = end;
-	}
-}

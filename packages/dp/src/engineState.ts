@@ -30,6 +30,8 @@ export interface EngineState {
 	readonly secure: boolean;
 	/** What the watch for divergence has seen. */
 	readonly excess: number;
+	/** Where clipping is adaptive: C of the next step. */
+	readonly maxGradNorm?: number | undefined;
 	/** Key of the dropout masks. */
 	readonly key: Key;
 	/** The ledger when this was written. */
@@ -62,9 +64,15 @@ const refuseState = (what: string, hint: string): never => {
 const isCount = (v: unknown): boolean => Number.isSafeInteger(v) && (v as number) >= 0;
 const isWord = (v: unknown): boolean => typeof v === "number" && v >>> 0 === v;
 
+/** Whether it is what adaptive clipping can have come to; there is none of other clipping. */
+function isNorm(norm: number | undefined, { clipping }: PrivacyPlan): boolean {
+	if (clipping.kind !== "adaptive") return norm === undefined;
+	return typeof norm === "number" && norm >= clipping.minClipbound && norm <= clipping.maxClipbound;
+}
+
 /** @throws FormatError for what is no state, PrivacyError for one of another plan. */
 export function checkState(state: EngineState, plan: PrivacyPlan): void {
-	const { version, run, steps, secure, excess, key, plan: facts } = (state ?? {}) as Partial<EngineState>;
+	const { version, run, steps, secure, excess, maxGradNorm, key, plan: facts } = (state ?? {}) as Partial<EngineState>;
 	const isState =
 		version === 1 &&
 		typeof run === "string" &&
@@ -86,6 +94,7 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 		if (was !== is)
 			refuseState(`is of another plan: ${name} was ${was}, now it is ${is}`, "plan the run as it was planned, or begin a new one");
 	}
+	if (!isNorm(maxGradNorm, plan)) refuseState(`has a clipping norm of ${maxGradNorm}`, "it was changed: begin a new run");
 	if ((steps ?? 0) > plan.steps) refuseState(`has ${steps} steps of ${plan.steps}`, "it was changed: begin a new run");
 }
 

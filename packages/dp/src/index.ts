@@ -53,7 +53,8 @@ export { type Planted, type PlantOptions, plantCanaries, scoreCanaries } from ".
 export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./audit/rates.ts";
 export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";
 export { BoundedSum } from "./boundedSum.ts";
-export { type Clipped, type Clipping, clip } from "./clip/clip.ts";
+export type { AdaptiveClipping, PlannedAdaptiveClipping } from "./clip/adaptive.ts";
+export { type Block, type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";
@@ -87,6 +88,8 @@ export {
 export { privacyStatement, type RunFacts } from "./report.ts";
 export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
+export type { PlannedSchedule, Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";
 export type { Loss, Trainer, TrainingReport } from "./trainer.ts";
+export { groupByUnit, type PrivacyUnit, type Units } from "./units.ts";

@@ -24,6 +24,8 @@ export interface RunEntry extends SampledMechanism {
 	readonly steps: number;
 	/** Whether its noise is that of `secureNoise`. */
 	readonly secure: boolean;
+	/** The unit that its plan names; single records when left out. */
+	readonly unit?: string | undefined;
 }
 
 /** A step that is about to be taken: noted before its noise is drawn. */
@@ -123,11 +125,19 @@ export class PrivacyLedger {
 		return [...this.#runs.values()].filter((r) => r.dataset === dataset);
 	}
 
-	/** What was done to a data set by all runs, for an accountant; `except` leaves one out. */
+	/**
+	 * What was done to a data set by all runs, for an accountant; `except` leaves one out.
+	 * @throws PrivacyError (`privacy/unit`) where they protect different units: what they spend does not add up.
+	 */
 	historyOf(dataset: string, except?: string): AccountedHistory {
-		return this.runsOn(dataset)
-			.filter((r) => r.run !== except)
-			.flatMap((r) => historyAfter(r, r.taken));
+		const runs = this.runsOn(dataset).filter((r) => r.run !== except);
+		if (new Set(runs.map((r) => r.unit)).size > 1) {
+			throw new PrivacyError("privacy/unit", "runs on this data set protect different units, which do not add up", {
+				op: "PrivacyLedger.historyOf",
+				hint: "take those of one unit from runsOn(), and account for each unit on its own",
+			});
+		}
+		return runs.flatMap((r) => historyAfter(r, r.taken));
 	}
 
 	/** A run by its name. */
@@ -138,8 +148,9 @@ export class PrivacyLedger {
 	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
 	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
 		checkPlan(plan);
-		const { sampling, datasetSize, sampleRate, noiseMultiplier, steps } = plan;
-		return this.#append({ kind: "run", run, dataset, sampling, datasetSize, sampleRate, noiseMultiplier, steps, secure });
+		const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = plan;
+		const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
+		return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name });
 	}
 
 	/**

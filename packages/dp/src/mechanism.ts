@@ -1,8 +1,9 @@
 import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
-import { checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
-import { type Clipping, checkClipping } from "./clip/clip.ts";
+import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { sumMultiplier } from "./clip/adaptive.ts";
+import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -10,8 +11,6 @@ const GRID_BITS = 22;
 /** What a norm and a scaled coordinate may be wrong by in f32, relatively: 2⁻¹⁹ and less for the factor, 2⁻²⁴ for the product. */
 const F32_ERROR = 2 ** -18;
 const MAX_I32 = 2 ** 31 - 1;
-const SMALLEST_NORM = 2 ** -104;
-const LARGEST_NORM = 2 ** 126;
 /** No normal that a source of 53-bit uniforms gives is larger. */
 const LARGEST_NORMAL = 8.58;
 /** Whole numbers that sum and noise together stay below: exact in float64. */
@@ -23,7 +22,10 @@ export interface MechanismOptions {
 	readonly length: number;
 	/** Clipping norm C of one record, in L2; 2⁻¹⁰⁴ to 2¹²⁶. */
 	readonly maxGradNorm: number;
-	/** σ, 0 or more: the noise has deviation σ times the sensitivity in each coordinate. */
+	/**
+	 * σ, 0 or more: the noise has deviation σ times the sensitivity in each coordinate; of adaptive clipping σ is that of sum and count
+	 * together, and the noise on the sum is larger.
+	 */
 	readonly noiseMultiplier: number;
 	/** How records are brought to C; flat when left out. */
 	readonly clipping?: Clipping | undefined;
@@ -37,6 +39,8 @@ export interface Release {
 	readonly mean: Float32Array;
 	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
 	readonly notFinite: number;
+	/** Of adaptive clipping: half of how many more records were not clipped than were, with noise of deviation σ_b; else undefined. */
+	readonly unclipped?: number;
 }
 
 class Draw {
@@ -50,7 +54,7 @@ class Draw {
 	}
 
 	/**
-	 * Hands the noise out, once, in grid steps `[P + 1]`.
+	 * Hands the noise out, once, in grid steps `[P + counts]`.
 	 * @throws PrivacyError the second time.
 	 */
 	take(): Float64Array {
@@ -78,11 +82,15 @@ export type NoiseDraw = Draw;
  *     sensitivity = C (1 + 2⁻¹⁸) + √P g/2.
  *
  * Proof. Its scaled gradient has a norm of at most C (1 + 2⁻¹⁹)(1 + 2⁻²⁴): the factor min(1, C/‖g‖), or C/(‖g‖ + γ), is off by less than
- * 2⁻¹⁹ (`clip`), and
- * each product is rounded once. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
+ * 2⁻¹⁹ (`clip`), and each product is rounded once. Clipped layer by layer, that holds of each part of it with C_k for C, and so of the
+ * whole, since Σ C_k² = C² but for 2⁻⁴⁰. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
  * gradient of zeros, and adds ⌊C/g⌋ steps, at most C, to one more coordinate; no other record does. Addition of integers is exact, up to
  * 2⁵² steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
  * (2⁻¹⁸ C + √P g/2), in practice by some 10⁻⁷ n C.
+ *
+ * Adaptive clipping counts beside the sum which records were not clipped, ½ or −½ for each: there it is σ_Δ of `sumMultiplier` that takes
+ * the place of σ, and the noise on the count has deviation σ_b, so that sum and count together are the Gaussian mechanism of σ. A record
+ * that is not finite is not in that count.
  *
  * Guarantee: the release is the Gaussian mechanism with noise multiplier σ, for adding or removing one record. Rounding commutes with
  * adding an integer, round(sum + x) = sum + round(x), so it is a post-processing of sum + real noise, and shows nothing of the noise below
@@ -93,12 +101,16 @@ export class GaussianMechanism {
 	readonly length: number;
 	/** Clipping norm C. */
 	readonly maxGradNorm: number;
-	/** σ. */
+	/** σ, what the release costs. */
 	readonly noiseMultiplier: number;
+	/** Deviation of the noise on the sum over the sensitivity: σ, and σ_Δ of adaptive clipping. */
+	readonly sumNoiseMultiplier: number;
+	/** Coordinates beside the sum: one counts what is not finite; of adaptive clipping another one what is not clipped. */
+	readonly counts: 1 | 2;
 	/** L. */
 	readonly expectedBatchSize: number;
 	/** How records are brought to C. */
-	readonly clipping: Clipping;
+	readonly clipping: PlannedClipping;
 	/** Grid step g, in units of the gradient. */
 	readonly grid: number;
 	/** What one record moves the sum by at most, in L2: a little above C. */
@@ -117,25 +129,29 @@ export class GaussianMechanism {
 	/** @throws ValueError for numbers outside their domain, and noise too large for whole numbers in float64. */
 	constructor(options: MechanismOptions) {
 		expects("GaussianMechanism", { options }, { options: "options" });
-		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize, clipping = { kind: "flat" } } = options;
-		checkClipping(clipping);
+		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize, clipping } = options;
 		checkInteger("length", length);
-		checkPositive("maxGradNorm", maxGradNorm);
+		checkClipNorm("maxGradNorm", maxGradNorm);
 		checkNonNegative("noiseMultiplier", noiseMultiplier);
 		checkPositive("expectedBatchSize", expectedBatchSize);
-		if (maxGradNorm < SMALLEST_NORM || maxGradNorm > LARGEST_NORM) refuse("maxGradNorm", "between 2⁻¹⁰⁴ and 2¹²⁶", maxGradNorm);
+		this.clipping = clippingOf(clipping, options);
 		this.length = length;
 		this.maxGradNorm = maxGradNorm;
 		this.noiseMultiplier = noiseMultiplier;
 		this.expectedBatchSize = expectedBatchSize;
-		this.clipping = Object.freeze({ ...clipping });
+		const { clipping: own } = this;
+		this.counts = own.kind === "adaptive" ? 2 : 1;
+		this.sumNoiseMultiplier = own.kind === "adaptive" ? sumMultiplier(noiseMultiplier, own.unclippedNumStd) : noiseMultiplier;
 		this.grid = 2 ** (Math.ceil(Math.log2(maxGradNorm)) - GRID_BITS);
 		this.sensitivity = maxGradNorm * (1 + F32_ERROR) + (Math.sqrt(length) * this.grid) / 2;
 		this.countSteps = Math.floor(maxGradNorm / this.grid);
 		this.mostSteps = Math.ceil((maxGradNorm * (1 + F32_ERROR)) / this.grid) + 1;
 		this.mostRows = Math.floor(MAX_I32 / this.mostSteps);
-		if ((noiseMultiplier * this.sensitivity * LARGEST_NORMAL) / this.grid >= LARGEST_SUM) {
+		if ((this.sumNoiseMultiplier * this.sensitivity * LARGEST_NORMAL) / this.grid >= LARGEST_SUM) {
 			refuse("noiseMultiplier", "small enough for exact whole numbers in float64", noiseMultiplier);
+		}
+		if (own.kind === "adaptive" && own.unclippedNumStd * 2 * this.countSteps * LARGEST_NORMAL >= LARGEST_SUM) {
+			refuse("unclippedNumStd", "small enough for exact whole numbers in float64", own.unclippedNumStd);
 		}
 		Object.freeze(this);
 	}
@@ -146,26 +162,26 @@ export class GaussianMechanism {
 	}
 
 	/**
-	 * Noise for one sum: round(σ·sensitivity·N/g) for standard normals N, as whole numbers in float64. It needs no data, so it can be drawn
+	 * Noise for one sum: round(σ·sensitivity·N/g) for standard normals N, σ_Δ for σ where clipping is adaptive, as whole numbers in float64. It needs no data, so it can be drawn
 	 * while the GPU still works on the batch. 16 bytes a coordinate pair from the source, fixed work.
 	 * @throws PrivacyError for a source not made by this library.
 	 */
 	draw(source: NoiseSource): NoiseDraw {
 		checkNoiseSource(source);
-		const normals = new Float64Array(this.length + 1);
+		const normals = new Float64Array(this.length + this.counts);
 		source.fillNormals(normals);
 		return drawOf(this, normals);
 	}
 
 	/**
 	 * A draw of given numbers, for research: noise on each coordinate of the sum, in units of the gradient `[P]`, rounded to the grid; none
-	 * on the count. It hides nothing, and what is released with it is NOT PRIVATE.
+	 * on the counts. It hides nothing, and what is released with it is NOT PRIVATE.
 	 * @throws ValueError unless there are P finite numbers.
 	 */
 	given(noise: ArrayLike<number>): NoiseDraw {
 		if (typeof noise?.length !== "number") refuse("noise", "a list of numbers", noise);
 		if (typeof noise[0] !== "number") refuse("noise", "a list of numbers", noise);
-		const steps = new Float64Array(this.length + 1);
+		const steps = new Float64Array(this.length + this.counts);
 		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
 		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
 			throw new ValueError("dp/given-noise", `GaussianMechanism.given: ${noise.length} numbers, expected ${this.length} finite ones`);
@@ -174,7 +190,7 @@ export class GaussianMechanism {
 	}
 
 	/**
-	 * Adds noise to a sum in grid steps `[P + 1]`, the last of them the count of what is not finite, and divides by L. `BoundedSum.release`
+	 * Adds noise to a sum in grid steps `[P + counts]`, and divides by L. `BoundedSum.release`
 	 * reads the sum and calls it. An empty batch is a sum of zeros: it gets noise too.
 	 * @throws PrivacyError when the draw was used before, or is another mechanism's; ValueError when the sum is of another length.
 	 */
@@ -184,24 +200,31 @@ export class GaussianMechanism {
 				hint: "use the draw() of the same mechanism",
 			});
 		}
-		if (!(sum instanceof Float64Array) || sum.length !== this.length + 1) {
-			throw new ValueError("dp/sum", `a sum of ${sum?.length} numbers, expected ${this.length} coordinates and a count`);
+		if (!(sum instanceof Float64Array) || sum.length !== this.length + this.counts) {
+			throw new ValueError(
+				"dp/sum",
+				`a sum of ${sum?.length} numbers, expected ${this.length} coordinates and ${this.counts === 1 ? "a count" : "two counts"}`,
+			);
 		}
 		return addNoise(this, sum, draw.take());
 	}
 }
 
-/** The draw of P + 1 standard normals, whose array it takes over. */
+/** The draw of P + counts standard normals, whose array it takes over. */
 export function drawOf(mechanism: GaussianMechanism, normals: Float64Array): NoiseDraw {
-	const deviation = (mechanism.noiseMultiplier * mechanism.sensitivity) / mechanism.grid;
-	for (let i = 0; i < normals.length; i++) normals[i] = Math.round(normals[i] * deviation);
+	const { length, clipping, countSteps } = mechanism;
+	const deviation = (mechanism.sumNoiseMultiplier * mechanism.sensitivity) / mechanism.grid;
+	for (let i = 0; i <= length; i++) normals[i] = Math.round(normals[i] * deviation);
+	if (clipping.kind === "adaptive") normals[length + 1] = Math.round(normals[length + 1] * clipping.unclippedNumStd * 2 * countSteps);
 	return new Draw(mechanism, normals);
 }
 
-/** The release of a sum with noise that was taken: both in grid steps `[P + 1]`. */
+/** The release of a sum with noise that was taken: both in grid steps `[P + counts]`. */
 export function addNoise(mechanism: GaussianMechanism, sum: Float64Array, noise: Float64Array): Release {
-	const { length, grid, expectedBatchSize, countSteps } = mechanism;
+	const { length, grid, expectedBatchSize, counts, countSteps } = mechanism;
 	const mean = new Float32Array(length);
 	for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
-	return { mean, notFinite: (sum[length] + noise[length]) / countSteps };
+	const notFinite = (sum[length] + noise[length]) / countSteps;
+	if (counts === 1) return { mean, notFinite };
+	return { mean, notFinite, unclipped: (sum[length + 1] + noise[length + 1]) / (2 * countSteps) };
 }

@@ -2,11 +2,16 @@ import { PrivacyError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { calibrateNoise } from "./accountant/calibration.ts";
 import { epsilon } from "./accountant/spent.ts";
-import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
-import { type Clipping, checkClipping } from "./clip/clip.ts";
+import { checkClipNorm, checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
+import { sumMultiplier } from "./clip/adaptive.ts";
+import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
 import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
+import { factorsOf, type PlannedSchedule, plannedSchedule, rangeOf, type Schedule } from "./schedule.ts";
+import { type PrivacyUnit, unitOf } from "./units.ts";
 
+/** Noise multipliers of a run, at most: each of them is a composition of its own for the accountant. */
+const MOST_MULTIPLIERS = 64;
 /** An ε above which a guarantee says next to nothing: e⁵⁰ is 5·10²¹. */
 const MEANINGLESS = 50;
 
@@ -56,12 +61,24 @@ export interface PlanSettings {
 	readonly datasetSize: number;
 	/** L = q·N, the mean size of a logical batch, in (0, N]. The noisy sum is divided by it. */
 	readonly expectedBatchSize: number;
-	/** Clipping norm C of one record's gradient over all parameters, in L2. */
+	/** Clipping norm C of one record's gradient over all parameters, in L2; where it changes, that of the first step. */
 	readonly maxGradNorm: number;
+	/** What C is multiplied by in later steps; the same C in all of them when left out. Not with adaptive clipping. */
+	readonly maxGradNormSchedule?: Schedule | undefined;
+	/**
+	 * What σ is multiplied by in later steps, where noiseMultiplier is that of the first step, and calibration scales all of them; the same
+	 * σ in all of them when left out. At most 64 different ones; accounting takes 20 ms for each, calibration 20 times as long.
+	 */
+	readonly noiseSchedule?: Schedule | undefined;
 	/** How records are brought to C; flat clipping when left out. */
 	readonly clipping?: Clipping | undefined;
 	/** How records are chosen; Poisson sampling when left out. */
 	readonly sampling?: Sampling | undefined;
+	/**
+	 * Who is protected as a whole, where it is not a single record: N, L, δ and what is sampled, clipped and counted are then of such units,
+	 * and `PrivacyEngine.stepOnUnits` takes the steps.
+	 */
+	readonly unit?: PrivacyUnit | undefined;
 	/** Plan with an ε above 50, too, which protects nobody; false when left out. */
 	readonly allowMeaninglessEpsilon?: boolean | undefined;
 }
@@ -79,17 +96,23 @@ class Plan {
 	readonly datasetSize: number;
 	/** L, the mean size of a logical batch, and the divisor of the noisy sum. */
 	readonly expectedBatchSize: number;
-	/** Clipping norm C. */
+	/** Clipping norm C, of the first step. */
 	readonly maxGradNorm: number;
+	/** What C is multiplied by in later steps. */
+	readonly maxGradNormSchedule: PlannedSchedule | undefined;
+	/** What σ is multiplied by in later steps. */
+	readonly noiseSchedule: PlannedSchedule | undefined;
 	/** Logical steps T of the whole run. */
 	readonly steps: number;
 	/** How records are brought to C. */
-	readonly clipping: Clipping;
+	readonly clipping: PlannedClipping;
 	/** How records are chosen. */
 	readonly sampling: Sampling;
+	/** Who is protected as a whole; a single record where undefined. */
+	readonly unit: PrivacyUnit | undefined;
 	/** q, the probability with which each record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
 	readonly sampleRate: number;
-	/** σ: that which was given, or the smallest that meets the target, to 1e-6. */
+	/** σ of the first step: that which was given, or the smallest that meets the target, to 1e-6. */
 	readonly noiseMultiplier: number;
 	/** ε spent once all steps are done; at most targetEpsilon. */
 	readonly epsilon: number;
@@ -104,7 +127,6 @@ class Plan {
 		else checkNonNegative("noiseMultiplier", options.noiseMultiplier);
 		checkDelta(targetDelta);
 		checkInteger("datasetSize", datasetSize);
-		checkPositive("maxGradNorm", maxGradNorm);
 		if (!(expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
 			refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize, "lower the batch size");
 		}
@@ -115,13 +137,25 @@ class Plan {
 		}
 		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
 		checkInteger("steps", steps);
-		const { sampling = { kind: "poisson" }, clipping = { kind: "flat" } } = options;
-		checkClipping(clipping);
-		this.clipping = Object.freeze({ ...clipping });
+		const { sampling = { kind: "poisson" } } = options;
+		checkClipNorm("maxGradNorm", maxGradNorm);
+		this.clipping = clippingOf(options.clipping, options);
+		const { clipping } = this;
+		const noiseSchedule = plannedSchedule("noiseSchedule", options.noiseSchedule, steps);
+		if (new Set(factorsOf(noiseSchedule)).size > MOST_MULTIPLIERS) {
+			refuse("noiseSchedule", `one of at most ${MOST_MULTIPLIERS} noise multipliers`, options.noiseSchedule, "raise its `every`");
+		}
+		this.noiseSchedule = noiseSchedule;
+		this.maxGradNormSchedule = plannedSchedule("maxGradNormSchedule", options.maxGradNormSchedule, steps);
+		if (clipping.kind === "adaptive" && this.maxGradNormSchedule !== undefined) {
+			refuse("maxGradNormSchedule", "left out where clipping is adaptive, which moves C itself", options.maxGradNormSchedule);
+		}
+		for (const factor of factorsOf(this.maxGradNormSchedule)) checkClipNorm("maxGradNorm", maxGradNorm * factor);
 		checkSampling(sampling);
 		const rate = expectedBatchSize / datasetSize;
 		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;
 		this.sampling = Object.freeze({ ...sampling });
+		this.unit = unitOf(options.unit);
 		this.targetEpsilon = targetEpsilon;
 		this.targetDelta = targetDelta;
 		this.datasetSize = datasetSize;
@@ -132,8 +166,9 @@ class Plan {
 		this.noiseMultiplier =
 			options.noiseMultiplier ??
 			calibrateNoise({ targetEpsilon: options.targetEpsilon, targetDelta }, (noiseMultiplier) =>
-				historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier }, steps),
+				historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),
 			);
+		if (clipping.kind === "adaptive") sumMultiplier(this.noiseMultiplier * rangeOf(noiseSchedule).largest, clipping.unclippedNumStd);
 		this.epsilon = this.epsilonAfter(steps);
 		Object.freeze(this);
 	}
@@ -161,8 +196,8 @@ export type PrivacyPlan = Plan;
  * privacy loss distributions. A plan
  * is frozen, and no other object passes for one.
  *
- * Guarantee: after `steps` steps with the plan's sampleRate, noiseMultiplier and maxGradNorm the run is (plan.epsilon,
- * targetDelta)-differentially private for adding or removing one record, and plan.epsilon ≤ targetEpsilon.
+ * Guarantee: after `steps` steps with the plan's sampleRate, noise multipliers and clipping norms the run is (plan.epsilon,
+ * targetDelta)-differentially private for adding or removing one record, or one unit of a plan that names one, and plan.epsilon ≤ targetEpsilon.
  * @throws PrivacyError when δ ≥ 1/N, which would allow to publish a whole record, and for an ε above 50 (`privacy/meaningless`).
  * @throws ValueError for any number outside its domain, and when no noise reaches the target.
  */

@@ -38,7 +38,7 @@ export type HostFor<D> = { readonly [K in keyof D]: NonNullable<D[K]> extends Te
 export type Encode<R> = (index: number) => R;
 
 /** One tensor of a record: where it stands in the record, and its values. */
-interface Leaf {
+export interface Leaf {
 	readonly path: readonly string[];
 	readonly dtype: DType;
 	readonly shape: Shape;
@@ -53,7 +53,7 @@ const TYPES: readonly (readonly [abstract new (...args: never[]) => ArrayLike<nu
 ];
 
 /** The tensors of a record in the order of its fields. Everything is read once, and copied: numbers and texts that run nothing. */
-function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[] {
+export function leavesOf(value: unknown, path: readonly string[], index: number): Leaf[] {
 	if (typeof value === "number") return [{ path, dtype: "f32", shape: [], values: [value] }];
 	const typed = TYPES.find(([type]) => value instanceof type);
 	if (typed !== undefined) {
@@ -114,9 +114,13 @@ function describe(value: unknown): string {
 	return `an object of class ${value.constructor?.name ?? "unknown"}`;
 }
 
-/** The record that has these tensors at these places. */
-function recordOf(leaves: readonly { readonly path: readonly string[]; readonly tensor: Tensor }[], depth = 0): unknown {
-	if (leaves.length === 1 && leaves[0].path.length === depth) return leaves[0].tensor;
+/** Names, types and shapes of a record, as text. */
+export const formOf = (leaves: readonly Leaf[]): string =>
+	leaves.map(({ path, dtype, shape }) => `${path.join(".")} ${dtype}${showShape(shape)}`).join(", ");
+
+/** The record that has these things at these places. */
+export function recordOf<V>(leaves: readonly { readonly path: readonly string[]; readonly value: V }[], depth = 0): unknown {
+	if (leaves.length === 1 && leaves[0].path.length === depth) return leaves[0].value;
 	const names = [...new Set(leaves.map(({ path }) => path[depth]))];
 	return Object.fromEntries(
 		names.map((name) => [
@@ -185,7 +189,7 @@ export class Batcher {
 		});
 		const tensors = staged.map(({ leaf: { path, dtype, shape }, values }) => ({
 			path,
-			tensor: this.#device.fromHost(values, [rows, ...shape], dtype),
+			value: this.#device.fromHost(values, [rows, ...shape], dtype),
 		}));
 		const count = weights.filter((w) => w === 1).length;
 		const isRepeated = ({ leaf: { shape }, values }: (typeof staged)[number]): boolean =>
@@ -211,7 +215,7 @@ export class Batcher {
 	#checkForm(leaves: readonly Leaf[], index: number): void {
 		if (leaves.length === 0)
 			throw new ValueError("record/empty", `record ${index} holds nothing`, { op: "encode", hint: "return what the loss reads, by name" });
-		const form = leaves.map(({ path, dtype, shape }) => `${path.join(".")} ${dtype}${showShape(shape)}`).join(", ");
+		const form = formOf(leaves);
 		this.#form ??= form;
 		if (form === this.#form) return;
 		throw new PrivacyError("record/form", `record ${index} is ${form}, the first was ${this.#form}`, {

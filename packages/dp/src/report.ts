@@ -1,9 +1,13 @@
 import { expects } from "@hushgrad/tensor/author";
 import { epsilon } from "./accountant/spent.ts";
 import { checkInteger, refuse } from "./check.ts";
+import { sumMultiplier } from "./clip/adaptive.ts";
+import type { PlannedClipping } from "./clip/clip.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, stepsPerEpoch } from "./sampler.ts";
+import { factorAt, type PlannedSchedule, rangeOf } from "./schedule.ts";
+import type { PrivacyUnit } from "./units.ts";
 
 /** What a run did of its plan. */
 export interface RunFacts {
@@ -27,7 +31,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	expects("privacyStatement", { earlier }, { earlier: "list?" });
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
-	const { targetDelta: delta, datasetSize, expectedBatchSize, noiseMultiplier, maxGradNorm, clipping, steps, targetEpsilon } = plan;
+	const { targetDelta: delta, datasetSize, expectedBatchSize, steps, targetEpsilon } = plan;
 	const epsilonSpent = plan.epsilonAfter(stepsTaken);
 	const target = targetEpsilon === undefined ? "" : `, target ${targetEpsilon}`;
 	const lines = secure
@@ -37,9 +41,9 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 				`With secure noise the same run would have (ε = ${budget(epsilonSpent)}, δ = ${delta.toExponential()})`,
 			];
 	lines.push(
-		"  unit         one record, added or removed; a person with several records is protected less",
-		`  sampling     ${samplingLine(plan)} (N = ${datasetSize} declared public, L = ${digits(expectedBatchSize)})`,
-		`  mechanism    Gaussian noise, σ = ${noiseMultiplier}, on a sum of gradients ${clipping.kind === "flat" ? "clipped" : "scaled"} to C = ${maxGradNorm}, divided by L`,
+		`  unit         ${unitLine(plan.unit)}`,
+		`  sampling     ${samplingLine(plan)} (N = ${datasetSize}${plan.unit ? ` of kind ${plan.unit.name}` : ""} declared public, L = ${digits(expectedBatchSize)})`,
+		...mechanismLines(plan),
 		`  steps        T = ${stepsTaken} of ${steps} planned (ε = ${budget(plan.epsilon)} at the end${target})`,
 		`  accountant   privacy loss distributions (PLD), an upper bound${rdpLine(plan, stepsTaken)}`,
 		`  worst case   ${worstCase(plan, stepsTaken)}`,
@@ -56,13 +60,55 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 	return lines.join("\n");
 }
 
+/** Noise, clipping and divisor. */
+function mechanismLines({ noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNormSchedule, clipping }: PrivacyPlan): string[] {
+	const sigma = `σ = ${inCourse(noiseMultiplier, noiseSchedule)}`;
+	if (clipping.kind !== "adaptive") {
+		const norm = `C = ${inCourse(maxGradNorm, maxGradNormSchedule)}`;
+		return [`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients ${toNorm(clipping)} ${norm}, divided by L`];
+	}
+	const { targetUnclippedQuantile: quantile, unclippedNumStd, minClipbound, maxClipbound } = clipping;
+	const onSum = digits(sumMultiplier(noiseMultiplier, unclippedNumStd));
+	const first = noiseSchedule === undefined ? "" : " in the first step";
+	return [
+		`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients clipped to C and a count of those that were not, divided by L`,
+		`  clipping     C = ${digits(maxGradNorm)} in the first step, then by the noisy count towards the quantile ${quantile} of the norms, within ${digits(minClipbound)} and ${digits(maxClipbound)}; of σ the sum has ${onSum}${first}, the count noise of ${digits(unclippedNumStd)} records`,
+	];
+}
+
+/** What is done to a gradient, up to the norm. */
+function toNorm({ kind }: PlannedClipping): string {
+	if (kind === "perLayer") return "clipped parameter by parameter, to C_k with Σ C_k² = C²,";
+	return kind === "automatic" ? "scaled to" : "clipped to";
+}
+
+/** A number that may follow a schedule. */
+function inCourse(value: number, schedule: PlannedSchedule | undefined): string {
+	if (schedule === undefined) return String(value);
+	const { kind, every, steps } = schedule;
+	const stages = every === 1 ? "step by step" : `every ${every} steps`;
+	const { least, largest } = rangeOf(schedule);
+	const range = `${digits(value * least)} to ${digits(value * largest)}`;
+	return `${value} in the first step, ${digits(value * factorAt(schedule, steps))} in the last (${kind}, ${stages}; ${range})`;
+}
+
+/** Who is protected. */
+function unitLine(unit: PrivacyUnit | undefined): string {
+	if (unit === undefined) return "one record, added or removed; a person with several records is protected less";
+	const { name, maxRecords } = unit;
+	return `one ${name} with all of its records, added or removed; at most ${maxRecords} of them count, as the mean of their losses`;
+}
+
+const nameOf = ({ unit }: PrivacyPlan): string => unit?.name ?? "record";
+
 function samplingLine(plan: PrivacyPlan): string {
 	const { sampling, sampleRate } = plan;
+	const unit = nameOf(plan);
 	if (sampling.kind === "random-allocation") {
-		return `random allocation: each record enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
+		return `random allocation: each ${unit} enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
 	}
 	const cap = sampling.kind === "poisson" ? "" : `; of more than ${sampling.maxBatchSize} a random subset of so many is kept`;
-	return `Poisson: each record enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
+	return `Poisson: each ${unit} enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
 }
 
 /** The looser figure of Rényi divergences, where they cover the sampling. */
@@ -74,22 +120,26 @@ function rdpLine(plan: PrivacyPlan, steps: number): string {
 /** What the steps would cost if it were known which ones a record is in. */
 function worstCase(plan: PrivacyPlan, steps: number): string {
 	const inEpochs = plan.sampling.kind === "random-allocation";
-	const times = inEpochs ? Math.ceil(steps / stepsPerEpoch(plan)) : steps;
-	const spent = epsilon([{ sampleRate: 1, noiseMultiplier: plan.noiseMultiplier, steps: times }], {
-		delta: plan.targetDelta,
-		accountant: "gdp",
-	});
-	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? "the step of the record were known in every epoch" : "the record were in every step"}`;
+	const known = historyAfter(plan, steps).map((event) => ({
+		sampleRate: 1,
+		noiseMultiplier: event.noiseMultiplier,
+		steps: event.sampling === "random-allocation" ? event.epochs : event.steps,
+	}));
+	const spent = epsilon(known, { delta: plan.targetDelta, accountant: "gdp" });
+	return `ε = ${budget(spent)} without amplification by sampling, as if ${inEpochs ? `the step of the ${nameOf(plan)} were known in every epoch` : `the ${nameOf(plan)} were in every step`}`;
 }
 
 /** What other runs on the same records have spent, and all runs together. */
 function otherRuns(plan: PrivacyPlan, steps: number, earlier: readonly LedgerRun[] | undefined): string {
 	if (earlier === undefined) return "not known: no ledger was kept; what they spent on the same records is spent besides";
-	const others = earlier.filter((r) => r.taken > 0);
-	if (others.length === 0) return "none on the same records, by the ledger";
+	const all = earlier.filter((r) => r.taken > 0);
+	const others = all.filter((r) => r.unit === plan.unit?.name);
+	const foreign = all.length - others.length;
+	const beside = foreign === 0 ? "" : `; ${foreign} that protect${foreign === 1 ? "s" : ""} another unit, which does not add up with these`;
+	if (others.length === 0) return `none on the same records, by the ledger${beside}`;
 	const history = [...others.flatMap((r) => historyAfter(r, r.taken)), ...historyAfter(plan, steps)];
 	const open = others.some((r) => !r.secure) ? "; some without secure noise, which gave the records away to whoever has the seed" : "";
-	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}`;
+	return `${others.length} on the same records, by the ledger; all together ε = ${budget(epsilon(history, { delta: plan.targetDelta }))}${open}${beside}`;
 }
 
 /** An ε with 4 decimals, never rounded down. */

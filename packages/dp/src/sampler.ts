@@ -1,7 +1,8 @@
 import { PrivacyError } from "@hushgrad/tensor";
-import type { AccountedHistory } from "./accountant/events.ts";
+import { type AccountedHistory, appendEvent } from "./accountant/events.ts";
 import { checkInteger, refuse } from "./check.ts";
 import { poissonBatch } from "./sampling.ts";
+import { factorAt, type PlannedSchedule } from "./schedule.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** How the records of a step are chosen. Each way is accounted as what it is. */
@@ -29,9 +30,17 @@ export interface SampledMechanism {
 	readonly datasetSize: number;
 	/** Probability with which a record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
 	readonly sampleRate: number;
-	/** σ. */
+	/** σ; with a schedule that of the first step. */
 	readonly noiseMultiplier: number;
+	/** What σ is multiplied by in the steps that follow; the same σ in all of them when left out. */
+	readonly noiseSchedule?: PlannedSchedule | undefined;
 }
+
+/** σ of step 1, 2, … */
+export const noiseMultiplierAt = (
+	{ noiseMultiplier, noiseSchedule }: Pick<SampledMechanism, "noiseMultiplier" | "noiseSchedule">,
+	step: number,
+): number => noiseMultiplier * factorAt(noiseSchedule, step);
 
 /** Steps of an epoch of random allocation. */
 export const stepsPerEpoch = ({ sampleRate }: Pick<SampledMechanism, "sampleRate">): number => Math.round(1 / sampleRate);
@@ -45,20 +54,41 @@ export function checkSampling(sampling: Sampling): void {
 
 /**
  * What the first `steps` steps did to the records, for an accountant. An epoch of random allocation that has begun counts as a whole: until
- * it ends, a record may have been in any of its steps.
+ * it ends, a record may have been in any of its steps. All of its steps count with the least noise among them: the rest of the noise is
+ * added to what that mechanism would release.
  */
 export function historyAfter(mechanism: SampledMechanism, steps: number): AccountedHistory {
-	const { sampling, datasetSize, sampleRate, noiseMultiplier } = mechanism;
-	if (steps === 0) return [];
+	const { sampling, datasetSize, sampleRate, noiseSchedule } = mechanism;
+	let history: AccountedHistory = [];
 	if (sampling.kind === "random-allocation") {
-		const epoch = stepsPerEpoch(mechanism);
-		return [{ sampling: "random-allocation", stepsPerEpoch: epoch, noiseMultiplier, epochs: Math.ceil(steps / epoch) }];
+		const length = stepsPerEpoch(mechanism);
+		const epochs = Math.ceil(steps / length);
+		const alike = noiseSchedule === undefined ? epochs : 1;
+		for (let epoch = 0; epoch < epochs; epoch += alike) {
+			const noiseMultiplier = leastNoise(mechanism, epoch * length + 1, length);
+			history = appendEvent(history, { sampling: sampling.kind, stepsPerEpoch: length, noiseMultiplier, epochs: alike });
+		}
+		return history;
 	}
-	if (sampling.kind === "truncated-poisson") {
-		const { maxBatchSize } = sampling;
-		return [{ sampling: "truncated-poisson", datasetSize, sampleRate, maxBatchSize, noiseMultiplier, steps }];
+	const stage = noiseSchedule?.every ?? Math.max(1, steps);
+	for (let first = 1, next = 1; first <= steps; first = next) {
+		const noiseMultiplier = noiseMultiplierAt(mechanism, first);
+		while (next <= steps && noiseMultiplierAt(mechanism, next) === noiseMultiplier) next += stage;
+		const own = { sampleRate, noiseMultiplier, steps: Math.min(next - 1, steps) - first + 1 };
+		history = appendEvent(
+			history,
+			sampling.kind === "poisson" ? own : { sampling: sampling.kind, datasetSize, maxBatchSize: sampling.maxBatchSize, ...own },
+		);
 	}
-	return [{ sampleRate, noiseMultiplier, steps }];
+	return history;
+}
+
+/** The least σ of so many steps from one on. */
+function leastNoise(mechanism: SampledMechanism, first: number, count: number): number {
+	if (mechanism.noiseSchedule === undefined) return mechanism.noiseMultiplier;
+	let least = Number.POSITIVE_INFINITY;
+	for (let step = first; step < first + count; step++) least = Math.min(least, noiseMultiplierAt(mechanism, step));
+	return least;
 }
 
 /** Streams of sources with a seed that assign epochs; those below are of the steps. */

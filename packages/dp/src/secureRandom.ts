@@ -10,7 +10,10 @@ export interface Transcript {
 	readonly step: number;
 	/** The records that it drew. */
 	readonly batch: Int32Array;
-	/** What each of them was scaled by, in the order of the batch: min(1, C/‖g‖); 0 where that is not finite. */
+	/**
+	 * What each of them was scaled by, in the order of the batch: min(1, C/‖g‖); 0 where that is not finite. Of per-layer clipping a row for
+	 * each record, a number for each parameter.
+	 */
 	readonly factors: Float64Array;
 	/** The sum of clipped gradients before noise `[P]`, whole steps of the grid, in units of the gradient. */
 	readonly sum: Float64Array;

@@ -1,11 +1,14 @@
+import { expects } from "@hushgrad/tensor/author";
 import type { PrivateMeasures } from "./diagnostics.ts";
+import type { GaussianMechanism, Release } from "./mechanism.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
 /** What a report is made of. */
 export interface StepFacts {
 	readonly step: number;
 	readonly plan: PrivacyPlan;
-	readonly notFinite: number;
+	readonly mechanism: Pick<GaussianMechanism, "maxGradNorm" | "noiseMultiplier">;
+	readonly release: Pick<Release, "notFinite" | "unclipped">;
 	readonly measures: PrivateMeasures;
 }
 
@@ -15,14 +18,25 @@ export class StepReport {
 	readonly step: number;
 	/** Number of records whose gradient was not finite, with noise: near 0 in a sound run, and below it as often as above. */
 	readonly notFinite: number;
+	/** C that records were clipped to. */
+	readonly maxGradNorm: number;
+	/** σ. */
+	readonly noiseMultiplier: number;
+	/** Of adaptive clipping: the fraction of the records that were not clipped, with noise; else undefined. */
+	readonly unclipped: number | undefined;
 	/** What was computed from the records without noise; shown by nothing but its `reveal()`. */
 	readonly private: PrivateMeasures;
 	readonly #plan: PrivacyPlan;
 
 	/** The engine makes them. */
-	constructor({ step, plan, notFinite, measures }: StepFacts) {
+	constructor({ step, plan, mechanism, release, measures }: StepFacts) {
+		expects("StepReport", { plan, mechanism, release }, { plan: "options", mechanism: "options", release: "options" });
+		const { notFinite, unclipped } = release;
 		this.step = step;
 		this.notFinite = notFinite;
+		this.maxGradNorm = mechanism.maxGradNorm;
+		this.noiseMultiplier = mechanism.noiseMultiplier;
+		this.unclipped = unclipped === undefined ? undefined : 0.5 + unclipped / plan.expectedBatchSize;
 		this.private = measures;
 		this.#plan = plan;
 	}
@@ -33,8 +47,9 @@ export class StepReport {
 	}
 
 	/** The public part, for files. */
-	toJSON(): Pick<StepReport, "step" | "epsilon" | "notFinite"> {
-		return { step: this.step, epsilon: this.epsilon, notFinite: this.notFinite };
+	toJSON(): Pick<StepReport, "step" | "epsilon" | "notFinite" | "maxGradNorm" | "noiseMultiplier" | "unclipped"> {
+		const { step, epsilon, notFinite, maxGradNorm, noiseMultiplier, unclipped } = this;
+		return { step, epsilon, notFinite, maxGradNorm, noiseMultiplier, unclipped };
 	}
 
 	/** The public part, in one line. */

@@ -23,9 +23,10 @@ export class TranscriptWriter {
 	/** The transcript; sum and noise in grid steps. */
 	async write(sum: Float64Array, noise: Float64Array, mean: Float32Array): Promise<Transcript> {
 		const { grid, length } = this.#mechanism;
+		const groups = this.#factors[0]?.shape[1] ?? 1;
 		const rows = (await Promise.all(this.#factors.map((t) => data(t)))).flatMap((f) => [...f]);
 		const inUnits = (steps: Float64Array): Float64Array => steps.subarray(0, length).map((v) => v * grid);
-		const factors = Float64Array.from(rows.slice(0, this.#batch.length), (f) => Math.max(0, f) * grid);
+		const factors = Float64Array.from(rows.slice(0, this.#batch.length * groups), (f) => Math.max(0, f) * grid);
 		return { step: this.#step, batch: this.#batch, factors, sum: inUnits(sum), noise: inUnits(noise), mean };
 	}
 

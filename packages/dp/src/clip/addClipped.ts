@@ -1,7 +1,7 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 
 export const addClippedKernel = defineKernel("dp/addClipped", {
-	params: { n: "u32", P: "u32", B: "u32", whole: "i32" },
+	params: { n: "u32", P: "u32", B: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
 	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
 	workgroup: 64,
 	helpers: "fn stepsOf(f: f32, g: f32) -> i32 { if (f <= 0.0) { return 0; } return i32(round(f * g)); }",
@@ -9,9 +9,14 @@ export const addClippedKernel = defineKernel("dp/addClipped", {
 if (index >= p.n) { return; }
 var acc = sum_at(index);
 if (index == p.P) {
-  for (var b = 0u; b < p.B; b++) { if (factors_at(b) < 0.0) { acc += p.whole; } }
+  for (var b = 0u; b < p.B; b++) { if (factors_at(b * p.K + p.group) < 0.0) { acc += p.whole; } }
+} else if (index == p.P + 1u) {
+  for (var b = 0u; b < p.B; b++) {
+    let f = factors_at(b * p.K + p.group);
+    if (f > 0.0) { acc += select(-p.whole, p.whole, f >= p.full); }
+  }
 } else {
-  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.P + index)); }
+  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b * p.K + p.group), g_at(b * p.P + index)); }
 }
 sum_set(index, acc);`,
 });
@@ -20,32 +25,41 @@ sum_set(index, acc);`,
 const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
 
 /**
- * sum[p] += sum over records of round(factor g[b, p]), in integers, in place. Records of factor 0 or below are not read. Where the
- * sum has one coordinate more than g, that one counts the records of a factor below 0, `whole` for each.
+ * sum[p] += sum over records of round(factor g[b, p]), in integers, in place, with the factors of one group of coordinates,
+ * `group`. Records of factor 0 or below are not read. Where the sum has one coordinate more than g, that one counts the records of a factor
+ * below 0, `whole` for each; where it has two more, the second adds `whole` for each factor of `full` or more, and takes it off for each
+ * that is above 0 and below `full`.
  */
-export const addClippedPrimitive: Primitive<{ whole: number }> = definePrimitive({
+export const addClippedPrimitive: Primitive<{ whole: number; full: number; group: number }> = definePrimitive({
 	name: "dp.addClipped",
-	signature: "sum![S], g![B, P], factors![B] -> sum[S]",
+	signature: "sum![S], g![B, P], factors![B, K] -> sum[S]",
 	dtypes: { sum: ["i32"] },
-	attrs: { whole: 3 },
-	forward: ({ inputs, axes: { B, P, S }, attrs }) => {
+	attrs: { whole: 3, full: 40, group: 0 },
+	forward: ({ inputs, axes: { B, P, K, S }, attrs }) => {
 		addClippedKernel.run(
 			{ sum: inputs.sum, g: contiguous(inputs.g), factors: contiguous(inputs.factors) },
-			{ n: Math.min(S, P + 1), P, B, ...attrs },
-			Math.min(S, P + 1),
+			{ n: Math.min(S, P + 2), P, B, K, ...attrs },
+			Math.min(S, P + 2),
 		);
 		return [];
 	},
 	grad: { sum: "none", g: "none", factors: "none" },
-	reference: ({ sum: total, g, factors }, { whole }) => {
+	reference: ({ sum: total, g, factors }, { whole, full, group }) => {
 		const [B, P] = g.shape;
+		const K = factors.shape[1];
 		const added = (b: number, p: number): number => {
-			const factor = factors.data[b];
-			if (p >= P) return p === P && factor < 0 ? whole : 0;
+			const factor = factors.data[b * K + group];
+			if (p === P) return factor < 0 ? whole : 0;
+			if (p > P) return p > P + 1 || factor <= 0 ? 0 : factor >= full ? whole : -whole;
 			return factor <= 0 ? 0 : roundEven(Math.fround(factor * g.data[b * P + p]));
 		};
 		const data = total.data.map((v, p) => Array.from({ length: B }, (_, b) => added(b, p)).reduce((s, n) => s + n, v));
 		return [{ data, shape: total.shape }];
 	},
-	test: { bound: { why: "whole numbers" }, domains: { sum: { whole: [-9, 9] }, factors: { range: [-20, 100] } } },
+	test: {
+		bound: { why: "whole numbers" },
+		domains: { sum: { whole: [-9, 9] }, factors: { range: [-20, 100] } },
+		sizes: { K: [2, 3] },
+		variants: [{ group: 1 }],
+	},
 });

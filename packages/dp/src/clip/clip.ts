@@ -1,6 +1,7 @@
-import { cat, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
+import { cat, full, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
+import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
@@ -9,15 +10,23 @@ import { PART } from "./tree.ts";
 
 /** Gradients of the records of one physical batch, clipped and ready to be added. */
 export interface Clipped {
-	/** The gradients before clipping, as blocks of columns side by side: f32 `[B, P_k]`, the P_k adding up to P. */
-	readonly blocks: readonly Tensor[];
+	/** The gradients before clipping, as blocks of columns side by side, P together. */
+	readonly blocks: readonly Block[];
 	/**
-	 * What a record is scaled by, in grid steps for a gradient of 1: f32 `[B]`; 0 for padding, −1 for a norm that is not finite, which
-	 * counts as 0.
+	 * What a record is scaled by in each group of coordinates, in grid steps for a gradient of 1: f32 `[B, K]`, K = 1 but for per-layer
+	 * clipping; 0 for padding, −1 for a norm that is not finite, which counts as 0.
 	 */
 	readonly factors: Tensor;
 	/** Norms before clipping: f32 `[B]`, private diagnostics. */
 	readonly norms: Tensor;
+}
+
+/** Columns of the gradients that are clipped alike. */
+export interface Block {
+	/** f32 `[B, columns]`. */
+	readonly grads: Tensor;
+	/** The column of the factors that is theirs. */
+	readonly group: number;
 }
 
 /** How the gradient of a record is brought to a norm of at most C. */
@@ -31,7 +40,20 @@ export type Clipping =
 			readonly kind: "automatic";
 			/** γ, above 0; 0.01 when left out. */
 			readonly gamma?: number | undefined;
-	  };
+	  }
+	| {
+			/** g_k · min(1, C_k/‖g_k‖) for each trained parameter k by itself, Σ C_k² = C² (Opacus' per_layer; McMahan et al. 2018). */
+			readonly kind: "perLayer";
+			/**
+			 * Relative norms, one for each trained parameter in order: C_k = C w_k/‖w‖; all alike, C/√K, when left out. For the norms of a list give
+			 * the list here, and its own L2 norm as C.
+			 */
+			readonly weights?: readonly number[] | undefined;
+	  }
+	| AdaptiveClipping;
+
+/** A way of clipping, with all of its numbers. */
+export type PlannedClipping = Exclude<Clipping, AdaptiveClipping> | PlannedAdaptiveClipping;
 
 /** What records are clipped to. */
 export interface ClipSettings {
@@ -48,11 +70,41 @@ const GAMMA = 0.01;
 /** No factor is larger: it would not be finite. */
 const LARGEST = 2 ** 60;
 
-/** @throws ValueError for what is no way of clipping. */
-export function checkClipping(clipping: Clipping): void {
-	const kind: unknown = clipping?.kind;
-	if (kind !== "flat" && kind !== "automatic") refuse("clipping", "of a kind among flat, automatic", kind);
+/** No C_k is a smaller part of C: the factors of its group stay normal numbers. */
+const SMALLEST_PART = 2 ** -16;
+
+/** A frozen copy with all numbers. @throws ValueError for what is no way of clipping. */
+export function clippingOf(
+	clipping: Clipping = { kind: "flat" },
+	sizes: { readonly maxGradNorm: number; readonly expectedBatchSize: number },
+): PlannedClipping {
+	const kinds = ["flat", "automatic", "perLayer", "adaptive"];
+	if (!kinds.includes(clipping?.kind)) refuse("clipping", `of a kind among ${kinds.join(", ")}`, clipping?.kind);
+	if (clipping.kind === "adaptive") return adaptiveOf(clipping, sizes);
 	if (clipping.kind === "automatic" && clipping.gamma !== undefined) checkPositive("gamma", clipping.gamma);
+	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return Object.freeze({ ...clipping });
+	expects("clipping", { weights: clipping.weights }, { weights: "list" });
+	const weights = Object.freeze([...clipping.weights]);
+	const whole = Math.hypot(...weights);
+	const isPart = (w: unknown): boolean => typeof w === "number" && w > 0 && w >= SMALLEST_PART * whole;
+	if (!(whole > 0 && whole < Number.POSITIVE_INFINITY && weights.every(isPart))) {
+		refuse("weights", "one number above 0 for each trained parameter, none below 2⁻¹⁶ of their L2 norm", [...weights]);
+	}
+	return Object.freeze({ ...clipping, weights });
+}
+
+/** @throws ValueError where per-layer clipping has weights for another number of parameters. */
+export function checkGroups(clipping: Clipping, count: number): void {
+	if (clipping.kind !== "perLayer" || clipping.weights === undefined || clipping.weights.length === count) return;
+	refuse("weights", `one for each of ${count} trained parameters`, `${clipping.weights.length} of them`);
+}
+
+/** C_k of each of so many groups, Σ C_k² = C²; one group, and C, for all but per-layer clipping. */
+function normsOf({ maxGradNorm, clipping }: ClipSettings, count: number): number[] {
+	if (clipping?.kind !== "perLayer") return [maxGradNorm];
+	const weights = clipping.weights ?? new Array<number>(count).fill(1);
+	const whole = Math.hypot(...weights);
+	return weights.map((w) => maxGradNorm * (w / whole));
 }
 
 /** Columns of one block at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
@@ -80,14 +132,32 @@ function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
 	return groups.map((group) => cat(group, 1));
 }
 
+/** Squared norm of each record over all columns of these blocks, in multiples of unit²: f32 `[B, 1]`. */
+function squaresOf(blocks: readonly Tensor[], unit: number): Tensor {
+	let parts = cat(
+		blocks.map((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0]),
+		1,
+	);
+	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
+	return parts;
+}
+
+/** The norms of the groups in multiples of a unit, f32 `[K]`. */
+function clipsOf(norms: readonly number[], unit: number, { device }: Tensor): Tensor {
+	if (norms.every((c) => c === norms[0])) return full(device, [norms.length], norms[0] / unit);
+	return cat(norms.map((c) => full(device, [1], c / unit)));
+}
+
 /**
- * Computes what each record of a physical batch is clipped by, over all tensors together: the factor `min(1, C/‖g‖)/grid`,
- * or `C/(‖g‖ + γ)/grid` for automatic clipping.
+ * Computes what each record of a physical batch is clipped by: the factor `min(1, C/‖g‖)/grid` over all tensors together, or
+ * `C/(‖g‖ + γ)/grid` for automatic clipping; for per-layer clipping `min(1, C_k/‖g_k‖)/grid` for each tensor k.
  * `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters; `weights` is f32 `[B]`, 1 for a record and 0 for padding.
  *
- * The norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
+ * A norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
  * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
- * factor. A norm of 2⁶⁴ C or more counts as not finite. How it is computed follows from the coordinates alone, not from B.
+ * factor: C and C_k are rounded once. A norm of 2⁶⁴ C or more, over all tensors, counts as not finite. How it is computed follows from the
+ * coordinates alone, not from B.
+ * @throws ValueError for no gradients, and for weights of per-layer clipping that are not one a tensor.
  */
 export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped {
 	expects("clip", { settings }, { settings: "options" });
@@ -96,21 +166,25 @@ export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSe
 	checkPositive("maxGradNorm", maxGradNorm);
 	checkPositive("grid", grid);
 	if (grads.length === 0) throw new ValueError("clip/empty", "clip: grads is an empty list, expected a gradient for each parameter");
+	checkGroups(clipping, grads.length);
 	const unit = 2 ** Math.ceil(Math.log2(maxGradNorm));
-	const blocks = blocksOf(grads, weights.size);
-	let parts = cat(
-		blocks.map((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0]),
+	const groups = (clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads]).map((own) => blocksOf(own, weights.size));
+	const squares = cat(
+		groups.map((blocks) => squaresOf(blocks, unit)),
 		1,
 	);
-	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
-	const isFlat = clipping.kind === "flat";
-	const gamma = isFlat ? 0 : (clipping.gamma ?? GAMMA) / unit;
-	const scales = { clip: maxGradNorm / unit, gamma, most: isFlat ? 1 : Math.min(LARGEST, 2 ** 126 * grid), perGrid: 1 / grid, unit };
-	const [factors, norms] = clipFactorsPrimitive.apply([reshape(parts, [weights.size]), weights], scales);
-	return { blocks, factors, norms };
+	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
+	const isAutomatic = clipping.kind === "automatic";
+	const gamma = isAutomatic ? (clipping.gamma ?? GAMMA) / unit : 0;
+	const scales = { gamma, most: isAutomatic ? Math.min(LARGEST, 2 ** 126 * grid) : 1, perGrid: 1 / grid, unit };
+	const [factors, norms] = clipFactorsPrimitive.apply([squares, weights, clips], scales);
+	return { blocks: groups.flatMap((blocks, group) => blocks.map((grads) => ({ grads, group }))), factors, norms };
 }
 
 /** The coordinates in which some record but number `except` has another gradient in two runs: 1 there, u32 [P]. */
 export function differences(a: Clipped, b: Clipped, except: number): Tensor {
-	return cat(a.blocks.map((g, i) => differsPrimitive.apply([g, a.factors, b.blocks[i], b.factors], { except })[0]));
+	const differs = a.blocks.map(({ grads, group }, i) =>
+		differsPrimitive.apply([grads, a.factors, b.blocks[i].grads, b.factors], { except, group }),
+	);
+	return cat(differs.map(([d]) => d));
 }

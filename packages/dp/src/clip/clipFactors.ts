@@ -1,22 +1,24 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 
 export const clipFactorsKernel = defineKernel("dp/clipFactors", {
-	params: { n: "u32", clip: "f32", gamma: "f32", most: "f32", perGrid: "f32", unit: "f32" },
-	buffers: { squares: reads("f32"), weights: reads("f32"), factors: writes("f32"), norms: writes("f32") },
+	params: { n: "u32", K: "u32", gamma: "f32", most: "f32", perGrid: "f32", unit: "f32" },
+	buffers: { squares: reads("f32"), weights: reads("f32"), clips: reads("f32"), factors: writes("f32"), norms: writes("f32") },
 	workgroup: 16,
 	body: wgsl`
 if (index >= p.n) { return; }
-let sum = squares_at(index);
-let norm = sqrt(sum);
-let factor = select(-1.0, min(p.most, p.clip / max(norm + p.gamma, 1e-30)) * p.perGrid, isFinite(sum));
-factors_set(index, select(0.0, factor, weights_at(index) > 0.0));
-norms_set(index, norm * p.unit);`,
+var sum = 0.0;
+for (var k = 0u; k < p.K; k++) { sum += squares_at(index * p.K + k); }
+for (var k = 0u; k < p.K; k++) {
+  let i = index * p.K + k;
+  let scaled = min(p.most, clips_at(k) / max(sqrt(squares_at(i)) + p.gamma, 1e-30)) * p.perGrid;
+  let factor = select(-1.0, scaled, isFinite(sum));
+  factors_set(i, select(0.0, factor, weights_at(index) > 0.0));
+}
+norms_set(index, sqrt(sum) * p.unit);`,
 });
 
 /** Attributes of `dp.clipFactors`. */
 export type ClipFactors = {
-	/** C, in multiples of the unit. */
-	readonly clip: number;
 	/** Added to a norm, in multiples of the unit. */
 	readonly gamma: number;
 	/** What a factor is at most. */
@@ -28,32 +30,41 @@ export type ClipFactors = {
 };
 
 /**
- * Factor of each record, in grid steps: min(most, clip / (norm + gamma)) perGrid where its weight is above 0 (no weight counts for more than one
- * record), else 0; and its norm, in multiples of `unit`. A norm that is not finite gives −1; it is recognised by its bits, since WGSL may
- * assume that NaN and infinity do not occur.
+ * Factors of each record, one for each of K groups of coordinates, in grid steps: min(most, clip / (norm + gamma)) perGrid with the norm over
+ * the group, where its weight is above 0 (no weight counts for more than one record), else 0; and its norm over all groups, in multiples
+ * of `unit`. A record whose norm is not finite has −1 in every group; it is recognised by its bits, since WGSL may assume that NaN and
+ * infinity do not occur.
  */
 export const clipFactorsPrimitive: Primitive<ClipFactors> = definePrimitive({
 	name: "dp.clipFactors",
-	signature: "squares![B], weights![B] -> factors[B], norms[B]",
-	attrs: { clip: 1, gamma: 0, most: 1, perGrid: 8, unit: 4 },
-	forward: ({ runtime, inputs, axes: { B }, attrs }) => {
-		const [squares, weights] = [contiguous(inputs.squares), contiguous(inputs.weights)];
-		const [factors, norms] = [runtime.empty([1, B]), runtime.empty([1, B])];
-		clipFactorsKernel.run({ squares, weights, factors, norms }, { n: B, ...attrs }, B);
+	signature: "squares![B, K], weights![B], clips![K] -> factors[B, K], norms[B]",
+	attrs: { gamma: 0, most: 1, perGrid: 8, unit: 4 },
+	forward: ({ runtime, inputs, axes: { B, K }, attrs }) => {
+		const [squares, weights, clips] = [inputs.squares, inputs.weights, inputs.clips].map(contiguous);
+		const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
+		clipFactorsKernel.run({ squares, weights, clips, factors, norms }, { n: B, K, ...attrs }, B);
 		return [factors, norms];
 	},
-	grad: { squares: "none", weights: "none" },
-	reference: ({ squares, weights }, { clip, gamma, most, perGrid, unit }) => {
-		const norms = squares.data.map(Math.sqrt);
-		const factorOf = (n: number): number => (Number.isFinite(n) ? Math.min(most, clip / Math.max(n + gamma, 1e-30)) * perGrid : -1);
+	grad: { squares: "none", weights: "none", clips: "none" },
+	reference: ({ squares, weights, clips }, { gamma, most, perGrid, unit }) => {
+		const [B, K] = squares.shape;
+		const sums = Float64Array.from({ length: B }, (_, b) => squares.data.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
+		const factorOf = (square: number, clip: number): number => Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
+		const factors = squares.data.map((square, i) => {
+			const b = Math.floor(i / K);
+			if (weights.data[b] <= 0) return 0;
+			return Number.isFinite(sums[b]) ? factorOf(square, clips.data[i % K]) : -1;
+		});
 		return [
-			{ data: norms.map((n, i) => (weights.data[i] > 0 ? factorOf(n) : 0)), shape: squares.shape },
-			{ data: norms.map((n) => n * unit), shape: squares.shape },
+			{ data: factors, shape: squares.shape },
+			{ data: sums.map((s) => Math.sqrt(s) * unit), shape: [B] },
 		];
 	},
 	test: {
-		bound: { ulp: 12, why: "a root and a quotient" },
+		bound: { ulp: 14, why: "a sum, a root and a quotient" },
 		variants: [{ gamma: 0.01, most: 1e30 }],
-		domains: { squares: { range: [0, 4] }, weights: { whole: [0, 3] } },
+		domains: { squares: { range: [0, 4] }, weights: { whole: [0, 3] }, clips: { range: [0.1, 2] } },
+		sizes: { K: [1, 3, 5] },
+		nonEmpty: ["K"],
 	},
 });
