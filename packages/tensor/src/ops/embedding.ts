@@ -9,7 +9,7 @@ import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { eq, logicalOr, maskedFill } from "./binary.ts";
+import { eq, logicalOr, maskedFill, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { full } from "./create.ts";
 import { outside } from "./indexing.ts";
@@ -161,6 +161,10 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 			saves: ["ids"],
 			rule: ({ dy, ids }, { paddingIdx }, operand) =>
 				embeddingGradPrimitive.apply(foldRecords(operand, [dy, ids]), { V: operand.shape[0], paddingIdx })[0],
+			rows: ({ dy, ids }, { paddingIdx }, operand, { from, to }) => {
+				const [g, known] = foldRecords(operand, [dy, ids]);
+				return embeddingGradPrimitive.apply([g, sub(known, from)], { V: to - from, paddingIdx: paddingIdx - from })[0];
+			},
 		},
 		ids: "none",
 	},

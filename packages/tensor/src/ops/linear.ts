@@ -97,7 +97,11 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	},
 	grad: {
 		x: { saves: ["w"], rule: ({ dy, w }) => linearGradPrimitive.apply([dy, w])[0] },
-		w: { saves: ["x"], rule: ({ dy, x }, _, operand) => rowProduct(dy, x, operand) },
+		w: {
+			saves: ["x"],
+			rule: ({ dy, x }, _, operand) => rowProduct(dy, x, operand),
+			rows: ({ dy, x }, _, operand, rows) => rowProduct(dy, x, operand, rows),
+		},
 	},
 	reference: ({ x, w }) => [referenceRows(x, swapped(w))],
 	test: TEST,

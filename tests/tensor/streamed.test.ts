@@ -1,0 +1,121 @@
+import {
+	add,
+	checkpoint,
+	type Device,
+	data,
+	embedding,
+	key,
+	linear,
+	linearCrossEntropy,
+	matmul,
+	mean,
+	normal,
+	randint,
+	type Slot,
+	square,
+	sum,
+	type Tensor,
+	tanh,
+	valueAndGrad,
+	vmap,
+} from "@hushgrad/tensor";
+import { rowsOf, type StreamedGradient, streamedValueAndGrad } from "@hushgrad/tensor/author";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+
+const device = useDevice();
+const ALL = () => true;
+
+/** What a record holds. */
+interface Row {
+	readonly x: Tensor;
+	readonly ids: Tensor;
+	readonly labels: Tensor;
+}
+
+/** A program for one record, by the slots that it is given. */
+type Program = (row: Row, slots: readonly Slot[]) => Tensor;
+
+const normals = (d: Device, shape: readonly number[], seed: number): Tensor => normal(d, shape, key(seed));
+
+/** Both gradients of each record by each slot: held, and computed by runs of `step` rows. */
+async function bothWays(program: Program, shapes: readonly (readonly number[])[], step: number, B = 3) {
+	const d = device();
+	const slots: Slot[] = shapes.map((shape, i) => ({ value: normals(d, shape, 40 + i) }));
+	const V = shapes[0][0];
+	const batch: Row = {
+		x: normals(d, [B, 5, shapes[0][1]], 1),
+		ids: randint(d, [B, 5], key(2), 0, V),
+		labels: randint(d, [B, 5], key(3), -1, V),
+	};
+	const { held, streamed } = d.scope(() => {
+		const held = vmap((row: Row) => valueAndGrad(() => program(row, slots), slots).grads)(batch);
+		const lazy = vmap((row: Row) => streamedValueAndGrad(() => program(row, slots), slots, ALL).grads)(batch);
+		const streamed = lazy.map((g, i) => {
+			if (!("shares" in g)) return undefined;
+			const count = shapes[i][0];
+			return Array.from({ length: Math.ceil(count / step) }, (_, k) =>
+				vmap((own: StreamedGradient) => rowsOf(own, { from: k * step, to: Math.min(count, (k + 1) * step) }))(g),
+			);
+		});
+		return { held: [...held], streamed };
+	});
+	const rowsBySlot = await Promise.all(
+		streamed.map(async (parts, i) => {
+			if (parts === undefined) return undefined;
+			const width = shapes[i][1];
+			const whole = new Float32Array(B * shapes[i][0] * width);
+			for (const [k, p] of parts.entries()) {
+				const values = await data(p);
+				const size = p.shape[1] * width;
+				for (let b = 0; b < B; b++)
+					whole.set(values.subarray(b * size, (b + 1) * size) as Float32Array, (b * shapes[i][0] + k * step) * width);
+				p.dispose();
+			}
+			return whole;
+		}),
+	);
+	const wholes = await Promise.all(held.map((g) => data(g)));
+	for (const t of [...held, ...slots.map((s) => s.value), ...Object.values(batch)]) t.dispose();
+	return { wholes, rowsBySlot };
+}
+
+const head =
+	(options: { softcap?: number; ignoreIndex?: number } = {}): Program =>
+	({ x, labels }, [w]) =>
+		mean(linearCrossEntropy(tanh(x), w.value, labels, { ignoreIndex: -1, ...options }));
+
+const PROGRAMS: Readonly<Record<string, Program>> = {
+	linear: ({ x }, [w]) => sum(square(linear(x, w.value))),
+	"linear, twice, and a product between": ({ x }, [w]) => sum(square(linear(matmul(tanh(linear(x, w.value)), w.value), w.value))),
+	embedding: ({ ids }, [w]) => sum(square(embedding(ids, w.value))),
+	"embedding with padding": ({ ids }, [w]) => sum(square(embedding(ids, w.value, { paddingIdx: 9 }))),
+	head: head(),
+	"head with a cap": head({ softcap: 1.5 }),
+	"head that leaves out a label": head({ ignoreIndex: 9 }),
+	"tied table": ({ ids, labels }, [w]) => mean(linearCrossEntropy(tanh(embedding(ids, w.value)), w.value, labels, { ignoreIndex: -1 })),
+	"table in a checkpoint": ({ ids, labels }, [w]) => {
+		const h = checkpoint((i) => tanh(embedding(i, w.value)), [ids]);
+		return mean(linearCrossEntropy(h, w.value, labels, { ignoreIndex: -1 }));
+	},
+	"a use without rows between": ({ x, ids }, [w]) =>
+		add(sum(square(linear(x, w.value))), add(sum(square(w.value)), sum(square(embedding(ids, w.value))))),
+};
+
+describe("a streamed gradient", () => {
+	it.each(Object.keys(PROGRAMS))("of %s is that of the whole, bit for bit, by rows", async (name) => {
+		for (const [shape, step] of [
+			[[16, 8], 8],
+			[[27, 4], 16],
+			[[27, 4], 8],
+			[[11, 3], 8],
+			[[40, 6], 40],
+		] as const) {
+			for (const B of [1, 3]) {
+				const { wholes, rowsBySlot } = await bothWays(PROGRAMS[name], [shape], step, B);
+				expect(rowsBySlot[0], "streamed").toBeDefined();
+				expect(rowsBySlot[0]).toEqual(wholes[0]);
+			}
+		}
+	});
+});
