@@ -53,6 +53,7 @@ export { type Planted, type PlantOptions, plantCanaries, scoreCanaries } from ".
 export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./audit/rates.ts";
 export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";
 export { BoundedSum } from "./boundedSum.ts";
+export type { Block, GradientColumns, RecordGradient } from "./clip/blocks.ts";
 export { type Clipped, type Clipping, clip } from "./clip/clip.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
@@ -89,4 +90,5 @@ export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";
+export type { GradientMode } from "./streaming.ts";
 export type { Loss, Trainer, TrainingReport } from "./trainer.ts";

@@ -1,0 +1,97 @@
+import { cat, type Device, reshape, slice, Tensor } from "@hushgrad/tensor";
+import { expects, runtimeOf } from "@hushgrad/tensor/author";
+import { PART } from "./tree.ts";
+
+/** Gradients of the records of a physical batch by one parameter, computed column by column when asked for. */
+export interface GradientColumns {
+	/** Numbers in the gradient of one record. */
+	readonly columns: number;
+	/** Numbers that are computed together: fewer cost as much. */
+	readonly together: number;
+	/** Columns from..to−1 of all records, f32 `[B, to − from]`: the same bits each time, and whatever is asked for beside them. */
+	read(from: number, to: number): Tensor;
+}
+
+/** Gradients of the records by one parameter: held, f32 `[B, …]`, or computed when asked for. */
+export type RecordGradient = Tensor | GradientColumns;
+
+/** Some columns of the gradients by all parameters side by side. */
+export interface Block {
+	/** How many. */
+	readonly columns: number;
+	/** Calls `fn` with them, f32 `[B, columns]`, held or computed anew, and returns what it returns; see `device.scope`. */
+	use<T>(fn: (g: Tensor) => T): T;
+}
+
+/** A run of columns of one gradient. */
+interface Run {
+	readonly gradient: RecordGradient;
+	readonly from: number;
+	readonly to: number;
+}
+
+/** Bytes of what is computed anew at once. */
+export const STREAMED_BYTES = 16 * 2 ** 20;
+/** Times that `together` columns fit into a block, so that little is computed in two of them. */
+const MOST_SHARED = 8;
+
+const isHeld = (g: RecordGradient): g is Tensor => g instanceof Tensor;
+
+/** @throws ValueError for what are no gradients. */
+export function checkGradients(op: string, grads: readonly RecordGradient[]): void {
+	expects(op, { grads }, { grads: "list" });
+	const held = grads.filter((g) => typeof (g as Partial<GradientColumns> | undefined)?.read !== "function");
+	expects(op, { grads: held }, { grads: "tensors" });
+}
+
+/** Numbers in the gradient of one of B records. */
+export const columnsOf = (g: RecordGradient, B: number): number => (isHeld(g) ? g.size / B : g.columns);
+
+/** Columns of one block at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
+function widthFor(grads: readonly RecordGradient[], B: number, binding: number): number {
+	const whole = (columns: number): number => Math.max(1, Math.floor(columns / PART)) * PART;
+	const most = whole(binding / (4 * B));
+	const together = Math.max(0, ...grads.map((g) => (isHeld(g) ? 0 : g.together)));
+	return together === 0 ? most : Math.min(most, whole(Math.max(STREAMED_BYTES / (4 * B), MOST_SHARED * together)));
+}
+
+/** The columns of all gradients side by side, in blocks that one storage binding holds. */
+export function blocksOf(device: Device, grads: readonly RecordGradient[], B: number): Block[] {
+	const width = widthFor(grads, B, device.gpu.limits.maxStorageBufferBindingSize);
+	const groups: Run[][] = [[]];
+	let room = width;
+	for (const gradient of grads) {
+		const columns = columnsOf(gradient, B);
+		for (let from = 0; from < columns; ) {
+			if (room === 0) {
+				groups.push([]);
+				room = width;
+			}
+			const to = Math.min(columns, from + room);
+			groups[groups.length - 1].push({ gradient, from, to });
+			room -= to - from;
+			from = to;
+		}
+	}
+	return groups.map((runs) => blockOf(device, runs, B));
+}
+
+/** Columns of a gradient, as a view where it is held. */
+function read({ gradient, from, to }: Run, B: number): Tensor {
+	if (!isHeld(gradient)) return gradient.read(from, to);
+	const columns = columnsOf(gradient, B);
+	const rows = reshape(gradient, [B, columns]);
+	return from === 0 && to === columns ? rows : slice(rows, 1, from, to);
+}
+
+function blockOf(device: Device, runs: readonly Run[], B: number): Block {
+	const make = (): Tensor =>
+		cat(
+			runs.map((run) => read(run, B)),
+			1,
+		);
+	const columns = runs.reduce((sum, { from, to }) => sum + to - from, 0);
+	if (!runs.every((run) => isHeld(run.gradient))) return { columns, use: (fn) => runtimeOf(device).scope(() => fn(make())) };
+	const held = make();
+	return { columns, use: (fn) => fn(held) };
+}
