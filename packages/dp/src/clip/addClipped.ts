@@ -1,7 +1,8 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { inRows } from "./rows.ts";
 
 export const addClippedKernel = defineKernel("dp/addClipped", {
-	params: { n: "u32", P: "u32", B: "u32", whole: "i32" },
+	params: { n: "u32", P: "u32", B: "u32", row: "u32", whole: "i32" },
 	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
 	workgroup: 64,
 	helpers: "fn stepsOf(f: f32, g: f32) -> i32 { if (f <= 0.0) { return 0; } return i32(round(f * g)); }",
@@ -11,7 +12,7 @@ var acc = sum_at(index);
 if (index == p.P) {
   for (var b = 0u; b < p.B; b++) { if (factors_at(b) < 0.0) { acc += p.whole; } }
 } else {
-  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.P + index)); }
+  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b), g_at(b * p.row + index)); }
 }
 sum_set(index, acc);`,
 });
@@ -29,9 +30,10 @@ export const addClippedPrimitive: Primitive<{ whole: number }> = definePrimitive
 	dtypes: { sum: ["i32"] },
 	attrs: { whole: 3 },
 	forward: ({ inputs, axes: { B, P, S }, attrs }) => {
+		const { g, row } = inRows(inputs.g);
 		addClippedKernel.run(
-			{ sum: inputs.sum, g: contiguous(inputs.g), factors: contiguous(inputs.factors) },
-			{ n: Math.min(S, P + 1), P, B, ...attrs },
+			{ sum: inputs.sum, g, factors: contiguous(inputs.factors) },
+			{ n: Math.min(S, P + 1), P, B, row, ...attrs },
 			Math.min(S, P + 1),
 		);
 		return [];

@@ -34,6 +34,8 @@ interface Run {
 export const STREAMED_BYTES = 16 * 2 ** 20;
 /** Times that `together` columns fit into a block, so that little is computed in two of them. */
 const MOST_SHARED = 8;
+/** Columns from which on a gradient is not copied to lie beside others. */
+const ALONE = 2 ** 16;
 
 const isHeld = (g: RecordGradient): g is Tensor => g instanceof Tensor;
 
@@ -47,33 +49,52 @@ export function checkGradients(op: string, grads: readonly RecordGradient[]): vo
 /** Numbers in the gradient of one of B records. */
 export const columnsOf = (g: RecordGradient, B: number): number => (isHeld(g) ? g.size / B : g.columns);
 
-/** Columns of one block at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
-function widthFor(grads: readonly RecordGradient[], B: number, binding: number): number {
+/** Gradients that lie side by side: a large one by itself, small ones together. It follows from the columns, not from B. */
+function groupsOf(grads: readonly RecordGradient[], B: number): RecordGradient[][] {
+	const groups: RecordGradient[][] = [];
+	let isOpen = false;
+	for (const g of grads) {
+		const isAlone = columnsOf(g, B) >= ALONE;
+		if (isOpen && !isAlone) groups[groups.length - 1].push(g);
+		else groups.push([g]);
+		isOpen = !isAlone;
+	}
+	return groups;
+}
+
+/** Columns of one block of a group at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
+function widthFor(group: readonly RecordGradient[], B: number, binding: number): number {
 	const whole = (columns: number): number => Math.max(1, Math.floor(columns / PART)) * PART;
 	const most = whole(binding / (4 * B));
-	const together = Math.max(0, ...grads.map((g) => (isHeld(g) ? 0 : g.together)));
+	const together = Math.max(0, ...group.map((g) => (isHeld(g) ? 0 : g.together)));
 	return together === 0 ? most : Math.min(most, whole(Math.max(STREAMED_BYTES / (4 * B), MOST_SHARED * together)));
 }
 
-/** The columns of all gradients side by side, in blocks that one storage binding holds. */
-export function blocksOf(device: Device, grads: readonly RecordGradient[], B: number): Block[] {
-	const width = widthFor(grads, B, device.gpu.limits.maxStorageBufferBindingSize);
-	const groups: Run[][] = [[]];
+/** The columns of a group, as runs for each block. */
+function runsOf(group: readonly RecordGradient[], B: number, width: number): Run[][] {
+	const blocks: Run[][] = [[]];
 	let room = width;
-	for (const gradient of grads) {
+	for (const gradient of group) {
 		const columns = columnsOf(gradient, B);
 		for (let from = 0; from < columns; ) {
 			if (room === 0) {
-				groups.push([]);
+				blocks.push([]);
 				room = width;
 			}
 			const to = Math.min(columns, from + room);
-			groups[groups.length - 1].push({ gradient, from, to });
+			blocks[blocks.length - 1].push({ gradient, from, to });
 			room -= to - from;
 			from = to;
 		}
 	}
-	return groups.map((runs) => blockOf(device, runs, B));
+	return blocks.filter((runs) => runs.length > 0);
+}
+
+/** The columns of all gradients side by side, in blocks that one storage binding holds. */
+export function blocksOf(device: Device, grads: readonly RecordGradient[], B: number): Block[] {
+	const { maxStorageBufferBindingSize } = device.gpu.limits;
+	const blocks = groupsOf(grads, B).flatMap((group) => runsOf(group, B, widthFor(group, B, maxStorageBufferBindingSize)));
+	return blocks.map((runs) => blockOf(device, runs, B));
 }
 
 /** Columns of a gradient, as a view where it is held. */
@@ -85,11 +106,10 @@ function read({ gradient, from, to }: Run, B: number): Tensor {
 }
 
 function blockOf(device: Device, runs: readonly Run[], B: number): Block {
-	const make = (): Tensor =>
-		cat(
-			runs.map((run) => read(run, B)),
-			1,
-		);
+	const make = (): Tensor => {
+		const parts = runs.map((run) => read(run, B));
+		return parts.length === 1 ? parts[0] : cat(parts, 1);
+	};
 	const columns = runs.reduce((sum, { from, to }) => sum + to - from, 0);
 	if (!runs.every((run) => isHeld(run.gradient))) return { columns, use: (fn) => runtimeOf(device).scope(() => fn(make())) };
 	const held = make();

@@ -61,7 +61,7 @@ export function checkClipping(clipping: Clipping): void {
  * `grads` holds one f32 `[B, …]` a tensor, or its columns on demand, in the order of the parameters; `weights` is f32 `[B]`, 1 for a record and 0 for padding.
  *
  * The norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
- * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
+ * coordinates up to 2³¹ (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
  * factor. A norm of 2⁶⁴ C or more counts as not finite. How it is computed follows from the coordinates alone, not from B.
  */
 export function clip(grads: readonly RecordGradient[], weights: Tensor, settings: ClipSettings): Clipped {
