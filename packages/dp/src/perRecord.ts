@@ -1,10 +1,10 @@
 import { DropoutKey, type Key, type Tensor, vmap } from "@hushgrad/tensor";
-import { privateProgram, type Streaming, streamedValueAndGrad, tensorsIn } from "@hushgrad/tensor/author";
+import { privateProgram, streamedValueAndGrad, tensorsIn } from "@hushgrad/tensor/author";
 import type { RecordGradient } from "./clip/blocks.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
 import { Batcher, type Encode, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
-import { asColumns, choiceOf, type GradientMode } from "./streaming.ts";
+import { asColumns, checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
 import { checkTrainedLoss, type Loss } from "./trainer.ts";
 
 /** What one logical batch is run with. */
@@ -44,13 +44,14 @@ export class PerRecord {
 	readonly #vector: TrainableVector;
 	readonly #model: PublicState | undefined;
 	readonly #batcher: Batcher;
-	readonly #choose: Streaming["choose"];
+	readonly #mode: GradientMode;
 
 	constructor(vector: TrainableVector, model: PublicState | undefined, mode: GradientMode) {
+		checkGradientMode(mode);
 		this.#vector = vector;
 		this.#model = model;
 		this.#batcher = new Batcher(vector.tensor.device);
-		this.#choose = choiceOf(mode, vector.tensor.device);
+		this.#mode = mode;
 	}
 
 	/** Calls `use` with each physical batch of the records, whose tensors are released when it returns. */
@@ -68,9 +69,10 @@ export class PerRecord {
 	#gradients<D>(record: D, keys: Tensor, loss: Loss<D>): { losses: Tensor; grads: readonly RecordGradient[] } {
 		const vector = this.#vector;
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(this.#model?.stateTensors() ?? [])];
+		const choose = choiceOf(this.#mode, keys.device);
 		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(loss(own, new DropoutKey(words)));
 		const { value, grads } = privateProgram(keys.device, open, () =>
-			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, this.#choose))(record, keys),
+			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record, keys),
 		);
 		return { losses: value, grads: grads.map((g) => asColumns(keys.device, g)) };
 	}

@@ -31,7 +31,7 @@ interface Run {
 }
 
 /** Bytes of what is computed anew at once. */
-export const STREAMED_BYTES = 16 * 2 ** 20;
+const STREAMED_BYTES = 16 * 2 ** 20;
 /** Times that `together` columns fit into a block, so that little is computed in two of them. */
 const MOST_SHARED = 8;
 /** Columns from which on a gradient is not copied to lie beside others. */
