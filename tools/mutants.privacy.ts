@@ -115,8 +115,8 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "no closed world around a loss",
 		file: `${DP}/perRecord.ts`,
-		from: "return privateProgram(keys.device, open, () =>",
-		to: "return ((_open: unknown, run: () => { losses: Tensor; grads: readonly Tensor[] }) => run())(open, () =>",
+		from: "= privateProgram(keys.device, open, () =>",
+		to: "= ((_open: unknown, run: () => StreamedValueAndGrad) => run())(open, () =>",
 		tests: [`${ATTACKS}.world.test.ts`],
 	},
 	{

@@ -1,16 +1,5 @@
 import { type GradientMode, PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
-import {
-	AdamW,
-	Dropout,
-	Embedding,
-	initialize,
-	LayerNorm,
-	Linear,
-	LoRALinear,
-	loraConfig,
-	Module,
-	MultiheadAttention,
-} from "@hushgrad/nn";
+import { AdamW, Dropout, Embedding, initialize, LayerNorm, Linear, LoRALinear, loraConfig, Module, MultiheadAttention } from "@hushgrad/nn";
 import {
 	add,
 	checkpoint,

@@ -53,8 +53,9 @@ export { type Planted, type PlantOptions, plantCanaries, scoreCanaries } from ".
 export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./audit/rates.ts";
 export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";
 export { BoundedSum } from "./boundedSum.ts";
-export type { Block, GradientColumns, RecordGradient } from "./clip/blocks.ts";
+export type { Block, RecordGradient } from "./clip/blocks.ts";
 export { type Clipped, type Clipping, clip } from "./clip/clip.ts";
+export type { GradientColumns } from "./clip/gradientColumns.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";

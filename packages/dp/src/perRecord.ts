@@ -1,10 +1,11 @@
-import { DropoutKey, type Key, type Tensor, vmap } from "@hushgrad/tensor";
+import { DropoutKey, type Key, Tensor, vmap } from "@hushgrad/tensor";
 import { privateProgram, streamedValueAndGrad, tensorsIn } from "@hushgrad/tensor/author";
 import type { RecordGradient } from "./clip/blocks.ts";
+import { GradientColumns } from "./clip/gradientColumns.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
 import { Batcher, type Encode, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
-import { asColumns, checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
+import { checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
 import { checkTrainedLoss, type Loss } from "./trainer.ts";
 
 /** What one logical batch is run with. */
@@ -74,6 +75,6 @@ export class PerRecord {
 		const { value, grads } = privateProgram(keys.device, open, () =>
 			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record, keys),
 		);
-		return { losses: value, grads: grads.map((g) => asColumns(keys.device, g)) };
+		return { losses: value, grads: grads.map((g) => (g instanceof Tensor ? g : new GradientColumns(keys.device, g))) };
 	}
 }

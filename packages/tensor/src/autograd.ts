@@ -75,8 +75,8 @@ export interface StreamedValueAndGrad {
 
 /**
  * `valueAndGrad` for parameters whose gradients are too large to be held, one a record: where `choose` says so, a gradient comes as what it
- * follows from, and `rowsOf` computes rows of it, bit for bit the same, as often as asked. Uses of a slot whose operation knows no rows
- * (`GradRule.rows`) are computed at once. While an outer gradient is traced, none is streamed. Errors as of `valueAndGrad`.
+ * follows from, and `rowsOf` computes rows of it, bit for bit the same, as often as asked. Uses of a slot by other operations than
+ * `linear`, `embedding` and `linearCrossEntropy` are computed at once. While an outer gradient is traced, none is streamed. Errors as of `valueAndGrad`.
  */
 export function streamedValueAndGrad(fn: () => Tensor, slots: readonly Slot[], choose: Streaming["choose"]): StreamedValueAndGrad {
 	expects("streamedValueAndGrad", { fn, slots, choose }, { fn: "function", slots: "list", choose: "function" });

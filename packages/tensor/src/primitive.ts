@@ -8,11 +8,11 @@ import type { Physical } from "./physical.ts";
 import { type Given, type OperandGradient, record, tapeOf } from "./record.ts";
 import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
+import { rowRuleOf } from "./rowRules.ts";
 import type { Runtime } from "./runtime.ts";
 import { isContiguous, showShape } from "./shape.ts";
 import { shown } from "./shown.ts";
 import { type AxisName, bindAxes, type NameIn, type OperandName, parseSignature, type Signature } from "./signature.ts";
-import type { Rows } from "./streamed.ts";
 import { insideOf, type Tensor } from "./tensor.ts";
 
 /** Attributes of an operation by name: what a call fixes beside its operands. Strings and lists are the caller's to encode. */
@@ -51,11 +51,6 @@ export interface GradRule<A, S extends string = string> {
 	 * Where `operand.records` is undefined but dy has records, the sum over them follows by itself.
 	 */
 	rule(given: Given<NameIn<S>>, attrs: A, operand: OperandShape): Tensor;
-	/**
-	 * Rows of that gradient along the first axis of the operand, bit for bit those of `rule`, each time it is called. With it the gradient of
-	 * a large parameter need not be held for all records at once; without it, it is.
-	 */
-	rows?(given: Given<NameIn<S>>, attrs: A, operand: OperandShape, rows: Rows): Tensor;
 }
 
 /** A function of the attributes, compared as methods are: primitives of all attributes fit in one list. */
@@ -219,8 +214,12 @@ export class Primitive<A extends Attrs = Attrs> {
 			const g = this.spec.grad[name];
 			if (typeof g === "string") return g;
 			const saves = typeof g.saves === "function" ? g.saves(attrs) : g.saves;
-			const rows = g.rows && ((given: Given, operand: OperandShape, run: Rows) => g.rows?.(given, attrs, operand, run) as Tensor);
-			return { saves, rule: (given, operand) => g.rule(given, attrs, operand), rows };
+			const rows = rowRuleOf(this, name);
+			return {
+				saves,
+				rule: (given, operand) => g.rule(given, attrs, operand),
+				rows: rows && ((given, operand, run) => rows(given, attrs, operand, run)),
+			};
 		});
 	}
 

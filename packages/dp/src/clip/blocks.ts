@@ -1,16 +1,7 @@
 import { cat, type Device, reshape, slice, Tensor } from "@hushgrad/tensor";
 import { expects, runtimeOf } from "@hushgrad/tensor/author";
+import { GradientColumns } from "./gradientColumns.ts";
 import { PART } from "./tree.ts";
-
-/** Gradients of the records of a physical batch by one parameter, computed column by column when asked for. */
-export interface GradientColumns {
-	/** Numbers in the gradient of one record. */
-	readonly columns: number;
-	/** Numbers that are computed together: fewer cost as much. */
-	readonly together: number;
-	/** Columns from..to−1 of all records, f32 `[B, to − from]`: the same bits each time, and whatever is asked for beside them. */
-	read(from: number, to: number): Tensor;
-}
 
 /** Gradients of the records by one parameter: held, f32 `[B, …]`, or computed when asked for. */
 export type RecordGradient = Tensor | GradientColumns;
@@ -42,7 +33,7 @@ const isHeld = (g: RecordGradient): g is Tensor => g instanceof Tensor;
 /** @throws ValueError for what are no gradients. */
 export function checkGradients(op: string, grads: readonly RecordGradient[]): void {
 	expects(op, { grads }, { grads: "list" });
-	const held = grads.filter((g) => typeof (g as Partial<GradientColumns> | undefined)?.read !== "function");
+	const held = grads.filter((g) => !(g instanceof GradientColumns));
 	expects(op, { grads: held }, { grads: "tensors" });
 }
 

@@ -7,6 +7,7 @@ import { QUIET_NAN } from "../gpu/prelude.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
+import { byRows } from "../rowRules.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { eq, logicalOr, maskedFill, sub } from "./binary.ts";
@@ -161,10 +162,6 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 			saves: ["ids"],
 			rule: ({ dy, ids }, { paddingIdx }, operand) =>
 				embeddingGradPrimitive.apply(foldRecords(operand, [dy, ids]), { V: operand.shape[0], paddingIdx })[0],
-			rows: ({ dy, ids }, { paddingIdx }, operand, { from, to }) => {
-				const [g, known] = foldRecords(operand, [dy, ids]);
-				return embeddingGradPrimitive.apply([g, sub(known, from)], { V: to - from, paddingIdx: paddingIdx - from })[0];
-			},
 		},
 		ids: "none",
 	},
@@ -177,6 +174,13 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 		return [{ data, shape: [...ids.shape, d] }];
 	},
 	test: { bound: { why: "copies values" }, domains: { ids: { belowAxis: "V" } } },
+});
+
+byRows(embeddingPrimitive, {
+	table: ({ dy, ids }, { paddingIdx }, operand, { from, to }) => {
+		const [g, known] = foldRecords(operand, [dy, ids]);
+		return embeddingGradPrimitive.apply([g, sub(known, from)], { V: to - from, paddingIdx: paddingIdx - from })[0];
+	},
 });
 
 /**

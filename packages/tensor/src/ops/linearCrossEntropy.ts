@@ -6,6 +6,7 @@ import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Named, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
+import { byRows } from "../rowRules.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { softcap } from "./activations.ts";
@@ -333,11 +334,6 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 				const [dy, h, labels, lse] = foldRecords(operand, [given.dy, given.h, given.labels, given.lse]);
 				return linearCrossEntropyWeightGradPrimitive.apply([dy, h, given.w, labels, lse], attrs)[0];
 			},
-			rows: (given, attrs, operand, { from, to }) => {
-				const [dy, h, labels, lse] = foldRecords(operand, [given.dy, given.h, given.labels, given.lse]);
-				const own = { ...attrs, ignoreIndex: attrs.ignoreIndex - from };
-				return linearCrossEntropyWeightGradPrimitive.apply([dy, h, slice(given.w, 0, from, to), sub(labels, from), lse], own)[0];
-			},
 		},
 		labels: "none",
 	},
@@ -361,6 +357,14 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 		bound: { ulp: 8, abs: 1e-4, why: "logits of 9 products (2e-5), exp within 40 ULP, log within 2^-21; the cap adds 1.5e-5" },
 		domains: { labels: LABELS },
 		variants: [{ softcap: 1.5 }, { ignoreIndex: 1 }],
+	},
+});
+
+byRows(linearCrossEntropyPrimitive, {
+	w: (given, attrs, operand, { from, to }) => {
+		const [dy, h, labels, lse] = foldRecords(operand, [given.dy, given.h, given.labels, given.lse]);
+		const own = { ...attrs, ignoreIndex: attrs.ignoreIndex - from };
+		return linearCrossEntropyWeightGradPrimitive.apply([dy, h, slice(given.w, 0, from, to), sub(labels, from), lse], own)[0];
 	},
 });
 
