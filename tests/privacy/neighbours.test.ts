@@ -1,4 +1,4 @@
-import { PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
+import { type GradientMode, PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
 import { Dropout, Embedding, initialize, LayerNorm, Linear, Module, SGD } from "@hushgrad/nn";
 import {
 	add,
@@ -68,8 +68,16 @@ class Network extends Module {
 
 const values = (k: Key, length: number, scale: number): Float32Array => uniformValues(k, length).map((v) => scale * (2 * v - 1));
 
+/** How a batch is run. */
+interface Way {
+	readonly physicalBatchSize: number;
+	readonly gradients: GradientMode;
+}
+
+const MODES: readonly GradientMode[] = ["streamed", "instantiated", "auto"];
+
 /** What one step does on records, in a study without noise. */
-async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly number[], physicalBatchSize: number): Promise<Transcript> {
+async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly number[], way: Way): Promise<Transcript> {
 	const net = new Network(sizes);
 	initialize(net, d, foldIn(seed, 0));
 	let told: Transcript | undefined;
@@ -83,7 +91,7 @@ async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly numb
 		targetDelta: 1e-3,
 		steps: 1,
 		maxGradNorm: 0.5,
-		physicalBatchSize,
+		...way,
 		noise: research({
 			batches: () => records.map((_, i) => i),
 			noise: (_, length) => new Float64Array(length),
@@ -109,7 +117,7 @@ async function stepOn(d: Device, sizes: Sizes, seed: Key, records: readonly numb
 	return told as Transcript;
 }
 
-it(`one record moves a sum by C at most, and nothing else by a bit, whatever the split: ${PAIRS} pairs`, async () => {
+it(`one record moves a sum by C at most, and nothing else by a bit, whatever the split, with gradients held or streamed: ${PAIRS} pairs`, async () => {
 	for (let pair = 0; pair < PAIRS; pair++) {
 		const seed = foldIn(key(71), pair);
 		const [a, b, c, e] = uniformValues(foldIn(seed, 7), 4);
@@ -123,9 +131,10 @@ it(`one record moves a sum by C at most, and nothing else by a bit, whatever the
 		const records = Array.from({ length: isWide ? 5 : 9 }, (_, i) => i);
 		const removed = pair % records.length;
 		const rest = records.filter((n) => n !== removed);
-		const whole = await stepOn(device(), sizes, seed, records, 1 + (pair % 4));
-		const without = await stepOn(device(), sizes, seed, rest, 1 + ((pair + 1) % 5));
-		const other = await stepOn(device(), sizes, seed, records, 1 + ((pair + 2) % 6));
+		const way = (rows: number, mode: number): Way => ({ physicalBatchSize: rows, gradients: MODES[mode % MODES.length] });
+		const whole = await stepOn(device(), sizes, seed, records, way(1 + (pair % 4), pair));
+		const without = await stepOn(device(), sizes, seed, rest, way(1 + ((pair + 1) % 5), pair + Math.floor(pair / 3)));
+		const other = await stepOn(device(), sizes, seed, records, way(1 + ((pair + 2) % 6), pair + 1));
 		expect(other.sum).toEqual(whole.sum);
 		expect(other.factors).toEqual(whole.factors);
 		expect([...without.factors]).toEqual([...whole.factors].filter((_, i) => i !== removed));

@@ -1,6 +1,7 @@
 import {
 	add,
 	checkpoint,
+	customVjp,
 	type Device,
 	data,
 	embedding,
@@ -9,10 +10,13 @@ import {
 	linearCrossEntropy,
 	matmul,
 	mean,
+	mul,
 	normal,
 	randint,
 	type Slot,
+	slice,
 	square,
+	sub,
 	sum,
 	type Tensor,
 	tanh,
@@ -90,7 +94,9 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
 	"linear, twice, and a product between": ({ x }, [w]) => sum(square(linear(matmul(tanh(linear(x, w.value)), w.value), w.value))),
 	embedding: ({ ids }, [w]) => sum(square(embedding(ids, w.value))),
 	"embedding with padding": ({ ids }, [w]) => sum(square(embedding(ids, w.value, { paddingIdx: 9 }))),
+	"embedding of ids that are no rows": ({ ids }, [w]) => sum(square(embedding(sub(mul(ids, 2), 9), w.value))),
 	head: head(),
+	"head with labels that are no classes": ({ x, labels }, [w]) => sum(linearCrossEntropy(tanh(x), w.value, sub(labels, 1))),
 	"head with a cap": head({ softcap: 1.5 }),
 	"head that leaves out a label": head({ ignoreIndex: 9 }),
 	"tied table": ({ ids, labels }, [w]) => mean(linearCrossEntropy(tanh(embedding(ids, w.value)), w.value, labels, { ignoreIndex: -1 })),
@@ -117,5 +123,49 @@ describe("a streamed gradient", () => {
 				expect(rowsBySlot[0]).toEqual(wholes[0]);
 			}
 		}
+	});
+
+	it("is one that was asked for: never of an operation without rows, and of none within another gradient", () => {
+		const d = device();
+		d.scope<void>(() => {
+			const [w, x] = [{ value: normals(d, [16, 8], 1) }, normals(d, [2, 5, 8], 2)];
+			const ofRecord = (fn: (own: Tensor) => Tensor, choose: (bytes: number, given: number) => boolean = ALL) =>
+				vmap((own: Tensor) => streamedValueAndGrad(() => fn(own), [w], choose).grads)(x)[0];
+			const asked: number[][] = [];
+			const choose = (...sizes: [number, number]): boolean => asked.push(sizes) < 0;
+			expect(ofRecord((own) => sum(linear(own, w.value)), choose)).toHaveProperty("dtype", "f32");
+			// [16, 8] for each of 2 records, from dy [5, 16] and x [5, 8].
+			expect(asked).toEqual([[2 * 4 * 128, 2 * 4 * 5 * 24]]);
+			expect(ofRecord((own) => sum(matmul(own, slice(w.value, 0, 0, 8))))).toHaveProperty("dtype", "f32");
+			const inner = (own: Tensor): Tensor => {
+				const { grads } = streamedValueAndGrad(() => sum(square(linear(own, w.value))), [w], ALL);
+				expect(grads[0]).toHaveProperty("dtype");
+				return sum(square(grads[0] as Tensor));
+			};
+			expect(vmap((own: Tensor) => valueAndGrad(() => inner(own), [w]).grads)(x)[0].shape).toEqual([2, 16, 8]);
+		});
+	});
+
+	it("leaves no memory behind, also where a later rule fails", () => {
+		const d = device();
+		const [w, x] = [{ value: normals(d, [16, 8], 1) }, normals(d, [2, 5, 8], 2)];
+		const before = d.memory().liveBytes;
+		const fails = customVjp({
+			name: "fails",
+			forward: (y) => ({ value: mul(y, 1) }),
+			backward: () => {
+				throw new Error("no gradient today");
+			},
+		});
+		const program = (own: Tensor, isFailing: boolean): Tensor =>
+			sum(linear(isFailing ? fails(matmul(linear(own, w.value), w.value)) : own, w.value));
+		const run = (isFailing: boolean) => () => {
+			vmap((own: Tensor) => streamedValueAndGrad(() => program(own, isFailing), [w], ALL).grads)(x);
+		};
+		expect(() => d.scope<void>(run(true))).toThrow("no gradient today");
+		d.scope<void>(run(false));
+		expect(d.memory().liveBytes).toBe(before);
+		w.value.dispose();
+		x.dispose();
 	});
 });
