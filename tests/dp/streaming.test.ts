@@ -150,7 +150,7 @@ describe("streamed gradients of single records", () => {
 	});
 
 	it("train a table whose gradients no binding holds: 65,537 words", async () => {
-		const [V, D, B] = [65_537, 4, 8];
+		const [V, D, B] = [65_537, 4, 12];
 		const step = async (physicalBatchSize: number, gradients?: GradientMode) => {
 			const small = await smallDevice(1_200_000);
 			const words = new Embedding(V, D);
