@@ -1,8 +1,8 @@
 /**
  * What private training of all parameters costs beside plain training, and what memory it takes.
  *
- *     node --import tsx -C @hushgrad/source bench/fullFineTuning.ts [--vocab 2048 --width 128 --layers 2 --length 64 --rows 8]
- *         [--steps 7] [--modes plain,instantiated,streamed,auto,secure] [--binding BYTES]
+ *     npm run bench:full -- [--vocab 2048 --width 128 --layers 2 --length 64 --rows 8]
+ *        [--steps 7 --modes plain,instantiated,streamed,auto,secure]
  *
  * A VaultGemma with a tied table, of random weights; one physical batch a step. The runs take their steps in turn in one process, so that
  * whatever slows the machine slows all of them. Time is that of the process (user and system), which on a software GPU is its work, too.

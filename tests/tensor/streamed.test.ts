@@ -146,6 +146,20 @@ describe("a streamed gradient", () => {
 		});
 	});
 
+	it("is summed over records at once where the tensor is one for all", async () => {
+		const d = device();
+		const [w, x] = [{ value: normals(d, [16, 8], 1) }, normals(d, [3, 5, 8], 2)];
+		const loss = (): Tensor => mean(vmap((own: Tensor) => sum(square(linear(own, w.value))))(x));
+		const streamed = streamedValueAndGrad(loss, [w], ALL).grads[0];
+		expect(streamed).toHaveProperty("dtype", "f32");
+		expect(await data(streamed as Tensor)).toEqual(await data(valueAndGrad(loss, [w]).grads[0]));
+		// Without records anywhere it is streamed as it is.
+		const alone = (): Tensor => sum(square(linear(x, w.value)));
+		const rows = streamedValueAndGrad(alone, [w], ALL).grads[0] as StreamedGradient;
+		const whole = valueAndGrad(alone, [w]).grads[0];
+		expect(await data(rowsOf(rows, { from: 8, to: 16 }))).toEqual(await data(slice(whole, 0, 8, 16)));
+	});
+
 	it("leaves no memory behind, also where a later rule fails", () => {
 		const d = device();
 		const [w, x] = [{ value: normals(d, [16, 8], 1) }, normals(d, [2, 5, 8], 2)];
