@@ -153,6 +153,10 @@ describe("a streamed gradient", () => {
 		const streamed = streamedValueAndGrad(loss, [w], ALL).grads[0];
 		expect(streamed).toHaveProperty("dtype", "f32");
 		expect(await data(streamed as Tensor)).toEqual(await data(valueAndGrad(loss, [w]).grads[0]));
+		// One use without records, and one whose gradient is summed over them.
+		const both = (): Tensor => add(loss(), sum(square(linear(slice(x, 0, 0, 1), w.value))));
+		const mixed = streamedValueAndGrad(both, [w], ALL).grads[0] as StreamedGradient;
+		expect(await data(rowsOf(mixed, { from: 0, to: 16 }))).toEqual(await data(valueAndGrad(both, [w]).grads[0]));
 		// Without records anywhere it is streamed as it is.
 		const alone = (): Tensor => sum(square(linear(x, w.value)));
 		const rows = streamedValueAndGrad(alone, [w], ALL).grads[0] as StreamedGradient;

@@ -277,26 +277,32 @@ export class Gradients {
 	/** Adds to what has arrived at a node; what differs between records is summed where the node is one for all. */
 	add(node: TapeNode, g: Tensor | StreamedGradient): void {
 		const runtime = this.#runtime;
+		const own = g instanceof Tensor && node.records === undefined ? this.#overRecords(g) : g;
 		const arrived = this.#arrived.get(node);
-		if (!(g instanceof Tensor) || (arrived !== undefined && !(arrived instanceof Tensor))) {
-			const shares = [...(arrived === undefined ? [] : sharesOf(arrived)), ...sharesOf(g)];
-			for (const t of tensorsIn(shares)) runtime.hold(t);
-			if (arrived instanceof Tensor) arrived.dispose();
-			this.#arrived.set(node, { shape: node.shape, shares });
+		if (own instanceof Tensor && (arrived === undefined || arrived instanceof Tensor)) {
+			const total = arrived === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(arrived, own));
+			this.#arrived.set(node, runtime.hold(total));
+			arrived?.dispose();
 			return;
 		}
+		const shares = [...(arrived === undefined ? [] : sharesOf(arrived)), ...sharesOf(own)];
+		for (const t of tensorsIn(shares)) runtime.hold(t);
+		if (arrived instanceof Tensor) arrived.dispose();
+		this.#arrived.set(node, { shape: node.shape, shares });
+	}
+
+	/** The sum over records, where there are any. */
+	#overRecords(g: Tensor): Tensor {
 		const { records } = insideOf(g);
-		const own = records !== undefined && node.records === undefined ? runtime.during(records, () => sumRecords(g)) : g;
-		const total = arrived === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(arrived, own));
-		this.#arrived.set(node, runtime.hold(total));
-		arrived?.dispose();
+		return records === undefined ? g : this.#runtime.during(records, () => sumRecords(g));
 	}
 
 	/** Hands a node's gradient to the current scope. */
 	take(node: TapeNode): Tensor | StreamedGradient | undefined {
 		const g = this.#arrived.get(node);
 		this.#arrived.delete(node);
-		for (const t of tensorsIn(g)) this.#runtime.track(t);
+		if (g === undefined || g instanceof Tensor) return g && this.#runtime.track(g);
+		for (const t of tensorsIn(g.shares)) this.#runtime.track(t);
 		return g;
 	}
 
