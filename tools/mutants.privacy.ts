@@ -2,6 +2,7 @@ import type { Mutant } from "./mutants.operations.ts";
 import { RANDOMNESS_MUTANTS } from "./mutants.randomness.ts";
 import { RELEASE_MUTANTS } from "./mutants.release.ts";
 import { SPENDING_MUTANTS } from "./mutants.spending.ts";
+import { STREAMING_MUTANTS } from "./mutants.streaming.ts";
 
 const DP = "packages/dp/src";
 const ATTACKS = "tests/privacy/attacks";
@@ -115,8 +116,8 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "no closed world around a loss",
 		file: `${DP}/perRecord.ts`,
-		from: "return privateProgram(keys.device, open, () =>",
-		to: "return ((_open: unknown, run: () => { losses: Tensor; grads: readonly Tensor[] }) => run())(open, () =>",
+		from: "= privateProgram(keys.device, open, () =>",
+		to: "= ((_open: unknown, run: () => StreamedValueAndGrad) => run())(open, () =>",
 		tests: [`${ATTACKS}.world.test.ts`],
 	},
 	{
@@ -290,12 +291,18 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "norms of the records mixed up",
 		file: `${DP}/clip/squareParts.ts`,
-		from: "let start = index / p.C * p.P",
-		to: "let start = (index / p.C + 1u) % 2u * p.P",
+		from: "let first = index / p.C * p.row;",
+		to: "let first = (index / p.C + 1u) % 2u * p.row;",
 		tests: ["tests/dp/engine.test.ts"],
 		only: "equals clipping",
 	},
 ];
 
 /** Faults by which a guarantee of privacy would be wrong. */
-export const PRIVACY_MUTANTS: readonly Mutant[] = [...RELEASE_MUTANTS, ...STEP_MUTANTS, ...RANDOMNESS_MUTANTS, ...SPENDING_MUTANTS];
+export const PRIVACY_MUTANTS: readonly Mutant[] = [
+	...RELEASE_MUTANTS,
+	...STREAMING_MUTANTS,
+	...STEP_MUTANTS,
+	...RANDOMNESS_MUTANTS,
+	...SPENDING_MUTANTS,
+];

@@ -168,8 +168,8 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a norm without its last block",
 		file: `${DP}/clip/clip.ts`,
-		from: "blocks.map((g) => squarePartsPrimitive",
-		to: "blocks.slice(0, Math.max(1, blocks.length - 1)).map((g) => squarePartsPrimitive",
+		from: "blocks.map((block) => block.use((g) => squarePartsPrimitive",
+		to: "blocks.slice(0, Math.max(1, blocks.length - 1)).map((block) => block.use((g) => squarePartsPrimitive",
 		tests: ["tests/dp/engine.test.ts"],
 		only: "pieces",
 	},

@@ -6,7 +6,7 @@ import { compare, pairOf } from "./pairs.ts";
 const PAIRS = Number(process.env.HUSHGRAD_PAIRS ?? 12);
 const device = useDevice();
 
-it(`one record, or unit, moves a sum by C at most, and nothing else by a bit, whatever the split: ${PAIRS} pairs`, async () => {
+it(`one record, or unit, moves a sum by C at most, and nothing else by a bit, whatever the split, with gradients held or streamed: ${PAIRS} pairs`, async () => {
 	for (let number = 0; number < PAIRS; number++) {
 		const { moved, most, othersStay, splitsAgree } = await compare(device(), pairOf(71, number), number);
 		expect({ number, othersStay, splitsAgree }).toEqual({ number, othersStay: true, splitsAgree: true });

@@ -1,4 +1,4 @@
-import { type Clipping, GaussianMechanism, groupByUnit, PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
+import { type Clipping, GaussianMechanism, type GradientMode, groupByUnit, PrivacyEngine, research, type Transcript } from "@hushgrad/dp";
 import { Dropout, Embedding, initialize, LayerNorm, Linear, Module, SGD } from "@hushgrad/nn";
 import {
 	add,
@@ -104,8 +104,16 @@ export function pairOf(seed: number, number: number): Pair {
 	return { seed: own, sizes, units, removed: number % count, maxRecords, clipping: CLIPPINGS[number % CLIPPINGS.length] };
 }
 
+/** How a batch is run. */
+interface Way {
+	readonly physicalBatchSize: number;
+	readonly gradients: GradientMode;
+}
+
+const MODES: readonly GradientMode[] = ["streamed", "instantiated", "auto"];
+
 /** What one step does on these units, in a study without noise. */
-async function stepOn(d: Device, pair: Pair, units: Pair["units"], physicalBatchSize: number): Promise<Transcript> {
+async function stepOn(d: Device, pair: Pair, units: Pair["units"], way: Way): Promise<Transcript> {
 	const { seed, sizes, maxRecords, clipping } = pair;
 	const net = new Network(sizes);
 	initialize(net, d, foldIn(seed, 0));
@@ -120,7 +128,7 @@ async function stepOn(d: Device, pair: Pair, units: Pair["units"], physicalBatch
 		targetDelta: 1e-3,
 		steps: 1,
 		maxGradNorm: C,
-		physicalBatchSize,
+		...way,
 		clipping,
 		unit: maxRecords === undefined ? undefined : { name: "user", maxRecords },
 		noise: research({
@@ -162,16 +170,17 @@ export interface Comparison {
 	readonly most: number;
 	/** Whether what the other units were scaled by is the same to the bit. */
 	readonly othersStay: boolean;
-	/** Whether another split into physical batches gives the same bits. */
+	/** Whether another split into physical batches, with gradients held or streamed, gives the same bits. */
 	readonly splitsAgree: boolean;
 }
 
-/** Takes the step of pair `number` on both data sets, in physical batches of different sizes. */
+/** Takes the step of pair `number` on both data sets, in physical batches of different sizes, with gradients held or streamed. */
 export async function compare(d: Device, pair: Pair, number: number): Promise<Comparison> {
 	const { units, removed } = pair;
-	const whole = await stepOn(d, pair, units, 1 + (number % 4));
-	const other = await stepOn(d, pair, units, 1 + ((number + 2) % 6));
-	const without = await stepOn(d, pair, units.toSpliced(removed, 1), 1 + ((number + 1) % 5));
+	const way = (rows: number, mode: number): Way => ({ physicalBatchSize: rows, gradients: MODES[mode % MODES.length] });
+	const whole = await stepOn(d, pair, units, way(1 + (number % 4), number));
+	const other = await stepOn(d, pair, units, way(1 + ((number + 2) % 6), number + 1));
+	const without = await stepOn(d, pair, units.toSpliced(removed, 1), way(1 + ((number + 1) % 5), number + Math.floor(number / 3)));
 	const length = whole.sum.length;
 	const { sensitivity } = new GaussianMechanism({ length, maxGradNorm: C, noiseMultiplier: 1, expectedBatchSize: 1 });
 	const groups = whole.factors.length / units.length;

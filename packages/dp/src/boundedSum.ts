@@ -1,6 +1,7 @@
 import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
+import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
 
@@ -33,13 +34,14 @@ export class BoundedSum {
 	}
 
 	/**
-	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters;
+	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, or its columns on demand, in the order of the parameters;
 	 * `weights` is f32 `[B]`, above 0 for a record, which counts once whatever its weight, and 0 for padding. B is at most
 	 * `GaussianMechanism.mostRows`.
 	 * @throws ValueError when there are more rows, or the gradients do not have P columns together; and as `clip`.
 	 */
-	add(grads: readonly Tensor[], weights: Tensor): Clipped {
-		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
+	add(grads: readonly RecordGradient[], weights: Tensor): Clipped {
+		checkGradients("BoundedSum.add", grads);
+		expects("BoundedSum.add", { weights }, { weights: "tensor" });
 		this.prepare(weights.size);
 		return this.update(grads, weights);
 	}
@@ -61,17 +63,18 @@ export class BoundedSum {
 	}
 
 	/** The kernels of `add`: the part of it to be captured. */
-	update(grads: readonly Tensor[], weights: Tensor): Clipped {
-		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
+	update(grads: readonly RecordGradient[], weights: Tensor): Clipped {
+		checkGradients("BoundedSum.add", grads);
+		expects("BoundedSum.add", { weights }, { weights: "tensor" });
 		const { length, counts, countSteps, grid } = this.#mechanism;
-		const columns = grads.reduce((sum, g) => sum + g.size, 0) / weights.size;
+		const columns = grads.reduce((sum, g) => sum + columnsOf(g, weights.size), 0);
 		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
 		const clipped = clip(grads, weights, this.#mechanism);
 		let start = 0;
-		for (const { grads: g, group } of clipped.blocks) {
-			const end = start + g.shape[1];
+		for (const { columns, group, use } of clipped.blocks) {
+			const end = start + columns;
 			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + counts : end);
-			addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps, full: 1 / grid, group });
+			use<void>((g) => addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps, full: 1 / grid, group }));
 			start = end;
 		}
 		return clipped;

@@ -18,6 +18,7 @@ import { SelfCheck } from "./selfCheck.ts";
 import { StepMechanisms } from "./stepMechanisms.ts";
 import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
+import type { GradientMode } from "./streaming.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
 import { checkSingle, checkUnits, type Units, unitProgram } from "./units.ts";
@@ -33,6 +34,8 @@ export interface EngineOptions {
 	readonly model?: PublicState | undefined;
 	/** Rows of one physical batch: a matter of memory and speed, not of privacy. 8 when left out. */
 	readonly physicalBatchSize?: number | undefined;
+	/** Whether the gradients of single records are held: a matter of memory and speed, not of privacy. "auto" when left out. */
+	readonly gradients?: GradientMode | undefined;
 	/**
 	 * Source of sampling and noise; `secureNoise()` when left out. With another one the run is not private, and its statement says
 	 * so.
@@ -96,6 +99,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			optimizer,
 			model,
 			physicalBatchSize = 8,
+			gradients = "auto",
 			noise = secureNoise(),
 			key = state?.key ?? keyOf(0),
 			selfCheckEvery,
@@ -114,7 +118,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
 		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
-		this.#perRecord = new PerRecord(vector, model);
+		this.#perRecord = new PerRecord(vector, model, gradients);
 		this.#sampler = new Sampler(plan);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
 		this.#divergence = new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);

@@ -54,7 +54,9 @@ export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./aud
 export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";
 export { BoundedSum } from "./boundedSum.ts";
 export type { AdaptiveClipping, PlannedAdaptiveClipping } from "./clip/adaptive.ts";
-export { type Block, type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/clip.ts";
+export type { Block, RecordGradient } from "./clip/blocks.ts";
+export { type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/clip.ts";
+export type { GradientColumns } from "./clip/gradientColumns.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";
@@ -91,5 +93,6 @@ export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, st
 export type { PlannedSchedule, Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";
 export { StepReport } from "./stepReport.ts";
+export type { GradientMode } from "./streaming.ts";
 export type { Loss, Trainer, TrainingReport } from "./trainer.ts";
 export { groupByUnit, type PrivacyUnit, type Units } from "./units.ts";

@@ -1,8 +1,11 @@
-import { DropoutKey, type Key, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
-import { privateProgram, tensorsIn } from "@hushgrad/tensor/author";
+import { DropoutKey, type Key, Tensor, vmap } from "@hushgrad/tensor";
+import { privateProgram, streamedValueAndGrad, tensorsIn } from "@hushgrad/tensor/author";
+import type { RecordGradient } from "./clip/blocks.ts";
+import { GradientColumns } from "./clip/gradientColumns.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
 import { Batcher, type Encode, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
+import { checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
 import { checkTrainedLoss, type Loss } from "./trainer.ts";
 
 /** What one logical batch is run with. */
@@ -17,8 +20,8 @@ export interface Program<D> {
 
 /** Gradients of the records of a physical batch. */
 export interface Gradients {
-	/** One a parameter, `[rows, …]`. */
-	readonly grads: readonly Tensor[];
+	/** One a parameter: `[rows, …]`, or its columns on demand. */
+	readonly grads: readonly RecordGradient[];
 	/** 1 for a record, 0 for padding: f32 `[rows]`. */
 	readonly weights: Tensor;
 }
@@ -42,11 +45,14 @@ export class PerRecord {
 	readonly #vector: TrainableVector;
 	readonly #model: PublicState | undefined;
 	readonly #batcher: Batcher;
+	readonly #mode: GradientMode;
 
-	constructor(vector: TrainableVector, model: PublicState | undefined) {
+	constructor(vector: TrainableVector, model: PublicState | undefined, mode: GradientMode) {
+		checkGradientMode(mode);
 		this.#vector = vector;
 		this.#model = model;
 		this.#batcher = new Batcher(vector.tensor.device);
+		this.#mode = mode;
 	}
 
 	/** Calls `use` with each physical batch of the records, whose tensors are released when it returns. */
@@ -60,15 +66,15 @@ export class PerRecord {
 		}
 	}
 
-	/** Losses [rows] and gradients [rows, ...], one a parameter. */
-	#gradients<D>(record: D, keys: Tensor, loss: Loss<D>): { losses: Tensor; grads: readonly Tensor[] } {
+	/** Losses [rows] and gradients, one a parameter. */
+	#gradients<D>(record: D, keys: Tensor, loss: Loss<D>): { losses: Tensor; grads: readonly RecordGradient[] } {
 		const vector = this.#vector;
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(this.#model?.stateTensors() ?? [])];
-		return privateProgram(keys.device, open, () =>
-			vmap((own: D, words: Tensor) => {
-				const { value, grads } = valueAndGrad(() => checkTrainedLoss(loss(own, new DropoutKey(words))), vector.parameters);
-				return { losses: value, grads };
-			})(record, keys),
+		const choose = choiceOf(this.#mode, keys.device);
+		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(loss(own, new DropoutKey(words)));
+		const { value, grads } = privateProgram(keys.device, open, () =>
+			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record, keys),
 		);
+		return { losses: value, grads: grads.map((g) => (g instanceof Tensor ? g : new GradientColumns(keys.device, g))) };
 	}
 }

@@ -9,9 +9,10 @@ import { sumRecords } from "./ops/records.ts";
 import { alias, commonRecords } from "./record.ts";
 import { isPlainObject } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
-import { holdsLate } from "./scopes.ts";
+import { holdsLate, tensorsIn } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { shown } from "./shown.ts";
+import { type StreamedGradient, type Streaming, sharesOf } from "./streamed.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 import { mapTensors } from "./trees.ts";
@@ -64,17 +65,38 @@ export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor |
 	return ofScalar("valueAndGrad", fn, slots);
 }
 
+/** What `streamedValueAndGrad` gives. */
+export interface StreamedValueAndGrad {
+	/** What the function returned. */
+	readonly value: Tensor;
+	/** One gradient for each slot, in order: computed, or to be computed by `rowsOf`. */
+	readonly grads: readonly (Tensor | StreamedGradient)[];
+}
+
+/**
+ * `valueAndGrad` for parameters whose gradients are too large to be held, one a record: where `choose` says so, a gradient comes as what it
+ * follows from, and `rowsOf` computes rows of it, bit for bit the same, as often as asked. Uses of a slot by other operations than
+ * `linear`, `embedding` and `linearCrossEntropy` are computed at once. While an outer gradient is traced, none is streamed. Errors as of `valueAndGrad`.
+ */
+export function streamedValueAndGrad(fn: () => Tensor, slots: readonly Slot[], choose: Streaming["choose"]): StreamedValueAndGrad {
+	expects("streamedValueAndGrad", { fn, slots, choose }, { fn: "function", slots: "list", choose: "function" });
+	return trace("streamedValueAndGrad", fn, slots, (value) => seedOf("streamedValueAndGrad", value), choose);
+}
+
 /** `valueAndGrad` under the name that the user called. */
 export function ofScalar<const S extends readonly Slot[]>(op: string, fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
-	return trace(op, fn, slots, (value) => {
-		if (value.rank !== 0) {
-			throw new ShapeError("grad/scalar", `${op}: the function returned ${showShape(value.shape)}, expected a scalar`, {
-				op,
-				hint: "reduce it with sum() or mean(); for one gradient a record, run it inside vmap",
-			});
-		}
-		return full(value.device, [], 1);
-	});
+	return trace(op, fn, slots, (value) => seedOf(op, value)) as ValueAndGrad<S>;
+}
+
+/** The gradient of a scalar by itself. */
+function seedOf(op: string, value: Tensor): Tensor {
+	if (value.rank !== 0) {
+		throw new ShapeError("grad/scalar", `${op}: the function returned ${showShape(value.shape)}, expected a scalar`, {
+			op,
+			hint: "reduce it with sum() or mean(); for one gradient a record, run it inside vmap",
+		});
+	}
+	return full(value.device, [], 1);
 }
 
 /**
@@ -129,16 +151,17 @@ export function vjpOf<const S extends readonly Tensor[]>(
 			}
 			return v;
 		},
-	);
+	) as ValueAndGrad<S>;
 }
 
 /** Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. */
-function trace<S extends readonly unknown[]>(
+function trace(
 	op: string,
 	fn: () => Tensor | WithAux<unknown>,
 	slots: readonly Slot[],
 	seed: (value: Tensor) => Tensor,
-): ValueAndGrad<S> {
+	choose?: Streaming["choose"],
+): StreamedValueAndGrad {
 	if (slots.length === 0) throw new ValueError("grad/slots", `${op}: nothing to differentiate`, { op });
 	slots.forEach((slot, i) => {
 		if (slot?.value instanceof Tensor) return;
@@ -163,7 +186,8 @@ function trace<S extends readonly unknown[]>(
 		const before = runtime.tape;
 		runtime.tape = tape;
 		const nodes = leaves.map((t) => nodeOf(t) as TapeNode);
-		const gradients = new Gradients(runtime, nodes);
+		const isStreamed = choose !== undefined && outer === undefined;
+		const gradients = new Gradients(runtime, nodes, isStreamed ? { leaves: new Set(nodes), choose } : undefined);
 		try {
 			slots.forEach((s, i) => {
 				s.value = leaves[i];
@@ -188,7 +212,7 @@ function trace<S extends readonly unknown[]>(
 			const grads = leaves.map((t, i) => gradients.take(nodes[i]) ?? full(t.device, t.shape, 0));
 			const handedOn = (t: Tensor): Tensor => alias(t, outer && nodeOf(t));
 			const aux = hasAux ? { aux: mapTensors(result.aux, handedOn) } : {};
-			return { value: handedOn(value), grads: grads as ValueAndGrad<S>["grads"], ...aux };
+			return { value: handedOn(value), grads, ...aux };
 		} finally {
 			slots.forEach((s, i) => {
 				s.value = originals[i];
@@ -214,12 +238,14 @@ function leaf(tape: Tape, t: Tensor): Tensor {
 /** Gradients that have arrived at nodes, and the nodes that they are wanted for. */
 export class Gradients {
 	readonly #runtime: Runtime;
-	readonly #arrived = new Map<TapeNode, Tensor>();
+	readonly #arrived = new Map<TapeNode, Tensor | StreamedGradient>();
 	readonly #wanted: Set<TapeNode>;
+	readonly #streaming: Streaming | undefined;
 
-	constructor(runtime: Runtime, targets: readonly TapeNode[]) {
+	constructor(runtime: Runtime, targets: readonly TapeNode[], streaming?: Streaming) {
 		this.#runtime = runtime;
 		this.#wanted = new Set(targets);
+		this.#streaming = streaming;
 	}
 
 	/** Extends the wanted nodes by those that were computed from them. */
@@ -240,7 +266,7 @@ export class Gradients {
 		runtime.within(node.path, () =>
 			runtime.scope(() => {
 				const dy = this.take(node) as Tensor;
-				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted));
+				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted, this.#streaming));
 				grads.forEach((g, i) => {
 					if (g !== undefined && isWanted(i)) this.add(node.inputs[i] as TapeNode, g);
 				});
@@ -249,25 +275,39 @@ export class Gradients {
 	}
 
 	/** Adds to what has arrived at a node; what differs between records is summed where the node is one for all. */
-	add(node: TapeNode, g: Tensor): void {
+	add(node: TapeNode, g: Tensor | StreamedGradient): void {
 		const runtime = this.#runtime;
+		const own = g instanceof Tensor && node.records === undefined ? this.#overRecords(g) : g;
+		const arrived = this.#arrived.get(node);
+		if (own instanceof Tensor && (arrived === undefined || arrived instanceof Tensor)) {
+			const total = arrived === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(arrived, own));
+			this.#arrived.set(node, runtime.hold(total));
+			arrived?.dispose();
+			return;
+		}
+		const shares = [...(arrived === undefined ? [] : sharesOf(arrived)), ...sharesOf(own)];
+		for (const t of tensorsIn(shares)) runtime.hold(t);
+		if (arrived instanceof Tensor) arrived.dispose();
+		this.#arrived.set(node, { shape: node.shape, shares });
+	}
+
+	/** The sum over records, where there are any. */
+	#overRecords(g: Tensor): Tensor {
 		const { records } = insideOf(g);
-		const own = records !== undefined && node.records === undefined ? runtime.during(records, () => sumRecords(g)) : g;
-		const known = this.#arrived.get(node);
-		const total = known === undefined ? alias(own, nodeOf(own)) : runtime.during(node.records, () => add(known, own));
-		this.#arrived.set(node, runtime.hold(total));
-		known?.dispose();
+		return records === undefined ? g : this.#runtime.during(records, () => sumRecords(g));
 	}
 
 	/** Hands a node's gradient to the current scope. */
-	take(node: TapeNode): Tensor | undefined {
+	take(node: TapeNode): Tensor | StreamedGradient | undefined {
 		const g = this.#arrived.get(node);
 		this.#arrived.delete(node);
-		return g && this.#runtime.track(g);
+		if (g === undefined || g instanceof Tensor) return g && this.#runtime.track(g);
+		for (const t of tensorsIn(g.shares)) this.#runtime.track(t);
+		return g;
 	}
 
 	dispose(): void {
-		for (const g of this.#arrived.values()) g.dispose();
+		for (const g of this.#arrived.values()) for (const t of tensorsIn(g)) t.dispose();
 		this.#arrived.clear();
 	}
 }

@@ -38,8 +38,8 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 		records: insideOf(y).records,
 		inputs: sources,
 		saved: kept,
-		backward: (dy) => {
-			const gradients = new Gradients(runtime, sources);
+		backward: (dy, _, streaming) => {
+			const gradients = new Gradients(runtime, sources, streaming);
 			const from = tape.length;
 			try {
 				const again = tape.during(true, () => runtime.scope(() => fn(...kept)));

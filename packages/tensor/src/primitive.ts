@@ -8,6 +8,7 @@ import type { Physical } from "./physical.ts";
 import { type Given, type OperandGradient, record, tapeOf } from "./record.ts";
 import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
+import { rowRuleOf } from "./rowRules.ts";
 import type { Runtime } from "./runtime.ts";
 import { isContiguous, showShape } from "./shape.ts";
 import { shown } from "./shown.ts";
@@ -213,7 +214,12 @@ export class Primitive<A extends Attrs = Attrs> {
 			const g = this.spec.grad[name];
 			if (typeof g === "string") return g;
 			const saves = typeof g.saves === "function" ? g.saves(attrs) : g.saves;
-			return { saves, rule: (given, operand) => g.rule(given, attrs, operand) };
+			const rows = rowRuleOf(this, name);
+			return {
+				saves,
+				rule: (given, operand) => g.rule(given, attrs, operand),
+				rows: rows && ((given, operand, run) => rows(given, attrs, operand, run)),
+			};
 		});
 	}
 

@@ -5,14 +5,20 @@ import type { Physical } from "./physical.ts";
 import { physicalOf } from "./physicalOf.ts";
 import type { OperandShape, Records } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
-import { sameShape, showShape } from "./shape.ts";
+import { sameShape, showShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
+import type { Rows, StreamedGradient, Streaming } from "./streamed.ts";
 import type { TapeNode } from "./tape.ts";
 import { insideOf, type Making, nodeOf, Tensor } from "./tensor.ts";
 
 /** How the gradient of one operand comes about. "missing": it exists, but asking for it throws. "none": it is zero. */
 export type OperandGradient =
-	| { readonly saves: readonly string[]; readonly rule: (given: Given, operand: OperandShape) => Tensor }
+	| {
+			readonly saves: readonly string[];
+			readonly rule: (given: Given, operand: OperandShape) => Tensor;
+			/** Rows of what the rule gives, where they can be computed by themselves. */
+			readonly rows?: ((given: Given, operand: OperandShape, rows: Rows) => Tensor) | undefined;
+	  }
 	| "missing"
 	| "none";
 
@@ -149,13 +155,17 @@ function trace(
 		records,
 		inputs: nodes,
 		saved: kept,
-		backward: (dy, isWanted) =>
+		backward: (dy, isWanted, streaming) =>
 			gradients.map((g, i) => {
 				if (!isWanted(i) || g === "none") return undefined;
 				if (g === "missing") throw missing(name);
 				const given: Record<string, Tensor> & { dy: Tensor } = { dy };
 				for (const key of g.saves) if (key !== "dy") given[key] = saved[key];
-				return checked(name, names?.inputs[i] ?? String(i), g.rule(given, operands[i]), operands[i]);
+				const [operand, leaf, label] = [operands[i], nodes[i], names?.inputs[i] ?? String(i)];
+				if (g.rows !== undefined && leaf !== undefined && isStreamed(streaming, leaf, given, operand)) {
+					return streamed(name, label, { ...g, rows: g.rows }, given, operand, runtime.path);
+				}
+				return checked(name, label, g.rule(given, operand), operand.shape);
 			}),
 	});
 	return {
@@ -181,7 +191,31 @@ export const missing = (op: string): ValueError =>
 		hint: "compose the function of element-wise operations, reductions and products for second derivatives",
 	});
 
-function checked(op: string, operand: string, g: Tensor, { shape }: OperandShape): Tensor {
+/** Whether the gradient of this operand is to be computed later. Never where records meet in it: it is summed over them at once. */
+function isStreamed(streaming: Streaming | undefined, leaf: TapeNode, given: Given, { shape, records }: OperandShape): boolean {
+	if (!streaming?.leaves.has(leaf)) return false;
+	const kept = Object.values(given).filter((t) => nodeOf(t) !== leaf);
+	if (records === undefined && kept.some((t) => insideOf(t).records !== undefined)) return false;
+	const count = records?.count ?? 1;
+	return streaming.choose(4 * count * sizeOf(shape), count * kept.reduce((sum, t) => sum + t.bytes, 0));
+}
+
+/** The gradient of an operand as what it follows from. */
+function streamed(
+	op: string,
+	label: string,
+	{ rows }: { readonly rows: (given: Given, operand: OperandShape, rows: Rows) => Tensor },
+	given: Given,
+	operand: OperandShape,
+	path: string,
+): StreamedGradient {
+	const kept = Object.fromEntries(Object.entries(given).map(([key, t]) => [key, alias(t, undefined)]));
+	const ofRows = (own: Readonly<Record<string, Tensor>>, run: Rows): Tensor =>
+		checked(op, label, rows(own as Given, operand, run), operand.shape.with(0, run.to - run.from));
+	return { shape: operand.shape, shares: [{ given: kept, path, rows: ofRows }] };
+}
+
+function checked(op: string, operand: string, g: Tensor, shape: readonly number[]): Tensor {
 	const { where, debug } = runtimeOf(g.device);
 	if (debug.nan) checkFinite(g, `the gradient of ${op} by ${operand}${where}`);
 	if (sameShape(g.shape, shape)) return g;

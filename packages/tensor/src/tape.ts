@@ -1,9 +1,17 @@
 import type { Records } from "./records.ts";
 import { type Shape, showShape } from "./shape.ts";
+import type { StreamedGradient, Streaming } from "./streamed.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Gradients of a node's inputs from the gradient of its output; undefined where there is none, or none is wanted. */
-export type Backward = (dy: Tensor, isWanted: (input: number) => boolean) => readonly (Tensor | undefined)[];
+/**
+ * Gradients of a node's inputs from the gradient of its output; undefined where there is none, or none is wanted. Those of leaves may be
+ * streamed.
+ */
+export type Backward = (
+	dy: Tensor,
+	isWanted: (input: number) => boolean,
+	streaming: Streaming | undefined,
+) => readonly (Tensor | StreamedGradient | undefined)[];
 
 /** One traced operation, or a leaf (no inputs, or the tensor of an enclosing trace that it stands for). */
 export interface TapeNode {

@@ -1,7 +1,8 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { inRows } from "./rows.ts";
 
 export const addClippedKernel = defineKernel("dp/addClipped", {
-	params: { n: "u32", P: "u32", B: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
+	params: { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
 	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
 	workgroup: 64,
 	helpers: "fn stepsOf(f: f32, g: f32) -> i32 { if (f <= 0.0) { return 0; } return i32(round(f * g)); }",
@@ -16,7 +17,7 @@ if (index == p.P) {
     if (f > 0.0) { acc += select(-p.whole, p.whole, f >= p.full); }
   }
 } else {
-  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b * p.K + p.group), g_at(b * p.P + index)); }
+  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b * p.K + p.group), g_at(b * p.row + index)); }
 }
 sum_set(index, acc);`,
 });
@@ -36,9 +37,10 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	dtypes: { sum: ["i32"] },
 	attrs: { whole: 3, full: 40, group: 0 },
 	forward: ({ inputs, axes: { B, P, K, S }, attrs }) => {
+		const { g, row } = inRows(inputs.g);
 		addClippedKernel.run(
-			{ sum: inputs.sum, g: contiguous(inputs.g), factors: contiguous(inputs.factors) },
-			{ n: Math.min(S, P + 2), P, B, K, ...attrs },
+			{ sum: inputs.sum, g, factors: contiguous(inputs.factors) },
+			{ n: Math.min(S, P + 2), P, B, row, K, ...attrs },
 			Math.min(S, P + 2),
 		);
 		return [];

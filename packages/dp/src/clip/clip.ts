@@ -1,16 +1,16 @@
-import { cat, full, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
+import { cat, full, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
 import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
 import { addPartsPrimitive } from "./addParts.ts";
+import { type Block, blocksOf, checkGradients, type RecordGradient } from "./blocks.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
 import { squarePartsPrimitive } from "./squareParts.ts";
-import { PART } from "./tree.ts";
 
 /** Gradients of the records of one physical batch, clipped and ready to be added. */
 export interface Clipped {
-	/** The gradients before clipping, as blocks of columns side by side, P together. */
+	/** The gradients before clipping, as blocks of columns side by side, which add up to P. */
 	readonly blocks: readonly Block[];
 	/**
 	 * What a record is scaled by in each group of coordinates, in grid steps for a gradient of 1: f32 `[B, K]`, K = 1 but for per-layer
@@ -19,14 +19,6 @@ export interface Clipped {
 	readonly factors: Tensor;
 	/** Norms before clipping: f32 `[B]`, private diagnostics. */
 	readonly norms: Tensor;
-}
-
-/** Columns of the gradients that are clipped alike. */
-export interface Block {
-	/** f32 `[B, columns]`. */
-	readonly grads: Tensor;
-	/** The column of the factors that is theirs. */
-	readonly group: number;
 }
 
 /** How the gradient of a record is brought to a norm of at most C. */
@@ -107,35 +99,10 @@ function normsOf({ maxGradNorm, clipping }: ClipSettings, count: number): number
 	return weights.map((w) => maxGradNorm * (w / whole));
 }
 
-/** Columns of one block at most: a multiple of a part, so that parts are the same runs of coordinates whatever B is. */
-const widthFor = (B: number, binding: number): number => Math.max(1, Math.floor(binding / (4 * B * PART))) * PART;
-
-/** The columns of all gradients `[B, …]` side by side, as far as one storage binding holds them. */
-function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
-	const width = widthFor(B, grads[0].device.gpu.limits.maxStorageBufferBindingSize);
-	const groups: Tensor[][] = [[]];
-	let room = width;
-	for (const g of grads) {
-		const columns = g.size / B;
-		const rows = reshape(g, [B, columns]);
-		for (let start = 0; start < columns; ) {
-			if (room === 0) {
-				groups.push([]);
-				room = width;
-			}
-			const end = Math.min(columns, start + room);
-			groups[groups.length - 1].push(start === 0 && end === columns ? rows : slice(rows, 1, start, end));
-			room -= end - start;
-			start = end;
-		}
-	}
-	return groups.map((group) => cat(group, 1));
-}
-
 /** Squared norm of each record over all columns of these blocks, in multiples of unit²: f32 `[B, 1]`. */
-function squaresOf(blocks: readonly Tensor[], unit: number): Tensor {
+function squaresOf(blocks: readonly Block[], unit: number): Tensor {
 	let parts = cat(
-		blocks.map((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0]),
+		blocks.map((block) => block.use((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0])),
 		1,
 	);
 	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
@@ -151,26 +118,29 @@ function clipsOf(norms: readonly number[], unit: number, { device }: Tensor): Te
 /**
  * Computes what each record of a physical batch is clipped by: the factor `min(1, C/‖g‖)/grid` over all tensors together, or
  * `C/(‖g‖ + γ)/grid` for automatic clipping; for per-layer clipping `min(1, C_k/‖g_k‖)/grid` for each tensor k.
- * `grads` holds one f32 `[B, …]` a tensor, in the order of the parameters; `weights` is f32 `[B]`, 1 for a record and 0 for padding.
+ * `grads` holds one f32 `[B, …]` a tensor, or its columns on demand, in the order of the parameters; `weights` is f32 `[B]`, 1 for a
+ * record and 0 for padding.
  *
  * A norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
- * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
+ * coordinates up to 2³¹ (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
  * factor: C and C_k are rounded once. A norm of 2⁶⁴ C or more, over all tensors, counts as not finite. How it is computed follows from the
  * coordinates alone, not from B.
  * @throws ValueError for no gradients, and for weights of per-layer clipping that are not one a tensor.
  */
-export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped {
+export function clip(grads: readonly RecordGradient[], weights: Tensor, settings: ClipSettings): Clipped {
 	expects("clip", { settings }, { settings: "options" });
 	const { maxGradNorm, grid, clipping = { kind: "flat" } } = settings;
-	expects("clip", { grads, weights }, { grads: "tensors", weights: "tensor" });
+	checkGradients("clip", grads);
+	expects("clip", { weights }, { weights: "tensor" });
 	checkPositive("maxGradNorm", maxGradNorm);
 	checkPositive("grid", grid);
 	if (grads.length === 0) throw new ValueError("clip/empty", "clip: grads is an empty list, expected a gradient for each parameter");
 	checkGroups(clipping, grads.length);
 	const unit = 2 ** Math.ceil(Math.log2(maxGradNorm));
-	const groups = (clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads]).map((own) => blocksOf(own, weights.size));
+	const groups = clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads];
+	const blocks = groups.map((own, group) => blocksOf(weights.device, own, weights.size, group));
 	const squares = cat(
-		groups.map((blocks) => squaresOf(blocks, unit)),
+		blocks.map((own) => squaresOf(own, unit)),
 		1,
 	);
 	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
@@ -178,13 +148,12 @@ export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSe
 	const gamma = isAutomatic ? (clipping.gamma ?? GAMMA) / unit : 0;
 	const scales = { gamma, most: isAutomatic ? Math.min(LARGEST, 2 ** 126 * grid) : 1, perGrid: 1 / grid, unit };
 	const [factors, norms] = clipFactorsPrimitive.apply([squares, weights, clips], scales);
-	return { blocks: groups.flatMap((blocks, group) => blocks.map((grads) => ({ grads, group }))), factors, norms };
+	return { blocks: blocks.flat(), factors, norms };
 }
 
 /** The coordinates in which some record but number `except` has another gradient in two runs: 1 there, u32 [P]. */
 export function differences(a: Clipped, b: Clipped, except: number): Tensor {
-	const differs = a.blocks.map(({ grads, group }, i) =>
-		differsPrimitive.apply([grads, a.factors, b.blocks[i].grads, b.factors], { except, group }),
-	);
-	return cat(differs.map(([d]) => d));
+	const inBlock = ({ group, use }: Block, i: number): Tensor =>
+		use((g) => b.blocks[i].use((other) => differsPrimitive.apply([g, a.factors, other, b.factors], { except, group })[0]));
+	return cat(a.blocks.map(inBlock));
 }

@@ -1,17 +1,17 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { inRows } from "./rows.ts";
 
 export const differsKernel = defineKernel("dp/differs", {
-	params: { P: "u32", B: "u32", K: "u32", group: "u32", except: "u32" },
+	params: { P: "u32", B: "u32", row: "u32", row2: "u32", K: "u32", group: "u32", except: "u32" },
 	buffers: { g: reads("f32"), factors: reads("f32"), g2: reads("f32"), factors2: reads("f32"), differs: writes("u32") },
 	workgroup: 64,
 	body: wgsl`
 if (index >= p.P) { return; }
 var found = 0u;
 for (var b = 0u; b < p.B; b++) {
-  let at = b * p.P + index;
   let f = b * p.K + p.group;
   let counts = vec2<bool>(factors_at(f) > 0.0, factors2_at(f) > 0.0);
-  let isOther = counts.x && bitcast<u32>(g_at(at)) != bitcast<u32>(g2_at(at));
+  let isOther = counts.x && bitcast<u32>(g_at(b * p.row + index)) != bitcast<u32>(g2_at(b * p.row2 + index));
   if (b != p.except && (counts.x != counts.y || isOther)) { found = 1u; }
 }
 differs_set(index, found);`,
@@ -28,8 +28,9 @@ export const differsPrimitive: Primitive<{ except: number; group: number }> = de
 	attrs: { except: 0, group: 0 },
 	forward: ({ runtime, inputs, axes: { B, P, K }, attrs }) => {
 		const differs = runtime.empty([1, P], "u32");
-		const [g, factors, g2, factors2] = [inputs.g, inputs.factors, inputs.g2, inputs.factors2].map(contiguous);
-		differsKernel.run({ g, factors, g2, factors2, differs }, { P, B, K, ...attrs }, P);
+		const [factors, factors2] = [inputs.factors, inputs.factors2].map(contiguous);
+		const [{ g, row }, { g: g2, row: row2 }] = [inRows(inputs.g), inRows(inputs.g2)];
+		differsKernel.run({ g, factors, g2, factors2, differs }, { P, B, row, row2, K, ...attrs }, P);
 		return [differs];
 	},
 	grad: { g: "none", factors: "none", g2: "none", factors2: "none" },

@@ -1,15 +1,17 @@
-import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { inRows } from "./rows.ts";
 import { PART, partsOf, TREE } from "./tree.ts";
 
 export const squarePartsKernel = defineKernel("dp/squareParts", {
-	params: { n: "u32", P: "u32", C: "u32", scale: "f32" },
+	params: { n: "u32", P: "u32", C: "u32", row: "u32", scale: "f32" },
 	buffers: { g: reads("f32"), parts: writes("f32") },
 	workgroup: 32,
 	helpers: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${TREE}`,
 	body: wgsl`
 if (index >= p.n) { return; }
-let start = index / p.C * p.P + index % p.C * ${PART}u;
-parts_set(index, treeOf(start, min(start + ${PART}u, (index / p.C + 1u) * p.P)));`,
+let first = index / p.C * p.row;
+let start = first + index % p.C * ${PART}u;
+parts_set(index, treeOf(start, min(start + ${PART}u, first + p.P)));`,
 });
 
 /**
@@ -23,7 +25,8 @@ export const squarePartsPrimitive: Primitive<{ scale: number }> = definePrimitiv
 	forward: ({ runtime, inputs: { g }, axes: { B, P }, attrs }) => {
 		const C = Math.ceil(P / PART);
 		const parts = runtime.empty([1, B, C]);
-		squarePartsKernel.run({ g: contiguous(g), parts }, { n: B * C, P, C, ...attrs }, B * C);
+		const { g: rows, row } = inRows(g);
+		squarePartsKernel.run({ g: rows, parts }, { n: B * C, P, C, row, ...attrs }, B * C);
 		return [parts];
 	},
 	grad: { g: "none" },

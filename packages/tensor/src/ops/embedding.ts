@@ -7,9 +7,10 @@ import { QUIET_NAN } from "../gpu/prelude.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Primitive } from "../primitive.ts";
+import { byRows } from "../rowRules.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { eq, logicalOr, maskedFill } from "./binary.ts";
+import { eq, logicalOr, maskedFill, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { full } from "./create.ts";
 import { outside } from "./indexing.ts";
@@ -173,6 +174,13 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 		return [{ data, shape: [...ids.shape, d] }];
 	},
 	test: { bound: { why: "copies values" }, domains: { ids: { belowAxis: "V" } } },
+});
+
+byRows(embeddingPrimitive, {
+	table: ({ dy, ids }, { paddingIdx }, operand, { from, to }) => {
+		const [g, known] = foldRecords(operand, [dy, ids]);
+		return embeddingGradPrimitive.apply([g, sub(known, from)], { V: to - from, paddingIdx: paddingIdx - from })[0];
+	},
 });
 
 /**

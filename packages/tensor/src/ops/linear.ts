@@ -4,6 +4,7 @@ import { blaming } from "../named.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, definePrimitive, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
+import { byRows } from "../rowRules.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkType } from "./arguments.ts";
@@ -102,6 +103,8 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	reference: ({ x, w }) => [referenceRows(x, swapped(w))],
 	test: TEST,
 });
+
+byRows(linearPrimitive, { w: ({ dy, x }, _, operand, rows) => rowProduct(dy, x, operand, rows) });
 
 /**
  * Linear map, torch's linear: y = x wᵀ + b. x `[..., K]` (f32 or f16), w `[N, K]`, b `[N]` (none when left out) → f32 `[..., N]`. w may be

@@ -6,6 +6,7 @@ import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Named, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
+import { byRows } from "../rowRules.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { softcap } from "./activations.ts";
@@ -17,6 +18,7 @@ import { linear, linearGradPrimitive } from "./linear.ts";
 import { matmul } from "./matmul.ts";
 import { foldRecords } from "./records.ts";
 import { oneHot } from "./scatter.ts";
+import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
 import { square } from "./unary.ts";
 import { reshape, transpose, unsqueeze } from "./view.ts";
@@ -32,6 +34,9 @@ const LOGIT_BYTES = 32 * 2 ** 20;
  * does not depend on how many rows or records there are: no record's loss is rounded as its companions want it.
  */
 const CHUNK = 16384;
+
+/** Columns that a kernel may compute together. */
+const TILE = 8;
 
 const CAPPED = "fn capped(z: f32) -> f32 { return select(z, p.cap * safeTanh(z / max(p.cap, 1e-30)), p.cap > 0.0); }";
 
@@ -121,7 +126,7 @@ interface Piece {
 /** At most `most` columns of the vocabulary, in whole tiles, whose rows of w fit one binding. */
 function columnsOf({ runtime, shape, dtype }: Physical, most: number): number {
 	const fit = Math.floor(runtime.gpu.limits.maxStorageBufferBindingSize / (shape[2] * bytesPerElement[dtype])) - 1;
-	return Math.max(8, Math.floor(Math.min(most, fit) / 8) * 8);
+	return Math.max(TILE, Math.floor(Math.min(most, fit) / TILE) * TILE);
 }
 
 /** Logits that are held at once. */
@@ -131,12 +136,18 @@ const logitsAtOnce = ({ runtime }: Physical): number => Math.min(LOGIT_BYTES, ru
 const part = (t: Physical, first: number, count: number): Physical =>
 	t.view({ shape: [t.shape[0], count, t.shape[2]], strides: t.strides, offset: t.offset + first * t.strides[1] });
 
-/** Calls `step` with each piece of h w^T, h [G, R, D], w [G, V, D]: `columns` and `rows` (of each group) at once. */
-function overPieces(h: Physical, w: Physical, attrs: LossAttrs, columns: number, rows: number, step: (piece: Piece) => void): void {
+/** How much of h w^T is a piece: so many columns where so many are left, and rows of each group. */
+interface PieceSize {
+	readonly columns: (left: number) => number;
+	readonly rows: number;
+}
+
+/** Calls `step` with each piece of h w^T, h [G, R, D], w [G, V, D]. */
+function overPieces(h: Physical, w: Physical, attrs: LossAttrs, { columns, rows }: PieceSize, step: (piece: Piece) => void): void {
 	const [, R] = h.shape;
 	const [, V] = w.shape;
-	for (let first = 0; first < V; first += columns) {
-		const n = Math.min(columns, V - first);
+	for (let first = 0, n = 0; first < V; first += n) {
+		n = columns(V - first);
 		for (let start = 0; start < R; start += rows) {
 			const run = Math.min(rows, R - start);
 			const params = { n, first, cap: attrs.softcap, ignore: attrs.ignoreIndex, rows: R, start, run };
@@ -162,7 +173,7 @@ function inChunks(inputs: Inputs, attrs: LossAttrs, step: (piece: Piece) => void
 	const columns = columnsOf(w, CHUNK);
 	const width = h.shape[0] * Math.max(1, Math.min(columns, w.shape[1]));
 	const rows = Math.max(4, Math.floor(logitsAtOnce(h) / width / 4) * 4);
-	overPieces(h, w, attrs, columns, rows, step);
+	overPieces(h, w, attrs, { columns: (left) => Math.min(columns, left), rows }, step);
 }
 
 const logits = ({ h, w }: Piece): Physical => gemm(h, w.transpose());
@@ -263,9 +274,10 @@ export const linearCrossEntropyWeightGradPrimitive: Primitive<LossAttrs> = defin
 		const rows = sizeOf(inputs.h.shape.slice(1, -1));
 		const h = contiguous(inputs.h).view({ shape: [B, rows, D] });
 		const dw = rows === 0 ? zeroed(runtime, [B, V, D]) : runtime.empty([B, V, D]);
-		// Whole tiles apart from the rest of V: the kernel that computes a column is the same for any number of rows.
-		const columns = columnsOf(w, Math.min(V, logitsAtOnce(w) / Math.max(1, B * rows)));
-		overPieces(h, w, attrs, columns, rows, (piece) => {
+		// Whole tiles apart from the rest of V: the kernel that computes a column is the same for any number of columns at once.
+		const most = columnsOf(w, logitsAtOnce(w) / Math.max(1, B * rows));
+		const columns = (left: number): number => (left < TILE ? left : Math.min(most, left - (left % TILE)));
+		overPieces(h, w, attrs, { columns, rows }, (piece) => {
 			const dz = logitGradient(piece, labels, lse, dy);
 			gemm(dz.transpose(), h, { view: part(dw, piece.params.first, dz.shape[2]), batchStride: V * D, accumulate: false });
 		});
@@ -345,6 +357,14 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 		bound: { ulp: 8, abs: 1e-4, why: "logits of 9 products (2e-5), exp within 40 ULP, log within 2^-21; the cap adds 1.5e-5" },
 		domains: { labels: LABELS },
 		variants: [{ softcap: 1.5 }, { ignoreIndex: 1 }],
+	},
+});
+
+byRows(linearCrossEntropyPrimitive, {
+	w: (given, attrs, operand, { from, to }) => {
+		const [dy, h, labels, lse] = foldRecords(operand, [given.dy, given.h, given.labels, given.lse]);
+		const own = { ...attrs, ignoreIndex: attrs.ignoreIndex - from };
+		return linearCrossEntropyWeightGradPrimitive.apply([dy, h, slice(given.w, 0, from, to), sub(labels, from), lse], own)[0];
 	},
 });
 
