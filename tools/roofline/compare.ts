@@ -41,7 +41,7 @@ export const STEPS: readonly Subject[] = [
 ];
 
 const nameOf = ({ config, batch, length, plain }: Subject): string =>
-	`D = ${config.hidden_size}, ${config.num_hidden_layers} layers, V = ${config.vocab_size}, B = ${batch}, T = ${length}${plain ? ", plain" : ""}`;
+	`D = ${config.hidden_size}, L = ${config.num_hidden_layers}, V = ${config.vocab_size}, B = ${batch}, T = ${length}${plain ? ", plain" : ""}`;
 
 /** Runs steps on the present device in turn with its probes, and predicts each from the medians of the probes. */
 export async function compare(

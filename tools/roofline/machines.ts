@@ -19,6 +19,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		resident: 32,
 		memory: 3350,
 		cache: 5500,
+		lines: 1,
 		nearLatency: 40,
 		farLatency: 480,
 		launch: 4.5,
@@ -28,7 +29,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 			"64 integer and 16 special lanes, 4 schedulers: CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0",
 			"40 and 480 clocks of latency: Luo et al. 2024, arXiv 2402.13499, rounded",
 			"5.5 TB/s of the L2 cache: chipsandcheese.com, Nvidia's H100, of the PCIe card",
-			"4.5 µs a dispatch, 32 resident subgroups: assumed",
+			"4.5 µs a dispatch, 32 resident subgroups, one line a clock: assumed",
 		],
 	},
 	rtx4060: {
@@ -43,6 +44,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		resident: 32,
 		memory: 256,
 		cache: 1800,
+		lines: 1,
 		nearLatency: 40,
 		farLatency: 500,
 		launch: 4.5,
@@ -50,7 +52,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		sources: [
 			"24 multiprocessors of 128 f32 lanes, 2.37 GHz at 115 W (14.6 TFLOP/s f32), 256 GB/s: NVIDIA's specifications of GeForce laptops",
 			"64 integer and 16 special lanes, 4 schedulers: CUDA C++ Programming Guide, arithmetic throughput of compute capability 8.9",
-			"1.8 TB/s of the L2 cache (32 bytes a clock and multiprocessor), latencies, 4.5 µs a dispatch, 32 resident subgroups: assumed",
+			"1.8 TB/s of the L2 cache (32 bytes a clock and multiprocessor), latencies, 4.5 µs a dispatch, 32 resident subgroups, one line a clock: assumed",
 		],
 	},
 	m2: {
@@ -65,6 +67,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		resident: 24,
 		memory: 100,
 		cache: 450,
+		lines: 1,
 		nearLatency: 40,
 		farLatency: 400,
 		launch: 5,
@@ -72,7 +75,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		sources: [
 			"10 cores of 128 f32 lanes, 3.6 TFLOP/s f32 (hence 1.398 GHz), 100 GB/s: Apple's newsroom, June 2022",
 			"32 bytes a clock and core from the shared cache, latencies, lanes for integers and special functions: Philip Turner's metal-benchmarks, rounded",
-			"5 µs a dispatch, 24 resident subgroups: assumed",
+			"5 µs a dispatch, 24 resident subgroups, one line a clock: assumed",
 		],
 	},
 	"intel-xe": {
@@ -87,6 +90,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		resident: 112,
 		memory: 68,
 		cache: 500,
+		lines: 1,
 		nearLatency: 80,
 		farLatency: 400,
 		launch: 8,
@@ -94,7 +98,7 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 		sources: [
 			"6 dual subslices of 16 execution units with 8 f32 lanes each, 1.35 GHz (2.07 TFLOP/s f32), 68 GB/s of LPDDR4X-4266: Intel's Xe-LP architecture and product pages",
 			"7 threads an execution unit (112 resident subgroups): the same",
-			"64 bytes a clock and dual subslice from the L3 cache, latencies, 8 µs a dispatch: assumed",
+			"64 bytes a clock and dual subslice from the L3 cache, latencies, 8 µs a dispatch, one line a clock: assumed",
 		],
 	},
 };

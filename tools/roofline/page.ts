@@ -15,7 +15,7 @@ time at the rate of the shared cache; on the unit with the most workgroups, inst
 first cache a clock; and the longest subgroup by itself, each read waited for. Dispatches follow each other without overlap. **None of this
 was held against such a GPU.** The counts were held against a driver that computes on the processor (the last section), whose costs are
 those of instructions; what caches, schedulers and compilers of a GPU do is a model with public figures, good for what holds a step back
-and for the order of magnitude, not for a percentage.
+and for the order of magnitude, not for a percentage; each prediction stands beside those with the assumed figures halved and doubled.
 
 "Of roofline" is the share of the predicted time that FLOPs and bytes would take at the public peaks; "units busy" is the share of
 multiprocessors that have a workgroup. What does not follow from shapes (which ids a text has) is taken for 0.

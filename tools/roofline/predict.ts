@@ -41,6 +41,8 @@ export interface Figures {
 	/** 10^9 bytes a second from memory, and from the cache that all units share. */
 	readonly memory: number;
 	readonly cache: number;
+	/** Lines of 128 bytes that the first cache of a unit finds each clock. */
+	readonly lines: number;
 	/** Clocks until what is read has come: from the first cache, and from beyond it. */
 	readonly nearLatency: number;
 	readonly farLatency: number;
@@ -96,8 +98,27 @@ export function graphicsProcessor(figures: Figures): Machine {
 	};
 }
 
+/** The figures with each of those that are assumed changed, by words for the change. */
+export function otherwise(figures: Figures): readonly (readonly [change: string, figures: Figures])[] {
+	const { launch, cache, lines, nearLatency, farLatency, resident } = figures;
+	const latency = (factor: number): Figures => ({ ...figures, nearLatency: nearLatency * factor, farLatency: farLatency * factor });
+	return [
+		["half of the launch", { ...figures, launch: launch / 2 }],
+		["twice the launch", { ...figures, launch: 2 * launch }],
+		["half of the latencies", latency(0.5)],
+		["twice the latencies", latency(2)],
+		["half of the shared cache's rate", { ...figures, cache: cache / 2 }],
+		["twice the shared cache's rate", { ...figures, cache: 2 * cache }],
+		["four times the lines a clock", { ...figures, lines: 4 * lines }],
+		["half of the resident subgroups", { ...figures, resident: resident / 2 }],
+	];
+}
+
 /** Clocks of a unit that does this work alone, by what they go to. */
-function clocksOf({ width, floatLanes, integerLanes, specialLanes, issue }: Figures, work: SubgroupWork): Record<string, number> {
+function clocksOf(
+	{ width, floatLanes, integerLanes, specialLanes, issue, lines: perClock }: Figures,
+	work: SubgroupWork,
+): Record<string, number> {
 	const { float, integer, divide, special, branch, accesses, lines, shared } = work;
 	const integers = integer + WHOLE_DIVISION * divide;
 	return {
@@ -105,7 +126,7 @@ function clocksOf({ width, floatLanes, integerLanes, specialLanes, issue }: Figu
 		integers: (integers * width) / integerLanes,
 		divisions: (special * width) / specialLanes,
 		instructions: (float + integers + special + branch + accesses + shared) / issue,
-		"first cache": Math.max(accesses, lines) + shared,
+		"first cache": Math.max(accesses, lines / perClock) + shared,
 	};
 }
 

@@ -1,9 +1,9 @@
 import type { Ceilings, Present } from "./ceilings.ts";
 import type { Recording } from "./dryDevice.ts";
-import type { Figures } from "./predict.ts";
+import { type Figures, graphicsProcessor, otherwise } from "./predict.ts";
 import { type Costed, type Row, rowsBy } from "./step.ts";
 
-/** Microseconds that the host takes to record a dispatch without a capture, on one core of a server of 2023. */
+/** Microseconds that the host takes to record a dispatch where nothing is captured: what `npm run bench:step` shows, about. */
 const HOST = 16;
 const SHOWN = 24;
 const WORST = 5;
@@ -81,7 +81,7 @@ function kernels(rows: readonly Row[], milliseconds: number): string {
 }
 
 /** One recorded program on one machine, in Markdown. */
-export function section({ title, recording, all, layers, oneLayerLess }: Predicted): string {
+export function section(figures: Figures, { title, recording, all, layers, oneLayerLess }: Predicted): string {
 	const byKernel = rowsBy(all, (c) => c.work.kernel);
 	const byShape = rowsBy(all, (c) => `${c.work.kernel} ${c.shape}`);
 	const milliseconds = total(byKernel, (r) => r.milliseconds);
@@ -89,6 +89,13 @@ export function section({ title, recording, all, layers, oneLayerLess }: Predict
 	const lost = (r: Row): number => r.milliseconds - r.ideal;
 	const worst = [...byShape].sort((a, b) => lost(b) - lost(a)).slice(0, WORST);
 	const empty = byShape.filter((r) => r.busy < 0.5 && r.milliseconds > 0.01 * milliseconds);
+	const changed = otherwise(figures).map(([change, other]) => {
+		const { predict } = graphicsProcessor(other);
+		return `${change} ${digits(
+			all.reduce((ms, c) => ms + predict(c.work).milliseconds, 0),
+			1,
+		)}`;
+	});
 	const names = (rows: readonly Row[], of: (r: Row) => string): string =>
 		rows.map((r) => `- \`${r.kernel}\` (${r.shape}; ${r.calls} calls): ${of(r)}`).join("\n");
 	return `### ${title}
@@ -100,6 +107,8 @@ export function section({ title, recording, all, layers, oneLayerLess }: Predict
 dispatches. ${digits(total(byKernel, (r) => r.flops) / 1e12, 3)} TFLOP, ${digits(total(byKernel, (r) => r.read + r.written) / 1e9, 1)} GB. ${digits(dispatches.length, 0)} dispatches in
 ${submits} submits, ${digits(dispatches.length - oneLayerLess, 0)} a layer (${layers} layers); ${digits(uploaded / 1e6, 1)} MB sent, ${digits(copied / 1e6, 1)} MB copied. To record them
 takes the host about ${digits((HOST * dispatches.length) / 1000, 0)} ms where nothing is captured.
+
+With what is assumed otherwise, in ms: ${changed.join(", ")}.
 
 ${kernels(byKernel, milliseconds)}
 

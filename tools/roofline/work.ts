@@ -194,7 +194,7 @@ function run(
 		const touch = (): void => {
 			touched = true;
 		};
-		program.run({ blocks, touch, turn: 0 }, params, { group: placeOf(number), groups: grid, local: [0, 0, 0], lane: 0 });
+		program.run({ blocks, touch, turn: 0 }, params, { group: placeOf(number), groups: grid, local: [0, 0, 0], lane: 0, width });
 		return touched;
 	};
 	const busy = busyGroups(workgroups, isBusy);
@@ -220,7 +220,7 @@ function run(
 				[waits, last] = [0, -1];
 				for (const log of logs) log.nextLane();
 				const local: Place["local"] = [lane % sx, Math.floor(lane / sx) % sy, Math.floor(lane / (sx * sy))];
-				program.run(trace, params, { group, groups: grid, local, lane });
+				program.run(trace, params, { group, groups: grid, local, lane, width });
 				mostWaits = Math.max(mostWaits, waits);
 				for (const [b, runs] of blocks.entries()) {
 					most[b] = Math.max(most[b], runs);

@@ -36,6 +36,10 @@ const BUILTIN_VALUES: Readonly<Record<string, string>> = {
 	num_workgroups: "place.groups",
 	local_invocation_id: "place.local",
 	local_invocation_index: "place.lane",
+	subgroup_size: "place.width",
+	subgroup_invocation_id: "place.lane % place.width",
+	subgroup_id: "Math.floor(place.lane / place.width)",
+	num_subgroups: "Math.ceil((size[0] * size[1] * size[2]) / place.width)",
 };
 
 /**
@@ -100,6 +104,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 				return find(e.name);
 			case "unary": {
 				const a = value(e.a);
+				if (e.op === "&" || e.op === "*") return a;
 				count.charge(a.type, a.isUniform || e.op === "-", 0, 1);
 				const one = (x: string): string => (e.op === "!" ? `!(${x})` : wrap(`${e.op}(${x})`, integerOf(a.type)));
 				return { ...a, js: isArrayInJs(a.type) ? `map1(${a.js}, (x) => ${one("x")})` : one(a.js) };
@@ -158,7 +163,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		if (e.name === "bitcast" && e.type !== undefined) return bitcast(typeOf(e.type.of[0]), args[0]);
 		if (e.type !== undefined) return construct(count, typeOf(e.type), args);
 		if (isType(e.name)) return construct(count, typeOf({ name: e.name, of: [] }), args);
-		if (e.name.endsWith("Barrier")) effects++;
+		if (/Barrier$|^atomic|^subgroup/.test(e.name)) effects++;
 		return builtin(count, e.name, args);
 	}
 
@@ -197,6 +202,8 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		if (to.kind === "name" && to.name === "_") return `${value(from).js};`;
 		const v = value(op === "" ? from : { kind: "binary", op, a: to, b: from });
 		const place = to.kind === "index" || to.kind === "member" ? to.a : to;
+		// Of what lies deeper, such as an element of an array in an array, the values are not kept.
+		if (place.kind === "index" || place.kind === "member") return `{ ${value(to).js}; ${v.js}; }`;
 		if (place.kind !== "name") throw new Error("WGSL: an assignment to what is no variable");
 		const { js, type, space } = find(place.name);
 		const at = to.kind === "index" ? value(to.at).js : undefined;

@@ -18,6 +18,9 @@ const CHEAP: Readonly<Record<string, string>> = {
 const ON_BITS = ["countOneBits", "countLeadingZeros", "countTrailingZeros", "firstLeadingBit", "firstTrailingBit", "reverseBits"];
 const SPECIAL = "sqrt inverseSqrt exp exp2 log log2 sin cos tan tanh pow atan atan2 asin acos sinh cosh ldexp".split(" ");
 
+/** Steps that reduce 32 values to one. */
+const DOUBLINGS = 5;
+
 /** A call of a function of WGSL. @throws Error for one that is not known here. */
 export function builtin(count: Count, name: string, args: readonly Code[]): Code {
 	const isUniform = args.every((a) => a.isUniform);
@@ -39,6 +42,17 @@ export function builtin(count: Count, name: string, args: readonly Code[]): Code
 	if (ON_BITS.includes(name)) {
 		count.charge(type, isUniform);
 		return made(`(${js.join(", ")})`);
+	}
+	if (name.startsWith("subgroup")) {
+		// A reduction is a shuffle and an operation for each doubling of a subgroup of 32; a shuffle, a vote and a broadcast are one.
+		const steps = /Shuffle|Broadcast|Ballot|All|Any|Elect/.test(name) ? 1 : DOUBLINGS;
+		count.charge(type, false, 0, steps);
+		count.now.shared += steps * type.width;
+		return { js: js[0] ?? "false", type: js.length === 0 ? BOOL : args[0].type, isUniform: false };
+	}
+	if (name.startsWith("atomic")) {
+		count.charge(args[0].type, false);
+		return { js: `(${js.join(", ")})`, type: args[0].type, isUniform: false };
 	}
 	if (name.endsWith("Barrier")) {
 		count.now.barrier++;

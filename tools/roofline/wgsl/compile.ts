@@ -40,6 +40,8 @@ export interface Place {
 	readonly groups: readonly [number, number, number];
 	readonly local: readonly [number, number, number];
 	readonly lane: number;
+	/** Invocations of a subgroup. */
+	readonly width: number;
 }
 
 type Run = (trace: Trace, params: Readonly<Partial<Record<string, number>>>, place: Place) => void;
