@@ -1,9 +1,12 @@
-/** `npm run doctor` (or `-- --json`): what this machine has for Hushgrad, what is missing, and the line that mends it. */
+/**
+ * `npm run doctor` (or `-- --json`): what this machine has for Hushgrad, each of its adapters, what is missing, and the line that mends
+ * it.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { requestDevice } from "@hushgrad/tensor";
+import { type AdapterName, listAdapters, requestDevice } from "@hushgrad/tensor";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 interface Finding {
@@ -19,7 +22,10 @@ export interface Report {
 	readonly webgpu: string | null;
 	readonly system: string;
 	readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
+	/** The one that is taken when none is asked for. */
 	readonly adapter: Adapter | null;
+	/** All that `requestDevice({ adapter })` may open, by number. */
+	readonly adapters: readonly Adapter[];
 	readonly findings: readonly Finding[];
 }
 
@@ -28,10 +34,13 @@ interface Adapter {
 	readonly architecture: string;
 	readonly device: string;
 	readonly description: string;
-	/** The one Dawn takes on this platform; WebGPU does not tell. */
+	/** The driver's name of it, and how it is reached. */
+	readonly name: string;
 	readonly backend: string;
 	readonly isSoftware: boolean;
 	readonly features: readonly string[];
+	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
+	readonly heldBack: readonly string[];
 	readonly limits: Readonly<Record<string, number>>;
 	readonly subgroupSizes: readonly [number, number] | null;
 	/** Sizes and types of the matrices that a subgroup multiplies in hardware. */
@@ -47,7 +56,8 @@ interface SubgroupMatrixConfig {
 }
 
 const NODE_NEEDED = "20.19.0";
-const BACKENDS: Readonly<Partial<Record<NodeJS.Platform, string>>> = { linux: "Vulkan", darwin: "Metal", win32: "D3D12" };
+/** Toggles that show what the hardware has: matrices of subgroups, and 16 bits on NVIDIA, of which Dawn distrusts some drivers. */
+const SHOW_ALL = "enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model,vulkan_enable_f16_on_nvidia";
 const NO_ADAPTER =
 	"WebGPU finds no adapter; on Debian and Ubuntu the next line installs Mesa's by apt, or prints how where HUSHGRAD_NO_INSTALL=1 is set";
 const LIMITS = [
@@ -65,19 +75,28 @@ function isOlder(version: string, needed: string): boolean {
 	return i >= 0 && a[i] < b[i];
 }
 
-function describe({ features, info, limits }: GPUAdapter): Adapter {
+/** One adapter as programs see it, and what it has beyond that. */
+async function describe({ backend, name }: AdapterName): Promise<Adapter | undefined> {
+	const { create } = await import("webgpu");
+	const flags = [`backend=${backend}`, `adapter=${name}`];
+	const found = await create(flags).requestAdapter();
+	const all = await create([SHOW_ALL, ...flags]).requestAdapter();
+	if (found === null) return undefined;
+	const { features, info, limits } = found;
 	const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize } = info;
 	return {
 		vendor,
 		architecture,
 		device,
 		description,
-		backend: BACKENDS[process.platform] ?? "unknown",
+		name,
+		backend,
 		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
 		features: [...features].sort(),
+		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
 		subgroupSizes: features.has("subgroups") ? [subgroupMinSize, subgroupMaxSize] : null,
-		subgroupMatrixConfigs: matrixConfigs(info),
+		subgroupMatrixConfigs: matrixConfigs(all?.info ?? info),
 	};
 }
 
@@ -87,26 +106,26 @@ function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
 	return Array.from(found, ({ componentType, resultComponentType, M, N, K }) => ({ componentType, resultComponentType, M, N, K }));
 }
 
-/** The adapter as it is, and what keeps Hushgrad from using it. */
-async function examineAdapter(): Promise<{ adapter: Adapter | null; findings: Finding[] }> {
+/** The adapters there are, the one that is taken, and what keeps Hushgrad from using that. */
+async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter | null; findings: Finding[] }> {
 	const broken = (problem: string, fix: string): Finding => ({ problem, fix, isFatal: true });
-	const gpu = await import("webgpu").then(({ create }) => create([])).catch((error: Error) => error);
-	if (gpu instanceof Error) {
-		return { adapter: null, findings: [broken(`webgpu does not load: ${gpu.message.split("\n")[0]}`, "npm ci")] };
-	}
-	const found = await gpu.requestAdapter();
-	if (found === null) return { adapter: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
-	const adapter = describe(found);
-	const problem = await requestDevice().then(
-		(device) => device.destroy(),
-		(error: Error) => error.message.split("\n")[0],
-	);
-	return { adapter, findings: problem === undefined ? [] : [broken(problem, "update the driver of your GPU")] };
+	const firstLine = (error: Error): string => error.message.split("\n")[0];
+	const names = await listAdapters().catch((error: Error) => error);
+	if (names instanceof Error) return { adapters: [], taken: null, findings: [broken(firstLine(names), "npm ci")] };
+	const described = await Promise.all(names.map(describe));
+	const adapters = described.filter((a) => a !== undefined);
+	if (adapters.length === 0) return { adapters, taken: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
+	const device = await requestDevice().catch((error: Error) => error);
+	if (device instanceof Error) return { adapters, taken: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
+	const { device: name, description } = device.info;
+	device.destroy();
+	return { adapters, taken: adapters.find((a) => a.device === name && a.description === description) ?? adapters[0], findings: [] };
 }
 
 async function examine(): Promise<Report> {
 	const node = process.versions.node;
-	const { adapter, findings } = await examineAdapter();
+	const { adapters, taken: adapter, findings } = await examineAdapters();
+	const hardware = adapters.find((a) => !a.isSoftware);
 	if (isOlder(node, NODE_NEEDED)) {
 		findings.unshift({
 			problem: `Node ${node} is too old, ${NODE_NEEDED} is needed`,
@@ -117,7 +136,8 @@ async function examine(): Promise<Report> {
 	if (adapter?.isSoftware) {
 		findings.push({
 			problem: "the adapter runs on the CPU: right, but slow",
-			fix: "install the Vulkan driver of your GPU",
+			fix:
+				hardware === undefined ? "install the Vulkan driver of your GPU" : `requestDevice({ adapter: ${JSON.stringify(hardware.name)} })`,
 			isFatal: false,
 		});
 	}
@@ -129,6 +149,7 @@ async function examine(): Promise<Report> {
 		system: `${/^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? process.platform} (${process.arch})`,
 		memory: { totalBytes: totalmem(), freeBytes: freemem() },
 		adapter,
+		adapters,
 		findings,
 	};
 }
@@ -149,33 +170,42 @@ function bytes(n: number): string {
 			: `${Math.round(n / 2 ** 10)} KiB`;
 }
 
-function show({ ok, node, webgpu, system, memory, adapter, findings }: Report): string {
-	const row = (name: string, value: string): string => `  ${name.padEnd(12)}${value}`;
+const row = (name: string, value: string): string => `  ${name.padEnd(12)}${value}`;
+
+function showAdapter(adapter: Adapter, number: number): string[] {
+	const { limits, subgroupSizes, features, heldBack, subgroupMatrixConfigs: matrices } = adapter;
+	const has = (name: string): string => `${name} ${features.includes(name) ? "yes" : "no"}`;
+	const missing = heldBack.length === 0 ? "" : `; behind toggles of Dawn: ${heldBack.join(", ")}`;
+	return [
+		row(`adapter ${number}`, adapter.name),
+		row("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", ")),
+		row("driver", adapter.description),
+		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
+		row("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`),
+		row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
+		row(
+			"matrices",
+			matrices.length === 0
+				? "none in hardware"
+				: matrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", "),
+		),
+		row("limits", `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer`),
+		row("", `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`),
+	];
+}
+
+function show({ ok, node, webgpu, system, memory, adapter, adapters, findings }: Report): string {
 	const lines = [
 		row("Node", `${node.version} (${node.needed} or newer)`),
 		row("system", system),
 		row("memory", `${bytes(memory.freeBytes)} free of ${bytes(memory.totalBytes)}`),
 		row("webgpu", webgpu === null ? "not installed" : `${webgpu} (Dawn)`),
+		...(adapters.length === 0 ? [row("adapter", "none")] : adapters.flatMap(showAdapter)),
 	];
-	if (adapter === null) lines.push(row("adapter", "none"));
-	else {
-		const { limits, subgroupSizes, features } = adapter;
-		const has = (name: string): string => `${name} ${features.includes(name) ? "yes" : "no"}`;
-		lines.push(
-			row("adapter", [adapter.vendor, adapter.architecture, adapter.device].filter((s) => s !== "").join(", ")),
-			row("driver", adapter.description),
-			row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
-			row("features", ["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")),
-			row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
-			row(
-				"matrices",
-				adapter.subgroupMatrixConfigs.length === 0
-					? "none in hardware"
-					: adapter.subgroupMatrixConfigs.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", "),
-			),
-			row("limits", `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer`),
-			row("", `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`),
-		);
+	const other = adapters.find((a) => a !== adapter);
+	if (adapter !== null && other !== undefined) {
+		const choice = `requestDevice({ adapter: ${JSON.stringify(other.name)} })`;
+		lines.push("", `Adapter ${adapters.indexOf(adapter)} is taken; another one by ${choice}, or by its number.`);
 	}
 	for (const { problem, fix, isFatal } of findings)
 		lines.push("", `${isFatal ? "Missing" : "Note"}: ${problem}`, `  ${isFatal ? "Mend it with" : "Better"}: ${fix}`);

@@ -19,6 +19,7 @@ export {
 } from "./errors.ts";
 export { checkFinite } from "./finite.ts";
 export type { MemoryReport } from "./gpu/pool.ts";
+export type { AdapterName } from "./gpu/types.ts";
 export { data, item, type TensorOptions, tensor, toNested, write } from "./host.ts";
 export type { Nested } from "./nested.ts";
 export { elu, erf, gelu, leakyRelu, logsigmoid, relu, sigmoid, silu, softcap, softplus } from "./ops/activations.ts";
@@ -175,7 +176,7 @@ export {
 	uniform,
 	uniformValues,
 } from "./random.ts";
-export { type DeviceOptions, requestDevice } from "./request.ts";
+export { type DeviceOptions, listAdapters, requestDevice } from "./request.ts";
 export type { Shape } from "./shape.ts";
 export { print, show } from "./show.ts";
 export { Tensor } from "./tensor.ts";

@@ -1,11 +1,19 @@
-import { adapterHint, defaultBudget, environmentDebug, requestGpu } from "#request";
+import { adapterHint, adaptersFound, defaultBudget, environmentDebug, requestGpu } from "#request";
 import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
-import { expects } from "./expects.ts";
+import { expects, isCount, type Kind, oneOf, optional } from "./expects.ts";
+import type { AdapterName } from "./gpu/types.ts";
 
 /** How a device is opened. */
 export interface DeviceOptions {
+	/**
+	 * Which GPU: a part of its name that no other has, or its number among those that `listAdapters` gives. The one that WebGPU takes
+	 * when left out. Browsers let no page choose by name.
+	 */
+	readonly adapter?: string | number | undefined;
+	/** Where there is a fast GPU and a thrifty one, which of them WebGPU should take; it may take the other. */
+	readonly powerPreference?: "high-performance" | "low-power" | undefined;
 	/**
 	 * Most bytes of GPU buffers to hold; asking for more throws instead of exhausting the machine. Left out: 70 % of the
 	 * free memory where the GPU is the processor itself, else no limit.
@@ -22,15 +30,22 @@ const WANTED_LIMITS = [
 	"maxComputeInvocationsPerWorkgroup",
 	"maxComputeWorkgroupStorageSize",
 ] as const;
+const ADAPTER: Kind = [(v) => typeof v === "string" || isCount(v), "the name of an adapter, or its number"];
 const WANTED_FEATURES = ["shader-f16", "timestamp-query"] as const;
+
+/** The GPUs that `requestDevice` may open, by name and backend, in Node. Empty in a browser, which chooses itself. */
+export const listAdapters = (): Promise<AdapterName[]> => adaptersFound();
 
 /**
  * Opens the GPU. In Node through the npm package `webgpu`, in a browser through `navigator.gpu`.
- * @throws DeviceError when no adapter is found or the device cannot be made.
+ * @throws DeviceError when no adapter is found (`device/no-adapter`), none or several fit the name (`device/adapter`, with the names
+ * there are), or the device cannot be made.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
 	expects("requestDevice", { options }, { options: "options" });
-	const { memoryBudget, debug = parseDebug(environmentDebug()) } = options;
+	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference } = options;
+	const preference = oneOf("high-performance", "low-power");
+	expects("requestDevice", { adapter: chosen, powerPreference }, { adapter: optional(ADAPTER), powerPreference: optional(preference) });
 	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
 	expects("requestDevice", { "debug.level": debug.level, "debug.log": debug.log }, { "debug.level": "number?", "debug.log": "function?" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
@@ -38,8 +53,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 			op: "requestDevice",
 		});
 	}
-	const gpu = await requestGpu();
-	const adapter = await gpu.requestAdapter();
+	const gpu = await requestGpu(chosen);
+	const adapter = await gpu.requestAdapter(powerPreference && { powerPreference });
 	if (adapter === null) {
 		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", { hint: adapterHint });
 	}

@@ -1,21 +1,65 @@
 import { DeviceError } from "../errors.ts";
-import type { GPU, GPUAdapterInfo } from "./types.ts";
+import { shown } from "../shown.ts";
+import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
 
 const OLDEST = [20, 19];
 /** Not a literal at its import: a bundler would take the module in and leave its native binaries behind. */
 const DAWN = "webgpu";
 
+/** Toggles of Dawn: timestamps to the nanosecond, since nobody else's pages run beside a program in Node. */
+const FLAGS = ["disable-dawn-features=timestamp_quantization"];
+
+type Create = typeof import("webgpu")["create"];
+
 /**
- * The GPU entry point in Node, Deno and Bun: Dawn, from the npm package `webgpu`. Imports nothing by itself, so that it
- * can say what is wrong where a bundler put it into a page.
+ * The GPU entry point in Node, Deno and Bun: Dawn, from the npm package `webgpu`; with `adapter`, one that has that adapter alone.
+ * Imports nothing by itself, so that it can say what is wrong where a bundler put it into a page.
  */
-export async function requestGpu(): Promise<GPU> {
+export async function requestGpu(adapter?: string | number): Promise<GPU> {
+	const create = await load();
+	if (adapter === undefined) return create(FLAGS);
+	const { backend, name } = choose(adapter, await namesBy(create));
+	return create([...FLAGS, `backend=${backend}`, `adapter=${name}`]);
+}
+
+/** The adapters that Dawn finds, in its order. */
+export const adaptersFound = async (): Promise<AdapterName[]> => namesBy(await load());
+
+async function load(): Promise<Create> {
 	checkPlatform(globalThis.process?.versions?.node);
 	const dawn: Promise<typeof import("webgpu")> = import(/* webpackIgnore: true */ /* @vite-ignore */ DAWN);
 	const { create } = await dawn.catch((cause: Error & { code?: string }) => {
 		throw unloadable(cause);
 	});
-	return create(["disable-dawn-features=timestamp_quantization"]);
+	return create;
+}
+
+/** Dawn lists its adapters in one place: in the error about one that there is not. */
+async function namesBy(create: Create): Promise<AdapterName[]> {
+	const said = await Promise.resolve()
+		.then(() => create(["adapter=\n"]).requestAdapter())
+		.then(
+			() => "",
+			(error: Error) => error.message,
+		);
+	return [...said.matchAll(/backend: '([^']*)', name: '(.*)'$/gm)].map(([, backend, name]) => ({ backend, name }));
+}
+
+/** The adapter of a number, of a name, or of a part that one name has. */
+export function choose(wanted: string | number, all: readonly AdapterName[]): AdapterName {
+	const within = ({ name }: AdapterName): boolean => name.toLowerCase().includes(String(wanted).toLowerCase());
+	const exact = all.filter(({ name }) => name === wanted);
+	const found = typeof wanted === "number" ? all.slice(wanted, wanted + 1) : exact.length > 0 ? exact : all.filter(within);
+	const [one] = found;
+	// Dawn takes the first whose name contains the one it is given.
+	if (found.length === 1 && one === all.find(({ backend, name }) => backend === one.backend && name.includes(one.name))) return one;
+	const list = all.map(({ backend, name }, i) => `${i}: ${name} (${backend})`).join(", ");
+	const what =
+		found.length > 1 ? `${found.length} adapters fit` : one === undefined ? "there is no adapter" : "Dawn cannot tell apart adapter";
+	throw new DeviceError("device/adapter", `requestDevice: ${what} ${shown(wanted)}`, {
+		op: "requestDevice",
+		hint: list === "" ? adapterHint : `those there are: ${list}`,
+	});
 }
 
 function checkPlatform(node: string | undefined): void {

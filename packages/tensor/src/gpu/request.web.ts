@@ -1,8 +1,14 @@
 import { DeviceError } from "../errors.ts";
-import type { GPU, GPUAdapterInfo } from "./types.ts";
+import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
+
+/** A page sees one adapter, the one that it is given. */
+export const adaptersFound = async (): Promise<AdapterName[]> => [];
 
 /** The GPU entry point in a browser. */
-export async function requestGpu(): Promise<GPU> {
+export async function requestGpu(adapter?: string | number): Promise<GPU> {
+	if (adapter !== undefined) {
+		throw new DeviceError("device/adapter", "requestDevice: a page cannot choose its adapter by name", { hint: "give powerPreference" });
+	}
 	const { navigator, isSecureContext, process } = globalThis as Partial<typeof globalThis>;
 	if (navigator?.gpu !== undefined) return navigator.gpu as GPU;
 	if (process?.versions?.node !== undefined) {

@@ -25,3 +25,11 @@ export interface GPUAdapterInfo {
 	/** The name of the model, for people. */
 	readonly description: string;
 }
+
+/** A GPU with the driver that it is used by. */
+export interface AdapterName {
+	/** The driver's name of it: "NVIDIA GeForce RTX 4060 Laptop GPU". */
+	readonly name: string;
+	/** How it is reached: "vulkan", "metal", "d3d12". One GPU may be there several times. */
+	readonly backend: string;
+}

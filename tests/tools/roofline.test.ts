@@ -1,0 +1,200 @@
+import { linear, matmul, mul, ones, requestDevice, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
+import { afterAll, describe, expect, test } from "vitest";
+import { nonNegative } from "../../tools/roofline/ceilings.ts";
+import { DryDevice } from "../../tools/roofline/dryDevice.ts";
+import { FIGURES, machineOf } from "../../tools/roofline/machines.ts";
+import { costed, recordStep, rowsBy } from "../../tools/roofline/step.ts";
+import { configOf, type Subject, training } from "../../tools/roofline/subject.ts";
+import { compile } from "../../tools/roofline/wgsl/compile.ts";
+import { type Work, Workings } from "../../tools/roofline/work.ts";
+
+const real = await requestDevice();
+afterAll(() => real.destroy());
+const adapter = { ...machineOf("h100").adapter };
+
+/** What the kernels of `run` do. */
+async function workOf(run: (make: (...shape: number[]) => Tensor) => void): Promise<Work[]> {
+	const dry = new DryDevice(adapter);
+	dry.device.scope<void>(() => run((...shape) => ones(dry.device, shape)));
+	await dry.device.flush();
+	const workings = new Workings(32);
+	return dry
+		.take()
+		.dispatches.filter((d) => !d.kernel.startsWith("full"))
+		.map((d) => workings.of(d));
+}
+
+const sumOf = (works: readonly Work[]): number => works.reduce((n, w) => n + w.flops, 0);
+
+describe("what kernels do, counted from their WGSL", () => {
+	test("a product is 2 M N K FLOPs, and reads and writes its matrices once", async () => {
+		const [M, K, N] = [128, 256, 384];
+		const [work, ...rest] = await workOf((make) => matmul(make(M, K), make(K, N)));
+		expect(rest).toEqual([]);
+		expect(work.flops).toBe(2 * M * N * K);
+		expect(work.read).toBe(4 * (M * K + K * N));
+		expect(work.written).toBe(4 * M * N);
+	});
+
+	test("a product that leaves tiles half empty does no less than its FLOPs", async () => {
+		const [M, K, N] = [1, 97, 65];
+		const [work] = await workOf((make) => matmul(make(M, K), make(K, N)));
+		expect(work.flops).toBeGreaterThanOrEqual(2 * M * N * K);
+	});
+
+	test("a linear map of records with one weight is one product, with a bias one sum more", async () => {
+		const [B, T, K, N] = [2, 64, 128, 256];
+		const works = await workOf((make) => linear(make(B, T, K), make(N, K), make(N)));
+		expect(sumOf(works)).toBe(2 * B * T * N * K + B * T * N);
+	});
+
+	test("attention is two products of T by T", async () => {
+		const [H, T, K] = [2, 128, 128];
+		const works = await workOf((make) => scaledDotProductAttention(make(H, T, K), make(H, T, K), make(H, T, K)));
+		expect(sumOf(works.filter((w) => w.kernel.startsWith("gemm")))).toBe(2 * (2 * H * T * T * K));
+	});
+
+	test("a vector operation moves each element once, in lines that lanes share", async () => {
+		const n = 2 ** 20;
+		const [work] = await workOf((make) => mul(make(n), make(n)));
+		expect(work.flops).toBe(n);
+		expect([work.read, work.written]).toEqual([8 * n, 4 * n]);
+		expect(work.total.lines).toBe((3 * 4 * n) / 128);
+	});
+
+	test("turns of loops, branches and divisions are those that run", () => {
+		const program = compile(`struct Params { n: u32, d: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> y: array<vec2f>;
+fn half(x: f32) -> f32 { return x * 0.5; }
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) lane: u32) {
+	var sum = vec2f();
+	for (var i = 0u; i < p.n; i++) { if ((i & 1u) == 1u) { sum += vec2f(half(1.0)); } }
+	y[lane / p.d] = sum;
+	y[lane % p.d] = sum;
+}`);
+		const blocks = new Float64Array(program.blocks.length);
+		const touched: number[] = [];
+		const trace = { blocks, turn: 0, touch: (_: number, element: number) => touched.push(element) };
+		program.run(trace, { n: 6, d: 3 }, { group: [0, 0, 0], groups: [1, 1, 1], local: [7, 0, 0], lane: 7, width: 8 });
+		const total = (of: "flops" | "divide" | "branch"): number => blocks.reduce((sum, runs, b) => sum + runs * program.blocks[b][of], 0);
+		expect(total("flops")).toBe(3 * 2);
+		expect(total("divide")).toBe(1);
+		expect(total("branch")).toBe(6 + 3);
+		expect(touched).toEqual([2, 1]);
+	});
+
+	test("memory of the workgroup, barriers, subgroups and arrays in arrays are understood", () => {
+		const program = compile(`@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>;
+var<workgroup> tile: array<vec4f, 64>;
+@compute @workgroup_size(64, 1, 1) fn main(
+	@builtin(local_invocation_id) at: vec3u, @builtin(subgroup_invocation_id) own: u32, @builtin(subgroup_id) group: u32) {
+	var sums: array<array<f32, 2>, 2>;
+	tile[at.x] = x[at.x];
+	workgroupBarrier();
+	for (var i = 0u; i < 4u; i++) { sums[i / 2u][i % 2u] += dot(tile[(at.x + i) % 64u], tile[i]); }
+	let total = subgroupAdd(sums[0][0] + sums[1][1]);
+	if (own == 0u) { y[group] = total; atomicAdd(&counts[group], 1u); }
+}`);
+		const blocks = new Float64Array(program.blocks.length);
+		const touched: number[][] = [];
+		const trace = { blocks, turn: 0, touch: (site: number, element: number) => touched.push([program.sites[site].binding, element]) };
+		program.run(trace, {}, { group: [0, 0, 0], groups: [1, 1, 1], local: [32, 0, 0], lane: 32, width: 32 });
+		const total = (of: "flops" | "shared" | "barrier"): number => blocks.reduce((sum, runs, b) => sum + runs * program.blocks[b][of], 0);
+		expect(total("flops")).toBe(4 * (7 + 1) + 1);
+		expect(total("shared")).toBe(1 + 4 * 2 + 5);
+		expect(total("barrier")).toBe(1);
+		expect(touched).toEqual([
+			[1, 32],
+			[2, 1],
+			[3, 1],
+		]);
+	});
+
+	test("WGSL that is not known is refused, not counted as nothing", () => {
+		expect(() => compile("@compute @workgroup_size(1) fn main() { let x = mystery(1.0); }")).toThrow("function mystery is not known");
+	});
+});
+
+/** Shapes among the parameters: whole numbers, but for the one that stands for a name. */
+const isShape = ({ name, type }: { readonly name: string; readonly type: string }): boolean =>
+	type !== "f32" && name !== "id" && !name.endsWith("_base");
+
+test.each([false, true])("a dry step records what a real one runs (plain: %s)", async (plain) => {
+	const subject: Subject = { config: configOf("tiny"), batch: 2, length: 8, plain };
+	const { maxBufferSize, maxStorageBufferBindingSize } = real.gpu.limits;
+	const step = training(real, subject, false);
+	await step();
+	const { recorder } = runtimeOf(real);
+	const dispatch = recorder.dispatch.bind(recorder);
+	const seen: unknown[] = [];
+	recorder.dispatch = (d) => {
+		const { key, params } = d.pipeline;
+		seen.push([key, d.grid, d.params.filter((_, i) => isShape({ name: params[i][0], type: params[i][1] }))]);
+		dispatch(d);
+	};
+	await step();
+	recorder.dispatch = dispatch;
+	const same = { name: "", features: [], limits: { maxBufferSize, maxStorageBufferBindingSize } };
+	const { dispatches } = await recordStep({ adapter: same }, subject);
+	const recorded = dispatches.map(({ kernel, grid, wgsl, block }) => {
+		const params = compile(wgsl).params.flatMap((p, i) =>
+			isShape(p) ? [p.type === "i32" ? block.getInt32(4 * i, true) : block.getUint32(4 * i, true)] : [],
+		);
+		return [kernel, grid, params];
+	});
+	expect(seen.length).toBeGreaterThan(50);
+	expect(recorded).toEqual(seen);
+});
+
+describe("predictions", () => {
+	const { units, clock, memory, launch } = FIGURES.h100;
+
+	test("a large copy takes its bytes at the rate of the memory", async () => {
+		const n = 2 ** 26;
+		const works = await workOf((make) => mul(make(n), make(n)));
+		const { milliseconds, bound, busy } = machineOf("h100").predict(works[0]);
+		expect([bound, busy]).toEqual(["memory", 1]);
+		expect(milliseconds).toBeCloseTo(launch / 1000 + (12 * n) / (memory * 1e6), 6);
+	});
+
+	test("a product is not faster than its FLOPs allow, and a small one leaves units empty", async () => {
+		const machine = machineOf("h100");
+		const [large] = await workOf((make) => matmul(make(1024, 1024), make(1024, 1024)));
+		expect(machine.predict(large).milliseconds).toBeGreaterThan((2 * 1024 ** 3) / (2 * 128 * units * clock * 1e6));
+		const [small] = await workOf((make) => matmul(make(8, 1024), make(1024, 8)));
+		expect(machine.predict(small).busy).toBeLessThan(0.5);
+	});
+
+	test("rows of a report add up to the whole", async () => {
+		const machine = machineOf("m2");
+		const { dispatches } = await recordStep(machine, { config: configOf("tiny"), batch: 1, length: 8, plain: true });
+		const all = costed(machine, dispatches);
+		const rows = rowsBy(all, (c) => c.work.kernel);
+		const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+		expect(sum(rows.map((r) => r.calls))).toBe(dispatches.length);
+		expect(sum(rows.map((r) => r.milliseconds))).toBeCloseTo(sum(all.map((c) => c.prediction.milliseconds)), 9);
+	});
+
+	test("an adapter that there are no figures of is refused with the names there are", () => {
+		expect(() => machineOf("h200")).toThrow("one of h100, rtx4060, m2, intel-xe, or this");
+	});
+
+	test("costs that explain probes are found, none below 0", () => {
+		const rows = [
+			[1, 0, 2],
+			[0, 1, 0],
+			[3, 1, 0],
+			[1, 4, 1],
+		];
+		const truth = [0.2, 0.5, 0.1];
+		const relative = rows.map((r) => {
+			const time = r.reduce((sum, v, i) => sum + v * truth[i], 0);
+			return r.map((v) => v / time);
+		});
+		for (const [i, cost] of nonNegative(relative).entries()) expect(cost).toBeCloseTo(truth[i], 6);
+	});
+});

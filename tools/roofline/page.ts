@@ -1,0 +1,23 @@
+/** docs/roofline.md. */
+export const document = (parts: readonly string[]): string => `# Roofline
+
+What a fine-tuning step would cost on GPUs that no test of this repository runs on. Written by
+\`npm run roofline -- --document docs/roofline.md\`; \`npm run roofline -- --adapter h100|rtx4060|m2|intel-xe|this\` prints it for one.
+
+How it is found. The step runs on a WebGPU device without a GPU behind it: buffers take no memory, commands are kept instead of run,
+what is read back is 0. So every dispatch of the real step is known, with its WGSL, parameters and grid. Its WGSL is then run for its
+cost alone: some workgroups of it, invocation by invocation, on data that are not there, counting instructions, turns of loops, and the
+lines of memory that invocations side by side touch. FLOPs and bytes are counted so, not declared: the FLOPs are those that a kernel does,
+those of the empty part of a tile included; bytes are those that invocations ask for, each place once a dispatch.
+
+What a dispatch takes is its launch and the longest of these: its bytes at the rate of the memory; what each subgroup reads for the first
+time at the rate of the shared cache; on the unit with the most workgroups, instructions at the rates of its lanes, and one line of its
+first cache a clock; and the longest subgroup by itself, each read waited for. Dispatches follow each other without overlap. **None of this
+was held against such a GPU.** The counts were held against a driver that computes on the processor (the last section), whose costs are
+those of instructions; what caches, schedulers and compilers of a GPU do is a model with public figures, good for what holds a step back
+and for the order of magnitude, not for a percentage; each prediction stands beside those with the assumed figures halved and doubled.
+
+"Of roofline" is the share of the predicted time that FLOPs and bytes would take at the public peaks; "units busy" is the share of
+multiprocessors that have a workgroup. What does not follow from shapes (which ids a text has) is taken for 0.
+
+${parts.join("\n")}`;
