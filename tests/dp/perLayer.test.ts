@@ -146,6 +146,11 @@ describe("per-layer clipping", () => {
 		for (const bad of [[], [0], [1, -1], [1, Number.NaN], [1, Number.POSITIVE_INFINITY], ["1"], [1, 2 ** -17], 3, "1", null]) {
 			expect(() => plan(bad)).toThrow(expect.objectContaining({ name: "ValueError" }));
 		}
+		const ones = device().fromHost([1], [1]);
+		for (const weights of [[1, 1], [-1], [Number.NaN], ["1"]] as number[][]) {
+			const settings = { maxGradNorm: 1, grid: 2 ** -21, clipping: { kind: "perLayer", weights } } as const;
+			expect(() => clip([device().fromHost([1, 2], [1, 2])], ones, settings)).toThrow(expect.objectContaining({ code: "dp/weights" }));
+		}
 		fc.assert(
 			fc.property(fc.array(fc.double({ min: 1e-3, max: 1, noNaN: true }), { minLength: 1, maxLength: 40 }), (weights) => {
 				expect(plan(weights).clipping).toEqual({ kind: "perLayer", weights });

@@ -75,19 +75,23 @@ export function clippingOf(
 	if (clipping.kind === "adaptive") return adaptiveOf(clipping, sizes);
 	if (clipping.kind === "automatic" && clipping.gamma !== undefined) checkPositive("gamma", clipping.gamma);
 	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return Object.freeze({ ...clipping });
-	expects("clipping", { weights: clipping.weights }, { weights: "list" });
-	const weights = Object.freeze([...clipping.weights]);
-	const whole = Math.hypot(...weights);
-	const isPart = (w: unknown): boolean => typeof w === "number" && w > 0 && w >= SMALLEST_PART * whole;
-	if (!(whole > 0 && whole < Number.POSITIVE_INFINITY && weights.every(isPart))) {
-		refuse("weights", "one number above 0 for each trained parameter, none below 2⁻¹⁶ of their L2 norm", [...weights]);
-	}
-	return Object.freeze({ ...clipping, weights });
+	checkWeights(clipping.weights);
+	return Object.freeze({ ...clipping, weights: Object.freeze([...clipping.weights]) });
 }
 
-/** @throws ValueError where per-layer clipping has weights for another number of parameters. */
+function checkWeights(weights: readonly number[]): void {
+	expects("clipping", { weights }, { weights: "list" });
+	const whole = Math.hypot(...weights);
+	const isPart = (w: unknown): boolean => typeof w === "number" && w > 0 && w >= SMALLEST_PART * whole;
+	if (whole > 0 && whole < Number.POSITIVE_INFINITY && weights.every(isPart)) return;
+	refuse("weights", "one number above 0 for each trained parameter, none below 2⁻¹⁶ of their L2 norm", [...weights]);
+}
+
+/** @throws ValueError where the weights of per-layer clipping are not one number above 0 for each of so many parameters. */
 export function checkGroups(clipping: Clipping, count: number): void {
-	if (clipping.kind !== "perLayer" || clipping.weights === undefined || clipping.weights.length === count) return;
+	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return;
+	checkWeights(clipping.weights);
+	if (clipping.weights.length === count) return;
 	refuse("weights", `one for each of ${count} trained parameters`, `${clipping.weights.length} of them`);
 }
 
