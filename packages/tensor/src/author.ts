@@ -1,6 +1,5 @@
 /* For authors of operations, optimisers and engines: what programs on tensors have no use for. */
 
-export { type StreamedValueAndGrad, streamedValueAndGrad } from "./autograd.ts";
 export { runtimeOf } from "./device.ts";
 export { bytesPerElement, FLOATS, INTEGERS, wgslScalar } from "./dtype.ts";
 export { type ArgumentKind, expects, instanceOf, isCount, isIterable, type Kind, oneOf, optional, optionsOf, partsOf } from "./expects.ts";
@@ -38,6 +37,14 @@ export type { Runtime } from "./runtime.ts";
 export { tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
 export { shown } from "./shown.ts";
-export { type Rows, rowsOf, type Share, type StreamedGradient, type Streaming } from "./streamed.ts";
+export {
+	type Rows,
+	rowsOf,
+	type Share,
+	type StreamedGradient,
+	type StreamedValueAndGrad,
+	type Streaming,
+	streamedValueAndGrad,
+} from "./streamed.ts";
 export { insideOf } from "./tensor.ts";
 export { RANGES } from "./upload.ts";

@@ -12,7 +12,7 @@ import type { Runtime } from "./runtime.ts";
 import { holdsLate, tensorsIn } from "./scopes.ts";
 import { sameShape, showShape } from "./shape.ts";
 import { shown } from "./shown.ts";
-import { type StreamedGradient, type Streaming, sharesOf } from "./streamed.ts";
+import type { StreamedGradient, StreamedValueAndGrad, Streaming } from "./streamed.ts";
 import { Tape, type TapeNode } from "./tape.ts";
 import { insideOf, nodeOf, Tensor } from "./tensor.ts";
 import { mapTensors } from "./trees.ts";
@@ -65,31 +65,13 @@ export function valueAndGrad<const S extends readonly Slot[]>(fn: () => Tensor |
 	return ofScalar("valueAndGrad", fn, slots);
 }
 
-/** What `streamedValueAndGrad` gives. */
-export interface StreamedValueAndGrad {
-	/** What the function returned. */
-	readonly value: Tensor;
-	/** One gradient for each slot, in order: computed, or to be computed by `rowsOf`. */
-	readonly grads: readonly (Tensor | StreamedGradient)[];
-}
-
-/**
- * `valueAndGrad` for parameters whose gradients are too large to be held, one a record: where `choose` says so, a gradient comes as what it
- * follows from, and `rowsOf` computes rows of it, bit for bit the same, as often as asked. Uses of a slot by other operations than
- * `linear`, `embedding` and `linearCrossEntropy` are computed at once. While an outer gradient is traced, none is streamed. Errors as of `valueAndGrad`.
- */
-export function streamedValueAndGrad(fn: () => Tensor, slots: readonly Slot[], choose: Streaming["choose"]): StreamedValueAndGrad {
-	expects("streamedValueAndGrad", { fn, slots, choose }, { fn: "function", slots: "list", choose: "function" });
-	return trace("streamedValueAndGrad", fn, slots, (value) => seedOf("streamedValueAndGrad", value), choose);
-}
-
 /** `valueAndGrad` under the name that the user called. */
 export function ofScalar<const S extends readonly Slot[]>(op: string, fn: () => Tensor | WithAux<unknown>, slots: S): ValueAndGrad<S> {
 	return trace(op, fn, slots, (value) => seedOf(op, value)) as ValueAndGrad<S>;
 }
 
 /** The gradient of a scalar by itself. */
-function seedOf(op: string, value: Tensor): Tensor {
+export function seedOf(op: string, value: Tensor): Tensor {
 	if (value.rank !== 0) {
 		throw new ShapeError("grad/scalar", `${op}: the function returned ${showShape(value.shape)}, expected a scalar`, {
 			op,
@@ -154,13 +136,16 @@ export function vjpOf<const S extends readonly Tensor[]>(
 	) as ValueAndGrad<S>;
 }
 
-/** Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. */
-function trace(
+/**
+ * Runs `fn` with traced slots and walks back from its value, starting with the gradient that `seed` returns. `stream` says how the gradients
+ * of the slots are streamed; while an outer gradient is traced, none is.
+ */
+export function trace(
 	op: string,
 	fn: () => Tensor | WithAux<unknown>,
 	slots: readonly Slot[],
 	seed: (value: Tensor) => Tensor,
-	choose?: Streaming["choose"],
+	stream?: (leaves: readonly TapeNode[]) => Streaming,
 ): StreamedValueAndGrad {
 	if (slots.length === 0) throw new ValueError("grad/slots", `${op}: nothing to differentiate`, { op });
 	slots.forEach((slot, i) => {
@@ -186,8 +171,7 @@ function trace(
 		const before = runtime.tape;
 		runtime.tape = tape;
 		const nodes = leaves.map((t) => nodeOf(t) as TapeNode);
-		const isStreamed = choose !== undefined && outer === undefined;
-		const gradients = new Gradients(runtime, nodes, isStreamed ? { leaves: new Set(nodes), choose } : undefined);
+		const gradients = new Gradients(runtime, nodes, outer === undefined ? stream?.(nodes) : undefined);
 		try {
 			slots.forEach((s, i) => {
 				s.value = leaves[i];
@@ -285,10 +269,11 @@ export class Gradients {
 			arrived?.dispose();
 			return;
 		}
-		const shares = [...(arrived === undefined ? [] : sharesOf(arrived)), ...sharesOf(own)];
-		for (const t of tensorsIn(shares)) runtime.hold(t);
+		const joined = this.#streaming?.join(node.shape, arrived, own);
+		if (joined === undefined) return;
+		for (const t of tensorsIn(joined.shares)) runtime.hold(t);
 		if (arrived instanceof Tensor) arrived.dispose();
-		this.#arrived.set(node, { shape: node.shape, shares });
+		this.#arrived.set(node, joined);
 	}
 
 	/** The sum over records, where there are any. */

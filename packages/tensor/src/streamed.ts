@@ -1,4 +1,6 @@
+import { type Slot, seedOf, trace } from "./autograd.ts";
 import { runtimeOf } from "./device.ts";
+import { expects } from "./expects.ts";
 import { add } from "./ops/binary.ts";
 import { slice } from "./ops/slice.ts";
 import { alias } from "./record.ts";
@@ -45,6 +47,33 @@ export interface Streaming {
 	 * records together.
 	 */
 	readonly choose: (bytes: number, given: number) => boolean;
+	/** A gradient of this shape and what arrives beside it, one of them streamed, as one. */
+	readonly join: (shape: Shape, arrived: Tensor | StreamedGradient | undefined, more: Tensor | StreamedGradient) => StreamedGradient;
+}
+
+/** What `streamedValueAndGrad` gives. */
+export interface StreamedValueAndGrad {
+	/** What the function returned. */
+	readonly value: Tensor;
+	/** One gradient for each slot, in order: computed, or to be computed by `rowsOf`. */
+	readonly grads: readonly (Tensor | StreamedGradient)[];
+}
+
+/**
+ * `valueAndGrad` for parameters whose gradients are too large to be held, one a record: where `choose` says so, a gradient comes as what it
+ * follows from, and `rowsOf` computes rows of it, bit for bit the same, as often as asked. Uses of a slot by other operations than
+ * `linear`, `embedding` and `linearCrossEntropy` are computed at once. While an outer gradient is traced, none is streamed. Errors as of `valueAndGrad`.
+ */
+export function streamedValueAndGrad(fn: () => Tensor, slots: readonly Slot[], choose: Streaming["choose"]): StreamedValueAndGrad {
+	expects("streamedValueAndGrad", { fn, slots, choose }, { fn: "function", slots: "list", choose: "function" });
+	const op = "streamedValueAndGrad";
+	return trace(
+		op,
+		fn,
+		slots,
+		(value) => seedOf(op, value),
+		(leaves) => ({ leaves: new Set(leaves), choose, join }),
+	);
 }
 
 /** Rows of a streamed gradient, bit for bit those of the whole: in a program for one record, of its own. */
@@ -56,8 +85,13 @@ export function rowsOf({ shares }: StreamedGradient, rows: Rows): Tensor {
 	);
 }
 
+const join: Streaming["join"] = (shape, arrived, more) => ({
+	shape,
+	shares: [...(arrived === undefined ? [] : sharesOf(arrived)), ...sharesOf(more)],
+});
+
 /** A gradient as shares: a tensor is one, of which rows are views. */
-export function sharesOf(g: Tensor | StreamedGradient): readonly Share[] {
+function sharesOf(g: Tensor | StreamedGradient): readonly Share[] {
 	if (!(g instanceof Tensor)) return g.shares;
 	return [{ given: { whole: alias(g, undefined) }, path: "", rows: ({ whole }, { from, to }) => slice(whole, 0, from, to) }];
 }

@@ -11,6 +11,7 @@ import { checkType } from "./arguments.ts";
 import { add } from "./binary.ts";
 import { gemm } from "./gemm.ts";
 import { referenceProduct, rowProduct } from "./matmul.ts";
+import { slice } from "./slice.ts";
 
 /** Rows of a matrix [N, K], one for all records, that fit one storage binding; all of them for most. */
 function rowsPerBinding(w: Physical): number {
@@ -104,7 +105,10 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	test: TEST,
 });
 
-byRows(linearPrimitive, { w: ({ dy, x }, _, operand, rows) => rowProduct(dy, x, operand, rows) });
+byRows(linearPrimitive, {
+	// From a multiple of 8 on they meet the kernel that the whole meets.
+	w: ({ dy, x }, _, operand, { from, to }) => rowProduct(dy, x, operand, (columns) => slice(columns, -1, from, to)),
+});
 
 /**
  * Linear map, torch's linear: y = x wᵀ + b. x `[..., K]` (f32 or f16), w `[N, K]`, b `[N]` (none when left out) → f32 `[..., N]`. w may be

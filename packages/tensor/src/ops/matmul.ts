@@ -6,14 +6,12 @@ import { definePrimitive } from "../primitive.ts";
 import type { OperandShape } from "../records.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, showShape, sizeOf } from "../shape.ts";
-import type { Rows } from "../streamed.ts";
 import type { Tensor } from "../tensor.ts";
 import { mul } from "./binary.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { gemm } from "./gemm.ts";
 import { matmulInteger } from "./matmulInteger.ts";
 import { foldRecords } from "./records.ts";
-import { slice } from "./slice.ts";
 import { reshape, squeeze, transpose, unsqueeze } from "./view.ts";
 
 /** Gradients of a product sum over the batch axes along which an operand was repeated. */
@@ -63,12 +61,12 @@ const commonLead = (...operands: readonly { readonly shape: Shape }[]): number[]
 const rowsOf = (t: Tensor): Tensor => reshape(t, [sizeOf(t.shape.slice(0, -1)), t.shape[t.rank - 1]]);
 
 /**
- * a^T b over all rows a[..., M] and b[..., N]: the gradient [M, N] of a matrix, or rows of it; of one for all records, over all of theirs.
- * Rows from a multiple of 8 on meet the kernel that the whole meets.
+ * a^T b over all rows a[..., M] and b[..., N]: the gradient [M, N] of a matrix; of one for all records, over all of theirs. `pick` may
+ * leave some of the M.
  */
-export function rowProduct(a: Tensor, b: Tensor, operand: OperandShape, rows?: Rows): Tensor {
+export function rowProduct(a: Tensor, b: Tensor, operand: OperandShape, pick: (x: Tensor) => Tensor = (x) => x): Tensor {
 	const [x, y] = foldRecords(operand, [a, b]).map(rowsOf);
-	return matmul(transpose(rows === undefined ? x : slice(x, -1, rows.from, rows.to)), y);
+	return matmul(transpose(pick(x)), y);
 }
 
 export const matmulPrimitive = definePrimitive({
