@@ -60,8 +60,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "the noise of the first step in all of them",
 		file: ENGINE,
-		from: "this.#stepNoise.draw(mechanism, source,",
-		to: "this.#stepNoise.draw(mechanism, this.#noise.forStep(1),",
+		from: "this.#stepNoise.begin(mechanism, source,",
+		to: "this.#stepNoise.begin(mechanism, this.#noise.forStep(1),",
 		tests: AUDIT,
 	},
 	{

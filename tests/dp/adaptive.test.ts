@@ -243,7 +243,7 @@ describe("adaptive clipping", () => {
 		] as const) {
 			const clipping = { kind: "adaptive", unclippedNumStd: 1.2 } as const;
 			const m = new GaussianMechanism({ length, maxGradNorm, noiseMultiplier: sigma, expectedBatchSize: 1, clipping });
-			const { mean, unclipped } = m.release(new Float64Array(length + 2), await noise.draw(m, source, { step, isLast: step === 3 }));
+			const { mean, unclipped } = m.release(new Float64Array(length + 2), await noise.begin(m, source, { step, isLast: step === 3 })());
 			expect(Math.abs(Math.sqrt(moment(Float64Array.from(mean), 2)) / (m.sumNoiseMultiplier * m.sensitivity) - 1)).toBeLessThan(0.01);
 			expect(Math.abs(unclipped as number)).toBeLessThan(1.2 * 8.6);
 			expect(unclipped).not.toBe(0);

@@ -291,6 +291,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		const source = this.#noise.forStep(step);
 		const { study } = source;
 		const mechanism = this.#mechanisms.of(step);
+		const drawn = this.#stepNoise.begin(mechanism, source, { step, isLast: step === plan.steps });
 		const records =
 			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
 		const sum = mechanism.newSum(this.#vector.tensor.device);
@@ -308,11 +309,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 					check.look({ ...part, clipped, again: (others) => clippedBy(mechanism, part.again(others)) });
 				},
 			);
-			const [total, measures, draw] = await Promise.all([
-				sum.read(),
-				diagnostics.read(),
-				this.#stepNoise.draw(mechanism, source, { step, isLast: step === plan.steps }),
-			]);
+			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), drawn()]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
 			const release = addNoise(mechanism, total, noise);
