@@ -14,8 +14,6 @@ export default defineConfig({
 	},
 	test: {
 		...main.test,
-		include: [
-			"tests/dp/{accountant,calibrate,divergence,engineState,gaussian,ledger,mechanism,plan,rdp,report,sampler,sampling,secureRandom,state,wiping}.test.ts",
-		],
+		include: process.env.HUSHGRAD_MUTATION_TESTS?.split(",") ?? main.test?.include,
 	},
 });
