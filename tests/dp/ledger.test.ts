@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import {
 	epsilon,
 	insecureNoiseForTests,
@@ -14,7 +14,7 @@ import {
 } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { data } from "@hushgrad/tensor";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { N, problem } from "./problem.ts";
 
@@ -138,6 +138,64 @@ describe("a ledger", () => {
 		expect([cut.length, cut.run("c")]).toEqual([6, undefined]);
 	});
 
+	it("takes no line that has more in it, or less, than what its hash is of", async () => {
+		const { kept } = await filled();
+		const lines = kept.text.split("\n").slice(0, -1);
+		const [first, ...rest] = lines;
+		for (const odd of [`x${first}`, ` ${first}`, `${first} `, `${first}x`, first.slice(1), first.replace(" ", ""), first.toUpperCase()]) {
+			await expect(PrivacyLedger.open(store(`${[odd, ...rest].join("\n")}\n`).store), odd).rejects.toMatchObject({
+				...{ name: "FormatError", code: "privacy/ledger", hint: expect.stringContaining("restore the file from a copy") },
+				message: expect.stringContaining("the ledger was changed: line 1 does not follow on the one before"),
+			});
+		}
+	});
+
+	it("says what it refuses, and why", async () => {
+		const { ledger } = await filled();
+		const refused = (name: string, code: string, message: string, hint?: unknown) => ({
+			...{ name, code: `privacy/${code}`, message: expect.stringContaining(message), hint },
+		});
+		await expect(ledger.step("a", 3)).rejects.toMatchObject(
+			refused("PrivacyError", "ledger-step", "step 3 of run a was taken before: 3 are noted", expect.stringContaining("another process")),
+		);
+		await expect(ledger.step("a", 6)).rejects.toMatchObject(
+			refused("PrivacyError", "plan-spent", "run a may take 5 steps, all of them are noted"),
+		);
+		await expect(ledger.step("z", 1)).rejects.toMatchObject(refused("ValueError", "ledger-run", "the ledger has no run z"));
+		await expect(ledger.begin("a", "cards", plan, true)).rejects.toMatchObject(
+			refused("ValueError", "ledger-run", "the ledger has a run a already"),
+		);
+		await ledger.step("a", 5);
+		expect(ledger.run("a")?.taken).toBe(5);
+		await expect(PrivacyLedger.open({} as LedgerStore)).rejects.toMatchObject({
+			message: expect.stringContaining("PrivacyLedger.open: store has no read() and append()"),
+			hint: "fileLedger() of @hushgrad/dp/files opens one",
+		});
+		const odd = { ...store().store, read: async () => 3 as unknown as string };
+		await expect(PrivacyLedger.open(odd)).rejects.toMatchObject({
+			code: "call/argument",
+			message: "PrivacyLedger.open: store.read() gave 3, expected a string",
+		});
+	});
+
+	it("begins with the SHA-256 of nothing, and no one can change what it does", async () => {
+		const empty = await PrivacyLedger.open(store().store);
+		expect([empty.length, empty.head, empty.run("a"), empty.runsOn("cards")]).toEqual([0, "0".repeat(64), undefined, []]);
+		expect(Object.isFrozen(empty) && Object.isFrozen(PrivacyLedger.prototype)).toBe(true);
+	});
+
+	it("keeps the order of what is noted when one of them fails", async () => {
+		const { kept, store: s } = store();
+		const ledger = await PrivacyLedger.open(s);
+		await ledger.begin("a", "cards", plan, true);
+		kept.fail = true;
+		await expect(ledger.step("a", 1)).rejects.toThrow("no space left");
+		kept.fail = false;
+		await ledger.step("a", 1);
+		expect([ledger.length, kept.text.split("\n").length - 1]).toEqual([2, 2]);
+		expect((await PrivacyLedger.open(s)).head).toBe(ledger.head);
+	});
+
 	it("a run that is not private may repeat a step, and takes back none by it", async () => {
 		const { kept, store: s } = store();
 		const ledger = await PrivacyLedger.open(s);
@@ -228,6 +286,11 @@ describe("an engine with a ledger", () => {
 });
 
 describe("a ledger in a file", () => {
+	const inUse = (pid: number, path: string) => ({
+		...{ name: "PrivacyError", code: "privacy/ledger-in-use", cause: { code: "EEXIST" } },
+		message: expect.stringContaining(`the ledger is in use by process ${pid}`),
+		hint: `wait for it to end; if no such run exists, remove ${path}.lock`,
+	});
 	let folder = "";
 	beforeEach(() => {
 		folder = mkdtempSync(join(tmpdir(), "ledger-"));
@@ -262,5 +325,70 @@ describe("a ledger in a file", () => {
 		writeFileSync(path, whole.replace('"step":1', '"step":2'));
 		await expect(fileLedger(path)).rejects.toMatchObject({ code: "privacy/ledger" });
 		expect(existsSync(`${path}.lock`)).toBe(false);
+	});
+
+	it("is made with its folder, and its lock names this process", async () => {
+		const path = join(folder, "deep", "er", "ledger.jsonl");
+		const first = await fileLedger(path);
+		expect(readFileSync(`${path}.lock`, "utf8")).toBe(String(process.pid));
+		expect(readFileSync(path, "utf8")).toBe("");
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.pid, path));
+		await expect(fileLedger(relative(process.cwd(), path))).rejects.toMatchObject({ code: "privacy/ledger-in-use" });
+		await first.close();
+		await (await fileLedger(path)).close();
+	});
+
+	it("is held by a process that lives, also one that is another user's", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, String(process.ppid));
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
+		const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+			throw Object.assign(new Error("not permitted"), { code: "EPERM" });
+		});
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
+		expect(kill).toHaveBeenCalledWith(process.ppid, 0);
+		kill.mockRestore();
+		expect(existsSync(path)).toBe(false);
+	});
+
+	it("takes over a lock that names no process, or this one from a time before", async () => {
+		const path = join(folder, "ledger.jsonl");
+		for (const left of ["", "nonsense", "-5", "0", String(process.pid)]) {
+			writeFileSync(`${path}.lock`, left);
+			await (await fileLedger(path)).close();
+			expect(existsSync(`${path}.lock`)).toBe(false);
+		}
+	});
+
+	it("gives up on a lock that cannot be removed, and on a folder that cannot be", async () => {
+		const path = join(folder, "ledger.jsonl");
+		mkdirSync(`${path}.lock`);
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: expect.stringMatching(/^(EISDIR|ERR_FS_EISDIR|EEXIST)$/) });
+		writeFileSync(join(folder, "file"), "");
+		await expect(fileLedger(join(folder, "file", "ledger.jsonl"))).rejects.toMatchObject({ code: expect.stringMatching(/ENOTDIR|EEXIST/) });
+	});
+
+	it("is let go when it cannot be opened", async () => {
+		const path = join(folder, "taken");
+		mkdirSync(path);
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EISDIR" });
+		expect(existsSync(`${path}.lock`)).toBe(false);
+	});
+
+	it("cuts off nothing of a file that ends with a whole line, and all of one that has none", async () => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await first.ledger.begin("a", "cards", plan, true);
+		await first.close();
+		const whole = readFileSync(path, "utf8");
+		for (const [text, kept] of [
+			[whole, whole],
+			[whole.slice(0, 30), ""],
+			[`${whole}x`, whole],
+		]) {
+			writeFileSync(path, text);
+			await (await fileLedger(path)).close();
+			expect(readFileSync(path, "utf8")).toBe(kept);
+		}
 	});
 });

@@ -99,8 +99,10 @@ describe("parseModel", () => {
 
 	it("takes what the file says, and passes over what it does not know", () => {
 		const trainer = [...int(40, 3), ...int(41, -1), ...int(42, 0), ...int(43, 1), ...bytes(39, [1]), ...float(10, 0.5)];
-		const pieces = [...piece("<s>", 0, 3), ...piece("<pad>", 0, 3), ...piece("a"), ...UNKNOWN];
+		const odd = bytes(1, [...bytes(1, text.encode("a")), ...int(3, 1), ...int(9, 3)]);
+		const pieces = [...piece("<s>", 0, 3), ...piece("<pad>", 0, 3), ...odd, ...UNKNOWN];
 		const parsed = parseModel(Uint8Array.from([...model(pieces, trainer, [...int(3, 0), ...int(4, 1)]), ...bytes(4, [9])]), "m");
+		expect(parsed.pieces[2]).toEqual({ text: "a", score: 0, type: 1 });
 		expect(parsed).toMatchObject({ unkId: 3, bosId: -1, eosId: 0, padId: 1, addDummyPrefix: false });
 		expect(parseModel(model(pieces, trainer, int(3, 1)), "m").addDummyPrefix).toBe(true);
 	});
@@ -117,6 +119,7 @@ describe("parseModel", () => {
 		["tokenizer/vocabulary", "eosId is 5, the vocabulary has 4 pieces", model(VOCABULARY, int(42, 5))],
 		["tokenizer/vocabulary", "padId is 4, the vocabulary has 4 pieces", model(VOCABULARY, int(43, 4))],
 		["tokenizer/vocabulary", "the vocabulary has an empty piece", model([...VOCABULARY, ...piece("")])],
+		["tokenizer/vocabulary", "the vocabulary has an empty piece", model([...VOCABULARY, ...bytes(1, float(2, 1))])],
 		["tokenizer/vocabulary", 'the vocabulary has "<s>" twice', model([...VOCABULARY, ...piece("<s>")])],
 		["tokenizer/vocabulary", 'the score of "b" is NaN', model([...VOCABULARY, ...piece("b", Number.NaN)])],
 		["tokenizer/vocabulary", 'the score of "b" is -Infinity', model([...VOCABULARY, ...piece("b", Number.NEGATIVE_INFINITY)])],
@@ -131,8 +134,10 @@ describe("parseModel", () => {
 
 	it("keeps what the reader said", () => {
 		expect(() => parseModel(Uint8Array.of(7), "m")).toThrow(expect.objectContaining({ cause: new RangeError("field 0") }));
-		expect(() => parseModel(Uint8Array.from(VOCABULARY), "m")).toThrow(
-			expect.objectContaining({ cause: new RangeError("the file ends before its settings") }),
-		);
+		for (const settings of [[], bytes(2, []), bytes(3, [])]) {
+			expect(() => parseModel(Uint8Array.from([...VOCABULARY, ...settings]), "m")).toThrow(
+				expect.objectContaining({ cause: new RangeError("the file ends before its settings") }),
+			);
+		}
 	});
 });

@@ -1,0 +1,24 @@
+/** Source files, and the tests that are about them. */
+interface Target {
+	readonly files: readonly string[];
+	readonly tests: readonly string[];
+}
+
+const of = (folder: string, names: readonly string[]) => names.map((name) => `${folder}/${name}.ts`);
+const nn = (...names: readonly string[]) => of("packages/nn/src", names);
+const models = (...names: readonly string[]) => of("packages/models/src", names);
+const tests = (...names: readonly string[]) => names.map((name) => `tests/${name}.test.ts`);
+
+/** What StrykerJS runs on: the readers of files and texts from elsewhere, and what an ε hangs on. */
+export const TARGETS: readonly Target[] = [
+	{
+		files: nn(...["convert", "dtype", "duplicateKey", "header", "reader", "writer"].map((name) => `safetensors/${name}`)),
+		tests: tests("nn/safetensors"),
+	},
+	{ files: nn("files"), tests: tests("nn/files", "nn/state") },
+	{ files: models("files/checkpoint"), tests: tests("models/checkpoint") },
+	{ files: models("files/json", "gemma/config", "generationConfig"), tests: tests("models/config") },
+	{ files: models("text/protobuf", "text/sentencepieceModel"), tests: tests("models/sentencepieceModel") },
+	{ files: models("text/bytesToText"), tests: tests("models/bytesToText") },
+	{ files: models("text/chat"), tests: tests("models/chat") },
+];
