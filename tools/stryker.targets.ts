@@ -7,6 +7,8 @@ interface Target {
 const of = (folder: string, names: readonly string[]) => names.map((name) => `${folder}/${name}.ts`);
 const nn = (...names: readonly string[]) => of("packages/nn/src", names);
 const models = (...names: readonly string[]) => of("packages/models/src", names);
+const dp = (...names: readonly string[]) => of("packages/dp/src", names);
+const accountant = (...names: readonly string[]) => of("packages/dp/src/accountant", names);
 const tests = (...names: readonly string[]) => names.map((name) => `tests/${name}.test.ts`);
 
 /** What StrykerJS runs on: the readers of files and texts from elsewhere, and what an ε hangs on. */
@@ -21,4 +23,18 @@ export const TARGETS: readonly Target[] = [
 	{ files: models("text/protobuf", "text/sentencepieceModel"), tests: tests("models/sentencepieceModel") },
 	{ files: models("text/bytesToText"), tests: tests("models/bytesToText") },
 	{ files: models("text/chat"), tests: tests("models/chat") },
+	{ files: dp("check"), tests: tests("dp/check") },
+	{ files: dp("report"), tests: tests("dp/statement") },
+	{ files: dp("plan"), tests: tests("dp/planRefusals") },
+	{ files: dp("ledger", "files"), tests: tests("dp/ledger") },
+	{ files: dp("sampler", "sampling"), tests: tests("dp/sampler", "dp/sampling") },
+	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandom", "dp/wiping") },
+	{ files: dp("divergence"), tests: tests("dp/divergence") },
+	{ files: accountant("binomial"), tests: tests("dp/binomial") },
+	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/gaussian") },
+	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
+	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian") },
+	{ files: accountant("rdp"), tests: tests("dp/rdp") },
+	{ files: accountant("lossPair", "sampledPair"), tests: tests("dp/lossPair") },
+	{ files: accountant("truncatedPoisson", "randomAllocation"), tests: tests("dp/randomAllocation") },
 ];

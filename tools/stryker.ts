@@ -116,6 +116,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 		const date = new Date().toISOString().slice(0, 10);
 		for (const [file, { source, mutants }] of Object.entries(report.files)) {
 			outcomes[file] = outcomeOf(source, mutants, EQUIVALENT[file] ?? {}, date);
+			const { killed, equivalent, survivors } = outcomes[file];
+			console.log(`${file}: ${killed} killed, ${equivalent.length} equivalent, ${survivors.length} survived`);
+			for (const line of survivors) console.log(`  ${line}`);
 		}
 		writeFileSync(results, `${JSON.stringify(outcomes, null, "\t")}\n`);
 	}

@@ -1,7 +1,7 @@
 import { insecureNoiseForTests, poissonBatch, secureNoise, splitVirtual, stepsForEpochs } from "@hushgrad/dp";
 import { PrivacyError, ValueError } from "@hushgrad/tensor";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { chiSquare, chiSquareQuantile } from "./statistics.ts";
 
 /** Batches of one seeded source. */
@@ -87,6 +87,26 @@ describe("poissonBatch", () => {
 		const forged = { secure: true, uniform53: () => 0.5, fillNormals: () => {} };
 		// @ts-expect-error a noise source is an opaque type
 		expect(() => poissonBatch({ datasetSize: 9, sampleRate: 0.1 }, forged)).toThrow(PrivacyError);
+		expect(() => poissonBatch(3 as never, source)).toThrow("poissonBatch: options is 3, expected options in an object");
+		expect(() => poissonBatch({ datasetSize: 2 ** 31, sampleRate: 0 }, source)).toThrow("datasetSize must be an integer in 1..2147483647");
+		expect(poissonBatch({ datasetSize: 2 ** 31 - 1, sampleRate: 0 }, source)).toHaveLength(0);
+	});
+
+	test("skips by geometric gaps, no longer than 1/q", () => {
+		// ⌊ln(1 − u)/ln(1 − q)⌋ records are passed over; a gap of 1/q = 4 or more passes over 4 and draws again.
+		const words = (...uniforms: number[]) => {
+			const all = uniforms.flatMap((u) => [Math.floor(u * 2 ** 27) * 32, 0]);
+			vi.spyOn(globalThis.crypto, "getRandomValues").mockImplementation((array) => {
+				(array as Uint32Array).set(all);
+				return array;
+			});
+			return secureNoise();
+		};
+		const u = (gap: number) => 1 - 0.75 ** (gap + 0.5);
+		expect([...poissonBatch({ datasetSize: 14, sampleRate: 0.25 }, words(u(0), u(3), u(4), u(1), u(9), u(2)))]).toEqual([0, 4, 10]);
+		expect([...poissonBatch({ datasetSize: 6, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2, 5]);
+		expect([...poissonBatch({ datasetSize: 5, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2]);
+		vi.restoreAllMocks();
 	});
 });
 
@@ -121,7 +141,11 @@ describe("splitVirtual", () => {
 	});
 
 	test("needs a physical size of at least 1", () => {
-		for (const size of [0, -1, 1.5]) expect(() => splitVirtual(new Int32Array(3), size)).toThrow(ValueError);
+		for (const size of [0, -1, 1.5]) {
+			expect(() => splitVirtual(new Int32Array(3), size)).toThrow(ValueError);
+			expect(() => splitVirtual(new Int32Array(3), size)).toThrow("physicalSize must be an integer");
+		}
+		expect(() => splitVirtual([1] as never, 1)).toThrow("indices must be an Int32Array of record numbers, got [1]");
 	});
 });
 
@@ -134,5 +158,14 @@ describe("stepsForEpochs", () => {
 		expect(stepsForEpochs(2, { datasetSize: 900, expectedBatchSize: 64 })).toBe(28);
 		expect(stepsForEpochs(10, { datasetSize: 900, expectedBatchSize: 225 })).toBe(40);
 		expect(stepsForEpochs(0.001, { datasetSize: 10, expectedBatchSize: 10 })).toBe(1);
+	});
+
+	test("refuses what is above 0 nowhere, by name", () => {
+		const sizes = { datasetSize: 10, expectedBatchSize: 10 };
+		expect(() => stepsForEpochs(0, sizes)).toThrow("epochs must be a finite number above 0, got 0");
+		for (const name of ["datasetSize", "expectedBatchSize"]) {
+			expect(() => stepsForEpochs(1, { ...sizes, [name]: 0 })).toThrow(`${name} must be a finite number above 0, got 0`);
+		}
+		expect(() => stepsForEpochs(1, 3 as never)).toThrow("stepsForEpochs: sizes is 3, expected options in an object");
 	});
 });

@@ -1,9 +1,12 @@
-import { epsilon, type LedgerRun, type PlanOptions, planPrivacy, privacyStatement } from "@hushgrad/dp";
-import { describe, expect, it } from "vitest";
+import { epsilon, type LedgerRun, type PlanOptions, type PrivacyPlan, planPrivacy, privacyStatement } from "@hushgrad/dp";
+import { beforeAll, describe, expect, it } from "vitest";
 
 /* Full batches, whose ε has a closed form. */
 const settings = { datasetSize: 1000, expectedBatchSize: 1000, steps: 4, maxGradNorm: 0.5, noiseMultiplier: 3.25, targetDelta: 1e-5 };
-const plan = planPrivacy(settings);
+let plan: PrivacyPlan;
+beforeAll(() => {
+	plan = planPrivacy(settings);
+});
 const up = (x: number): string => String(Math.ceil(x * 1e4) / 1e4);
 const gdp = (noiseMultiplier: number, steps: number) =>
 	epsilon([{ sampleRate: 1, noiseMultiplier, steps }], { delta: 1e-5, accountant: "gdp" });

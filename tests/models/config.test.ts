@@ -206,6 +206,7 @@ describe("parseConfig", () => {
 		shownAs("x".repeat(58), `"${"x".repeat(58)}"`);
 		shownAs("x".repeat(59), `"${"x".repeat(59)}…`);
 		shownAs({ a: [null, true] }, '{"a":[null,true]}');
+		shownAs({ a: undefined }, '{"a":"undefined"}');
 		shownAs(3n, '"3"');
 		shownAs({ a: () => 3, b: new Map() }, '{"a":"a function","b":"an object"}');
 		shownAs(Symbol("s"), '"Symbol(s)"');
@@ -213,9 +214,10 @@ describe("parseConfig", () => {
 });
 
 describe("serializeConfig", () => {
-	const config = parse({ num_hidden_layers: 2, rope_theta: 500, eos_token_id: [1, 106] });
+	const made = () => parse({ num_hidden_layers: 2, rope_theta: 500, eos_token_id: [1, 106] });
 
 	it("writes the fields of transformers in the order of their names", () => {
+		const config = made();
 		const text = serializeConfig(config, { dtype: "BF16" });
 		const { rope_theta: _, ...rest } = config;
 		const written = JSON.parse(text);
@@ -231,6 +233,7 @@ describe("serializeConfig", () => {
 	});
 
 	it("names the type of the weights as torch does, and how they were quantised", () => {
+		const config = made();
 		const types = (["F32", "F16", "BF16"] as const).map((dtype) => JSON.parse(serializeConfig(config, { dtype })).dtype);
 		expect(types).toEqual(["float32", "float16", "bfloat16"]);
 		const quantised = JSON.parse(serializeConfig(config, { dtype: "F32", quantization: "nf4" }));
@@ -242,13 +245,13 @@ describe("serializeConfig", () => {
 });
 
 describe("checkConfig", () => {
-	const config = parse({});
-
 	it("gives a whole configuration back", () => {
+		const config = parse({});
 		expect(checkConfig("Model", config)).toEqual(config);
 	});
 
 	it("refuses one that lacks a field, or has one that parseConfig refuses", () => {
+		const config = parse({});
 		const { head_dim: _, ...rest } = config;
 		const refused = (message: string) =>
 			expect.objectContaining({
@@ -261,6 +264,12 @@ describe("checkConfig", () => {
 		expect(() => checkConfig("Model", { ...config, head_dim: 3 })).toThrow(
 			expect.objectContaining({ cause: expect.objectContaining({ code: "config/field" }) }),
 		);
+		const broken = Object.assign([...config.layer_types], {
+			every: () => {
+				throw new RangeError("not the config's fault");
+			},
+		});
+		expect(() => checkConfig("Model", { ...config, layer_types: broken })).toThrow(new RangeError("not the config's fault"));
 		expect(() => checkConfig("Model", null as unknown as typeof config)).toThrow("Model: config is null, expected options in an object");
 	});
 });

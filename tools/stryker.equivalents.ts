@@ -1,0 +1,21 @@
+/** Why a module that does not load counts here: StrykerJS takes a test file without tests for one that passed. */
+const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
+
+/** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
+export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+	"packages/nn/src/safetensors/duplicateKey.ts": {
+		'const open: Set<string>[] = ["Stryker was here"];': "the bottom of the stack is reached by no key of a valid JSON text",
+	},
+	"packages/models/src/text/bytesToText.ts": {
+		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
+		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,
+	},
+	"packages/models/src/gemma/config.ts": {
+		"return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a <= b ? -1 : 1))), null, 2)}\\n`;":
+			"no two fields have one name",
+	},
+	"packages/models/src/generationConfig.ts": {
+		'const file = await readJson("", directory, "generation_config.json").catch((error) => {':
+			"the name stands only in the error of a missing file, which is caught",
+	},
+};
