@@ -6,6 +6,10 @@ export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>
 	"packages/nn/src/safetensors/duplicateKey.ts": {
 		'const open: Set<string>[] = ["Stryker was here"];': "the bottom of the stack is reached by no key of a valid JSON text",
 	},
+	"packages/nn/src/safetensors/writer.ts": {
+		"const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a <= b ? -1 : 1));":
+			"no two tensors of a Map have one name",
+	},
 	"packages/models/src/text/bytesToText.ts": {
 		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
 		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,

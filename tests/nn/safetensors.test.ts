@@ -348,6 +348,8 @@ describe("16-bit floats", () => {
 			});
 		expect(() => toFloat32(new Uint8Array(8), "I64")).toThrow(refusal("toFloat32", "I64"));
 		expect(() => fromFloat32(new Float32Array(1), "I32")).toThrow(refusal("fromFloat32", "I32"));
+		expect(() => toFloat32([1] as unknown as Uint8Array, "F32")).toThrow("toFloat32: bytes is [1], expected a Uint8Array");
+		expect(() => toFloat32(new Uint8Array(4), 3 as unknown as "F32")).toThrow("toFloat32: dtype is 3, expected a string");
 		expect(() => fromFloat32([1] as unknown as Float32Array, "F32")).toThrow("fromFloat32: values is [1], expected a Float32Array");
 		expect(() => quantizeNF4(new Float32Array(64), [1, 64], "F64" as "F32")).toThrow('dtype is "F64", expected "F32" or "F16" or "BF16"');
 		for (const dtype of ["F32", "F16", "BF16"] as const) expect(quantizeNF4(new Float32Array(64), [1, 64], dtype).dtype).toBe(dtype);
@@ -370,6 +372,8 @@ describe("16-bit floats", () => {
 		expect(aligned.buffer).toBe(values.buffer);
 		expect(toFloat32(aligned, "F32")).toEqual(values);
 		expect(toFloat32(aligned, "F32").buffer).toBe(values.buffer);
+		expect(toFloat32(aligned.subarray(4), "F32").buffer).toBe(values.buffer);
+		expect(toFloat32(aligned.subarray(4), "F32")).toEqual(values.subarray(1));
 		for (const dtype of ["F32", "F16", "BF16"] as const) {
 			const bytes = fromFloat32(values, dtype);
 			const shifted = new Uint8Array(bytes.length + 1).subarray(1);
