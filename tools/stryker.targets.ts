@@ -9,6 +9,7 @@ const nn = (...names: readonly string[]) => of("packages/nn/src", names);
 const models = (...names: readonly string[]) => of("packages/models/src", names);
 const dp = (...names: readonly string[]) => of("packages/dp/src", names);
 const accountant = (...names: readonly string[]) => of("packages/dp/src/accountant", names);
+const audit = (...names: readonly string[]) => of("packages/dp/src/audit", names);
 const tests = (...names: readonly string[]) => names.map((name) => `tests/${name}.test.ts`);
 
 /** What StrykerJS runs on: the readers of files and texts from elsewhere, and what an ε hangs on. */
@@ -30,6 +31,10 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("sampler", "sampling"), tests: tests("dp/sampler", "dp/sampling") },
 	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandom", "dp/wiping") },
 	{ files: dp("divergence"), tests: tests("dp/divergence") },
+	{
+		files: audit("clopperPearson", "exposure", "gaussianPair", "gaussianRates", "oneRun", "rates", "scores"),
+		tests: tests("dp/auditCounts"),
+	},
 	{ files: accountant("binomial"), tests: tests("dp/binomial") },
 	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/gaussian") },
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
