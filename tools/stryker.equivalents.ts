@@ -1,6 +1,8 @@
 /** Why a module that does not load counts here: StrykerJS takes a test file without tests for one that passed. */
 const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
 
+const CHARACTERS = "a text is written character by character, with the same bytes";
+
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
 export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 	"packages/nn/src/safetensors/duplicateKey.ts": {
@@ -9,6 +11,10 @@ export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>
 	"packages/nn/src/safetensors/writer.ts": {
 		"const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a <= b ? -1 : 1));":
 			"no two tensors of a Map have one name",
+	},
+	"packages/nn/src/files.ts": {
+		"for (const piece of false ? [pieces] : pieces) await file.writeFile(piece);": CHARACTERS,
+		'for (const piece of typeof pieces === "" ? [pieces] : pieces) await file.writeFile(piece);': CHARACTERS,
 	},
 	"packages/models/src/text/bytesToText.ts": {
 		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",

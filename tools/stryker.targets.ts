@@ -40,6 +40,9 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
 	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian") },
 	{ files: accountant("rdp"), tests: tests("dp/rdp") },
-	{ files: accountant("lossPair", "sampledPair"), tests: tests("dp/lossPair") },
-	{ files: accountant("truncatedPoisson", "randomAllocation"), tests: tests("dp/randomAllocation") },
+	{ files: accountant("fft"), tests: tests("dp/fft") },
+	{ files: accountant("lossPair", "sampledPair", "truncatedPoisson", "randomAllocation"), tests: tests("dp/sampledPair") },
+	{ files: dp("mechanism"), tests: tests("dp/mechanism") },
+	{ files: dp("engineState"), tests: tests("dp/engineState") },
+	{ files: dp("stepReport"), tests: tests("dp/report") },
 ];

@@ -51,7 +51,7 @@ describe("writeFileAtomic", () => {
 		});
 		expect(opened.map((f) => f.fd)).toEqual([-1, -1]);
 		expect((await readdir(folder)).sort()).toEqual(["taken", "text"]);
-		await expect(writeFileAtomic(join(folder, "none", "x"), "x")).rejects.toMatchObject({ code: "ENOENT" });
+		await expect(writeFileAtomic(join(folder, "none", "x"), "x")).rejects.toMatchObject({ code: "ENOENT", syscall: "open" });
 	});
 });
 
