@@ -16,6 +16,12 @@ export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>
 		"for (const piece of false ? [pieces] : pieces) await file.writeFile(piece);": CHARACTERS,
 		'for (const piece of typeof pieces === "" ? [pieces] : pieces) await file.writeFile(piece);': CHARACTERS,
 	},
+	"packages/models/src/files/checkpoint.ts": {
+		"() => undefined,": "undefined is as good as false",
+		'const { value, path } = await readJson("", directory, INDEX);':
+			"the name stands only in the error of a missing file, and the file was seen just before",
+		"if (!shards.get(shard).names().includes(name)) {": "every shard that the index names is open",
+	},
 	"packages/models/src/text/bytesToText.ts": {
 		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
 		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,
