@@ -41,6 +41,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian") },
 	{ files: accountant("rdp"), tests: tests("dp/rdp") },
 	{ files: accountant("fft"), tests: tests("dp/fft") },
+	{ files: accountant("composition", "tilted"), tests: tests("dp/composition") },
 	{ files: accountant("lossPair", "sampledPair", "truncatedPoisson", "randomAllocation"), tests: tests("dp/sampledPair") },
 	{ files: dp("mechanism"), tests: tests("dp/mechanism") },
 	{ files: dp("engineState"), tests: tests("dp/engineState") },
