@@ -23,6 +23,7 @@ export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>
 		"if (!shards.get(shard).names().includes(name)) {": "every shard that the index names is open",
 	},
 	"packages/models/src/text/bytesToText.ts": {
+		"} catch {}": "a function without a return gives undefined as well",
 		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
 		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,
 	},

@@ -40,6 +40,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
 	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian") },
 	{ files: accountant("rdp"), tests: tests("dp/rdp") },
+	{ files: accountant("calibration"), tests: tests("dp/calibrateClosedForm") },
 	{ files: accountant("fft"), tests: tests("dp/fft") },
 	{ files: accountant("composition", "tilted"), tests: tests("dp/composition") },
 	{ files: accountant("lossPair", "sampledPair", "truncatedPoisson", "randomAllocation"), tests: tests("dp/sampledPair") },
