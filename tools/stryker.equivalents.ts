@@ -1,10 +1,13 @@
+import type { Equivalents } from "./stryker.ts";
+
 /** Why a module that does not load counts here: StrykerJS takes a test file without tests for one that passed. */
 const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
 
+const NAMED = "named() puts the name of the function that was called in its place";
 const CHARACTERS = "a text is written character by character, with the same bytes";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
-export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+export const EQUIVALENT: Equivalents = {
 	"packages/nn/src/safetensors/duplicateKey.ts": {
 		'const open: Set<string>[] = ["Stryker was here"];': "the bottom of the stack is reached by no key of a valid JSON text",
 	},
@@ -27,7 +30,13 @@ export const EQUIVALENT: Readonly<Record<string, Readonly<Record<string, string>
 		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
 		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,
 	},
+	"packages/models/src/text/chat.ts": {
+		"if (true) latest = { source, template: new Template(source) };": "a template that is parsed again renders the same",
+		'expects("", { tokenizer, messages }, { tokenizer: TOKENIZER, messages: MESSAGES });': NAMED,
+		'optionsOf("", options, OPTIONS);': NAMED,
+	},
 	"packages/models/src/gemma/config.ts": {
+		'expects("", { path }, { path: "text" });': NAMED,
 		"return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a <= b ? -1 : 1))), null, 2)}\\n`;":
 			"no two fields have one name",
 	},

@@ -26,11 +26,12 @@ export interface Outcome {
 	readonly date: string;
 	/** Mutants that a test notices. */
 	readonly killed: number;
-	/** Mutants that do what the source does, with the reason. */
-	readonly equivalent: readonly (readonly [line: string, why: string])[];
 	/** Mutants that no test notices, each as the line that it makes. */
-	readonly survivors: readonly string[];
+	readonly left: readonly string[];
 }
+
+/** By file, the lines of mutants that cannot be noticed, with the reason. */
+export type Equivalents = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 const one = (text: string): string => text.replace(/\s+/g, " ").trim();
 
@@ -40,31 +41,36 @@ export function lineOf(source: string, { location: { start, end }, replacement }
 	return one(lines[start.line - 1].slice(0, start.column - 1) + replacement + lines[end.line - 1].slice(end.column - 1));
 }
 
-/** What a report says of a file; `equivalent` has the lines of mutants that cannot be noticed, with the reason. */
-export function outcomeOf(source: string, mutants: readonly Mutant[], equivalent: Readonly<Record<string, string>>, date: string): Outcome {
+/** What a report says of a file. */
+export function outcomeOf(source: string, mutants: readonly Mutant[], date: string): Outcome {
 	const of = (...statuses: readonly string[]) => mutants.filter((m) => statuses.includes(m.status));
-	const left = of("Survived", "NoCoverage").map((m) => lineOf(source, m));
-	return {
-		date,
-		killed: of("Killed", "Timeout").length,
-		equivalent: left.filter((line) => line in equivalent).map((line) => [line, equivalent[line]]),
-		survivors: left.filter((line) => !(line in equivalent)),
-	};
+	return { date, killed: of("Killed", "Timeout").length, left: of("Survived", "NoCoverage").map((m) => lineOf(source, m)) };
 }
 
 const code = (text: string): string => (text.includes("`") ? `\`\` ${text} \`\`` : `\`${text}\``);
 
 /** docs/mutation.md. */
-export function page(outcomes: Readonly<Record<string, Outcome>>): string {
-	const files = Object.keys(outcomes).sort();
-	const rows = files.map((file) => {
-		const { killed, equivalent, survivors, date } = outcomes[file];
-		const score = `${Math.floor((1000 * killed) / (killed + survivors.length)) / 10} %`;
-		return `| ${[file.replace(/^packages\//, ""), killed, equivalent.length, survivors.length, score, date].join(" | ")} |`;
+export function page(outcomes: Readonly<Record<string, Outcome>>, equivalents: Equivalents): string {
+	const files = Object.keys(outcomes)
+		.sort()
+		.map((file) => {
+			const { killed, left, date } = outcomes[file];
+			const known = equivalents[file] ?? {};
+			return {
+				file,
+				killed,
+				date,
+				equivalent: left.filter((line) => line in known),
+				survived: left.filter((line) => !(line in known)),
+				known,
+			};
+		});
+	const rows = files.map(({ file, killed, equivalent, survived, date }) => {
+		const score = `${Math.floor((1000 * killed) / (killed + survived.length)) / 10} %`;
+		return `| ${[file.replace(/^packages\//, ""), killed, equivalent.length, survived.length, score, date].join(" | ")} |`;
 	});
-	const sections = files.flatMap((file) => {
-		const { equivalent, survivors } = outcomes[file];
-		const lines = [...survivors.map((line) => `- survived: ${code(line)}`), ...equivalent.map(([line, why]) => `- ${code(line)}: ${why}`)];
+	const sections = files.flatMap(({ file, equivalent, survived, known }) => {
+		const lines = [...survived.map((line) => `- survived: ${code(line)}`), ...equivalent.map((line) => `- ${code(line)}: ${known[line]}`)];
 		return lines.length === 0 ? [] : [`### ${file}`, "", ...lines, ""];
 	});
 	return [
@@ -95,7 +101,7 @@ export function page(outcomes: Readonly<Record<string, Outcome>>): string {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	const root = fileURLToPath(new URL("..", import.meta.url));
 	const results = `${root}tools/stryker.json`;
-	const outcomes = JSON.parse(readFileSync(results, "utf8")) as Record<string, Outcome>;
+	const known = () => JSON.parse(readFileSync(results, "utf8")) as Record<string, Outcome>;
 	const [flags, parts] = [
 		process.argv.slice(2).filter((a) => a.startsWith("--")),
 		process.argv.slice(2).filter((a) => !a.startsWith("--")),
@@ -114,13 +120,12 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 			readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly Mutant[] }>>;
 		};
 		const date = new Date().toISOString().slice(0, 10);
-		for (const [file, { source, mutants }] of Object.entries(report.files)) {
-			outcomes[file] = outcomeOf(source, mutants, EQUIVALENT[file] ?? {}, date);
-			const { killed, equivalent, survivors } = outcomes[file];
-			console.log(`${file}: ${killed} killed, ${equivalent.length} equivalent, ${survivors.length} survived`);
-			for (const line of survivors) console.log(`  ${line}`);
+		const found = Object.entries(report.files).map(([file, { source, mutants }]) => [file, outcomeOf(source, mutants, date)] as const);
+		for (const [file, { killed, left }] of found) {
+			const survived = left.filter((line) => !(line in (EQUIVALENT[file] ?? {})));
+			console.log([`${file}: ${killed} killed, ${survived.length} survived`, ...survived].join("\n  "));
 		}
-		writeFileSync(results, `${JSON.stringify(outcomes, null, "\t")}\n`);
+		writeFileSync(results, `${JSON.stringify({ ...known(), ...Object.fromEntries(found) }, null, "\t")}\n`);
 	}
-	writeFileSync(`${root}docs/mutation.md`, page(outcomes));
+	writeFileSync(`${root}docs/mutation.md`, page(known(), EQUIVALENT));
 }
