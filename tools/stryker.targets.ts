@@ -47,4 +47,6 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("mechanism"), tests: tests("dp/mechanism") },
 	{ files: dp("engineState"), tests: tests("dp/engineState") },
 	{ files: dp("stepReport"), tests: tests("dp/report") },
+	{ files: dp("optimizer"), tests: tests("dp/optimizer") },
+	{ files: dp("records"), tests: tests("dp/records") },
 ];
