@@ -1,4 +1,4 @@
-import { epsilon, type LedgerRun, type PlanOptions, type PrivacyPlan, planPrivacy, privacyStatement } from "@hushgrad/dp";
+import { epsilon, type LedgerRun, type PlanOptions, type PrivacyPlan, planPrivacy, privacyStatement, type Sampling } from "@hushgrad/dp";
 import { beforeAll, describe, expect, it } from "vitest";
 
 /* Full batches, whose ε has a closed form. */
@@ -65,6 +65,29 @@ Not covered:
 		expect(spent - third.epsilonAfter(1)).toBeLessThan(1e-4);
 	});
 
+	it("names the sampling, and gives no figure that does not cover it", () => {
+		const small = { ...settings, datasetSize: 40, expectedBatchSize: 10, targetDelta: 1e-4, steps: 8 };
+		const say = (sampling: Sampling) =>
+			privacyStatement(planPrivacy({ ...small, sampling }), { stepsTaken: 5, secure: true })
+				.split("\n")
+				.slice(2, 7);
+		const bare = (steps: number) => up(epsilon([{ sampleRate: 1, noiseMultiplier: 3.25, steps }], { delta: 1e-4, accountant: "gdp" }));
+		const capped = say({ kind: "truncated-poisson", maxBatchSize: 12 });
+		expect(capped[0]).toBe(
+			"  sampling     Poisson: each record enters a step with q = 0.25, on its own; of more than 12 a random subset of so many is kept (N = 40 declared public, L = 10)",
+		);
+		expect(capped[3]).toBe("  accountant   privacy loss distributions (PLD), an upper bound");
+		expect(capped[4]).toBe(`  worst case   ε = ${bare(5)} without amplification by sampling, as if the record were in every step`);
+		const allocated = say({ kind: "random-allocation" });
+		expect(allocated[0]).toBe(
+			"  sampling     random allocation: each record enters one of the 4 steps of an epoch, any of them alike, on its own (N = 40 declared public, L = 10)",
+		);
+		expect(allocated[3]).toBe("  accountant   privacy loss distributions (PLD), an upper bound");
+		expect(allocated[4]).toBe(
+			`  worst case   ε = ${bare(2)} without amplification by sampling, as if the step of the record were known in every epoch`,
+		);
+	});
+
 	it("warns of a δ above 1/(10 N), and of no smaller one", () => {
 		const last = (targetDelta: number) =>
 			privacyStatement(planPrivacy({ ...settings, targetDelta }), { stepsTaken: 1, secure: true })
@@ -94,8 +117,8 @@ Not covered:
 	});
 
 	it.each<[string, unknown]>([
-		["facts is 3, expected options in an object", 3],
-		["earlier is 3, expected a list", { stepsTaken: 1, secure: true, earlier: 3 }],
+		["privacyStatement: facts is 3, expected options in an object", 3],
+		["privacyStatement: earlier is 3, expected a list", { stepsTaken: 1, secure: true, earlier: 3 }],
 		["stepsTaken must be an integer in 0..9007199254740991, got -1", { stepsTaken: -1, secure: true }],
 		["secure must be true or false, got 1", { stepsTaken: 1, secure: 1 }],
 	])("is not made of facts that no run can have: %s", (message, facts) => {
