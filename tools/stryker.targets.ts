@@ -35,6 +35,7 @@ export const TARGETS: readonly Target[] = [
 		files: audit("clopperPearson", "exposure", "gaussianPair", "gaussianRates", "oneRun", "rates", "scores"),
 		tests: tests("dp/auditCounts"),
 	},
+	{ files: audit("canaries", "plant"), tests: tests("dp/canaries") },
 	{ files: accountant("binomial"), tests: tests("dp/binomial") },
 	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/gaussian") },
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
