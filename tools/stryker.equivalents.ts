@@ -44,4 +44,7 @@ export const EQUIVALENT: Equivalents = {
 		'const file = await readJson("", directory, "generation_config.json").catch((error) => {':
 			"the name stands only in the error of a missing file, which is caught",
 	},
+	"packages/dp/src/plan.ts": {
+		"readonly #made = false;": "a plan is known by its having the field, whatever it holds",
+	},
 };

@@ -2,42 +2,18 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import {
-	epsilon,
-	insecureNoiseForTests,
-	type LedgerStore,
-	type LedgerUse,
-	PrivacyLedger,
-	type PrivacyPlan,
-	planPrivacy,
-	secureNoise,
-} from "@hushgrad/dp";
+import { type LedgerStore, PrivacyLedger, type PrivacyPlan, planPrivacy } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
-import { data } from "@hushgrad/tensor";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { useDevice } from "../support/device.ts";
-import { N, problem } from "./problem.ts";
+import { memoryStore } from "./memoryStore.ts";
 
-const device = useDevice();
-const plan = planPrivacy({ targetEpsilon: 8, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
-
-const loud = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
-
-/** A store in memory; `fail` makes the next append fail. */
-function store(text = "") {
-	const kept = { text, fail: false };
-	const it: LedgerStore = {
-		read: async () => kept.text,
-		append: async (more) => {
-			if (kept.fail) throw new Error("no space left on device");
-			kept.text += more;
-		},
-	};
-	return { kept, store: it };
-}
+/* Full batches, whose ε has a closed form. */
+const settings = { targetDelta: 1e-4, datasetSize: 100, expectedBatchSize: 100, steps: 5, maxGradNorm: 1 };
+const plan = planPrivacy({ ...settings, noiseMultiplier: 1.5 });
+const loud = planPrivacy({ ...settings, noiseMultiplier: 2 });
 
 async function filled() {
-	const { kept, store: s } = store();
+	const { kept, store: s } = memoryStore();
 	const ledger = await PrivacyLedger.open(s);
 	await ledger.begin("a", "cards", plan, true);
 	for (const step of [1, 2, 3]) await ledger.step("a", step);
@@ -62,7 +38,7 @@ describe("a ledger", () => {
 
 	it("is read again as it was written", async () => {
 		const { kept, ledger } = await filled();
-		const again = await PrivacyLedger.open(store(kept.text).store);
+		const again = await PrivacyLedger.open(memoryStore(kept.text).store);
 		expect([again.length, again.head]).toEqual([ledger.length, ledger.head]);
 		expect(again.runsOn("cards")).toEqual(ledger.runsOn("cards"));
 		expect(kept.text.split("\n")[0]).toMatch(/^[0-9a-f]{64} \{"kind":"run","run":"a","dataset":"cards",/);
@@ -86,7 +62,10 @@ describe("a ledger", () => {
 			whole(["", ...lines]),
 		];
 		for (const text of changed) {
-			await expect(PrivacyLedger.open(store(text).store), text).rejects.toMatchObject({ name: "FormatError", code: "privacy/ledger" });
+			await expect(PrivacyLedger.open(memoryStore(text).store), text).rejects.toMatchObject({
+				name: "FormatError",
+				code: "privacy/ledger",
+			});
 		}
 	});
 
@@ -117,7 +96,7 @@ describe("a ledger", () => {
 		const { kept } = await filled();
 		const lines = kept.text.split("\n");
 		const third = [...lines.slice(0, 2), lines[2].replace('"step":2', '"step":4'), ...lines.slice(3)].join("\n");
-		await expect(PrivacyLedger.open(store(third).store)).rejects.toThrow("line 3 does not follow on the one before");
+		await expect(PrivacyLedger.open(memoryStore(third).store)).rejects.toThrow("line 3 does not follow on the one before");
 		/** Lines that are chained as the format says: SHA-256 of the line before, a blank, the entry. */
 		const chained = (entries: readonly object[]): string => {
 			let head = "0".repeat(64);
@@ -131,10 +110,10 @@ describe("a ledger", () => {
 		};
 		const entries = lines.slice(0, -1).map((l) => JSON.parse(l.slice(65)));
 		expect(chained(entries)).toBe(kept.text);
-		await expect(PrivacyLedger.open(store(chained(entries.slice(1))).store)).rejects.toThrow(
+		await expect(PrivacyLedger.open(memoryStore(chained(entries.slice(1))).store)).rejects.toThrow(
 			"line 1 is a step of a run that does not begin",
 		);
-		const cut = await PrivacyLedger.open(store(kept.text.slice(0, -1)).store);
+		const cut = await PrivacyLedger.open(memoryStore(kept.text.slice(0, -1)).store);
 		expect([cut.length, cut.run("c")]).toEqual([6, undefined]);
 	});
 
@@ -143,7 +122,7 @@ describe("a ledger", () => {
 		const lines = kept.text.split("\n").slice(0, -1);
 		const [first, ...rest] = lines;
 		for (const odd of [`x${first}`, ` ${first}`, `${first} `, `${first}x`, first.slice(1), first.replace(" ", ""), first.toUpperCase()]) {
-			await expect(PrivacyLedger.open(store(`${[odd, ...rest].join("\n")}\n`).store), odd).rejects.toMatchObject({
+			await expect(PrivacyLedger.open(memoryStore(`${[odd, ...rest].join("\n")}\n`).store), odd).rejects.toMatchObject({
 				...{ name: "FormatError", code: "privacy/ledger", hint: expect.stringContaining("restore the file from a copy") },
 				message: expect.stringContaining("the ledger was changed: line 1 does not follow on the one before"),
 			});
@@ -171,7 +150,7 @@ describe("a ledger", () => {
 			message: expect.stringContaining("PrivacyLedger.open: store has no read() and append()"),
 			hint: "fileLedger() of @hushgrad/dp/files opens one",
 		});
-		const odd = { ...store().store, read: async () => 3 as unknown as string };
+		const odd = { ...memoryStore().store, read: async () => 3 as unknown as string };
 		await expect(PrivacyLedger.open(odd)).rejects.toMatchObject({
 			code: "call/argument",
 			message: "PrivacyLedger.open: store.read() gave 3, expected a string",
@@ -179,13 +158,13 @@ describe("a ledger", () => {
 	});
 
 	it("begins with the SHA-256 of nothing, and no one can change what it does", async () => {
-		const empty = await PrivacyLedger.open(store().store);
+		const empty = await PrivacyLedger.open(memoryStore().store);
 		expect([empty.length, empty.head, empty.run("a"), empty.runsOn("cards")]).toEqual([0, "0".repeat(64), undefined, []]);
 		expect(Object.isFrozen(empty) && Object.isFrozen(PrivacyLedger.prototype)).toBe(true);
 	});
 
 	it("keeps the order of what is noted when one of them fails", async () => {
-		const { kept, store: s } = store();
+		const { kept, store: s } = memoryStore();
 		const ledger = await PrivacyLedger.open(s);
 		await ledger.begin("a", "cards", plan, true);
 		kept.fail = true;
@@ -197,16 +176,16 @@ describe("a ledger", () => {
 	});
 
 	it("a run that is not private may repeat a step, and takes back none by it", async () => {
-		const { kept, store: s } = store();
+		const { kept, store: s } = memoryStore();
 		const ledger = await PrivacyLedger.open(s);
 		await ledger.begin("study", "cards", plan, false);
 		for (const step of [1, 2, 3, 1]) await ledger.step("study", step);
 		expect([ledger.run("study")?.taken, ledger.length]).toEqual([3, 5]);
-		expect((await PrivacyLedger.open(store(kept.text).store)).run("study")?.taken).toBe(3);
+		expect((await PrivacyLedger.open(memoryStore(kept.text).store)).run("study")?.taken).toBe(3);
 	});
 
 	it("has a step once it has reached the disk, one after the other", async () => {
-		const { kept, store: s } = store();
+		const { kept, store: s } = memoryStore();
 		let written: () => void = () => {};
 		const slow: LedgerStore = {
 			read: s.read,
@@ -231,57 +210,6 @@ describe("a ledger", () => {
 		}
 		await all;
 		expect([done.length, ledger.run("a")?.taken]).toEqual([3, 2]);
-	});
-});
-
-describe("an engine with a ledger", () => {
-	it("has noted each step before it draws, and says what all runs on the records have spent", async () => {
-		const { kept, store: s } = store();
-		const use: LedgerUse = { ledger: await PrivacyLedger.open(s), dataset: "cards" };
-		const noise = secureNoise();
-		const first = problem(device(), { ledger: use, noise, steps: 3 });
-		let seen = 0;
-		for (let i = 1; i <= 3; i++) {
-			await first.engine.step((n) => {
-				seen = use.ledger.run(JSON.parse(kept.text.split("\n")[0].slice(65)).run)?.taken ?? 0;
-				return first.encode(n);
-			}, first.loss);
-			if (seen > 0) expect(seen).toBe(i);
-		}
-		expect(first.engine.statement()).toContain("none on the same records, by the ledger");
-		const second = problem(device(), { ledger: use, noise });
-		await second.engine.step(second.encode, second.loss);
-		const stepsOf = ({ sampleRate, noiseMultiplier }: PrivacyPlan, steps: number) => ({ sampleRate, noiseMultiplier, steps });
-		const both = [stepsOf(first.engine.plan, 3), stepsOf(second.engine.plan, 1)];
-		const together = Math.ceil(epsilon(both, { delta: 1e-4 }) * 1e4) / 1e4;
-		expect(second.engine.statement()).toContain(`1 on the same records, by the ledger; all together ε = ${together}`);
-		expect(together).toBeGreaterThan(8);
-		expect(first.engine.statement()).toContain(`all together ε = ${together}`);
-		expect(problem(device()).engine.statement()).toContain("no ledger was kept");
-		const elsewhere = problem(device(), { ledger: { ...use, dataset: "letters" } });
-		expect(elsewhere.engine.statement()).toContain("none on the same records");
-	});
-
-	it("takes no step that could not be noted", async () => {
-		const { kept, store: s } = store();
-		const { engine, encode, loss, w } = problem(device(), { ledger: { ledger: await PrivacyLedger.open(s), dataset: "cards" } });
-		await engine.step(encode, loss);
-		const before = await data(w.value);
-		kept.fail = true;
-		await expect(engine.step(() => expect.unreachable(), loss)).rejects.toThrow("no space left");
-		expect(await data(w.value)).toEqual(before);
-		expect(engine.steps).toBe(2);
-		kept.fail = false;
-		await engine.step(encode, loss);
-		expect((await PrivacyLedger.open(s)).runsOn("cards")[0].taken).toBe(3);
-	});
-
-	it("runs that are not private are noted as such, and named", async () => {
-		const use: LedgerUse = { ledger: await PrivacyLedger.open(store().store), dataset: "cards" };
-		const study = problem(device(), { ledger: use, noise: insecureNoiseForTests(1) });
-		await study.engine.step(study.encode, study.loss);
-		const next = problem(device(), { ledger: use, noise: secureNoise() });
-		expect(next.engine.statement()).toContain("some without secure noise");
 	});
 });
 

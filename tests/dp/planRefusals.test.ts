@@ -34,6 +34,7 @@ describe("a plan", () => {
 	it("takes one step of round(N/L) from random allocation", () => {
 		const plan = make({ datasetSize: 3000, expectedBatchSize: 1100, noiseMultiplier: 20, sampling: { kind: "random-allocation" } });
 		expect([plan.sampleRate, plan.expectedBatchSize]).toEqual([1 / 3, 1100]);
+		expect(make({ datasetSize: 3000, expectedBatchSize: 1100, noiseMultiplier: 20 }).sampleRate).toBe(1100 / 3000);
 	});
 
 	it("tells what some of its steps spend, at any δ", () => {
