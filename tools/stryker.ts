@@ -47,7 +47,12 @@ export function outcomeOf(source: string, mutants: readonly Mutant[], date: stri
 	return { date, killed: of("Killed", "Timeout").length, left: of("Survived", "NoCoverage").map((m) => lineOf(source, m)) };
 }
 
-const code = (text: string): string => (text.includes("`") ? `\`\` ${text} \`\`` : `\`${text}\``);
+/** A text as code, between more back-ticks than it has in a row. */
+function code(text: string): string {
+	const longest = Math.max(0, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length));
+	const fence = "`".repeat(longest + 1);
+	return longest === 0 ? `${fence}${text}${fence}` : `${fence} ${text} ${fence}`;
+}
 
 /** docs/mutation.md. */
 export function page(outcomes: Readonly<Record<string, Outcome>>, equivalents: Equivalents): string {
