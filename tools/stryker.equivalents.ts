@@ -36,6 +36,7 @@ export const EQUIVALENT: Equivalents = {
 		'optionsOf("", options, OPTIONS);': NAMED,
 	},
 	"packages/models/src/gemma/config.ts": {
+		"if (true && config.pad_token_id >= config.vocab_size) {": "null compares as 0, which is below every vocab_size",
 		'expects("", { path }, { path: "text" });': NAMED,
 		"return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a <= b ? -1 : 1))), null, 2)}\\n`;":
 			"no two fields have one name",

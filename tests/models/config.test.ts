@@ -93,7 +93,8 @@ describe("parseConfig", () => {
 		expect(parse({ num_hidden_layers: 3, layer_types }).layer_types).toEqual(layer_types);
 		const full = { num_hidden_layers: 1, layer_types: ["full_attention"], sliding_window: null };
 		expect(parse(full).sliding_window).toBeNull();
-		for (const bad of [layer_types, "ab", 3, ["full_attention", "chunked_attention"], { length: 2 }]) {
+		expect(() => parse({ num_hidden_layers: 2, layer_types: "ab" })).toThrow('layer_types is "ab", expected one of "full_attention" and');
+		for (const bad of [layer_types, 3, ["full_attention", "chunked_attention"], { length: 2 }]) {
 			expect(() => parse({ num_hidden_layers: 2, layer_types: bad })).toThrow(
 				'expected one of "full_attention" and "sliding_attention" for each of 2 layers',
 			);
