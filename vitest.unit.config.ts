@@ -8,7 +8,7 @@ export default defineConfig({
 		...main.test,
 		include: [
 			"tests/dp/{auditCounts,auditStatistics,binomial,calibrate,calibrateClosedForm,canaries,check,composition,divergence,events}.test.ts",
-			"tests/dp/{fft,gaussian,mechanism,plan,planRefusals,rdp,sampledGaussian,sampledPair,sampling,secureRandom,statement}.test.ts",
+			"tests/dp/{fft,gaussian,mechanism,plan,planRefusals,rdp,sampledGaussian,sampledPair,sampling,samplingExact,secureRandom,statement}.test.ts",
 			"tests/models/{bytesToText,chat,config,logits,parameters,sentencepieceModel,sft,tokenizer}.test.ts",
 			"tests/nn/safetensors.test.ts",
 			"tests/tensor/registry.test.ts",

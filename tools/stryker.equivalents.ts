@@ -4,6 +4,7 @@ import type { Equivalents } from "./stryker.ts";
 const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
 
 const NAMED = "named() puts the name of the function that was called in its place";
+const NO_PROCESS = "0 and NaN name no process alike";
 const CHARACTERS = "a text is written character by character, with the same bytes";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
@@ -47,5 +48,18 @@ export const EQUIVALENT: Equivalents = {
 	},
 	"packages/dp/src/plan.ts": {
 		"readonly #made = false;": "a plan is known by its having the field, whatever it holds",
+	},
+	"packages/dp/src/ledger.ts": {
+		'const [, hash, text = ""] = /^([0-9a-f]{64}) (\\{.*\\})$/.exec(line) ?? ["Stryker was here"];': "it has neither hash nor text either",
+		'const [, hash, text = "Stryker was here!"] = /^([0-9a-f]{64}) (\\{.*\\})$/.exec(line) ?? [];':
+			"without a match there is no hash that could be equal",
+		"this.#take(entry, this.length - 1);": "the line is for an error of a reading; what is appended was checked",
+	},
+	"packages/dp/src/files.ts": {
+		'const pid = Number(await readFile(path, "").catch(() => ""));': "bytes become the same number",
+		'const pid = Number(await readFile(path, "utf8").catch(() => undefined));': NO_PROCESS,
+		'const pid = Number(await readFile(path, "utf8").catch(() => "Stryker was here!"));': NO_PROCESS,
+		"if (true) await file.truncate(end);": "a file that is cut to its own length stays as it is",
+		"if (end <= text.length) await file.truncate(end);": "a file that is cut to its own length stays as it is",
 	},
 };

@@ -28,7 +28,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("report"), tests: tests("dp/statement") },
 	{ files: dp("plan"), tests: tests("dp/planRefusals") },
 	{ files: dp("ledger", "files"), tests: tests("dp/ledger") },
-	{ files: dp("sampler", "sampling"), tests: tests("dp/sampler", "dp/sampling") },
+	{ files: dp("sampler", "sampling"), tests: tests("dp/samplingExact") },
 	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandom", "dp/wiping") },
 	{ files: dp("divergence"), tests: tests("dp/divergence") },
 	{

@@ -1,11 +1,30 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, type RmOptions, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { type LedgerStore, PrivacyLedger, type PrivacyPlan, planPrivacy } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { memoryStore } from "./memoryStore.ts";
+
+/** Stands between a ledger and the file system. */
+interface Disk {
+	opened: string[];
+	open?: () => Promise<never>;
+	rm?: (file: string, options: RmOptions, rm: (file: string, options: RmOptions) => Promise<void>) => Promise<void>;
+}
+const disk = vi.hoisted((): Disk => ({ opened: [] }));
+vi.mock("node:fs/promises", async (original) => {
+	const fs = await original<typeof import("node:fs/promises")>();
+	return {
+		...fs,
+		open: (path: string, flags: string) => {
+			disk.opened.push(path);
+			return disk.open?.() ?? fs.open(path, flags);
+		},
+		rm: (path: string, options: RmOptions) => disk.rm?.(path, options, fs.rm) ?? fs.rm(path, options),
+	};
+});
 
 /* Full batches, whose ε has a closed form. */
 const settings = { targetDelta: 1e-4, datasetSize: 100, expectedBatchSize: 100, steps: 5, maxGradNorm: 1 };
@@ -42,6 +61,7 @@ describe("a ledger", () => {
 		expect([again.length, again.head]).toEqual([ledger.length, ledger.head]);
 		expect(again.runsOn("cards")).toEqual(ledger.runsOn("cards"));
 		expect(kept.text.split("\n")[0]).toMatch(/^[0-9a-f]{64} \{"kind":"run","run":"a","dataset":"cards",/);
+		expect(kept.text.split("\n")[1]).toMatch(/^[0-9a-f]{64} \{"kind":"step","run":"a","step":1\}$/);
 		expect([again.continues(3, ledger.head), again.continues(7, ledger.head)]).toEqual([false, true]);
 	});
 
@@ -85,7 +105,9 @@ describe("a ledger", () => {
 		}
 		const { kept, ledger } = await filled();
 		const before = kept.text;
-		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toThrow("run is 3, expected a name");
+		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toMatchObject({
+			...{ name: "ValueError", code: "call/argument", message: "PrivacyLedger: run is 3, expected a name" },
+		});
 		await expect(ledger.begin("d", undefined as unknown as string, plan, true)).rejects.toThrow("dataset is undefined, expected a name");
 		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("run is undefined, expected a name");
 		expect(() => ledger.begin("d", "cards", { ...plan } as PrivacyPlan, true)).toThrow(expect.objectContaining({ code: "privacy/plan" }));
@@ -223,7 +245,10 @@ describe("a ledger in a file", () => {
 	beforeEach(() => {
 		folder = mkdtempSync(join(tmpdir(), "ledger-"));
 	});
-	afterEach(() => rmSync(folder, { recursive: true }));
+	afterEach(() => {
+		rmSync(folder, { recursive: true });
+		Object.assign(disk, { opened: [], open: undefined, rm: undefined });
+	});
 
 	it("is held by one at a time, and let go", async () => {
 		const path = join(folder, "ledger.jsonl");
@@ -286,6 +311,32 @@ describe("a ledger in a file", () => {
 			await (await fileLedger(path)).close();
 			expect(existsSync(`${path}.lock`)).toBe(false);
 		}
+	});
+
+	it("tries four times to take over a lock that comes again, and once where it cannot be made", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, "999999999");
+		disk.rm = async () => {};
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EEXIST" });
+		expect(disk.opened).toEqual(new Array(4).fill(`${path}.lock`));
+		disk.opened = [];
+		disk.open = async () => {
+			throw Object.assign(new Error("denied"), { code: "EACCES" });
+		};
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EACCES" });
+		expect(disk.opened.length).toBe(1);
+	});
+
+	it("does not mind that a lock has gone before it is removed", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, "999999999");
+		disk.rm = async (file, options, rm) => {
+			rmSync(file, { force: true });
+			await rm(file, options);
+		};
+		const first = await fileLedger(path);
+		rmSync(`${path}.lock`);
+		await first.close();
 	});
 
 	it("gives up on a lock that cannot be removed, and on a folder that cannot be", async () => {

@@ -1,6 +1,6 @@
-import { insecureNoiseForTests, type NoiseSource, planPrivacy, poissonBatch, type Sampling, secureNoise } from "@hushgrad/dp";
+import { insecureNoiseForTests, type NoiseSource, planPrivacy, type Sampling, secureNoise } from "@hushgrad/dp";
 import { describe, expect, it } from "vitest";
-import { checkSampling, historyAfter, Sampler } from "../../packages/dp/src/sampler.ts";
+import { historyAfter, Sampler } from "../../packages/dp/src/sampler.ts";
 import { chiSquare, chiSquareQuantile } from "./statistics.ts";
 
 const N = 60;
@@ -129,89 +129,6 @@ describe("what a sampling costs", () => {
 	it("refuses what is no way of sampling", () => {
 		for (const sampling of [{ kind: "shuffle" }, {}, null, { kind: "truncated-poisson" }, { kind: "truncated-poisson", maxBatchSize: 0 }]) {
 			expect(() => planPrivacy({ ...options, sampling: sampling as Sampling })).toThrow(expect.objectContaining({ name: "ValueError" }));
-		}
-	});
-});
-
-describe("historyAfter", () => {
-	const of = (sampling: Sampling, steps: number) => historyAfter(mechanism(sampling), steps);
-	const rest = { sampleRate: 0.25, noiseMultiplier: 1 };
-
-	it("is what an accountant takes", () => {
-		expect(of({ kind: "poisson" }, 3)).toEqual([{ ...rest, steps: 3 }]);
-		expect(of({ kind: "truncated-poisson", maxBatchSize: 7 }, 3)).toEqual([
-			{ ...rest, sampling: "truncated-poisson", datasetSize: N, maxBatchSize: 7, steps: 3 },
-		]);
-		expect(of({ kind: "random-allocation" }, 4)).toEqual([
-			{ sampling: "random-allocation", stepsPerEpoch: 4, noiseMultiplier: 1, epochs: 1 },
-		]);
-		for (const kind of ["poisson", "random-allocation"] as const) expect(of({ kind }, 0)).toEqual([]);
-	});
-});
-
-describe("checkSampling", () => {
-	it("names the ways there are", () => {
-		const message = "sampling must be of a kind among poisson, truncated-poisson, random-allocation, got ";
-		for (const [sampling, got] of [
-			[undefined, "undefined"],
-			[null, "undefined"],
-			[{ kind: "shuffle" }, '"shuffle"'],
-		]) {
-			expect(() => checkSampling(sampling as Sampling)).toThrow(
-				expect.objectContaining({ name: "ValueError", code: "dp/sampling", message: message + got }),
-			);
-		}
-		expect(() => checkSampling({ kind: "truncated-poisson", maxBatchSize: 0.5 })).toThrow("maxBatchSize must be an integer in 1..");
-		for (const good of [{ kind: "poisson" }, { kind: "random-allocation" }, { kind: "truncated-poisson", maxBatchSize: 1 }]) {
-			expect(() => checkSampling(good as Sampling)).not.toThrow();
-		}
-	});
-});
-
-describe("a batch", () => {
-	it("is of a list as of as many records, and empty of none", () => {
-		const source = insecureNoiseForTests(9);
-		const list = Array.from({ length: N }, (_, i) => ({ i }));
-		for (const sampling of [
-			{ kind: "poisson" },
-			{ kind: "truncated-poisson", maxBatchSize: 9 },
-			{ kind: "random-allocation" },
-		] as Sampling[]) {
-			const [byList, byCount] = [new Sampler(mechanism(sampling)), new Sampler(mechanism(sampling))];
-			for (const step of [1, 2, 3, 5, 8]) {
-				const batch = byList.batch(step, list, source.forStep(step), source);
-				expect(batch).toEqual(byCount.batch(step, N, source.forStep(step), source));
-				expect(batch).toBeInstanceOf(Int32Array);
-				expect(new Sampler(mechanism(sampling)).batch(step, [], source, source)).toEqual(new Int32Array());
-			}
-		}
-	});
-
-	it("of random allocation is drawn from the source of its epoch: floor(u·T), in the order of the records", () => {
-		const source = insecureNoiseForTests(10);
-		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
-		for (const epoch of [0, 1, 5]) {
-			const own = source.forStep(2 ** 31 + epoch);
-			const steps = Array.from({ length: N }, () => Math.floor(own.uniform53() * 4));
-			for (let i = 0; i < 4; i++) {
-				const expected = steps.flatMap((s, record) => (s === i ? [record] : []));
-				expect([...sampler.batch(4 * epoch + i + 1, N, source, source)]).toEqual(expected);
-			}
-		}
-	});
-
-	it("with a cap is a partial Fisher–Yates shuffle of a Poisson batch", () => {
-		const cap = 5;
-		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: cap }, 0.4));
-		for (let seed = 0; seed < 20; seed++) {
-			const source = insecureNoiseForTests(seed);
-			const again = insecureNoiseForTests(seed);
-			const records = [...poissonBatch({ datasetSize: N, sampleRate: 0.4 }, again)];
-			for (let k = 0; k < cap; k++) {
-				const other = k + Math.floor(again.uniform53() * (records.length - k));
-				[records[k], records[other]] = [records[other], records[k]];
-			}
-			expect([...sampler.batch(1, N, source, source)]).toEqual(records.slice(0, cap).sort((a, b) => a - b));
 		}
 	});
 });
