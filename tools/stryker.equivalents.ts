@@ -5,6 +5,7 @@ const NO_MODULE = "the module does not load, and StrykerJS takes a test file wit
 
 const NAMED = "named() puts the name of the function that was called in its place";
 const NO_PROCESS = "0 and NaN name no process alike";
+const NO_LENGTH = "a number has no length, so it is as long as no list";
 const CHARACTERS = "a text is written character by character, with the same bytes";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
@@ -61,5 +62,18 @@ export const EQUIVALENT: Equivalents = {
 		'const pid = Number(await readFile(path, "utf8").catch(() => "Stryker was here!"));': NO_PROCESS,
 		"if (true) await file.truncate(end);": "a file that is cut to its own length stays as it is",
 		"if (end <= text.length) await file.truncate(end);": "a file that is cut to its own length stays as it is",
+	},
+	"packages/dp/src/sampler.ts": {
+		'typeof records === "number" && typeof before === "number"': NO_LENGTH,
+		'false || typeof before === "number"': NO_LENGTH,
+		'typeof records === "" || typeof before === "number"': NO_LENGTH,
+		'typeof records === "number" || false': NO_LENGTH,
+		'typeof records === "number" || typeof before === ""': NO_LENGTH,
+		"for (let kept = 0; records.length >= most && kept < most; kept++) {":
+			"all records of a batch that is just full are kept, in whichever order",
+		"for (let kept = 0; records.length > most && kept <= most; kept++) {": "what is exchanged behind the cap is cut off",
+	},
+	"packages/dp/src/sampling.ts": {
+		"if (false) return new Int32Array();": "at q = 0 the first gap is infinite, or none, and the loop ends",
 	},
 };

@@ -73,6 +73,17 @@ describe("a batch", () => {
 		}
 	});
 
+	it("of Poisson sampling is that of poissonBatch, also with a cap that is out of reach", () => {
+		for (let seed = 0; seed < 20; seed++) {
+			const source = () => insecureNoiseForTests(seed);
+			const expected = poissonBatch({ datasetSize: N, sampleRate: 0.25 }, source());
+			const capped = { kind: "truncated-poisson", maxBatchSize: Math.max(1, expected.length + (seed % 3)) } as const;
+			for (const sampling of [{ kind: "poisson" } as const, capped]) {
+				expect(new Sampler(mechanism(sampling)).batch(1, N, source(), source())).toEqual(expected);
+			}
+		}
+	});
+
 	it("with a cap is a partial Fisher–Yates shuffle of a Poisson batch", () => {
 		const cap = 5;
 		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: cap }, 0.4));
@@ -104,6 +115,10 @@ describe("poissonBatch", () => {
 		expect([...poissonBatch({ datasetSize: 14, sampleRate: 0.25 }, words(u(0), u(3), u(4), u(1), u(9), u(2)))]).toEqual([0, 4, 10]);
 		expect([...poissonBatch({ datasetSize: 6, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2, 5]);
 		expect([...poissonBatch({ datasetSize: 5, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2]);
+		// Nothing is drawn beyond the last record.
+		const source = words(u(2), u(2), u(3));
+		poissonBatch({ datasetSize: 6, sampleRate: 0.25 }, source);
+		expect(source.uniform53()).toBeCloseTo(u(3), 7);
 		vi.restoreAllMocks();
 	});
 
@@ -162,7 +177,8 @@ describe("a sampler refuses", () => {
 		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
 		sampler.batch(1, records, source(), source());
 		sampler.batch(2, [...records], source(), source());
-		for (const other of [records.slice(1), records.toReversed(), records.map((r) => ({ ...r })), N]) {
+		const exchanged = records.with(-1, { i: N - 1 });
+		for (const other of [records.slice(1), records.slice(0, -1), [...records, { i: N }], records.toReversed(), exchanged, N]) {
 			expect(() => sampler.batch(3, other, source(), source())).toThrow(
 				expect.objectContaining({
 					...{ name: "PrivacyError", code: "privacy/records-changed", op: "PrivacyEngine.step" },
