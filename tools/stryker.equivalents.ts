@@ -69,6 +69,7 @@ export const EQUIVALENT: Equivalents = {
 		'typeof records === "" || typeof before === "number"': NO_LENGTH,
 		'typeof records === "number" || false': NO_LENGTH,
 		'typeof records === "number" || typeof before === ""': NO_LENGTH,
+		"for (let kept = 0; true && kept < most; kept++) {": "a batch that is kept whole is shuffled, and sorted again",
 		"for (let kept = 0; records.length >= most && kept < most; kept++) {":
 			"all records of a batch that is just full are kept, in whichever order",
 		"for (let kept = 0; records.length > most && kept <= most; kept++) {": "what is exchanged behind the cap is cut off",
