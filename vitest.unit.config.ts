@@ -7,13 +7,14 @@ export default defineConfig({
 	test: {
 		...main.test,
 		include: [
-			"tests/dp/{auditStatistics,calibrate,canaries,divergence,gaussian,mechanism,plan,rdp,sampledGaussian,sampling,secureRandom}.test.ts",
-			"tests/models/{chat,logits,parameters,sft,tokenizer}.test.ts",
+			"tests/dp/{auditCounts,auditStatistics,binomial,calibrate,calibrateClosedForm,canaries,check,composition,divergence,events}.test.ts",
+			"tests/dp/{fft,gaussian,mechanism,plan,planRefusals,rdp,sampledGaussian,sampledPair,sampling,samplingExact,secureRandom,statement}.test.ts",
+			"tests/models/{bytesToText,chat,config,logits,parameters,sentencepieceModel,sft,tokenizer}.test.ts",
 			"tests/nn/safetensors.test.ts",
 			"tests/tensor/registry.test.ts",
 			"tests/docs/{links,markdown,readme}.test.ts",
 			"tests/examples/assets.test.ts",
-			"tests/tools/{errors,layers,names,operations,size,testCommand}.test.ts",
+			"tests/tools/{errors,layers,names,operations,size,stryker,testCommand}.test.ts",
 		],
 		env: { VK_DRIVER_FILES: "/nonexistent" },
 	},

@@ -177,7 +177,6 @@ describe("exposure", () => {
 
 describe("what is no audit", () => {
 	const scores = { included: [1, 2], excluded: [0, 1] };
-	const counts = attackCounts(scores);
 	test.each([
 		["no scores", () => attackCounts({ included: [], excluded: [1] })],
 		["scores that are not finite", () => guessCounts({ included: [Number.NaN], excluded: [1] })],
@@ -185,8 +184,8 @@ describe("what is no audit", () => {
 		["no counts", () => muFromRates([])],
 		["counts that are none", () => muFromRates([undefined] as unknown as AttackCounts[])],
 		["more right guesses than canaries", () => muFromRates([{ included: 1, excluded: 1, truePositives: 2, falsePositives: 0 }])],
-		["no δ", () => epsilonFromRates(counts, { delta: 0 })],
-		["no significance", () => epsilonOneRun(counts, { delta: 1e-5, significance: 1 })],
+		["no δ", () => epsilonFromRates(attackCounts(scores), { delta: 0 })],
+		["no significance", () => epsilonOneRun(attackCounts(scores), { delta: 1e-5, significance: 1 })],
 		["a single score", () => muFromScores({ included: [1], excluded: [1, 2] })],
 		["more successes than trials", () => clopperPearson({ successes: 2, trials: 1, significance: 0.1 })],
 		["more guesses than canaries", () => guessCounts(scores, [5])],

@@ -1,4 +1,4 @@
-import { plantCanaries, randomCanaries, sampledCanaries, scoreCanaries } from "@hushgrad/dp";
+import { insecureNoiseForTests, plantCanaries, randomCanaries, sampledCanaries, scoreCanaries } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import { describe, expect, test } from "vitest";
 import { chiSquare, chiSquareQuantile } from "./statistics.ts";
@@ -85,5 +85,138 @@ describe("planted canaries", () => {
 		const { included, excluded } = plantCanaries<number, number>([], [1, 2, 3, 4]);
 		const scores = await scoreCanaries({ included, excluded }, async (canary) => canary / 2);
 		expect(scores).toEqual({ included: Float64Array.from(included, (c) => -c / 2), excluded: Float64Array.from(excluded, (c) => -c / 2) });
+	});
+});
+
+describe("exactly", () => {
+	const wrong = (v: unknown): never => v as never;
+	const valueError = (code: string, message: string, hint?: string) =>
+		expect.objectContaining({ name: "ValueError", code, message: expect.stringContaining(message), hint });
+
+	test("random canaries are ⌊u V⌋ of the seed's uniforms, 0 when left out", async () => {
+		for (const seed of [undefined, 7]) {
+			const source = insecureNoiseForTests(seed ?? 0);
+			const expected = Array.from({ length: 5 }, () => Int32Array.from({ length: 4 }, () => Math.floor(source.uniform53() * 1000)));
+			expect(await randomCanaries({ count: 5, length: 4, vocabSize: 1000, seed })).toEqual(expected);
+		}
+	});
+
+	test("a sampled token is the first whose weights up to it, e^(logit/temperature), add up to more than u of all", async () => {
+		const logits = [0.3, Number.NEGATIVE_INFINITY, 2, -1, 700, 699.5];
+		for (const temperature of [undefined, 0.8, 300]) {
+			const asked: number[][] = [];
+			const nextLogits = (tokens: readonly number[]) => {
+				asked.push([...tokens]);
+				return logits;
+			};
+			const got = await sampledCanaries({ count: 3, length: 6, seed: 4, temperature, nextLogits });
+			const source = insecureNoiseForTests(4);
+			const weights = logits.map((v) => Math.exp((v - 700) / (temperature ?? 1)));
+			const total = weights.reduce((a, b) => a + b);
+			const draw = () => {
+				const u = source.uniform53() * total;
+				let sum = 0;
+				return weights.findIndex((w) => {
+					sum += w;
+					return u < sum;
+				});
+			};
+			const expected: Int32Array[] = [];
+			while (expected.length < 3) {
+				const one = Int32Array.from({ length: 6 }, draw);
+				if (!expected.some((e) => e.join() === one.join())) expected.push(one);
+			}
+			expect(got).toEqual(expected);
+			expect(asked.slice(0, 6)).toEqual([0, 1, 2, 3, 4, 5].map((n) => [...got[0].subarray(0, n)]));
+		}
+	});
+
+	test("as many are drawn as it takes, ten times the number at most", async () => {
+		expect((await randomCanaries({ count: 2, length: 1, vocabSize: 2 })).map((c) => c[0]).sort()).toEqual([0, 1]);
+		let drawn = 0;
+		const constant = () => {
+			drawn++;
+			return [1];
+		};
+		await expect(sampledCanaries({ count: 3, length: 2, nextLogits: constant })).rejects.toThrow(
+			valueError("dp/canaries", "sampledCanaries: only 1 different canaries of 3 came up", "make them longer, or the temperature higher"),
+		);
+		expect(drawn).toBe(2 * 10 * 3);
+		await expect(randomCanaries({ count: 3, length: 1, vocabSize: 2 })).rejects.toMatchObject({
+			op: "randomCanaries",
+			message: expect.stringContaining("randomCanaries: only 2 different canaries of 3 came up"),
+		});
+	});
+
+	test("what is no canary is refused by name", async () => {
+		const sizes = { count: 1, length: 1, vocabSize: 9 };
+		for (const name of ["count", "length", "vocabSize"]) {
+			const call = async () => randomCanaries({ ...sizes, [name]: 0 });
+			await expect(call()).rejects.toThrow(valueError(`dp/${name}`, `${name} must be an integer in 1..`));
+		}
+		await expect(async () => randomCanaries({ ...sizes, seed: -1 })).rejects.toThrow("seed must be");
+		expect(() => randomCanaries(wrong(3))).toThrow("randomCanaries: options is 3, expected options in an object");
+		const nextLogits = () => [0, 1];
+		await expect(sampledCanaries(wrong(3))).rejects.toThrow("sampledCanaries: options is 3, expected options in an object");
+		await expect(sampledCanaries({ ...sizes, nextLogits: wrong(3) })).rejects.toThrow(
+			"sampledCanaries: nextLogits is 3, expected a function",
+		);
+		await expect(sampledCanaries({ ...sizes, nextLogits, temperature: 0.79 })).rejects.toThrow(
+			valueError("dp/temperature", "temperature must be 0.8 or more, got 0.79", "colder samples repeat what the model says anyway"),
+		);
+		await expect(sampledCanaries({ ...sizes, nextLogits, temperature: -1 })).rejects.toThrow("temperature must be a finite number above 0");
+		expect(await sampledCanaries({ ...sizes, nextLogits, temperature: 0.8 })).toHaveLength(1);
+		for (const none of [[], [Number.NaN], [Number.POSITIVE_INFINITY], [Number.NEGATIVE_INFINITY]]) {
+			await expect(sampledCanaries({ ...sizes, nextLogits: () => none })).rejects.toThrow(
+				valueError("dp/nextLogits", "nextLogits must be a function that gives finite logits, got "),
+			);
+		}
+	});
+
+	test("planted canaries have coins and places of the seed, 0 when left out", () => {
+		const records = Array.from({ length: 9 }, (_, i) => i);
+		const canaries = Array.from({ length: 12 }, (_, i) => `c${i}`);
+		for (const seed of [undefined, 0, 3, 8]) {
+			const source = insecureNoiseForTests(seed ?? 0);
+			const coins = canaries.map(() => source.uniform53() < 0.5);
+			const included = canaries.filter((_, i) => coins[i]);
+			const places = included.map(() => Math.floor(source.uniform53() * 10));
+			const expected = [...records, undefined].flatMap((record, i) => [
+				...included.filter((_, k) => places[k] === i),
+				...(record === undefined ? [] : [record]),
+			]);
+			const planted = plantCanaries(records, canaries, seed === undefined ? {} : { seed });
+			expect(planted).toEqual({ records: expected, included, excluded: canaries.filter((_, i) => !coins[i]) });
+		}
+		expect(plantCanaries([], ["a"], { seed: 1 }).records.length).toBeLessThan(2);
+		for (const [message, call] of [
+			["plantCanaries: records is 3, expected a list", () => plantCanaries(wrong(3), [])],
+			["plantCanaries: canaries is 3, expected a list", () => plantCanaries([], wrong(3))],
+			["plantCanaries: options is 3, expected options in an object", () => plantCanaries([], [], wrong(3))],
+			["seed must be an integer in 0..", () => plantCanaries([], [], { seed: -1 })],
+		] as const) {
+			expect(call).toThrow(message);
+		}
+	});
+
+	test("scores are losses with their sign turned, one asked for after the other", async () => {
+		const asked: number[] = [];
+		const loss = async (c: number) => {
+			await new Promise((resolve) => setTimeout(resolve, 3 - c));
+			asked.push(c);
+			return c / 2;
+		};
+		expect(await scoreCanaries({ included: [1, 2], excluded: [3] }, loss)).toEqual({
+			...{ included: Float64Array.of(-0.5, -1), excluded: Float64Array.of(-1.5) },
+		});
+		expect(asked).toEqual([1, 2, 3]);
+		await expect(scoreCanaries(wrong(3), loss)).rejects.toThrow("scoreCanaries: planted is 3, expected options in an object");
+		await expect(scoreCanaries({ included: [], excluded: [] }, wrong(3))).rejects.toThrow("scoreCanaries: loss is 3, expected a function");
+		await expect(scoreCanaries(wrong({ included: 3, excluded: [] }), loss)).rejects.toThrow(
+			"scoreCanaries: included is 3, expected a list",
+		);
+		await expect(scoreCanaries(wrong({ included: [], excluded: 3 }), loss)).rejects.toThrow(
+			"scoreCanaries: excluded is 3, expected a list",
+		);
 	});
 });

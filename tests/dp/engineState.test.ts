@@ -7,8 +7,8 @@ import {
 	type Sampling,
 	secureNoise,
 } from "@hushgrad/dp";
-import { describe, expect, test } from "vitest";
-import { checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { checkLedger, checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
 import { memory } from "./memoryStore.ts";
 
 const planOf = (sampling?: Sampling): PrivacyPlan =>
@@ -45,7 +45,10 @@ const refused = (message: string) =>
 	});
 
 describe("a saved state", () => {
-	const state = stateOf(plan);
+	let state: EngineState;
+	beforeAll(() => {
+		state = stateOf(plan);
+	});
 
 	test("is taken as it was written, and read from a file", () => {
 		expect(() => checkState(state, plan)).not.toThrow();
@@ -143,5 +146,18 @@ describe("the steps that a resumed run has counted", () => {
 		expect(go({ ...state, run: "b" }, use)).toThrow(refused("knows entries that the ledger does not hold"));
 		expect(go({ ...state, ledger: { ...mark, head: use.ledger.head } }, use)).toThrow(refused("knows entries"));
 		expect(go({ ...state, ledger: { ...mark, length: 99 } }, use)).toThrow(refused("knows entries"));
+	});
+});
+
+describe("a ledger for an engine", () => {
+	test("is a PrivacyLedger, with a name for the data set", async () => {
+		const ledger = await PrivacyLedger.open(memory());
+		expect(checkLedger({ ledger, dataset: "cards" })).toBeUndefined();
+		for (const none of [undefined, {}, { ...ledger }]) {
+			expect(() => checkLedger({ ledger: none as PrivacyLedger, dataset: "cards" })).toThrow(
+				/^PrivacyEngine: ledger is .*, expected a PrivacyLedger, as fileLedger\(\) gives/,
+			);
+		}
+		expect(() => checkLedger({ ledger, dataset: 3 as unknown as string })).toThrow("PrivacyEngine: dataset is 3, expected a string");
 	});
 });

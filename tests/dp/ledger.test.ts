@@ -1,43 +1,38 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, type RmOptions, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-	epsilon,
-	insecureNoiseForTests,
-	type LedgerStore,
-	type LedgerUse,
-	PrivacyLedger,
-	type PrivacyPlan,
-	planPrivacy,
-	secureNoise,
-} from "@hushgrad/dp";
+import { join, relative } from "node:path";
+import { type LedgerStore, PrivacyLedger, type PrivacyPlan, planPrivacy } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
-import { data } from "@hushgrad/tensor";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { useDevice } from "../support/device.ts";
-import { N, problem } from "./problem.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { memoryStore } from "./memoryStore.ts";
 
-const device = useDevice();
-const plan = planPrivacy({ targetEpsilon: 8, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
-
-const loud = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-4, datasetSize: N, expectedBatchSize: 10, steps: 5, maxGradNorm: 1 });
-
-/** A store in memory; `fail` makes the next append fail. */
-function store(text = "") {
-	const kept = { text, fail: false };
-	const it: LedgerStore = {
-		read: async () => kept.text,
-		append: async (more) => {
-			if (kept.fail) throw new Error("no space left on device");
-			kept.text += more;
-		},
-	};
-	return { kept, store: it };
+/** Stands between a ledger and the file system. */
+interface Disk {
+	opened: string[];
+	open?: () => Promise<never>;
+	rm?: (file: string, options: RmOptions, rm: (file: string, options: RmOptions) => Promise<void>) => Promise<void>;
 }
+const disk = vi.hoisted((): Disk => ({ opened: [] }));
+vi.mock("node:fs/promises", async (original) => {
+	const fs = await original<typeof import("node:fs/promises")>();
+	return {
+		...fs,
+		open: (path: string, flags: string) => {
+			disk.opened.push(path);
+			return disk.open?.() ?? fs.open(path, flags);
+		},
+		rm: (path: string, options: RmOptions) => disk.rm?.(path, options, fs.rm) ?? fs.rm(path, options),
+	};
+});
+
+/* Full batches, whose ε has a closed form. */
+const settings = { targetDelta: 1e-4, datasetSize: 100, expectedBatchSize: 100, steps: 5, maxGradNorm: 1 };
+const plan = planPrivacy({ ...settings, noiseMultiplier: 1.5 });
+const loud = planPrivacy({ ...settings, noiseMultiplier: 2 });
 
 async function filled() {
-	const { kept, store: s } = store();
+	const { kept, store: s } = memoryStore();
 	const ledger = await PrivacyLedger.open(s);
 	await ledger.begin("a", "cards", plan, true);
 	for (const step of [1, 2, 3]) await ledger.step("a", step);
@@ -62,10 +57,11 @@ describe("a ledger", () => {
 
 	it("is read again as it was written", async () => {
 		const { kept, ledger } = await filled();
-		const again = await PrivacyLedger.open(store(kept.text).store);
+		const again = await PrivacyLedger.open(memoryStore(kept.text).store);
 		expect([again.length, again.head]).toEqual([ledger.length, ledger.head]);
 		expect(again.runsOn("cards")).toEqual(ledger.runsOn("cards"));
 		expect(kept.text.split("\n")[0]).toMatch(/^[0-9a-f]{64} \{"kind":"run","run":"a","dataset":"cards",/);
+		expect(kept.text.split("\n")[1]).toMatch(/^[0-9a-f]{64} \{"kind":"step","run":"a","step":1\}$/);
 		expect([again.continues(3, ledger.head), again.continues(7, ledger.head)]).toEqual([false, true]);
 	});
 
@@ -86,7 +82,10 @@ describe("a ledger", () => {
 			whole(["", ...lines]),
 		];
 		for (const text of changed) {
-			await expect(PrivacyLedger.open(store(text).store), text).rejects.toMatchObject({ name: "FormatError", code: "privacy/ledger" });
+			await expect(PrivacyLedger.open(memoryStore(text).store), text).rejects.toMatchObject({
+				name: "FormatError",
+				code: "privacy/ledger",
+			});
 		}
 	});
 
@@ -106,7 +105,9 @@ describe("a ledger", () => {
 		}
 		const { kept, ledger } = await filled();
 		const before = kept.text;
-		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toThrow("run is 3, expected a name");
+		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toMatchObject({
+			...{ name: "ValueError", code: "call/argument", message: "PrivacyLedger: run is 3, expected a name" },
+		});
 		await expect(ledger.begin("d", undefined as unknown as string, plan, true)).rejects.toThrow("dataset is undefined, expected a name");
 		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("run is undefined, expected a name");
 		expect(() => ledger.begin("d", "cards", { ...plan } as PrivacyPlan, true)).toThrow(expect.objectContaining({ code: "privacy/plan" }));
@@ -117,7 +118,7 @@ describe("a ledger", () => {
 		const { kept } = await filled();
 		const lines = kept.text.split("\n");
 		const third = [...lines.slice(0, 2), lines[2].replace('"step":2', '"step":4'), ...lines.slice(3)].join("\n");
-		await expect(PrivacyLedger.open(store(third).store)).rejects.toThrow("line 3 does not follow on the one before");
+		await expect(PrivacyLedger.open(memoryStore(third).store)).rejects.toThrow("line 3 does not follow on the one before");
 		/** Lines that are chained as the format says: SHA-256 of the line before, a blank, the entry. */
 		const chained = (entries: readonly object[]): string => {
 			let head = "0".repeat(64);
@@ -131,24 +132,82 @@ describe("a ledger", () => {
 		};
 		const entries = lines.slice(0, -1).map((l) => JSON.parse(l.slice(65)));
 		expect(chained(entries)).toBe(kept.text);
-		await expect(PrivacyLedger.open(store(chained(entries.slice(1))).store)).rejects.toThrow(
+		await expect(PrivacyLedger.open(memoryStore(chained(entries.slice(1))).store)).rejects.toThrow(
 			"line 1 is a step of a run that does not begin",
 		);
-		const cut = await PrivacyLedger.open(store(kept.text.slice(0, -1)).store);
+		const cut = await PrivacyLedger.open(memoryStore(kept.text.slice(0, -1)).store);
 		expect([cut.length, cut.run("c")]).toEqual([6, undefined]);
 	});
 
+	it("takes no line that has more in it, or less, than what its hash is of", async () => {
+		const { kept } = await filled();
+		const lines = kept.text.split("\n").slice(0, -1);
+		const [first, ...rest] = lines;
+		for (const odd of [`x${first}`, ` ${first}`, `${first} `, `${first}x`, first.slice(1), first.replace(" ", ""), first.toUpperCase()]) {
+			await expect(PrivacyLedger.open(memoryStore(`${[odd, ...rest].join("\n")}\n`).store), odd).rejects.toMatchObject({
+				...{ name: "FormatError", code: "privacy/ledger", hint: expect.stringContaining("restore the file from a copy") },
+				message: expect.stringContaining("the ledger was changed: line 1 does not follow on the one before"),
+			});
+		}
+	});
+
+	it("says what it refuses, and why", async () => {
+		const { ledger } = await filled();
+		const refused = (name: string, code: string, message: string, hint?: unknown) => ({
+			...{ name, code: `privacy/${code}`, message: expect.stringContaining(message), hint },
+		});
+		await expect(ledger.step("a", 3)).rejects.toMatchObject(
+			refused("PrivacyError", "ledger-step", "step 3 of run a was taken before: 3 are noted", expect.stringContaining("another process")),
+		);
+		await expect(ledger.step("a", 6)).rejects.toMatchObject(
+			refused("PrivacyError", "plan-spent", "run a may take 5 steps, all of them are noted"),
+		);
+		await expect(ledger.step("z", 1)).rejects.toMatchObject(refused("ValueError", "ledger-run", "the ledger has no run z"));
+		await expect(ledger.begin("a", "cards", plan, true)).rejects.toMatchObject(
+			refused("ValueError", "ledger-run", "the ledger has a run a already"),
+		);
+		await ledger.step("a", 5);
+		expect(ledger.run("a")?.taken).toBe(5);
+		await expect(PrivacyLedger.open({} as LedgerStore)).rejects.toMatchObject({
+			message: expect.stringContaining("PrivacyLedger.open: store has no read() and append()"),
+			hint: "fileLedger() of @hushgrad/dp/files opens one",
+		});
+		const odd = { ...memoryStore().store, read: async () => 3 as unknown as string };
+		await expect(PrivacyLedger.open(odd)).rejects.toMatchObject({
+			code: "call/argument",
+			message: "PrivacyLedger.open: store.read() gave 3, expected a string",
+		});
+	});
+
+	it("begins with the SHA-256 of nothing, and no one can change what it does", async () => {
+		const empty = await PrivacyLedger.open(memoryStore().store);
+		expect([empty.length, empty.head, empty.run("a"), empty.runsOn("cards")]).toEqual([0, "0".repeat(64), undefined, []]);
+		expect(Object.isFrozen(empty) && Object.isFrozen(PrivacyLedger.prototype)).toBe(true);
+	});
+
+	it("keeps the order of what is noted when one of them fails", async () => {
+		const { kept, store: s } = memoryStore();
+		const ledger = await PrivacyLedger.open(s);
+		await ledger.begin("a", "cards", plan, true);
+		kept.fail = true;
+		await expect(ledger.step("a", 1)).rejects.toThrow("no space left");
+		kept.fail = false;
+		await ledger.step("a", 1);
+		expect([ledger.length, kept.text.split("\n").length - 1]).toEqual([2, 2]);
+		expect((await PrivacyLedger.open(s)).head).toBe(ledger.head);
+	});
+
 	it("a run that is not private may repeat a step, and takes back none by it", async () => {
-		const { kept, store: s } = store();
+		const { kept, store: s } = memoryStore();
 		const ledger = await PrivacyLedger.open(s);
 		await ledger.begin("study", "cards", plan, false);
 		for (const step of [1, 2, 3, 1]) await ledger.step("study", step);
 		expect([ledger.run("study")?.taken, ledger.length]).toEqual([3, 5]);
-		expect((await PrivacyLedger.open(store(kept.text).store)).run("study")?.taken).toBe(3);
+		expect((await PrivacyLedger.open(memoryStore(kept.text).store)).run("study")?.taken).toBe(3);
 	});
 
 	it("has a step once it has reached the disk, one after the other", async () => {
-		const { kept, store: s } = store();
+		const { kept, store: s } = memoryStore();
 		let written: () => void = () => {};
 		const slow: LedgerStore = {
 			read: s.read,
@@ -176,63 +235,20 @@ describe("a ledger", () => {
 	});
 });
 
-describe("an engine with a ledger", () => {
-	it("has noted each step before it draws, and says what all runs on the records have spent", async () => {
-		const { kept, store: s } = store();
-		const use: LedgerUse = { ledger: await PrivacyLedger.open(s), dataset: "cards" };
-		const noise = secureNoise();
-		const first = problem(device(), { ledger: use, noise, steps: 3 });
-		let seen = 0;
-		for (let i = 1; i <= 3; i++) {
-			await first.engine.step((n) => {
-				seen = use.ledger.run(JSON.parse(kept.text.split("\n")[0].slice(65)).run)?.taken ?? 0;
-				return first.encode(n);
-			}, first.loss);
-			if (seen > 0) expect(seen).toBe(i);
-		}
-		expect(first.engine.statement()).toContain("none on the same records, by the ledger");
-		const second = problem(device(), { ledger: use, noise });
-		await second.engine.step(second.encode, second.loss);
-		const stepsOf = ({ sampleRate, noiseMultiplier }: PrivacyPlan, steps: number) => ({ sampleRate, noiseMultiplier, steps });
-		const both = [stepsOf(first.engine.plan, 3), stepsOf(second.engine.plan, 1)];
-		const together = Math.ceil(epsilon(both, { delta: 1e-4 }) * 1e4) / 1e4;
-		expect(second.engine.statement()).toContain(`1 on the same records, by the ledger; all together ε = ${together}`);
-		expect(together).toBeGreaterThan(8);
-		expect(first.engine.statement()).toContain(`all together ε = ${together}`);
-		expect(problem(device()).engine.statement()).toContain("no ledger was kept");
-		const elsewhere = problem(device(), { ledger: { ...use, dataset: "letters" } });
-		expect(elsewhere.engine.statement()).toContain("none on the same records");
-	});
-
-	it("takes no step that could not be noted", async () => {
-		const { kept, store: s } = store();
-		const { engine, encode, loss, w } = problem(device(), { ledger: { ledger: await PrivacyLedger.open(s), dataset: "cards" } });
-		await engine.step(encode, loss);
-		const before = await data(w.value);
-		kept.fail = true;
-		await expect(engine.step(() => expect.unreachable(), loss)).rejects.toThrow("no space left");
-		expect(await data(w.value)).toEqual(before);
-		expect(engine.steps).toBe(2);
-		kept.fail = false;
-		await engine.step(encode, loss);
-		expect((await PrivacyLedger.open(s)).runsOn("cards")[0].taken).toBe(3);
-	});
-
-	it("runs that are not private are noted as such, and named", async () => {
-		const use: LedgerUse = { ledger: await PrivacyLedger.open(store().store), dataset: "cards" };
-		const study = problem(device(), { ledger: use, noise: insecureNoiseForTests(1) });
-		await study.engine.step(study.encode, study.loss);
-		const next = problem(device(), { ledger: use, noise: secureNoise() });
-		expect(next.engine.statement()).toContain("some without secure noise");
-	});
-});
-
 describe("a ledger in a file", () => {
+	const inUse = (pid: number, path: string) => ({
+		...{ name: "PrivacyError", code: "privacy/ledger-in-use", cause: { code: "EEXIST" } },
+		message: expect.stringContaining(`the ledger is in use by process ${pid}`),
+		hint: `wait for it to end; if no such run exists, remove ${path}.lock`,
+	});
 	let folder = "";
 	beforeEach(() => {
 		folder = mkdtempSync(join(tmpdir(), "ledger-"));
 	});
-	afterEach(() => rmSync(folder, { recursive: true }));
+	afterEach(() => {
+		rmSync(folder, { recursive: true });
+		Object.assign(disk, { opened: [], open: undefined, rm: undefined });
+	});
 
 	it("is held by one at a time, and let go", async () => {
 		const path = join(folder, "ledger.jsonl");
@@ -262,5 +278,96 @@ describe("a ledger in a file", () => {
 		writeFileSync(path, whole.replace('"step":1', '"step":2'));
 		await expect(fileLedger(path)).rejects.toMatchObject({ code: "privacy/ledger" });
 		expect(existsSync(`${path}.lock`)).toBe(false);
+	});
+
+	it("is made with its folder, and its lock names this process", async () => {
+		const path = join(folder, "deep", "er", "ledger.jsonl");
+		const first = await fileLedger(path);
+		expect(readFileSync(`${path}.lock`, "utf8")).toBe(String(process.pid));
+		expect(readFileSync(path, "utf8")).toBe("");
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.pid, path));
+		await expect(fileLedger(relative(process.cwd(), path))).rejects.toMatchObject({ code: "privacy/ledger-in-use" });
+		await first.close();
+		await (await fileLedger(path)).close();
+	});
+
+	it("is held by a process that lives, also one that is another user's", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, String(process.ppid));
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
+		const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+			throw Object.assign(new Error("not permitted"), { code: "EPERM" });
+		});
+		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
+		expect(kill).toHaveBeenCalledWith(process.ppid, 0);
+		kill.mockRestore();
+		expect(existsSync(path)).toBe(false);
+	});
+
+	it("takes over a lock that names no process, or this one from a time before", async () => {
+		const path = join(folder, "ledger.jsonl");
+		for (const left of ["", "nonsense", "-5", "0", String(process.pid)]) {
+			writeFileSync(`${path}.lock`, left);
+			await (await fileLedger(path)).close();
+			expect(existsSync(`${path}.lock`)).toBe(false);
+		}
+	});
+
+	it("tries four times to take over a lock that comes again, and once where it cannot be made", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, "999999999");
+		disk.rm = async () => {};
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EEXIST" });
+		expect(disk.opened).toEqual(new Array(4).fill(`${path}.lock`));
+		disk.opened = [];
+		disk.open = async () => {
+			throw Object.assign(new Error("denied"), { code: "EACCES" });
+		};
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EACCES" });
+		expect(disk.opened.length).toBe(1);
+	});
+
+	it("does not mind that a lock has gone before it is removed", async () => {
+		const path = join(folder, "ledger.jsonl");
+		writeFileSync(`${path}.lock`, "999999999");
+		disk.rm = async (file, options, rm) => {
+			rmSync(file, { force: true });
+			await rm(file, options);
+		};
+		const first = await fileLedger(path);
+		rmSync(`${path}.lock`);
+		await first.close();
+	});
+
+	it("gives up on a lock that cannot be removed, and on a folder that cannot be", async () => {
+		const path = join(folder, "ledger.jsonl");
+		mkdirSync(`${path}.lock`);
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: expect.stringMatching(/^(EISDIR|ERR_FS_EISDIR|EEXIST)$/) });
+		writeFileSync(join(folder, "file"), "");
+		await expect(fileLedger(join(folder, "file", "ledger.jsonl"))).rejects.toMatchObject({ code: expect.stringMatching(/ENOTDIR|EEXIST/) });
+	});
+
+	it("is let go when it cannot be opened", async () => {
+		const path = join(folder, "taken");
+		mkdirSync(path);
+		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EISDIR" });
+		expect(existsSync(`${path}.lock`)).toBe(false);
+	});
+
+	it("cuts off nothing of a file that ends with a whole line, and all of one that has none", async () => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await first.ledger.begin("a", "cards", plan, true);
+		await first.close();
+		const whole = readFileSync(path, "utf8");
+		for (const [text, kept] of [
+			[whole, whole],
+			[whole.slice(0, 30), ""],
+			[`${whole}x`, whole],
+		]) {
+			writeFileSync(path, text);
+			await (await fileLedger(path)).close();
+			expect(readFileSync(path, "utf8")).toBe(kept);
+		}
 	});
 });

@@ -211,4 +211,48 @@ describe("the release", () => {
 		// @ts-expect-error a noise source is an opaque type
 		expect(() => mechanism().draw(forged)).toThrow(PrivacyError);
 	});
+
+	test("says what it refuses, and what to do", () => {
+		const m = mechanism({ length: 3 });
+		const draw = m.draw(secureNoise());
+		const refused = (code: string, message: string, hint: string) =>
+			expect.objectContaining({
+				name: "PrivacyError",
+				code,
+				message: expect.stringContaining(message),
+				hint: expect.stringContaining(hint),
+			});
+		expect(() => mechanism({ length: 3 }).release(new Float64Array(4), draw)).toThrow(
+			refused("privacy/noise-draw", "this noise was drawn for another mechanism", "use the draw() of the same mechanism"),
+		);
+		expect(() => m.release([0, 0, 0, 0] as never, draw)).toThrow("a sum of 4 numbers, expected 3 coordinates and a count");
+		expect(() => m.release(undefined as never, draw)).toThrow("a sum of undefined numbers, expected 3 coordinates and a count");
+		m.release(new Float64Array(4), draw);
+		expect(() => m.release(new Float64Array(4), draw)).toThrow(
+			refused("privacy/noise-reused", "this noise was already added to a sum", "draw fresh noise for every step"),
+		);
+		expect(() => m.given([1, 2])).toThrow("GaussianMechanism.given: 2 numbers, expected 3 finite ones");
+		expect(() => m.given(["a", 1, 2] as never)).toThrow(expect.objectContaining({ code: "dp/noise" }));
+	});
+
+	test("is of options of their kinds, and keeps its own clipping", () => {
+		expect(() => new GaussianMechanism(3 as never)).toThrow("GaussianMechanism: options is 3, expected options in an object");
+		for (const [name, bad] of [
+			["length", 0],
+			["maxGradNorm", 0],
+			["noiseMultiplier", -1],
+			["expectedBatchSize", 0],
+			["clipping", { kind: "none" }],
+		]) {
+			expect(() => mechanism({ [name as string]: bad })).toThrow(expect.objectContaining({ code: `dp/${name}` }));
+		}
+		expect(() => mechanism({ noiseMultiplier: 1e12 })).toThrow("noiseMultiplier must be small enough for exact whole numbers in float64");
+		const clipping = { kind: "automatic", gamma: 0.5 } as const;
+		const m = mechanism({ clipping });
+		expect([m.clipping, mechanism().clipping]).toEqual([clipping, { kind: "flat" }]);
+		expect(Object.isFrozen(m.clipping) && !Object.isFrozen(clipping)).toBe(true);
+		expect([m.length, m.maxGradNorm, m.noiseMultiplier, m.expectedBatchSize]).toEqual([100, 1, 0.5, 225]);
+		expect(m.mostSteps).toBe(2 ** 22 + 2 ** 4 + 1);
+		expect(m.mostRows).toBe(511);
+	});
 });

@@ -1,12 +1,16 @@
 import { inspect } from "node:util";
 import { PrivateMeasures, planPrivacy, StepReport } from "@hushgrad/dp";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
 const plan = planPrivacy({ noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 });
 const secrets = { loss: 1.2345678, records: 271, meanNorm: 31.415926, clipped: 0.57721 };
-const measures = new PrivateMeasures({ ...secrets });
 const mechanism = { maxGradNorm: 0.5, noiseMultiplier: 2 };
-const report = new StepReport({ step: 3, plan, mechanism, release: { notFinite: -0.25 }, measures });
+let measures: PrivateMeasures;
+let report: StepReport;
+beforeAll(() => {
+	measures = new PrivateMeasures({ ...secrets });
+	report = new StepReport({ step: 3, plan, mechanism, release: { notFinite: -0.25 }, measures });
+});
 
 describe("a report of a step", () => {
 	test("shows no private measures, in whatever way it is written", () => {

@@ -87,6 +87,9 @@ describe("poissonBatch", () => {
 		const forged = { secure: true, uniform53: () => 0.5, fillNormals: () => {} };
 		// @ts-expect-error a noise source is an opaque type
 		expect(() => poissonBatch({ datasetSize: 9, sampleRate: 0.1 }, forged)).toThrow(PrivacyError);
+		expect(() => poissonBatch(3 as never, source)).toThrow("poissonBatch: options is 3, expected options in an object");
+		expect(() => poissonBatch({ datasetSize: 2 ** 31, sampleRate: 0 }, source)).toThrow("datasetSize must be an integer in 1..2147483647");
+		expect(poissonBatch({ datasetSize: 2 ** 31 - 1, sampleRate: 0 }, source)).toHaveLength(0);
 	});
 });
 
@@ -121,7 +124,11 @@ describe("splitVirtual", () => {
 	});
 
 	test("needs a physical size of at least 1", () => {
-		for (const size of [0, -1, 1.5]) expect(() => splitVirtual(new Int32Array(3), size)).toThrow(ValueError);
+		for (const size of [0, -1, 1.5]) {
+			expect(() => splitVirtual(new Int32Array(3), size)).toThrow(ValueError);
+			expect(() => splitVirtual(new Int32Array(3), size)).toThrow("physicalSize must be an integer");
+		}
+		expect(() => splitVirtual([1] as never, 1)).toThrow("indices must be an Int32Array of record numbers, got [1]");
 	});
 });
 
@@ -134,5 +141,14 @@ describe("stepsForEpochs", () => {
 		expect(stepsForEpochs(2, { datasetSize: 900, expectedBatchSize: 64 })).toBe(28);
 		expect(stepsForEpochs(10, { datasetSize: 900, expectedBatchSize: 225 })).toBe(40);
 		expect(stepsForEpochs(0.001, { datasetSize: 10, expectedBatchSize: 10 })).toBe(1);
+	});
+
+	test("refuses what is above 0 nowhere, by name", () => {
+		const sizes = { datasetSize: 10, expectedBatchSize: 10 };
+		expect(() => stepsForEpochs(0, sizes)).toThrow("epochs must be a finite number above 0, got 0");
+		for (const name of ["datasetSize", "expectedBatchSize"]) {
+			expect(() => stepsForEpochs(1, { ...sizes, [name]: 0 })).toThrow(`${name} must be a finite number above 0, got 0`);
+		}
+		expect(() => stepsForEpochs(1, 3 as never)).toThrow("stepsForEpochs: sizes is 3, expected options in an object");
 	});
 });

@@ -3,6 +3,7 @@ import { ValueError } from "@hushgrad/tensor";
 import { describe, expect, test, vi } from "vitest";
 import { normalsFrom } from "../../packages/dp/src/normals.ts";
 import { philox4x32, type Words4 } from "../../packages/dp/src/philox.ts";
+import { checkNoiseSource } from "../../packages/dp/src/secureRandom.ts";
 import { chiSquare, chiSquareQuantile, correlation, kolmogorovSmirnov, moment, normalCdf } from "./statistics.ts";
 
 const DRAWS = 2_000_000;
@@ -193,4 +194,72 @@ test("normals from words: Box–Muller of two uniforms of 53 bits, four words fo
 		expect(out[2 * pair + 1]).toBe(radius * Math.sin(2 * Math.PI * uniform(4 * pair + 2)));
 	}
 	expect(odd).toEqual(out.subarray(0, 3));
+});
+
+/** The multiple of 2⁻⁵³ of two words. */
+const uniformOf = (a: number, b: number): number => (Number(BigInt(a >>> 5) << 26n) + (b >>> 6)) / 2 ** 53;
+
+test("a seeded source is Philox with the seed as its key, and the block, the step and the stream as its counter", () => {
+	const [seed, stream] = [5 + 7 * 2 ** 32, 11 + 3 * 2 ** 32];
+	const source = insecureNoiseForTests(seed, { stream });
+	const words = (step: number) => [0, 1, 2].flatMap((block) => philox4x32([block, step, 11, 3], [5, 7]));
+	// The source of a step is that of the step, whatever step it is asked for.
+	for (const [of, w] of [
+		[source, words(0)],
+		[source.forStep(9), words(9)],
+		[source.forStep(9).forStep(2), words(9)],
+	] as const) {
+		for (let i = 0; i < w.length; i += 2) expect(of.uniform53()).toBe(uniformOf(w[i], w[i + 1]));
+	}
+	expect(insecureNoiseForTests(5, {}).uniform53()).toBe(insecureNoiseForTests(5, { stream: 0 }).uniform53());
+});
+
+test("normals are of the words in order, four for two, however many are asked for", () => {
+	for (const length of [1, 2, 3, 4095, 4096, 4097, 4098, 8193]) {
+		const words = Uint32Array.from({ length: 4 * Math.ceil(length / 2) }, (_, i) => philox4x32([i >> 2, 0, 0, 0], [3, 0])[i % 4]);
+		const expected = new Float64Array(length);
+		normalsFrom(words, expected);
+		const source = insecureNoiseForTests(3);
+		expect(normals(source, length)).toEqual(expected);
+		expect(source.uniform53()).toBe(
+			uniformOf(philox4x32([Math.ceil(length / 2), 0, 0, 0], [3, 0])[0], philox4x32([Math.ceil(length / 2), 0, 0, 0], [3, 0])[1]),
+		);
+	}
+});
+
+test("no one makes a source but this library, nor changes one", () => {
+	const refused = expect.objectContaining({
+		...{ name: "PrivacyError", code: "privacy/noise-source" },
+		message: expect.stringContaining("expected a noise source made by this library, got something else"),
+		hint: "call secureNoise(), or insecureNoiseForTests(seed) for research",
+	});
+	const source = insecureNoiseForTests(1);
+	const Source = source.constructor as new (...args: unknown[]) => NoiseSource;
+	for (const proof of [undefined, Symbol("made here"), "made here"]) {
+		expect(() => new Source(proof, () => 0, { secure: true })).toThrow(refused);
+	}
+	for (const fake of [undefined, null, 3, {}, Object.create(source), { ...source }, () => 0]) {
+		expect(() => checkNoiseSource(fake as NoiseSource)).toThrow(refused);
+	}
+	for (const made of [source, secureNoise(), research()]) expect(checkNoiseSource(made)).toBeUndefined();
+	for (const part of [source, Object.getPrototypeOf(source)]) expect(Object.isFrozen(part)).toBe(true);
+});
+
+test("what a source cannot be made of is refused by name", () => {
+	expect(() => insecureNoiseForTests(-1)).toThrow("seed must be an integer in 0..9007199254740991, got -1");
+	expect(() => insecureNoiseForTests(1, { stream: 0.5 })).toThrow("stream must be an integer in 0..9007199254740991, got 0.5");
+	expect(() => insecureNoiseForTests(1, 3 as never)).toThrow("insecureNoiseForTests: options is 3, expected options in an object");
+	expect(() => research({ seed: -1 })).toThrow("seed must be an integer in 0..9007199254740991, got -1");
+	for (const none of [null, 3]) expect(() => research(none as never)).toThrow(`research: study is ${none}, expected options in an object`);
+	for (const name of ["batches", "noise", "transcript"]) {
+		expect(() => research({ [name]: 3 })).toThrow(`research: ${name} is 3, expected a function`);
+	}
+	vi.stubGlobal("crypto", undefined);
+	expect(() => secureNoise()).toThrow(
+		expect.objectContaining({
+			message: expect.stringContaining("this platform has no crypto.getRandomValues"),
+			hint: "use Node 20 or later, or a browser page served over https",
+		}),
+	);
+	vi.unstubAllGlobals();
 });

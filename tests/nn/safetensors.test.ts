@@ -1,4 +1,4 @@
-import { type ByteSource, encodeSafetensors, fromFloat32, SafetensorsReader, type TensorData, toFloat32 } from "@hushgrad/nn";
+import { type ByteSource, encodeSafetensors, fromFloat32, quantizeNF4, SafetensorsReader, type TensorData, toFloat32 } from "@hushgrad/nn";
 import { FormatError } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -25,47 +25,72 @@ function file(header: string | Uint8Array, dataBytes = 0, length?: bigint): Uint
 const write = (tensors: Record<string, TensorData>, metadata?: Record<string, string>) =>
 	join(encodeSafetensors(new Map(Object.entries(tensors)), { metadata }));
 
-const rejects = (bytes: Uint8Array, code: string) =>
-	expect(SafetensorsReader.open(source(bytes))).rejects.toMatchObject({ name: "FormatError", code: `safetensors/${code}` });
+/** A tensor t of two f32 in 8 bytes, or what `extra` makes of it, as a header. */
+const info = (extra: object) => JSON.stringify({ t: { dtype: "F32", shape: [2], data_offsets: [0, 8], ...extra } });
 
 describe("safetensors reader", () => {
-	const info = (extra: object) => JSON.stringify({ t: { dtype: "F32", shape: [2], data_offsets: [0, 8], ...extra } });
-
-	it.each<[string, string, Uint8Array]>([
-		["an empty file", "short", new Uint8Array()],
-		["seven bytes", "short", new Uint8Array(7)],
-		["a header of 2^63 bytes", "header", file("{}", 0, 2n ** 63n)],
-		["a header longer than the file", "short", file("{}", 0, 3n)],
-		["bytes that are not UTF-8", "utf8", file(Uint8Array.of(0x7b, 0xff, 0x7d))],
-		["broken JSON", "json", file('{"t": ')],
-		["a JSON list", "json", file("[]")],
-		["JSON null", "json", file("null")],
+	it.each<[string, string, string, Uint8Array]>([
+		["an empty file", "short", "the file has 0 bytes, a safetensors file has at least 8", new Uint8Array()],
+		["seven bytes", "short", "the file has 7 bytes", new Uint8Array(7)],
+		["eight bytes, a header of none", "json", "the header is not JSON", new Uint8Array(8)],
+		["a header of 2^63 bytes", "header", `claims ${2n ** 63n} bytes, the limit is 100000000`, file("{}", 0, 2n ** 63n)],
+		["a header of a byte more than the format takes", "header", "the limit is 100000000", file("{}", 0, 100_000_001n)],
+		["a header of as many bytes as the format takes", "short", "claims 100000000 bytes, the file has 10", file("{}", 0, 100_000_000n)],
+		["a header longer than the file", "short", "the header claims 3 bytes, the file has 10", file("{}", 0, 3n)],
+		["bytes that are not UTF-8", "utf8", "the header is not UTF-8", file(Uint8Array.of(0x7b, 0xff, 0x7d))],
+		["broken JSON", "json", "the header is not JSON", file('{"t": ')],
+		["a JSON list", "json", "the header is not a JSON object", file("[]")],
+		["JSON null", "json", "the header is not a JSON object", file("null")],
+		["a JSON number", "json", "the header is not a JSON object", file("3")],
 		[
 			"a key twice",
 			"duplicate",
+			'the header names "t" twice',
 			file('{"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0074":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8),
 		],
-		["a field twice", "duplicate", file('{"t":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8)],
-		["an unknown type", "dtype", file(info({ dtype: "F31" }), 8)],
-		["a type from Object's prototype", "dtype", file(info({ dtype: "toString" }), 8)],
-		["a tensor that is null", "dtype", file('{"t": null}')],
-		["a negative dimension", "shape", file(info({ shape: [-2] }), 8)],
-		["a fractional dimension", "shape", file(info({ shape: [0.5, 4] }), 8)],
-		["offsets backwards", "offsets", file(info({ data_offsets: [8, 0] }), 8)],
-		["three offsets", "offsets", file(info({ data_offsets: [0, 4, 8] }), 8)],
-		["fewer bytes than the shape takes", "size", file(info({ shape: [3] }), 8)],
-		["a size beyond 2^64", "size", file(info({ shape: [2 ** 40, 2 ** 40] }), 8)],
-		["a gap at the start", "gap", file(info({ data_offsets: [4, 12] }), 12)],
+		["a field twice", "duplicate", '"dtype" twice', file('{"t":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}', 8)],
+		["a key twice behind a text with a brace", "duplicate", '"a" twice', file('{"__metadata__":{"a":"}","a":"x"}}')],
+		["a key twice behind a list", "duplicate", '"shape" twice', file('{"t":{"shape":[[2]],"shape":[2]}}')],
+		["a key with a quote twice", "duplicate", '"a\\"" twice', file('{"__metadata__":{"a\\"":"x","a\\"" :"y"}}')],
+		["an unknown type", "dtype", 'tensor t has the unknown type "F31"', file(info({ dtype: "F31" }), 8)],
+		["a type from Object's prototype", "dtype", '"toString"', file(info({ dtype: "toString" }), 8)],
+		["a type in a list", "dtype", '["F32"]', file(info({ dtype: ["F32"] }), 8)],
+		["a tensor that is null", "dtype", "undefined", file('{"t": null}')],
+		["a shape that is a number", "shape", "tensor t has the shape 2, expected whole numbers", file(info({ shape: 2 }), 8)],
+		["a negative dimension", "shape", "[-2]", file(info({ shape: [-2] }), 8)],
+		["a fractional dimension", "shape", "[0.5,4]", file(info({ shape: [0.5, 4] }), 8)],
+		["offsets that are a number", "offsets", "tensor t has the data_offsets 8", file(info({ data_offsets: 8 }), 8)],
+		["offsets backwards", "offsets", "tensor t has the data_offsets [8,0]", file(info({ data_offsets: [8, 0] }), 8)],
+		["three offsets", "offsets", "[0,4,8]", file(info({ data_offsets: [0, 4, 8] }), 8)],
+		["half a byte", "offsets", "[0,8.5]", file(info({ data_offsets: [0, 8.5] }), 8)],
+		[
+			"fewer bytes than the shape takes",
+			"size",
+			"tensor t, F32 [3, 1], takes 12 bytes, its data_offsets hold 8",
+			file(info({ shape: [3, 1], data_offsets: [4, 12] }), 12),
+		],
+		["a size beyond 2^64", "size", `takes ${2n ** 82n} bytes`, file(info({ shape: [2 ** 40, 2 ** 40] }), 8)],
+		["a gap at the start", "gap", "tensor t begins at byte 4, expected 0", file(info({ data_offsets: [4, 12] }), 12)],
 		[
 			"an overlap",
 			"gap",
+			"tensor b begins at byte 2, expected 4",
 			file('{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}', 6),
 		],
-		["a truncated file", "length", file(info({}), 7)],
-		["trailing bytes", "length", file(info({}), 9)],
-		["metadata that are numbers", "metadata", file('{"__metadata__": {"a": 1}}')],
-	])("refuses %s", async (_, code, bytes) => {
-		await rejects(bytes, code);
+		["a truncated file", "length", "the file is cut short: 7 bytes of data, expected 8", file(info({}), 7)],
+		["trailing bytes", "length", "longer than its header says: 9 bytes of data, expected 8", file(info({}), 9)],
+		["metadata that are numbers", "metadata", "__metadata__ must map strings to strings", file('{"__metadata__": {"a": 1, "b": "x"}}')],
+		["metadata that are a list", "metadata", "__metadata__ must map strings to strings", file('{"__metadata__": ["a"]}')],
+	])("refuses %s", async (_, code, message, bytes) => {
+		await expect(SafetensorsReader.open(source(bytes))).rejects.toMatchObject({
+			...{ name: "FormatError", code: `safetensors/${code}`, path: "memory" },
+			...{ message: expect.stringContaining(message), hint: expect.stringContaining("no safetensors file") },
+		});
+	});
+
+	it("keeps what the text decoder and the JSON parser said", async () => {
+		await expect(SafetensorsReader.open(source(file(Uint8Array.of(0xff))))).rejects.toMatchObject({ cause: expect.any(TypeError) });
+		await expect(SafetensorsReader.open(source(file("{")))).rejects.toMatchObject({ cause: expect.any(SyntaxError) });
 	});
 
 	it("takes rank 0, empty dimensions, white space around the header and any order of tensors", async () => {
@@ -74,7 +99,56 @@ describe("safetensors reader", () => {
 		const reader = await SafetensorsReader.open(source(file(header, 8)));
 		expect(reader.names().sort()).toEqual(["a", "b", "e"]);
 		expect(reader.info("e").shape).toEqual([0, 3]);
-		expect(() => reader.info("c")).toThrow(/no tensor c/);
+		expect(() => reader.info("c")).toThrow(
+			expect.objectContaining({
+				...{ name: "ValueError", code: "safetensors/name", path: "memory", hint: "names() lists them" },
+				message: expect.stringContaining("SafetensorsReader: there is no tensor c in the file"),
+			}),
+		);
+	});
+
+	it("takes an empty tensor where another begins, whichever the header names first", async () => {
+		const [full, empty] = ['"f":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}', '"e":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'];
+		for (const entries of [`${full},${empty}`, `${empty},${full}`]) {
+			expect((await SafetensorsReader.open(source(file(`{${entries}}`, 4)))).info("f").end).toBe(4);
+		}
+	});
+
+	it("takes a text of the metadata that repeats a key, or looks like JSON", async () => {
+		const metadata = { a: "a", b: '{"a":1,"a":2}' };
+		const reader = await SafetensorsReader.open(source(file(JSON.stringify({ __metadata__: metadata }))));
+		expect(reader.metadata).toEqual(metadata);
+		expect((await SafetensorsReader.open(source(file("{}")))).metadata).toEqual({});
+	});
+
+	it.each<[string, Partial<Record<keyof ByteSource, unknown>>]>([
+		["SafetensorsReader.open: path is 3, expected a string", { path: 3 }],
+		["SafetensorsReader.open: size is -1, expected a whole number, zero or more", { size: -1 }],
+		["SafetensorsReader.open: read is undefined, expected a function", { read: undefined }],
+		["SafetensorsReader.open: close is undefined, expected a function", { close: undefined }],
+		["SafetensorsReader: source.read() is a Uint8Array, expected 8 bytes in a Uint8Array", { read: async () => new Uint8Array(7) }],
+		["SafetensorsReader: source.read() is [0, 0, 0, 0, …], expected 8 bytes", { read: async () => new Array(8).fill(0) }],
+		[
+			"SafetensorsReader: source.read() is a Uint8Array, expected 2 bytes",
+			{ read: async (a: number, b: number) => file("{}").slice(a, b === 8 ? b : b - 1) },
+		],
+	])("refuses a source of the wrong kind: %s", async (message, part) => {
+		const broken = { ...source(file("{}")), ...part } as ByteSource;
+		await expect(SafetensorsReader.open(broken)).rejects.toMatchObject({
+			...{ name: "ValueError", code: "call/argument", message: expect.stringContaining(message) },
+		});
+		await expect(SafetensorsReader.open(undefined as unknown as ByteSource)).rejects.toThrow("SafetensorsReader.open: source is undefined");
+	});
+
+	it("asks for a name that is text, and closes its source", async () => {
+		let closed = 0;
+		const close = async () => {
+			closed++;
+		};
+		const reader = await SafetensorsReader.open({ ...source(file("{}")), close });
+		expect(() => reader.info(3 as unknown as string)).toThrow("SafetensorsReader: name is 3, expected a string");
+		await reader.close();
+		expect(closed).toBe(1);
 	});
 
 	it("survives any damage of one byte or any truncation with a FormatError or a valid file", async () => {
@@ -118,12 +192,62 @@ describe("safetensors writer", () => {
 	});
 
 	it("refuses data that do not fill the shape", () => {
-		expect(() => write({ a: { dtype: "F32", shape: [3], data: new Float32Array(2) } })).toThrow(/takes 12 bytes, got 8/);
+		expect(() => write({ a: { dtype: "F32", shape: [3, 1], data: new Float32Array(2) } })).toThrow(
+			expect.objectContaining({
+				...{ name: "ShapeError", code: "safetensors/values" },
+				message: expect.stringContaining("encodeSafetensors: a, F32 [3, 1] takes 12 bytes, got 8"),
+			}),
+		);
 	});
 
 	it("refuses a tensor with the name that the format keeps for itself", () => {
 		expect(() => write({ __metadata__: { dtype: "F32", shape: [1], data: Float32Array.of(1) } })).toThrow(
-			expect.objectContaining({ name: "ValueError", code: "safetensors/name" }),
+			expect.objectContaining({
+				...{ name: "ValueError", code: "safetensors/name", op: "encodeSafetensors", hint: "strings go into the option metadata" },
+				message: expect.stringContaining("a tensor cannot be named __metadata__"),
+			}),
+		);
+	});
+
+	it("puts the widest types first, then those that the format lists later, then names in order", async () => {
+		const types = [
+			"U64",
+			"I64",
+			"F64",
+			"F32",
+			"U32",
+			"I32",
+			"BF16",
+			"F16",
+			"U16",
+			"I16",
+			"F8_E4M3",
+			"F8_E5M2",
+			"I8",
+			"U8",
+			"BOOL",
+		] as const;
+		const bits = { U64: 8, I64: 8, F64: 8, F32: 4, U32: 4, I32: 4, BF16: 2, F16: 2, U16: 2, I16: 2 } as Record<string, number>;
+		const entries = types.flatMap((dtype): [string, TensorData][] => {
+			const tensor: TensorData = { dtype, shape: [1], data: new Uint8Array(bits[dtype] ?? 1) };
+			return [`${dtype} b`, `${dtype} c`, `${dtype} a`].map((name) => [name, tensor]);
+		});
+		const reader = await SafetensorsReader.open(source(write(Object.fromEntries(entries.reverse()))));
+		const begin = (name: string) => reader.info(name).begin;
+		expect(reader.names().sort((a, b) => begin(a) - begin(b))).toEqual(types.flatMap((t) => [`${t} a`, `${t} b`, `${t} c`]));
+	});
+
+	it.each<[string, unknown, unknown]>([
+		["encodeSafetensors: tensors is an object, expected a Map of tensors by name", {}, {}],
+		["encodeSafetensors: name is 3, expected a string", new Map([[3, {}]]), {}],
+		["encodeSafetensors: a: tensor is 3, expected options in an object", new Map([["a", 3]]), {}],
+		["encodeSafetensors: metadata is null, expected an object of strings", new Map(), { metadata: null }],
+		['encodeSafetensors: metadata is "ab", expected an object of strings', new Map(), { metadata: "ab" }],
+		['encodeSafetensors: metadata is ["a"], expected an object of strings', new Map(), { metadata: ["a"] }],
+		["encodeSafetensors: metadata is an object, expected an object of strings", new Map(), { metadata: { a: "x", b: 1 } }],
+	])("refuses what is of the wrong kind: %s", (message, tensors, options) => {
+		expect(() => encodeSafetensors(tensors as Map<string, TensorData>, options as object)).toThrow(
+			expect.objectContaining({ code: "call/argument", message: expect.stringContaining(message) }),
 		);
 	});
 
@@ -216,7 +340,46 @@ describe("16-bit floats", () => {
 		expect(toFloat32(fromFloat32(Float32Array.of(Number.NaN), "BF16"), "BF16")[0]).toBeNaN();
 	});
 
-	it("refuses integers", () => {
-		expect(() => toFloat32(new Uint8Array(8), "I64")).toThrow(expect.objectContaining({ name: "DTypeError" }));
+	it("refuses integers, and what is no float", () => {
+		const refusal = (op: string, dtype: string) =>
+			expect.objectContaining({
+				...{ name: "DTypeError", code: "safetensors/not-float", hint: "convert the checkpoint to float32, float16 or bfloat16" },
+				message: expect.stringContaining(`${op}: ${dtype} is no floating-point type of 16 or 32 bits`),
+			});
+		expect(() => toFloat32(new Uint8Array(8), "I64")).toThrow(refusal("toFloat32", "I64"));
+		expect(() => fromFloat32(new Float32Array(1), "I32")).toThrow(refusal("fromFloat32", "I32"));
+		expect(() => toFloat32([1] as unknown as Uint8Array, "F32")).toThrow("toFloat32: bytes is [1], expected a Uint8Array");
+		expect(() => toFloat32(new Uint8Array(4), 3 as unknown as "F32")).toThrow("toFloat32: dtype is 3, expected a string");
+		expect(() => fromFloat32([1] as unknown as Float32Array, "F32")).toThrow("fromFloat32: values is [1], expected a Float32Array");
+		expect(() => quantizeNF4(new Float32Array(64), [1, 64], "F64" as "F32")).toThrow('dtype is "F64", expected "F32" or "F16" or "BF16"');
+		for (const dtype of ["F32", "F16", "BF16"] as const) expect(quantizeNF4(new Float32Array(64), [1, 64], dtype).dtype).toBe(dtype);
+	});
+
+	it("refuses bytes that are no whole number of elements", () => {
+		for (const dtype of ["F32", "F16", "BF16"] as const) {
+			expect(() => toFloat32(new Uint8Array(7), dtype)).toThrow(
+				expect.objectContaining({
+					...{ name: "ValueError", code: "safetensors/bytes", op: "toFloat32" },
+					message: `toFloat32: 7 bytes are no whole number of ${dtype}`,
+				}),
+			);
+		}
+	});
+
+	it("reads F32 in place where it is aligned, and any type where it is not", () => {
+		const values = Float32Array.of(1.5, -2, 0.25);
+		const aligned = fromFloat32(values, "F32");
+		expect(aligned.buffer).toBe(values.buffer);
+		expect(toFloat32(aligned, "F32")).toEqual(values);
+		expect(toFloat32(aligned, "F32").buffer).toBe(values.buffer);
+		expect(toFloat32(aligned.subarray(4), "F32").buffer).toBe(values.buffer);
+		expect(toFloat32(aligned.subarray(4), "F32")).toEqual(values.subarray(1));
+		for (const dtype of ["F32", "F16", "BF16"] as const) {
+			const bytes = fromFloat32(values, dtype);
+			const shifted = new Uint8Array(bytes.length + 1).subarray(1);
+			shifted.set(bytes);
+			expect(toFloat32(shifted, dtype)).toEqual(values);
+			expect(toFloat32(bytes, dtype)).toEqual(values);
+		}
 	});
 });

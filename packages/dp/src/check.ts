@@ -3,7 +3,7 @@ import { shown } from "@hushgrad/tensor/author";
 
 /** Refuses an argument: `name` must be `expected`, and is `got`. */
 export function refuse(name: string, expected: string, got: unknown, hint?: string): never {
-	throw new ValueError(`dp/${name}`, `${name} must be ${expected}, got ${typeof got === "number" ? got : shown(got)}`, { hint });
+	throw new ValueError(`dp/${name}`, `${name} must be ${expected}, got ${shown(got)}`, { hint });
 }
 
 export function checkPositive(name: string, value: number): void {

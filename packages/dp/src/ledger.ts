@@ -96,9 +96,8 @@ export class PrivacyLedger {
 		const lines = text.split("\n");
 		lines.pop();
 		for (const [i, line] of lines.entries()) {
-			const [, hash, text] = /^([0-9a-f]{64}) (\{.*\})$/.exec(line) ?? [];
-			if (text === undefined || (await sha256(`${ledger.head} ${text}`)) !== hash)
-				throw tampered(i + 1, "does not follow on the one before");
+			const [, hash, text = ""] = /^([0-9a-f]{64}) (\{.*\})$/.exec(line) ?? [];
+			if ((await sha256(`${ledger.head} ${text}`)) !== hash) throw tampered(i + 1, "does not follow on the one before");
 			ledger.#take(JSON.parse(text) as LedgerEntry, i + 1);
 			ledger.#heads.push(hash);
 		}
@@ -188,8 +187,7 @@ export class PrivacyLedger {
 		if (run === undefined) throw new ValueError("privacy/ledger-run", `the ledger has no run ${entry.run}`);
 		if (entry.step > run.steps)
 			throw new PrivacyError("privacy/plan-spent", `run ${entry.run} may take ${run.steps} steps, all of them are noted`);
-		const isAgain = !run.secure && entry.step <= run.taken;
-		if (entry.step <= run.taken && !isAgain) {
+		if (run.secure && entry.step <= run.taken) {
 			throw new PrivacyError("privacy/ledger-step", `step ${entry.step} of run ${entry.run} was taken before: ${run.taken} are noted`, {
 				hint: "another process goes on with this run, or it was resumed from an older checkpoint without fromState()",
 			});

@@ -16,7 +16,7 @@ export async function writeFileAtomic(path: string, pieces: string | readonly Ui
 	try {
 		const file = await open(temporary, "wx");
 		try {
-			for (const piece of typeof pieces === "string" ? [Buffer.from(pieces)] : pieces) await file.writeFile(piece);
+			for (const piece of typeof pieces === "string" ? [pieces] : pieces) await file.writeFile(piece);
 			await file.sync();
 		} finally {
 			await file.close();
@@ -68,7 +68,7 @@ function upload(device: Device, name: string, bytes: Uint8Array, dtype: Safetens
 	if (dtype === "F16" || dtype === "BF16") return device.fromHost(new Uint16Array(own), shape, dtype === "F16" ? "f16" : "bf16");
 	if (dtype === "I32") return device.fromHost(new Int32Array(own), shape);
 	if (dtype === "U32") return device.fromHost(new Uint32Array(own), shape);
-	if (dtype === "U8") return device.fromHost(bytes.slice(), shape, "u8");
+	if (dtype === "U8") return device.fromHost(bytes, shape, "u8");
 	if (dtype === "BOOL") return device.fromHost(Uint32Array.from(bytes), shape, "bool");
 	throw new DTypeError("safetensors/type", `loadFile: ${name} is ${dtype}, which no tensor holds`, {
 		op: "loadFile",

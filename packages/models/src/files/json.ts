@@ -38,8 +38,8 @@ function textOf(value: unknown): string {
 	return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
-const isPlain = (v: unknown): boolean =>
-	Array.isArray(v) || (typeof v === "object" && v !== null && Object.getPrototypeOf(v) === Object.prototype);
+const isPlain = (v: NonNullable<unknown>): boolean =>
+	Array.isArray(v) || (typeof v === "object" && Object.getPrototypeOf(v) === Object.prototype);
 
 /** The fields of a JSON object, each read with its check. */
 export class JsonFields {

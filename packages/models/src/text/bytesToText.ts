@@ -23,7 +23,7 @@ export function bytesToText(bytes: readonly number[]): string {
 	let text = "";
 	for (let i = 0; i < bytes.length; ) {
 		const length = sequenceLength(bytes[i]);
-		const character = length === 0 || i + length > bytes.length ? undefined : tryDecode(bytes.slice(i, i + length));
+		const character = length === 0 ? undefined : tryDecode(bytes.slice(i, i + length));
 		text += character ?? REPLACEMENT;
 		i += character === undefined ? 1 : length;
 	}
@@ -32,8 +32,8 @@ export function bytesToText(bytes: readonly number[]): string {
 
 /** How many of the last bytes may be the beginning of a character that is not complete yet. */
 export function unfinishedBytes(bytes: readonly number[]): number {
-	for (let back = 1; back <= Math.min(3, bytes.length); back++) {
-		const byte = bytes[bytes.length - back];
+	for (let back = 1; back <= 3; back++) {
+		const byte = bytes.at(-back) ?? 0;
 		if ((byte & 0xc0) !== 0x80) return sequenceLength(byte) > back ? back : 0;
 	}
 	return 0;

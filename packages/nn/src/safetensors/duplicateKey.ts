@@ -3,16 +3,15 @@
  * undefined when there is none.
  */
 export function duplicateKey(json: string): string | undefined {
-	const open: (Set<string> | undefined)[] = [];
+	const open: Set<string>[] = [];
 	for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
-		if (token === "{") open.push(new Set());
-		else if (token === "[") open.push(undefined);
+		if (token === "{" || token === "[") open.push(new Set());
 		else if (token === "}" || token === "]") open.pop();
 		else if (token.endsWith(":")) {
 			const key = JSON.parse(token.slice(0, token.lastIndexOf('"') + 1)) as string;
-			const keys = open.at(-1);
-			if (keys?.has(key)) return key;
-			keys?.add(key);
+			const keys = open[open.length - 1];
+			if (keys.has(key)) return key;
+			keys.add(key);
 		}
 	}
 	return undefined;

@@ -31,6 +31,10 @@ export function corrupt(code: string, message: string, path: string, cause?: unk
 
 const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
 
+/** What `__metadata__` can hold. */
+export const isStrings = (v: unknown): v is Readonly<Record<string, string>> =>
+	isRecord(v) && Object.values(v).every((s) => typeof s === "string");
+
 /**
  * Reads and checks a safetensors header: types known, sizes equal to their shapes, tensors side by side without gap
  * or overlap, and together exactly as long as the rest of the file.
@@ -66,10 +70,8 @@ function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
 
 function parseMetadata(value: unknown, path: string): Readonly<Record<string, string>> {
 	if (value === undefined) return {};
-	if (!isRecord(value) || Object.values(value).some((v) => typeof v !== "string")) {
-		throw corrupt("metadata", "__metadata__ must map strings to strings", path);
-	}
-	return value as Record<string, string>;
+	if (!isStrings(value)) throw corrupt("metadata", "__metadata__ must map strings to strings", path);
+	return value;
 }
 
 function parseInfo(name: string, entry: unknown, path: string): TensorInfo {
@@ -99,8 +101,7 @@ function checkLayout(tensors: ReadonlyMap<string, TensorInfo>, bufferSize: numbe
 		if (begin !== position) throw corrupt("gap", `tensor ${name} begins at byte ${begin}, expected ${position}`, path);
 		position = end;
 	}
-	if (position !== bufferSize) {
-		const fault = position > bufferSize ? "cut short" : "longer than its header says";
-		throw corrupt("length", `the file is ${fault}: ${bufferSize} bytes of data, expected ${position}`, path);
-	}
+	const sizes = `${bufferSize} bytes of data, expected ${position}`;
+	if (bufferSize < position) throw corrupt("length", `the file is cut short: ${sizes}`, path);
+	if (bufferSize > position) throw corrupt("length", `the file is longer than its header says: ${sizes}`, path);
 }

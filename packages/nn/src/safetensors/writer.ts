@@ -2,6 +2,7 @@ import { ShapeError, ValueError } from "@hushgrad/tensor";
 import { expects, instanceOf, type Kind, optional, optionsOf, partsOf } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./convert.ts";
 import { bytesPer, isSafetensorsDType, type SafetensorsDType, writeRank } from "./dtype.ts";
+import { isStrings } from "./header.ts";
 
 /** A tensor to write. */
 export interface TensorData {
@@ -20,10 +21,7 @@ const DATA = {
 	shape: "shape",
 	data: [(v: unknown) => v instanceof Float32Array || v instanceof Uint8Array, "a Float32Array or a Uint8Array"],
 } as const;
-const STRINGS: Kind = [
-	(v) => typeof v === "object" && v !== null && Object.values(v).every((s) => typeof s === "string"),
-	"an object of strings",
-];
+const STRINGS: Kind = [isStrings, "an object of strings"];
 
 /**
  * A safetensors file, in pieces to be written one after another: widest types first, then by name, the header padded to a

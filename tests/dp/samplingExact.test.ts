@@ -1,0 +1,208 @@
+import { insecureNoiseForTests, poissonBatch, type Sampling, secureNoise, splitVirtual, stepsForEpochs } from "@hushgrad/dp";
+import { describe, expect, it, vi } from "vitest";
+import { checkSampling, historyAfter, Sampler } from "../../packages/dp/src/sampler.ts";
+
+const N = 60;
+const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, sampleRate, noiseMultiplier: 1 });
+const wrong = (v: unknown): never => v as never;
+
+describe("historyAfter", () => {
+	const of = (sampling: Sampling, steps: number) => historyAfter(mechanism(sampling), steps);
+	const rest = { sampleRate: 0.25, noiseMultiplier: 1 };
+
+	it("is what an accountant takes", () => {
+		expect(of({ kind: "poisson" }, 3)).toEqual([{ ...rest, steps: 3 }]);
+		expect(of({ kind: "truncated-poisson", maxBatchSize: 7 }, 3)).toEqual([
+			{ ...rest, sampling: "truncated-poisson", datasetSize: N, maxBatchSize: 7, steps: 3 },
+		]);
+		expect(of({ kind: "random-allocation" }, 4)).toEqual([
+			{ sampling: "random-allocation", stepsPerEpoch: 4, noiseMultiplier: 1, epochs: 1 },
+		]);
+		for (const kind of ["poisson", "random-allocation"] as const) expect(of({ kind }, 0)).toEqual([]);
+	});
+});
+
+describe("checkSampling", () => {
+	it("names the ways there are", () => {
+		const message = "sampling must be of a kind among poisson, truncated-poisson, random-allocation, got ";
+		for (const [sampling, got] of [
+			[undefined, "undefined"],
+			[null, "undefined"],
+			[{ kind: "shuffle" }, '"shuffle"'],
+		]) {
+			expect(() => checkSampling(sampling as Sampling)).toThrow(
+				expect.objectContaining({ name: "ValueError", code: "dp/sampling", message: message + got }),
+			);
+		}
+		expect(() => checkSampling({ kind: "truncated-poisson", maxBatchSize: 0.5 })).toThrow("maxBatchSize must be an integer in 1..");
+		for (const good of [{ kind: "poisson" }, { kind: "random-allocation" }, { kind: "truncated-poisson", maxBatchSize: 1 }]) {
+			expect(() => checkSampling(good as Sampling)).not.toThrow();
+		}
+	});
+});
+
+describe("a batch", () => {
+	it("is of a list as of as many records, and empty of none", () => {
+		const source = insecureNoiseForTests(9);
+		const list = Array.from({ length: N }, (_, i) => ({ i }));
+		for (const sampling of [
+			{ kind: "poisson" },
+			{ kind: "truncated-poisson", maxBatchSize: 9 },
+			{ kind: "random-allocation" },
+		] as Sampling[]) {
+			const [byList, byCount] = [new Sampler(mechanism(sampling)), new Sampler(mechanism(sampling))];
+			for (const step of [1, 2, 3, 5, 8]) {
+				const batch = byList.batch(step, list, source.forStep(step), source);
+				expect(batch).toEqual(byCount.batch(step, N, source.forStep(step), source));
+				expect(batch).toBeInstanceOf(Int32Array);
+				expect(new Sampler(mechanism(sampling)).batch(step, [], source, source)).toEqual(new Int32Array());
+			}
+		}
+	});
+
+	it("of random allocation is drawn from the source of its epoch: floor(u·T), in the order of the records", () => {
+		const source = insecureNoiseForTests(10);
+		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
+		for (const epoch of [0, 1, 5]) {
+			const own = source.forStep(2 ** 31 + epoch);
+			const steps = Array.from({ length: N }, () => Math.floor(own.uniform53() * 4));
+			for (let i = 0; i < 4; i++) {
+				const expected = steps.flatMap((s, record) => (s === i ? [record] : []));
+				expect([...sampler.batch(4 * epoch + i + 1, N, source, source)]).toEqual(expected);
+			}
+		}
+	});
+
+	it("of Poisson sampling is that of poissonBatch, also with a cap that is out of reach", () => {
+		for (let seed = 0; seed < 20; seed++) {
+			const source = () => insecureNoiseForTests(seed);
+			const expected = poissonBatch({ datasetSize: N, sampleRate: 0.25 }, source());
+			const capped = { kind: "truncated-poisson", maxBatchSize: Math.max(1, expected.length + (seed % 3)) } as const;
+			for (const sampling of [{ kind: "poisson" } as const, capped]) {
+				expect(new Sampler(mechanism(sampling)).batch(1, N, source(), source())).toEqual(expected);
+			}
+		}
+	});
+
+	it("with a cap is a partial Fisher–Yates shuffle of a Poisson batch", () => {
+		const cap = 5;
+		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: cap }, 0.4));
+		for (let seed = 0; seed < 20; seed++) {
+			const source = insecureNoiseForTests(seed);
+			const again = insecureNoiseForTests(seed);
+			const records = [...poissonBatch({ datasetSize: N, sampleRate: 0.4 }, again)];
+			for (let k = 0; k < cap; k++) {
+				const other = k + Math.floor(again.uniform53() * (records.length - k));
+				[records[k], records[other]] = [records[other], records[k]];
+			}
+			expect([...sampler.batch(1, N, source, source)]).toEqual(records.slice(0, cap).sort((a, b) => a - b));
+		}
+	});
+});
+
+describe("poissonBatch", () => {
+	it("skips by geometric gaps, no longer than 1/q", () => {
+		// ⌊ln(1 − u)/ln(1 − q)⌋ records are passed over; a gap of 1/q = 4 or more passes over 4 and draws again.
+		const words = (...uniforms: number[]) => {
+			const all = uniforms.flatMap((u) => [Math.floor(u * 2 ** 27) * 32, 0]);
+			vi.spyOn(globalThis.crypto, "getRandomValues").mockImplementation((array) => {
+				(array as Uint32Array).set(all);
+				return array;
+			});
+			return secureNoise();
+		};
+		const u = (gap: number) => 1 - 0.75 ** (gap + 0.5);
+		expect([...poissonBatch({ datasetSize: 14, sampleRate: 0.25 }, words(u(0), u(3), u(4), u(1), u(9), u(2)))]).toEqual([0, 4, 10]);
+		expect([...poissonBatch({ datasetSize: 6, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2, 5]);
+		expect([...poissonBatch({ datasetSize: 5, sampleRate: 0.25 }, words(u(2), u(2), u(0)))]).toEqual([2]);
+		// Nothing is drawn beyond the last record.
+		const source = words(u(2), u(2), u(3));
+		poissonBatch({ datasetSize: 6, sampleRate: 0.25 }, source);
+		expect(source.uniform53()).toBeCloseTo(u(3), 7);
+		vi.restoreAllMocks();
+	});
+
+	it("takes every record at q = 1, and none at q = 0", () => {
+		expect([...poissonBatch({ datasetSize: 5, sampleRate: 1 }, secureNoise())]).toEqual([0, 1, 2, 3, 4]);
+		expect(poissonBatch({ datasetSize: 2 ** 31 - 1, sampleRate: 0 }, secureNoise())).toEqual(new Int32Array());
+	});
+
+	it("refuses what is outside its domain, by name", () => {
+		const source = insecureNoiseForTests(1);
+		for (const datasetSize of [0, 0.5, 2 ** 31]) {
+			expect(() => poissonBatch({ datasetSize, sampleRate: 0 }, source)).toThrow("datasetSize must be an integer in 1..2147483647");
+		}
+		for (const sampleRate of [-0.1, 1.1]) {
+			expect(() => poissonBatch({ datasetSize: 9, sampleRate }, source)).toThrow("sampleRate must be a probability in [0, 1]");
+		}
+		expect(() => poissonBatch(wrong(3), source)).toThrow("poissonBatch: options is 3, expected options in an object");
+		expect(() => poissonBatch({ datasetSize: 9, sampleRate: 0 }, wrong({}))).toThrow("expected a noise source made by this library");
+	});
+});
+
+describe("physical batches", () => {
+	it("are padded with rows that weigh nothing, and none of an empty batch", () => {
+		expect(splitVirtual(Int32Array.of(3, 5, 8, 13, 21), 2)).toEqual([
+			{ indices: Int32Array.of(3, 5), weights: Float32Array.of(1, 1) },
+			{ indices: Int32Array.of(8, 13), weights: Float32Array.of(1, 1) },
+			{ indices: Int32Array.of(21, -1), weights: Float32Array.of(1, 0) },
+		]);
+		expect(splitVirtual(new Int32Array(), 8)).toEqual([]);
+		expect(() => splitVirtual(new Int32Array(3), 0)).toThrow("physicalSize must be an integer in 1..");
+		expect(() => splitVirtual(wrong([1]), 1)).toThrow("indices must be an Int32Array of record numbers, got [1]");
+	});
+});
+
+describe("stepsForEpochs", () => {
+	it("is epochs·N/L to the nearest step, one at least", () => {
+		const of = (epochs: number, datasetSize: number, expectedBatchSize: number) =>
+			stepsForEpochs(epochs, { datasetSize, expectedBatchSize });
+		expect([of(2, 900, 64), of(10, 900, 225), of(0.001, 10, 10), of(1, 7, 1)]).toEqual([28, 40, 1, 7]);
+		for (const [name, call] of [
+			["epochs", () => of(0, 1, 1)],
+			["datasetSize", () => of(1, 0, 1)],
+			["expectedBatchSize", () => of(1, 1, 0)],
+		] as const) {
+			expect(call).toThrow(`${name} must be a finite number above 0, got 0`);
+		}
+		expect(() => stepsForEpochs(1, wrong(3))).toThrow("stepsForEpochs: sizes is 3, expected options in an object");
+	});
+});
+
+describe("a sampler refuses", () => {
+	const source = () => secureNoise();
+	const records = Array.from({ length: N }, (_, i) => ({ i }));
+
+	it("other records in the middle of an epoch of random allocation, and takes them in the next", () => {
+		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
+		sampler.batch(1, records, source(), source());
+		sampler.batch(2, [...records], source(), source());
+		const exchanged = records.with(-1, { i: N - 1 });
+		for (const other of [records.slice(1), records.slice(0, -1), [...records, { i: N }], records.toReversed(), exchanged, N]) {
+			expect(() => sampler.batch(3, other, source(), source())).toThrow(
+				expect.objectContaining({
+					...{ name: "PrivacyError", code: "privacy/records-changed", op: "PrivacyEngine.step" },
+					message: expect.stringContaining("the records are not those of the step before, nor in their order"),
+					hint: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
+				}),
+			);
+		}
+		expect(sampler.batch(5, records.slice(1), source(), source()).every((i) => i < N - 1)).toBe(true);
+		const counted = new Sampler(mechanism({ kind: "random-allocation" }));
+		counted.batch(1, N, source(), source());
+		counted.batch(2, N, source(), source());
+		for (const other of [N + 1, records]) expect(() => counted.batch(3, other, source(), source())).toThrow("the records are not those");
+	});
+
+	it("more records than a cap is accounted for", () => {
+		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: 12 }));
+		expect(sampler.batch(1, N, source(), source()).length).toBeLessThanOrEqual(12);
+		expect(() => sampler.batch(2, N + 1, source(), source())).toThrow(
+			expect.objectContaining({
+				...{ name: "PrivacyError", code: "privacy/too-many-records", op: "PrivacyEngine.stepOn" },
+				message: expect.stringContaining("there are more records than the plan's datasetSize, for which its cap is accounted"),
+				hint: "plan with a datasetSize that is no less than the number of records, or sample without a cap",
+			}),
+		);
+	});
+});

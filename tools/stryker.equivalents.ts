@@ -1,0 +1,80 @@
+import type { Equivalents } from "./stryker.ts";
+
+/** Why a module that does not load counts here: StrykerJS takes a test file without tests for one that passed. */
+const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
+
+const NAMED = "named() puts the name of the function that was called in its place";
+const NO_PROCESS = "0 and NaN name no process alike";
+const NO_LENGTH = "a number has no length, so it is as long as no list";
+const CHARACTERS = "a text is written character by character, with the same bytes";
+
+/** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
+export const EQUIVALENT: Equivalents = {
+	"packages/nn/src/safetensors/duplicateKey.ts": {
+		'const open: Set<string>[] = ["Stryker was here"];': "the bottom of the stack is reached by no key of a valid JSON text",
+	},
+	"packages/nn/src/safetensors/writer.ts": {
+		"const sorted = [...tensors].sort(([a, x], [b, y]) => writeRank(x.dtype) - writeRank(y.dtype) || (a <= b ? -1 : 1));":
+			"no two tensors of a Map have one name",
+	},
+	"packages/nn/src/files.ts": {
+		"for (const piece of false ? [pieces] : pieces) await file.writeFile(piece);": CHARACTERS,
+		'for (const piece of typeof pieces === "" ? [pieces] : pieces) await file.writeFile(piece);': CHARACTERS,
+	},
+	"packages/models/src/files/checkpoint.ts": {
+		"() => undefined,": "undefined is as good as false",
+		'const { value, path } = await readJson("", directory, INDEX);':
+			"the name stands only in the error of a missing file, and the file was seen just before",
+		"if (!shards.get(shard).names().includes(name)) {": "every shard that the index names is open",
+	},
+	"packages/models/src/text/bytesToText.ts": {
+		"} catch {}": "a function without a return gives undefined as well",
+		"if (lead <= 0x80) return 1;": "0x80 alone is no UTF-8, so it becomes U+FFFD either way; unfinishedBytes asks for no continuation byte",
+		'const decoder = new TextDecoder("", { fatal: true, ignoreBOM: true });': NO_MODULE,
+	},
+	"packages/models/src/text/chat.ts": {
+		"if (true) latest = { source, template: new Template(source) };": "a template that is parsed again renders the same",
+		'expects("", { tokenizer, messages }, { tokenizer: TOKENIZER, messages: MESSAGES });': NAMED,
+		'optionsOf("", options, OPTIONS);': NAMED,
+	},
+	"packages/models/src/gemma/config.ts": {
+		"if (true && config.pad_token_id >= config.vocab_size) {": "null compares as 0, which is below every vocab_size",
+		'expects("", { path }, { path: "text" });': NAMED,
+		"return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a <= b ? -1 : 1))), null, 2)}\\n`;":
+			"no two fields have one name",
+	},
+	"packages/models/src/generationConfig.ts": {
+		'const file = await readJson("", directory, "generation_config.json").catch((error) => {':
+			"the name stands only in the error of a missing file, which is caught",
+	},
+	"packages/dp/src/plan.ts": {
+		"readonly #made = false;": "a plan is known by its having the field, whatever it holds",
+	},
+	"packages/dp/src/ledger.ts": {
+		'const [, hash, text = ""] = /^([0-9a-f]{64}) (\\{.*\\})$/.exec(line) ?? ["Stryker was here"];': "it has neither hash nor text either",
+		'const [, hash, text = "Stryker was here!"] = /^([0-9a-f]{64}) (\\{.*\\})$/.exec(line) ?? [];':
+			"without a match there is no hash that could be equal",
+		"this.#take(entry, this.length - 1);": "the line is for an error of a reading; what is appended was checked",
+	},
+	"packages/dp/src/files.ts": {
+		'const pid = Number(await readFile(path, "").catch(() => ""));': "bytes become the same number",
+		'const pid = Number(await readFile(path, "utf8").catch(() => undefined));': NO_PROCESS,
+		'const pid = Number(await readFile(path, "utf8").catch(() => "Stryker was here!"));': NO_PROCESS,
+		"if (true) await file.truncate(end);": "a file that is cut to its own length stays as it is",
+		"if (end <= text.length) await file.truncate(end);": "a file that is cut to its own length stays as it is",
+	},
+	"packages/dp/src/sampler.ts": {
+		'typeof records === "number" && typeof before === "number"': NO_LENGTH,
+		'false || typeof before === "number"': NO_LENGTH,
+		'typeof records === "" || typeof before === "number"': NO_LENGTH,
+		'typeof records === "number" || false': NO_LENGTH,
+		'typeof records === "number" || typeof before === ""': NO_LENGTH,
+		"for (let kept = 0; true && kept < most; kept++) {": "a batch that is kept whole is shuffled, and sorted again",
+		"for (let kept = 0; records.length >= most && kept < most; kept++) {":
+			"all records of a batch that is just full are kept, in whichever order",
+		"for (let kept = 0; records.length > most && kept <= most; kept++) {": "what is exchanged behind the cap is cut off",
+	},
+	"packages/dp/src/sampling.ts": {
+		"if (false) return new Int32Array();": "at q = 0 the first gap is infinite, or none, and the loop ends",
+	},
+};

@@ -1,0 +1,53 @@
+/** Source files, and the tests that are about them. */
+interface Target {
+	readonly files: readonly string[];
+	readonly tests: readonly string[];
+}
+
+const of = (folder: string, names: readonly string[]) => names.map((name) => `${folder}/${name}.ts`);
+const nn = (...names: readonly string[]) => of("packages/nn/src", names);
+const models = (...names: readonly string[]) => of("packages/models/src", names);
+const dp = (...names: readonly string[]) => of("packages/dp/src", names);
+const accountant = (...names: readonly string[]) => of("packages/dp/src/accountant", names);
+const audit = (...names: readonly string[]) => of("packages/dp/src/audit", names);
+const tests = (...names: readonly string[]) => names.map((name) => `tests/${name}.test.ts`);
+
+/** What StrykerJS runs on: the readers of files and texts from elsewhere, and what an ε hangs on. */
+export const TARGETS: readonly Target[] = [
+	{
+		files: nn(...["convert", "dtype", "duplicateKey", "header", "reader", "writer"].map((name) => `safetensors/${name}`)),
+		tests: tests("nn/safetensors"),
+	},
+	{ files: nn("files"), tests: tests("nn/files", "nn/state") },
+	{ files: models("files/checkpoint"), tests: tests("models/checkpoint") },
+	{ files: models("files/json", "gemma/config", "generationConfig"), tests: tests("models/config") },
+	{ files: models("text/protobuf", "text/sentencepieceModel"), tests: tests("models/sentencepieceModel") },
+	{ files: models("text/bytesToText"), tests: tests("models/bytesToText") },
+	{ files: models("text/chat"), tests: tests("models/chat") },
+	{ files: dp("check"), tests: tests("dp/check") },
+	{ files: dp("report"), tests: tests("dp/statement") },
+	{ files: dp("plan"), tests: tests("dp/planRefusals") },
+	{ files: dp("ledger", "files"), tests: tests("dp/ledger") },
+	{ files: dp("sampler", "sampling"), tests: tests("dp/samplingExact") },
+	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandom", "dp/wiping") },
+	{ files: dp("divergence"), tests: tests("dp/divergence") },
+	{
+		files: audit("clopperPearson", "exposure", "gaussianPair", "gaussianRates", "oneRun", "rates", "scores"),
+		tests: tests("dp/auditCounts"),
+	},
+	{ files: audit("canaries", "plant"), tests: tests("dp/canaries") },
+	{ files: accountant("binomial"), tests: tests("dp/binomial") },
+	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/gaussian") },
+	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events") },
+	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian") },
+	{ files: accountant("rdp"), tests: tests("dp/rdp") },
+	{ files: accountant("calibration"), tests: tests("dp/calibrateClosedForm") },
+	{ files: accountant("fft"), tests: tests("dp/fft") },
+	{ files: accountant("composition", "tilted"), tests: tests("dp/composition") },
+	{ files: accountant("lossPair", "sampledPair", "truncatedPoisson", "randomAllocation"), tests: tests("dp/sampledPair") },
+	{ files: dp("mechanism"), tests: tests("dp/mechanism") },
+	{ files: dp("engineState"), tests: tests("dp/engineState") },
+	{ files: dp("stepReport"), tests: tests("dp/report") },
+	{ files: dp("optimizer"), tests: tests("dp/optimizer") },
+	{ files: dp("records"), tests: tests("dp/records") },
+];
