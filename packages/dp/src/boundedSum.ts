@@ -1,5 +1,5 @@
 import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects } from "@hushgrad/tensor/author";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
@@ -24,8 +24,9 @@ export class BoundedSum {
 
 	/** `GaussianMechanism.newSum` makes one. */
 	constructor(device: Device, mechanism: GaussianMechanism) {
-		expects("GaussianMechanism.newSum", { device }, { device: "device" });
-		if (typeof mechanism?.mostRows !== "number") throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism");
+		expects("BoundedSum", { device }, { device: "device" });
+		if (typeof mechanism?.mostRows !== "number")
+			throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism", { op: "BoundedSum" });
 		this.#mechanism = mechanism;
 		this.#part = device.keep(zeros(device, [mechanism.length + 1], "i32"));
 		this.#total = Promise.resolve(new Float64Array(mechanism.length + 1));
@@ -40,8 +41,8 @@ export class BoundedSum {
 	 */
 	add(grads: readonly Tensor[], weights: Tensor): Clipped {
 		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
-		this.prepare(weights.size);
-		return this.update(grads, weights);
+		blaming("BoundedSum.add", () => this.prepare(weights.size));
+		return blaming("BoundedSum.add", () => this.update(grads, weights));
 	}
 
 	/**
@@ -52,7 +53,9 @@ export class BoundedSum {
 		expects("BoundedSum.prepare", { rows }, { rows: "count" });
 		const { mostRows } = this.#mechanism;
 		if (rows > mostRows) {
-			throw new ValueError("dp/rows", `BoundedSum: ${rows} rows in a physical batch, expected at most ${mostRows}`);
+			throw new ValueError("dp/rows", `BoundedSum.prepare: ${rows} rows in a physical batch, expected at most ${mostRows}`, {
+				op: "BoundedSum.prepare",
+			});
 		}
 		if (this.#rows + rows > mostRows) this.#settle();
 		if (this.#isRead) write(this.#part, new Int32Array(this.#part.size));
@@ -62,11 +65,14 @@ export class BoundedSum {
 
 	/** The kernels of `add`: the part of it to be captured. */
 	update(grads: readonly Tensor[], weights: Tensor): Clipped {
-		expects("BoundedSum.add", { grads, weights }, { grads: "tensors", weights: "tensor" });
+		expects("BoundedSum.update", { grads, weights }, { grads: "tensors", weights: "tensor" });
 		const { length, countSteps } = this.#mechanism;
 		const columns = grads.reduce((sum, g) => sum + g.size, 0) / weights.size;
-		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
-		const clipped = clip(grads, weights, this.#mechanism);
+		if (columns !== length)
+			throw new ValueError("dp/columns", `BoundedSum.update: gradients of ${columns} coordinates, expected ${length}`, {
+				op: "BoundedSum.update",
+			});
+		const clipped = blaming("BoundedSum.update", () => clip(grads, weights, this.#mechanism));
 		let start = 0;
 		for (const g of clipped.blocks) {
 			const end = start + g.shape[1];
@@ -97,8 +103,8 @@ export class BoundedSum {
 	}
 
 	/** Reads the sum and adds noise: `GaussianMechanism.release`, whose errors it throws. */
-	async release(draw: NoiseDraw): Promise<Release> {
-		return this.#mechanism.release(await this.read(), draw);
+	release(draw: NoiseDraw): Promise<Release> {
+		return blaming("BoundedSum.release", async () => this.#mechanism.release(await this.read(), draw));
 	}
 
 	/** Releases the sum. */

@@ -1,5 +1,5 @@
 import { checkFinite, data, foldIn, type HostArray, type Key, key as keyOf, NumericError, PrivacyError } from "@hushgrad/tensor";
-import { checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
+import { blaming, checkNotInside, expects, insideOf } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
@@ -132,9 +132,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * and parameters without values.
 	 */
 	static follow(plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
-		checkPlan(plan);
+		blaming("PrivacyEngine.follow", () => checkPlan(plan));
 		expects("PrivacyEngine.follow", { options }, { options: "options" });
-		return new PrivacyEngine(plan, options);
+		return blaming("PrivacyEngine.follow", () => new PrivacyEngine(plan, options));
 	}
 
 	/**
@@ -143,7 +143,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static makePrivate(options: MakePrivateOptions): PrivacyEngine {
 		expects("PrivacyEngine.makePrivate", { options }, { options: "options" });
-		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
+		return blaming("PrivacyEngine.makePrivate", () => PrivacyEngine.follow(planned(options), options));
 	}
 
 	/**
@@ -152,7 +152,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
 		expects("PrivacyEngine.makePrivateWithEpsilon", { options }, { options: "options" });
-		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
+		return blaming("PrivacyEngine.makePrivateWithEpsilon", () => PrivacyEngine.follow(planned(options), options));
 	}
 
 	/**
@@ -163,10 +163,10 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * (`privacy/state`); FormatError for what is no state.
 	 */
 	static fromState(state: EngineState, plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
-		checkPlan(plan);
+		blaming("PrivacyEngine.fromState", () => checkPlan(plan));
 		expects("PrivacyEngine.fromState", { options }, { options: "options" });
-		checkState(state, plan);
-		return new PrivacyEngine(plan, options, state);
+		blaming("PrivacyEngine.fromState", () => checkState(state, plan));
+		return blaming("PrivacyEngine.fromState", () => new PrivacyEngine(plan, options, state));
 	}
 
 	/** Where the run stands, to be saved with the parameters and the state of the optimiser. */
@@ -191,7 +191,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 
 	/** ε spent so far, at δ, that of the plan when left out: of the steps counted, 0 before the first. */
 	getEpsilon(delta?: number): number {
-		return this.#plan.epsilonAfter(this.#steps, delta);
+		return blaming("PrivacyEngine.getEpsilon", () => this.#plan.epsilonAfter(this.#steps, delta));
 	}
 
 	/** Steps counted: those taken, and those that threw after their records were drawn. */
@@ -238,7 +238,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
-		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
+		return blaming("PrivacyEngine.step", () => this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss)));
 	}
 
 	/**
@@ -251,7 +251,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
 		const all = [...records];
-		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
+		return blaming("PrivacyEngine.stepOn", () => this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all));
 	}
 
 	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string, all?: readonly unknown[]): Promise<StepReport> {
@@ -370,9 +370,9 @@ const textOf = (...functions: readonly object[]): string => functions.map((f) =>
 
 const writesOf = ({ tensor }: TrainableVector): number => insideOf(tensor).storage.writes;
 
-/** Whether no claim of privacy is made, or a meaningless one is insisted on. */
-const isFree = ({ noise, allowMeaninglessEpsilon }: EngineOptions & PlanSettings): boolean =>
-	allowMeaninglessEpsilon === true || noise?.secure === false;
+/** A plan; with a meaningless ε where no claim of privacy is made, or that is insisted on. */
+const planned = (options: MakePrivateOptions | PrivacyEngineOptions): PrivacyPlan =>
+	planPrivacy({ ...options, allowMeaninglessEpsilon: options.allowMeaninglessEpsilon === true || options.noise?.secure === false });
 
 function checkMoved({ parameters }: TrainableVector, before: HostArray, after: HostArray): void {
 	let start = 0;

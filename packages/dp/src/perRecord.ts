@@ -1,5 +1,5 @@
 import { DropoutKey, type Key, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
-import { privateProgram, tensorsIn } from "@hushgrad/tensor/author";
+import { privateProgram, tensorsIn, unblamed } from "@hushgrad/tensor/author";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
 import { Batcher, type Encode, type HostRecord } from "./records.ts";
 import { splitVirtual } from "./sampling.ts";
@@ -66,7 +66,7 @@ export class PerRecord {
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(this.#model?.stateTensors() ?? [])];
 		return privateProgram(keys.device, open, () =>
 			vmap((own: D, words: Tensor) => {
-				const { value, grads } = valueAndGrad(() => checkTrainedLoss(loss(own, new DropoutKey(words))), vector.parameters);
+				const { value, grads } = valueAndGrad(() => checkTrainedLoss(unblamed(() => loss(own, new DropoutKey(words)))), vector.parameters);
 				return { losses: value, grads };
 			})(record, keys),
 		);

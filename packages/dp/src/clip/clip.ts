@@ -1,5 +1,5 @@
 import { cat, reshape, slice, type Tensor, ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { clipFactorsPrimitive } from "./clipFactors.ts";
@@ -89,7 +89,7 @@ function blocksOf(grads: readonly Tensor[], B: number): Tensor[] {
  * coordinates up to 2³² (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
  * factor. A norm of 2⁶⁴ C or more counts as not finite. How it is computed follows from the coordinates alone, not from B.
  */
-export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped {
+export const clip = named("clip", (grads: readonly Tensor[], weights: Tensor, settings: ClipSettings): Clipped => {
 	expects("clip", { settings }, { settings: "options" });
 	const { maxGradNorm, grid, clipping = { kind: "flat" } } = settings;
 	expects("clip", { grads, weights }, { grads: "tensors", weights: "tensor" });
@@ -108,7 +108,7 @@ export function clip(grads: readonly Tensor[], weights: Tensor, settings: ClipSe
 	const scales = { clip: maxGradNorm / unit, gamma, most: isFlat ? 1 : Math.min(LARGEST, 2 ** 126 * grid), perGrid: 1 / grid, unit };
 	const [factors, norms] = clipFactorsPrimitive.apply([reshape(parts, [weights.size]), weights], scales);
 	return { blocks, factors, norms };
-}
+});
 
 /** The coordinates in which some record but number `except` has another gradient in two runs: 1 there, u32 [P]. */
 export function differences(a: Clipped, b: Clipped, except: number): Tensor {
