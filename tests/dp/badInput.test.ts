@@ -247,8 +247,8 @@ describe("an encode that gives no record", () => {
 		KEPT.tensor ??= zeros(device(), [OUT]);
 		const p = all();
 		const error = await refused(p, encode, p.loss);
-		expect(error).toMatchObject({ code, op: "encode", hint: expect.stringMatching(/.{20}/) });
-		expect(error.message).toContain(message);
+		expect(error).toMatchObject({ code, op: "PrivacyEngine.step", hint: expect.stringMatching(/.{20}/) });
+		expect(error.message).toContain(`PrivacyEngine.step: ${message}`);
 		await expectUsable(p);
 	});
 
@@ -278,7 +278,7 @@ describe("an encode that gives no record", () => {
 		expect(error).toMatchObject({
 			name: "PrivacyError",
 			code: "record/form",
-			op: "encode",
+			op: "PrivacyEngine.step",
 			hint: expect.stringContaining("one fixed size"),
 		});
 		expect(error.message).toContain(message);

@@ -1,5 +1,6 @@
 import * as t from "@hushgrad/tensor";
 import { type Tensor, ValueError } from "@hushgrad/tensor";
+import { blaming, named, unblamed } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 
@@ -28,7 +29,29 @@ describe("an error names the function that was called", () => {
 		expect(error).toMatchObject({ op: "outer", code: "op/attribute", path: "layers.0", hint: "try 2" });
 		expect(error.message).toBe("outer: x is 3\n  in layers.0\n  Hint: try 2");
 		const bare = new ValueError("op/attribute", "x is 3");
+		bare.blame("middle");
+		expect(bare.message).toBe("middle: x is 3");
 		bare.blame("outer");
-		expect(bare.message).toBe("x is 3");
+		expect(bare.message).toBe("outer: x is 3");
+		const prefixed = new ValueError("op/attribute", "outer: x is 3");
+		prefixed.blame("outer");
+		expect(prefixed.message).toBe("outer: x is 3");
+	});
+
+	it("a promise is rejected with an error that does", async () => {
+		const late = named("outer", async (x: number): Promise<number> => {
+			if (x > 2) throw new ValueError("op/attribute", `inner: x is ${x}`, { op: "inner" });
+			return x;
+		});
+		await expect(late(2)).resolves.toBe(2);
+		await expect(late(3)).rejects.toMatchObject({ op: "outer", message: "outer: x is 3" });
+	});
+
+	it("but an error of a function that was handed over names what that called, at once or later", async () => {
+		const refuse = (): never => {
+			throw new ValueError("op/attribute", "theirs: x is 3", { op: "theirs" });
+		};
+		expect(() => blaming("outer", () => unblamed(refuse))).toThrow(/^theirs: x is 3$/);
+		await expect(blaming("outer", async () => unblamed(async () => refuse()))).rejects.toMatchObject({ op: "theirs" });
 	});
 });

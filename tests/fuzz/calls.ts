@@ -53,19 +53,20 @@ export function targetsOf(entry = ""): Target[] {
 	);
 }
 
-/** What the functions call that the tables of arguments pass in. */
-const CALLED_INSIDE: readonly (string | undefined)[] = ["sin", "square", "sum", "ones", "own"];
+/** What the functions call that the tables of arguments pass in, and those that their modules are made of. */
+const CALLED_INSIDE: readonly (string | undefined)[] = ["sin", "square", "sum", "ones", "own", "linear", "relu"];
 
 /**
  * Whether an error names what was called: its text begins with the name, that of the class of a method or constructor, or both,
- * in whichever case: a layer is called as its operation is, GELU as gelu. Where a function is passed in, what that calls may name
- * itself.
+ * in whichever case: a layer is called as its operation is, GELU as gelu. Where a function is passed in, or a module made of one, what
+ * that calls may name itself.
  */
 function isNamed({ owner, name, parameters }: Target, self: unknown, error: t.HushgradError): boolean {
 	const first = error.message.split(":")[0].toLowerCase();
 	const classes = [owner, (self as object | undefined)?.constructor?.name];
 	if ([name, ...classes, ...classes.map((c) => `${c}.${name}`)].some((n) => n?.toLowerCase() === first)) return true;
-	return parameters.some((p) => /=>|^CustomVjp$/.test(p.type)) && CALLED_INSIDE.includes(error.op);
+	const isOurs = parameters.some((p) => /=>|^CustomVjp$|^Encode|^Loss/.test(p.type)) || owner === "Module" || owner === "Sequential";
+	return isOurs && CALLED_INSIDE.includes(error.op);
 }
 
 /** Uniform numbers by seed and number. */

@@ -47,5 +47,5 @@ export const bytes = (): Uint8Array => {
 };
 export const source = () => {
 	const all = bytes();
-	return { size: all.length, read: async (a: number, b: number) => all.slice(a, b), close: async () => {} };
+	return { path: "a.safetensors", size: all.length, read: async (a: number, b: number) => all.slice(a, b), close: async () => {} };
 };

@@ -1,5 +1,5 @@
 import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects } from "@hushgrad/tensor/author";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
@@ -25,8 +25,9 @@ export class BoundedSum {
 
 	/** `GaussianMechanism.newSum` makes one. */
 	constructor(device: Device, mechanism: GaussianMechanism) {
-		expects("GaussianMechanism.newSum", { device }, { device: "device" });
-		if (typeof mechanism?.mostRows !== "number") throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism");
+		expects("BoundedSum", { device }, { device: "device" });
+		if (typeof mechanism?.mostRows !== "number")
+			throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism", { op: "BoundedSum" });
 		this.#mechanism = mechanism;
 		this.#part = device.keep(zeros(device, [mechanism.length + mechanism.counts], "i32"));
 		this.#total = Promise.resolve(new Float64Array(mechanism.length + mechanism.counts));
@@ -42,8 +43,8 @@ export class BoundedSum {
 	add(grads: readonly RecordGradient[], weights: Tensor): Clipped {
 		checkGradients("BoundedSum.add", grads);
 		expects("BoundedSum.add", { weights }, { weights: "tensor" });
-		this.prepare(weights.size);
-		return this.update(grads, weights);
+		blaming("BoundedSum.add", () => this.prepare(weights.size));
+		return blaming("BoundedSum.add", () => this.update(grads, weights));
 	}
 
 	/**
@@ -54,7 +55,9 @@ export class BoundedSum {
 		expects("BoundedSum.prepare", { rows }, { rows: "count" });
 		const { mostRows } = this.#mechanism;
 		if (rows > mostRows) {
-			throw new ValueError("dp/rows", `BoundedSum: ${rows} rows in a physical batch, expected at most ${mostRows}`);
+			throw new ValueError("dp/rows", `BoundedSum.prepare: ${rows} rows in a physical batch, expected at most ${mostRows}`, {
+				op: "BoundedSum.prepare",
+			});
 		}
 		if (this.#rows + rows > mostRows) this.#settle();
 		if (this.#isRead) write(this.#part, new Int32Array(this.#part.size));
@@ -64,12 +67,15 @@ export class BoundedSum {
 
 	/** The kernels of `add`: the part of it to be captured. */
 	update(grads: readonly RecordGradient[], weights: Tensor): Clipped {
-		checkGradients("BoundedSum.add", grads);
-		expects("BoundedSum.add", { weights }, { weights: "tensor" });
+		checkGradients("BoundedSum.update", grads);
+		expects("BoundedSum.update", { weights }, { weights: "tensor" });
 		const { length, counts, countSteps, grid } = this.#mechanism;
 		const columns = grads.reduce((sum, g) => sum + columnsOf(g, weights.size), 0);
-		if (columns !== length) throw new ValueError("dp/columns", `BoundedSum: gradients of ${columns} coordinates, expected ${length}`);
-		const clipped = clip(grads, weights, this.#mechanism);
+		if (columns !== length)
+			throw new ValueError("dp/columns", `BoundedSum.update: gradients of ${columns} coordinates, expected ${length}`, {
+				op: "BoundedSum.update",
+			});
+		const clipped = blaming("BoundedSum.update", () => clip(grads, weights, this.#mechanism));
 		let start = 0;
 		for (const { columns, group, use } of clipped.blocks) {
 			const end = start + columns;
@@ -100,8 +106,8 @@ export class BoundedSum {
 	}
 
 	/** Reads the sum and adds noise: `GaussianMechanism.release`, whose errors it throws. */
-	async release(draw: NoiseDraw): Promise<Release> {
-		return this.#mechanism.release(await this.read(), draw);
+	release(draw: NoiseDraw): Promise<Release> {
+		return blaming("BoundedSum.release", async () => this.#mechanism.release(await this.read(), draw));
 	}
 
 	/** Releases the sum. */

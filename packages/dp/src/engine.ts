@@ -1,5 +1,5 @@
 import { foldIn, type Key, key as keyOf, PrivacyError } from "@hushgrad/tensor";
-import { checkNotInside, expects } from "@hushgrad/tensor/author";
+import { blaming, checkNotInside, expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
@@ -136,9 +136,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * and parameters without values.
 	 */
 	static follow(plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
-		checkPlan(plan);
+		blaming("PrivacyEngine.follow", () => checkPlan(plan));
 		expects("PrivacyEngine.follow", { options }, { options: "options" });
-		return new PrivacyEngine(plan, options);
+		return blaming("PrivacyEngine.follow", () => new PrivacyEngine(plan, options));
 	}
 
 	/**
@@ -147,7 +147,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static makePrivate(options: MakePrivateOptions): PrivacyEngine {
 		expects("PrivacyEngine.makePrivate", { options }, { options: "options" });
-		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
+		return blaming("PrivacyEngine.makePrivate", () => PrivacyEngine.follow(planned(options), options));
 	}
 
 	/**
@@ -156,7 +156,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 */
 	static makePrivateWithEpsilon(options: PrivacyEngineOptions): PrivacyEngine {
 		expects("PrivacyEngine.makePrivateWithEpsilon", { options }, { options: "options" });
-		return PrivacyEngine.follow(planPrivacy({ ...options, allowMeaninglessEpsilon: isFree(options) }), options);
+		return blaming("PrivacyEngine.makePrivateWithEpsilon", () => PrivacyEngine.follow(planned(options), options));
 	}
 
 	/**
@@ -167,10 +167,10 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	 * (`privacy/state`); FormatError for what is no state.
 	 */
 	static fromState(state: EngineState, plan: PrivacyPlan, options: EngineOptions): PrivacyEngine {
-		checkPlan(plan);
+		blaming("PrivacyEngine.fromState", () => checkPlan(plan));
 		expects("PrivacyEngine.fromState", { options }, { options: "options" });
-		checkState(state, plan);
-		return new PrivacyEngine(plan, options, state);
+		blaming("PrivacyEngine.fromState", () => checkState(state, plan));
+		return blaming("PrivacyEngine.fromState", () => new PrivacyEngine(plan, options, state));
 	}
 
 	/** Where the run stands, to be saved with the parameters and the state of the optimiser. */
@@ -196,7 +196,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 
 	/** ε spent so far, at δ, that of the plan when left out: of the steps counted, 0 before the first. */
 	getEpsilon(delta?: number): number {
-		return this.#plan.epsilonAfter(this.#steps, delta);
+		return blaming("PrivacyEngine.getEpsilon", () => this.#plan.epsilonAfter(this.#steps, delta));
 	}
 
 	/** Steps counted: those taken, and those that threw after their records were drawn. */
@@ -243,8 +243,10 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<StepReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.step", { encode, loss }, { encode: "function", loss: "function" });
-		checkSingle(this.#plan.unit);
-		return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
+		return blaming("PrivacyEngine.step", async () => {
+			checkSingle(this.#plan.unit);
+			return this.#step(this.#plan.datasetSize, encode, loss, textOf(encode, loss));
+		});
 	}
 
 	/**
@@ -256,9 +258,11 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	stepOn<T, D>(records: readonly T[], encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
 	async stepOn<T, D>(records: readonly T[], encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOn", { records, encode, loss }, { records: "list", encode: "function", loss: "function" });
-		checkSingle(this.#plan.unit);
-		const all = [...records];
-		return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
+		return blaming("PrivacyEngine.stepOn", async () => {
+			checkSingle(this.#plan.unit);
+			const all = [...records];
+			return this.#step(all.length, (i) => encode(all[i]), loss, textOf(encode, loss), all);
+		});
 	}
 
 	/**
@@ -271,10 +275,12 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostFor<D>, loss: Loss<D>): Promise<StepReport>;
 	async stepOnUnits<T, D>(units: Units<T>, encode: (record: T) => HostRecord, loss: Loss<D>): Promise<StepReport> {
 		expects("PrivacyEngine.stepOnUnits", { encode, loss }, { encode: "function", loss: "function" });
-		checkUnits(this.#plan.unit, units);
-		const { list, maxRecords } = units;
-		const program = unitProgram(encode, loss, maxRecords);
-		return this.#step(list.length, (i) => program.encode(list[i]), program.loss, textOf(encode, loss), list);
+		return blaming("PrivacyEngine.stepOnUnits", async () => {
+			checkUnits(this.#plan.unit, units);
+			const { list, maxRecords } = units;
+			const program = unitProgram(encode, loss, maxRecords);
+			return this.#step(list.length, (i) => program.encode(list[i]), program.loss, textOf(encode, loss), list);
+		});
 	}
 
 	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>, program: string, all?: readonly unknown[]): Promise<StepReport> {
@@ -342,6 +348,6 @@ const textOf = (...functions: readonly object[]): string => functions.map((f) =>
 
 const clippedBy = (mechanism: GaussianMechanism, { grads, weights }: Gradients): Clipped => clip(grads, weights, mechanism);
 
-/** Whether no claim of privacy is made, or a meaningless one is insisted on. */
-const isFree = ({ noise, allowMeaninglessEpsilon }: EngineOptions & PlanSettings): boolean =>
-	allowMeaninglessEpsilon === true || noise?.secure === false;
+/** A plan; with a meaningless ε where no claim of privacy is made, or that is insisted on. */
+const planned = (options: MakePrivateOptions | PrivacyEngineOptions): PrivacyPlan =>
+	planPrivacy({ ...options, allowMeaninglessEpsilon: options.allowMeaninglessEpsilon === true || options.noise?.secure === false });

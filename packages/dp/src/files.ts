@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { PrivacyError } from "@hushgrad/tensor";
+import { named } from "@hushgrad/tensor/author";
 import { type LedgerStore, PrivacyLedger } from "./ledger.ts";
 
 /* Ledgers in files, for Node, Deno and Bun: an entry of its own, so that the others stay free of the file system. */
@@ -68,7 +69,7 @@ async function dropTorn(file: FileHandle): Promise<void> {
  * @throws PrivacyError when another process holds it (`privacy/ledger-in-use`); FormatError when it was changed (`privacy/ledger`); what
  * the file system does.
  */
-export async function fileLedger(path: string): Promise<FileLedger> {
+export const fileLedger = named("fileLedger", async (path: string): Promise<FileLedger> => {
 	const lockPath = resolve(`${path}.lock`);
 	await mkdir(dirname(lockPath), { recursive: true });
 	await lock(lockPath);
@@ -97,4 +98,4 @@ export async function fileLedger(path: string): Promise<FileLedger> {
 		await unlock(lockPath);
 		throw error;
 	}
-}
+});

@@ -1,5 +1,5 @@
 import { FormatError, PrivacyError, ValueError } from "@hushgrad/tensor";
-import { shown } from "@hushgrad/tensor/author";
+import { blaming, shown } from "@hushgrad/tensor/author";
 import type { AccountedHistory } from "./accountant/events.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, type SampledMechanism } from "./sampler.ts";
@@ -83,16 +83,19 @@ export class PrivacyLedger {
 	}
 
 	/** Reads and checks a ledger. @throws FormatError (`privacy/ledger`) when a line does not follow on the one before. */
-	static async open(store: LedgerStore): Promise<PrivacyLedger> {
+	static open(store: LedgerStore): Promise<PrivacyLedger> {
+		return blaming("PrivacyLedger.open", () => PrivacyLedger.#read(store));
+	}
+
+	static async #read(store: LedgerStore): Promise<PrivacyLedger> {
 		if (typeof store?.read !== "function" || typeof store.append !== "function") {
-			throw new ValueError("call/argument", "PrivacyLedger.open: store has no read() and append()", {
+			throw new ValueError("call/argument", "store has no read() and append()", {
 				hint: "fileLedger() of @hushgrad/dp/files opens one",
 			});
 		}
 		const ledger = new PrivacyLedger(store);
 		const text = await store.read();
-		if (typeof text !== "string")
-			throw new ValueError("call/argument", `PrivacyLedger.open: store.read() gave ${shown(text)}, expected a string`);
+		if (typeof text !== "string") throw new ValueError("call/argument", `store.read() gave ${shown(text)}, expected a string`);
 		const lines = text.split("\n");
 		lines.pop();
 		for (const [i, line] of lines.entries()) {
@@ -146,10 +149,12 @@ export class PrivacyLedger {
 
 	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
 	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
-		checkPlan(plan);
-		const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = plan;
-		const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
-		return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name });
+		return blaming("PrivacyLedger.begin", () => {
+			checkPlan(plan);
+			const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = plan;
+			const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
+			return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name });
+		});
 	}
 
 	/**
@@ -157,7 +162,7 @@ export class PrivacyLedger {
 	 * (`privacy/ledger-step`), but for a run that is not private and may repeat itself, and beyond what the run may take.
 	 */
 	step(run: string, step: number): Promise<void> {
-		return this.#append({ kind: "step", run, step });
+		return blaming("PrivacyLedger.step", () => this.#append({ kind: "step", run, step }));
 	}
 
 	/** One after the other, whoever calls. */
@@ -177,7 +182,7 @@ export class PrivacyLedger {
 	#check(entry: LedgerEntry): void {
 		const names = { run: entry.run, ...(entry.kind === "run" && { dataset: entry.dataset }) };
 		for (const [name, value] of Object.entries(names)) {
-			if (typeof value !== "string") throw new ValueError("call/argument", `PrivacyLedger: ${name} is ${shown(value)}, expected a name`);
+			if (typeof value !== "string") throw new ValueError("call/argument", `${name} is ${shown(value)}, expected a name`);
 		}
 		const run = this.#runs.get(entry.run);
 		if (entry.kind === "run") {

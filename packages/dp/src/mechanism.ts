@@ -1,5 +1,5 @@
 import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
@@ -130,11 +130,13 @@ export class GaussianMechanism {
 	constructor(options: MechanismOptions) {
 		expects("GaussianMechanism", { options }, { options: "options" });
 		const { length, maxGradNorm, noiseMultiplier, expectedBatchSize, clipping } = options;
-		checkInteger("length", length);
-		checkClipNorm("maxGradNorm", maxGradNorm);
-		checkNonNegative("noiseMultiplier", noiseMultiplier);
-		checkPositive("expectedBatchSize", expectedBatchSize);
-		this.clipping = clippingOf(clipping, options);
+		blaming("GaussianMechanism", () => {
+			checkInteger("length", length);
+			checkClipNorm("maxGradNorm", maxGradNorm);
+			checkNonNegative("noiseMultiplier", noiseMultiplier);
+			checkPositive("expectedBatchSize", expectedBatchSize);
+		});
+		this.clipping = blaming("GaussianMechanism", () => clippingOf(clipping, options));
 		this.length = length;
 		this.maxGradNorm = maxGradNorm;
 		this.noiseMultiplier = noiseMultiplier;
@@ -158,7 +160,7 @@ export class GaussianMechanism {
 
 	/** An empty sum on a device. Dispose of it, or release it. */
 	newSum(device: Device): BoundedSum {
-		return new BoundedSum(device, this);
+		return blaming("GaussianMechanism.newSum", () => new BoundedSum(device, this));
 	}
 
 	/**
@@ -167,7 +169,7 @@ export class GaussianMechanism {
 	 * @throws PrivacyError for a source not made by this library.
 	 */
 	draw(source: NoiseSource): NoiseDraw {
-		checkNoiseSource(source);
+		blaming("GaussianMechanism.draw", () => checkNoiseSource(source));
 		const normals = new Float64Array(this.length + this.counts);
 		source.fillNormals(normals);
 		return drawOf(this, normals);
@@ -179,12 +181,16 @@ export class GaussianMechanism {
 	 * @throws ValueError unless there are P finite numbers.
 	 */
 	given(noise: ArrayLike<number>): NoiseDraw {
+		return blaming("GaussianMechanism.given", () => this.#given(noise));
+	}
+
+	#given(noise: ArrayLike<number>): NoiseDraw {
 		if (typeof noise?.length !== "number") refuse("noise", "a list of numbers", noise);
 		if (typeof noise[0] !== "number") refuse("noise", "a list of numbers", noise);
 		const steps = new Float64Array(this.length + this.counts);
 		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
 		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
-			throw new ValueError("dp/given-noise", `GaussianMechanism.given: ${noise.length} numbers, expected ${this.length} finite ones`);
+			throw new ValueError("dp/given-noise", `${noise.length} numbers, expected ${this.length} finite ones`);
 		}
 		return new Draw(this, steps);
 	}
@@ -195,6 +201,10 @@ export class GaussianMechanism {
 	 * @throws PrivacyError when the draw was used before, or is another mechanism's; ValueError when the sum is of another length.
 	 */
 	release(sum: Float64Array, draw: NoiseDraw): Release {
+		return blaming("GaussianMechanism.release", () => this.#release(sum, draw));
+	}
+
+	#release(sum: Float64Array, draw: NoiseDraw): Release {
 		if (!(draw instanceof Draw) || draw.mechanism !== this) {
 			throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
 				hint: "use the draw() of the same mechanism",

@@ -1,5 +1,5 @@
 import { DropoutKey, type Key, Tensor, vmap } from "@hushgrad/tensor";
-import { privateProgram, streamedValueAndGrad, tensorsIn } from "@hushgrad/tensor/author";
+import { privateProgram, streamedValueAndGrad, tensorsIn, unblamed } from "@hushgrad/tensor/author";
 import type { RecordGradient } from "./clip/blocks.ts";
 import { GradientColumns } from "./clip/gradientColumns.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
@@ -71,7 +71,7 @@ export class PerRecord {
 		const vector = this.#vector;
 		const open = [...tensorsIn(record), keys, vector.tensor, ...(this.#model?.stateTensors() ?? [])];
 		const choose = choiceOf(this.#mode, keys.device);
-		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(loss(own, new DropoutKey(words)));
+		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(unblamed(() => loss(own, new DropoutKey(words))));
 		const { value, grads } = privateProgram(keys.device, open, () =>
 			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record, keys),
 		);

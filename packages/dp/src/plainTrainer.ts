@@ -15,7 +15,7 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects, unblamed } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { checkOptimizer, type Optimizer } from "./optimizer.ts";
 import { Batcher, type DeviceRecord, type Encode, type HostFor, type HostRecord } from "./records.ts";
@@ -69,8 +69,10 @@ export class PlainTrainer implements Trainer<PlainReport> {
 		expects("PlainTrainer", { options }, { options: "options" });
 		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
 		checkOptimizer("PlainTrainer", optimizer);
-		checkInteger("physicalBatchSize", physicalBatchSize);
-		checkInteger("datasetSize", datasetSize);
+		blaming("PlainTrainer", () => {
+			checkInteger("physicalBatchSize", physicalBatchSize);
+			checkInteger("datasetSize", datasetSize);
+		});
 		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
 		}
@@ -90,7 +92,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 	step<D>(encode: Encode<HostFor<D>>, loss: Loss<D>): Promise<PlainReport>;
 	async step<D>(encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
 		expects("PlainTrainer.step", { encode, loss }, { encode: "function", loss: "function" });
-		return this.#step(this.#options.datasetSize, encode, loss);
+		return blaming("PlainTrainer.step", () => this.#step(this.#options.datasetSize, encode, loss));
 	}
 
 	/** The same with the records handed over, as many as `datasetSize` says or not; at least `batchSize`. */
@@ -103,7 +105,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 		if (records.length < batchSize) {
 			throw new ValueError("trainer/batch", `PlainTrainer.stepOn: ${records.length} records for a batchSize of ${batchSize}`);
 		}
-		return this.#step(records.length, (i) => encode(records[i]), loss);
+		return blaming("PlainTrainer.stepOn", () => this.#step(records.length, (i) => encode(records[i]), loss));
 	}
 
 	async #step<D>(count: number, encode: Encode<HostRecord>, loss: Loss<D>): Promise<PlainReport> {
@@ -121,7 +123,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 						encode,
 						stepKey,
 					);
-					const each = vmap((own: D, words: Tensor) => checkTrainedLoss(loss(own, new DropoutKey(words))));
+					const each = vmap((own: D, words: Tensor) => checkTrainedLoss(unblamed(() => loss(own, new DropoutKey(words)))));
 					const meanLoss = (): Tensor => mul(sum(each(record as D, keys)), 1 / records.length);
 					const { value, grads } = valueAndGrad(meanLoss, vector.parameters);
 					return { value, gradient: vector.join(grads) };

@@ -1,5 +1,5 @@
 import { PrivacyError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects, named } from "@hushgrad/tensor/author";
 import { calibrateNoise } from "./accountant/calibration.ts";
 import { epsilon } from "./accountant/spent.ts";
 import { checkClipNorm, checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
@@ -183,8 +183,10 @@ class Plan {
 	 * @throws ValueError for a number of steps that is none, or δ outside (0, 1).
 	 */
 	epsilonAfter(steps: number, delta = this.targetDelta): number {
-		checkInteger("steps", steps, { min: 0 });
-		return epsilon(historyAfter(this, steps), { delta });
+		return blaming("PrivacyPlan.epsilonAfter", () => {
+			checkInteger("steps", steps, { min: 0 });
+			return epsilon(historyAfter(this, steps), { delta });
+		});
 	}
 }
 
@@ -201,7 +203,7 @@ export type PrivacyPlan = Plan;
  * @throws PrivacyError when δ ≥ 1/N, which would allow to publish a whole record, and for an ε above 50 (`privacy/meaningless`).
  * @throws ValueError for any number outside its domain, and when no noise reaches the target.
  */
-export function planPrivacy(options: PlanOptions): PrivacyPlan {
+export const planPrivacy = named("planPrivacy", (options: PlanOptions): PrivacyPlan => {
 	expects("planPrivacy", { options }, { options: "options" });
 	const plan = new Plan(options);
 	if (plan.epsilon > MEANINGLESS && options.allowMeaninglessEpsilon !== true) {
@@ -214,7 +216,7 @@ export function planPrivacy(options: PlanOptions): PrivacyPlan {
 		);
 	}
 	return plan;
-}
+});
 
 /** @throws PrivacyError for anything that `planPrivacy` did not make. */
 export function checkPlan(plan: PrivacyPlan): void {

@@ -1,5 +1,17 @@
 import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
-import { bytesPerElement, expects, isPlainObject, privateProgram, RANGES, shown, showShape, sizeOf } from "@hushgrad/tensor/author";
+import {
+	blaming,
+	bytesPerElement,
+	expects,
+	isPlainObject,
+	named,
+	privateProgram,
+	RANGES,
+	shown,
+	showShape,
+	sizeOf,
+	unblamed,
+} from "@hushgrad/tensor/author";
 
 /**
  * Host values of one tensor of a record: a number (f32 `[]`), a typed array of n elements (`[n]` of f32, i32, u32 or u8), or
@@ -64,7 +76,6 @@ export function leavesOf(value: unknown, path: readonly string[], index: number)
 	if (!isPlainObject(value)) {
 		if (value instanceof Promise) value.catch(() => {});
 		throw new ValueError("record/value", `record ${index}: ${name} gives ${describe(value)}`, {
-			op: "encode",
 			hint: "give numbers, typed arrays, { values, shape, dtype }, or plain objects of them",
 		});
 	}
@@ -74,7 +85,6 @@ export function leavesOf(value: unknown, path: readonly string[], index: number)
 		const fault = faultOf(leaf);
 		if (fault === undefined) return [leaf];
 		throw new ValueError("record/tensor", `record ${index}: ${name} ${fault}`, {
-			op: "encode",
 			hint: "give as many numbers as the shape has elements, each one that the type holds",
 		});
 	}
@@ -95,7 +105,7 @@ function keyOfLeaves(key: Key, leaves: readonly Leaf[]): Key {
  * of all others stay when a record is removed. Two equal records drop alike.
  * @throws ValueError for what is no record.
  */
-export const recordKey = (key: Key, record: HostRecord): Key => keyOfLeaves(key, leavesOf(record, [], 0));
+export const recordKey = named("recordKey", (key: Key, record: HostRecord): Key => keyOfLeaves(key, leavesOf(record, [], 0)));
 
 /** What is wrong with the values of a tensor. */
 function faultOf({ dtype, shape, values }: Leaf): string | undefined {
@@ -165,6 +175,10 @@ export class Batcher {
 	 * @throws PrivacyError for a record of another form, and where encode() touches the device; ValueError for what is no record.
 	 */
 	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
+		return blaming("Batcher.upload", () => this.#upload(indices, encode, key));
+	}
+
+	#upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
 		expects("Batcher.upload", { encode, key }, { encode: "function", key: "key" });
 		if (!(indices instanceof Int32Array))
 			throw new ValueError("call/argument", `Batcher.upload: indices is ${shown(indices)}, expected an Int32Array`);
@@ -205,7 +219,7 @@ export class Batcher {
 	/** A record and its tensors. It is read inside, too: getters and proxies run as encode() does. */
 	#encode(encode: Encode<HostRecord>, index: number): { readonly record: object; readonly leaves: readonly Leaf[] } {
 		const give = privateProgram(this.#device, [], () => {
-			const record = encode(index);
+			const record = unblamed(() => encode(index));
 			const leaves = leavesOf(record, [], index);
 			return () => ({ record, leaves });
 		});
@@ -214,12 +228,11 @@ export class Batcher {
 
 	#checkForm(leaves: readonly Leaf[], index: number): void {
 		if (leaves.length === 0)
-			throw new ValueError("record/empty", `record ${index} holds nothing`, { op: "encode", hint: "return what the loss reads, by name" });
+			throw new ValueError("record/empty", `record ${index} holds nothing`, { hint: "return what the loss reads, by name" });
 		const form = formOf(leaves);
 		this.#form ??= form;
 		if (form === this.#form) return;
 		throw new PrivacyError("record/form", `record ${index} is ${form}, the first was ${this.#form}`, {
-			op: "encode",
 			hint: "pad all records to one fixed size: shapes that follow the data would tell records apart",
 		});
 	}

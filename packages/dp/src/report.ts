@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { epsilon } from "./accountant/spent.ts";
 import { checkInteger, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
@@ -24,11 +24,12 @@ export interface RunFacts {
  * 4 decimals and is never rounded down. Without secure noise it begins with NOT PRIVATE; δ above 1/(10 N) adds a warning.
  * @throws ValueError for facts that no run can have.
  */
-export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
+export const privacyStatement = named("privacyStatement", (plan: PrivacyPlan, facts: RunFacts): string => {
 	checkPlan(plan);
 	expects("privacyStatement", { facts }, { facts: "options" });
 	const { stepsTaken, secure, earlier } = facts;
 	expects("privacyStatement", { earlier }, { earlier: "list?" });
+	for (const run of earlier ?? []) expects("privacyStatement", { "earlier[]": run }, { "earlier[]": "options" });
 	checkInteger("stepsTaken", stepsTaken, { min: 0 });
 	if (typeof secure !== "boolean") refuse("secure", "true or false", secure);
 	const { targetDelta: delta, datasetSize, expectedBatchSize, steps, targetEpsilon } = plan;
@@ -58,7 +59,7 @@ export function privacyStatement(plan: PrivacyPlan, facts: RunFacts): string {
 		lines.push(`Warning: δ = ${delta.toExponential()} is above 1/(10·N) = ${digits(1 / (10 * datasetSize))}`);
 	}
 	return lines.join("\n");
-}
+});
 
 /** Noise, clipping and divisor. */
 function mechanismLines({ noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNormSchedule, clipping }: PrivacyPlan): string[] {

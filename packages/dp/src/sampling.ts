@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkInteger, checkPositive, checkSampleRate, refuse } from "./check.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
@@ -22,7 +22,7 @@ export interface PoissonOptions {
  * record's probability is within 1e-15 of q. A run that claims an ε must pass `secureNoise()`.
  * @throws ValueError for N or q outside their domain, PrivacyError for a foreign source.
  */
-export function poissonBatch(options: PoissonOptions, source: NoiseSource): Int32Array {
+export const poissonBatch = named("poissonBatch", (options: PoissonOptions, source: NoiseSource): Int32Array => {
 	expects("poissonBatch", { options }, { options: "options" });
 	const { datasetSize, sampleRate } = options;
 	checkNoiseSource(source);
@@ -43,7 +43,7 @@ export function poissonBatch(options: PoissonOptions, source: NoiseSource): Int3
 		next++;
 	}
 	return Int32Array.from(batch);
-}
+});
 
 /** A part of a logical batch, of fixed size. */
 export interface PhysicalBatch {
@@ -58,7 +58,7 @@ export interface PhysicalBatch {
  * empty batch. Opacus' BatchMemoryManager.
  * @throws ValueError for a physicalSize below 1.
  */
-export function splitVirtual(indices: Int32Array, physicalSize: number): PhysicalBatch[] {
+export const splitVirtual = named("splitVirtual", (indices: Int32Array, physicalSize: number): PhysicalBatch[] => {
 	checkInteger("physicalSize", physicalSize);
 	if (!(indices instanceof Int32Array)) refuse("indices", "an Int32Array of record numbers", indices);
 	return Array.from({ length: Math.ceil(indices.length / physicalSize) }, (_, part) => {
@@ -68,17 +68,20 @@ export function splitVirtual(indices: Int32Array, physicalSize: number): Physica
 		batch.weights.fill(1, 0, records.length);
 		return batch;
 	});
-}
+});
 
 /**
  * Logical steps in `epochs` passes at an expected batch size: round(epochs·N/L), at least 1. No step is lost to a float floor.
  * @throws ValueError for numbers that are not above 0.
  */
-export function stepsForEpochs(epochs: number, sizes: { readonly datasetSize: number; readonly expectedBatchSize: number }): number {
-	expects("stepsForEpochs", { sizes }, { sizes: "options" });
-	const { datasetSize, expectedBatchSize } = sizes;
-	checkPositive("epochs", epochs);
-	checkPositive("datasetSize", datasetSize);
-	checkPositive("expectedBatchSize", expectedBatchSize);
-	return Math.max(1, Math.round((epochs * datasetSize) / expectedBatchSize));
-}
+export const stepsForEpochs = named(
+	"stepsForEpochs",
+	(epochs: number, sizes: { readonly datasetSize: number; readonly expectedBatchSize: number }): number => {
+		expects("stepsForEpochs", { sizes }, { sizes: "options" });
+		const { datasetSize, expectedBatchSize } = sizes;
+		checkPositive("epochs", epochs);
+		checkPositive("datasetSize", datasetSize);
+		checkPositive("expectedBatchSize", expectedBatchSize);
+		return Math.max(1, Math.round((epochs * datasetSize) / expectedBatchSize));
+	},
+);

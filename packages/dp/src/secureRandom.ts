@@ -1,5 +1,5 @@
 import { PrivacyError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { normalsFrom } from "./normals.ts";
 import { philox4x32, type Words4 } from "./philox.ts";
@@ -131,7 +131,7 @@ function refuseSource(): never {
  * an ε. It has no seed and no state to save; a resumed run draws fresh noise.
  * @throws PrivacyError where the platform offers no WebCrypto.
  */
-export function secureNoise(): NoiseSource {
+export const secureNoise = named("secureNoise", (): NoiseSource => {
 	const crypto = globalThis.crypto;
 	if (typeof crypto?.getRandomValues !== "function") {
 		throw new PrivacyError("privacy/no-csprng", "this platform has no crypto.getRandomValues", {
@@ -150,30 +150,33 @@ export function secureNoise(): NoiseSource {
 		return word;
 	};
 	return new WordNoiseSource(PROOF, nextWord, { secure: true });
-}
+});
 
 /**
  * Noise that repeats: Philox4x32-10 (Salmon et al. 2011) keyed by `seed`, with an own sequence for every `stream` (a step, a
  * tensor), 0 when left out. For tests and research; a run that uses it is NOT PRIVATE and its statement says so.
  * @throws ValueError unless seed and stream are integers from 0 to 2⁵³−1.
  */
-export function insecureNoiseForTests(seed: number, options: { readonly stream?: number } = {}): NoiseSource {
-	expects("insecureNoiseForTests", { options }, { options: "options" });
-	const { stream = 0 } = options;
-	return seeded(seed, stream, {});
-}
+export const insecureNoiseForTests = named(
+	"insecureNoiseForTests",
+	(seed: number, options: { readonly stream?: number } = {}): NoiseSource => {
+		expects("insecureNoiseForTests", { options }, { options: "options" });
+		const { stream = 0 } = options;
+		return seeded(seed, stream, {});
+	},
+);
 
 /**
  * A source for studies: batches and noise that are given, and a transcript of each step. A run with it is NOT PRIVATE, and its statement
  * and everything that it writes say so.
  * @throws ValueError unless the seed is an integer from 0 to 2⁵³−1.
  */
-export function research(study: Study = {}): NoiseSource {
+export const research = named("research", (study: Study = {}): NoiseSource => {
 	const { batches, noise, transcript } = study ?? {};
 	const given = { study, batches, noise, transcript };
 	expects("research", given, { study: "options", batches: "function?", noise: "function?", transcript: "function?" });
 	return seeded(study.seed ?? 0, 0, study);
-}
+});
 
 function seeded(seed: number, stream: number, study: Study): NoiseSource {
 	checkInteger("seed", seed, { min: 0 });

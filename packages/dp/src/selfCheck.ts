@@ -110,7 +110,6 @@ function raiseMixed({ record, isAlone }: Difference, name: string): never {
 function raiseOneRecord(indices: Int32Array): never {
 	const numbers = indices.filter((i) => i >= 0).join(", ");
 	throw new PrivacyError("privacy/records-mix", `encode() gives one and the same record for the numbers ${numbers}`, {
-		op: "encode",
 		hint: "does it keep the first one? every number stands for a record of its own",
 	});
 }

@@ -40,9 +40,9 @@ const exists = (path: string): Promise<boolean> =>
  * @throws ValueError for a model without LoRA, or a `config` of another rank or scaling than it has; NumericError for a weight that
  * holds NaN or infinity.
  */
-export async function saveAdapter(model: Module, directory: string, config: LoraConfig): Promise<void> {
+export const saveAdapter = named("saveAdapter", async (model: Module, directory: string, config: LoraConfig): Promise<void> => {
 	expects("saveAdapter", { model, directory }, { model: MODULE, directory: "text" });
-	const text = named("saveAdapter", serializeLoraConfig)(config);
+	const text = serializeLoraConfig(config);
 	const layers = loraLayers(model);
 	if (layers.size === 0) {
 		throw new ValueError("adapter/none", "saveAdapter: the model has no LoRA", {
@@ -71,7 +71,7 @@ export async function saveAdapter(model: Module, directory: string, config: Lora
 	// From here on the new adapter counts: its configuration is written last, and read first.
 	await writeFileAtomic(join(directory, next(CONFIG)), text);
 	await settle(directory);
-}
+});
 
 /**
  * Puts an adapter that was written whole in the place of the one before. The old configuration goes first, so that no program sees
@@ -107,7 +107,7 @@ export interface LoadedAdapter {
  * @throws FormatError for a file that is missing or damaged, a configuration that asks for what LoRA here does not do, and any
  * tensor missing, extra, misshaped or not finite, as when the adapter fits no layer.
  */
-export async function loadAdapter(model: Module, directory: string, device: Device): Promise<LoadedAdapter> {
+export const loadAdapter = named("loadAdapter", async (model: Module, directory: string, device: Device): Promise<LoadedAdapter> => {
 	expects("loadAdapter", { model, directory, device }, { model: MODULE, directory: "text", device: "device" });
 	const files = await filesOf(directory);
 	const path = join(directory, files.config);
@@ -123,7 +123,7 @@ export async function loadAdapter(model: Module, directory: string, device: Devi
 		}
 	}
 	return { config, warnings };
-}
+});
 
 /** Names and shapes of the tensors that `config` asks for on this model. */
 function expectedShapes(model: Module, { target_modules, r }: LoraConfig): Map<string, readonly number[]> {

@@ -15,7 +15,7 @@ import {
 } from "@hushgrad/nn";
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, NumericError } from "@hushgrad/tensor";
-import { expects, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
+import { blaming, expects, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { CHECKPOINT, type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { readConfig, serializeConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
@@ -46,7 +46,7 @@ const TIED = "lm_head.weight";
  * @throws FormatError naming the file, the tensor and what was expected; ValueError for another `quantization` than "nf4", and
  * where NF4 does not fit a layer's size.
  */
-export async function fromPretrained(directory: string, options: LoadOptions): Promise<VaultGemmaForCausalLM> {
+export const fromPretrained = named("fromPretrained", async (directory: string, options: LoadOptions): Promise<VaultGemmaForCausalLM> => {
 	expects("fromPretrained", { directory }, { directory: "text" });
 	const { device, quantization } = optionsOf("fromPretrained", options, { device: "device", quantization: QUANTIZATION });
 	const model = new VaultGemmaForCausalLM(await readConfig(directory));
@@ -64,7 +64,7 @@ export async function fromPretrained(directory: string, options: LoadOptions): P
 		await checkpoint.close();
 	}
 	return model;
-}
+});
 
 /**
  * Gives every parameter of a model its value from a checkpoint (F32, F16 or BF16, or NF4 of bitsandbytes for an `NF4Parameter`), in
@@ -73,35 +73,38 @@ export async function fromPretrained(directory: string, options: LoadOptions): P
  * @throws FormatError naming the tensor: before anything was uploaded, for one that is missing, extra, misshaped, no float, or in
  * four bits where the parameter is not; on the way, for one that holds NaN or infinity, or that `readQuantized` refuses.
  */
-export async function loadWeights(model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> {
-	expects(
-		"loadWeights",
-		{ model, checkpoint, device, directory },
-		{ model: MODULE, checkpoint: CHECKPOINT, device: "device", directory: "text" },
-	);
-	const parameters = new Map(model.namedParameters());
-	checkNames(directory, parameters, checkpoint);
-	const inFour = quantizedWeights(checkpoint.names());
-	for (const [name, parameter] of parameters) {
-		if (!inFour.has(name)) checkTensor(directory, name, parameter.shape, checkpoint);
-		else if (!(parameter instanceof NF4Parameter)) {
-			throw new FormatError("checkpoint/quantized", `${name} was quantised by bitsandbytes, the model holds it in ${parameter.format}`, {
-				path: directory,
-				hint: "call quantizeLinears(model) before loading, or load the checkpoint that was quantised",
-			});
+export const loadWeights = named(
+	"loadWeights",
+	async (model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> => {
+		expects(
+			"loadWeights",
+			{ model, checkpoint, device, directory },
+			{ model: MODULE, checkpoint: CHECKPOINT, device: "device", directory: "text" },
+		);
+		const parameters = new Map(model.namedParameters());
+		checkNames(directory, parameters, checkpoint);
+		const inFour = quantizedWeights(checkpoint.names());
+		for (const [name, parameter] of parameters) {
+			if (!inFour.has(name)) checkTensor(directory, name, parameter.shape, checkpoint);
+			else if (!(parameter instanceof NF4Parameter)) {
+				throw new FormatError("checkpoint/quantized", `${name} was quantised by bitsandbytes, the model holds it in ${parameter.format}`, {
+					path: directory,
+					hint: "call quantizeLinears(model) before loading, or load the checkpoint that was quantised",
+				});
+			}
 		}
-	}
-	for (const [name, parameter] of parameters) {
-		if (parameter instanceof NF4Parameter && inFour.has(name)) {
-			const state = await readQuantized(checkpoint, name, directory);
-			checkShape(directory, name, state.shape, parameter.shape);
-			parameter.loadQuantized(device, state);
-			continue;
+		for (const [name, parameter] of parameters) {
+			if (parameter instanceof NF4Parameter && inFour.has(name)) {
+				const state = await readQuantized(checkpoint, name, directory);
+				checkShape(directory, name, state.shape, parameter.shape);
+				parameter.loadQuantized(device, state);
+				continue;
+			}
+			const { dtype } = checkpoint.info(name);
+			parameter.load(device, finite(directory, name, toFloat32(await checkpoint.read(name), dtype)), dtype);
 		}
-		const { dtype } = checkpoint.info(name);
-		parameter.load(device, finite(directory, name, toFloat32(await checkpoint.read(name), dtype)), dtype);
-	}
-}
+	},
+);
 
 function finite(path: string, name: string, values: Float32Array): Float32Array {
 	if (values.every(Number.isFinite)) return values;
@@ -172,13 +175,13 @@ export interface SaveOptions {
  * infinity, which no loader takes.
  */
 export function weightsOf(model: Module, options: SaveOptions): Promise<Map<string, TensorData>> {
-	return weights("weightsOf", model, options);
+	return blaming("weightsOf", () => weights("weightsOf", model, options));
 }
 
 async function weights(op: string, model: Module, options: SaveOptions): Promise<Map<string, TensorData>> {
 	expects(op, { model }, { model: MODULE });
 	const { dtype, quantization } = optionsOf(op, options, { dtype: oneOf(...FLOATS), quantization: QUANTIZATION });
-	const device = named(op, deviceOf)(model);
+	const device = deviceOf(model);
 	const tensors = new Map<string, TensorData>();
 	for (const [path, p] of baseParameters(model)) {
 		if (quantization === "nf4" && p instanceof NF4Parameter) {
@@ -208,7 +211,7 @@ export function finiteToSave(path: string, values: Float32Array): Float32Array {
  * @throws ValueError for a model without values, and options that there are not; NumericError for a weight that holds NaN or
  * infinity.
  */
-export async function saveModel(model: Module, directory: string, options: SaveOptions): Promise<void> {
+export const saveModel = named("saveModel", async (model: Module, directory: string, options: SaveOptions): Promise<void> => {
 	expects("saveModel", { directory }, { directory: "text" });
 	const tensors = await weights("saveModel", model, options);
 	await mkdir(directory, { recursive: true });
@@ -219,4 +222,4 @@ export async function saveModel(model: Module, directory: string, options: SaveO
 	);
 	if (model instanceof VaultGemmaForCausalLM && !exists) await writeFileAtomic(config, serializeConfig(model.config, options));
 	await writeFileAtomic(join(directory, "model.safetensors"), encodeSafetensors(tensors, { metadata: { format: "pt" } }));
-}
+});

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Device, DTypeError, data, FormatError, type Tensor } from "@hushgrad/tensor";
-import { expects, optionsOf } from "@hushgrad/tensor/author";
+import { expects, named, optionsOf } from "@hushgrad/tensor/author";
 import { encodeSafetensors, type SafetensorsDType, SafetensorsReader, type TensorData, toFloat32 } from "./safetensors/index.ts";
 
 /* Files of tensors, for Node, Deno and Bun: an entry of its own, so that the others stay free of the file system. */
@@ -41,25 +41,28 @@ export interface SaveOptions {
  * Writes tensors by name into a safetensors file, each in its own element type: safetensors' save_file. The file is whole or not there.
  * `saveFile(stateDict(model), "model.safetensors")` saves a model.
  */
-export async function saveFile(
-	tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
-	path: string,
-	options: SaveOptions = {},
-): Promise<void> {
-	expects("saveFile", { tensors, path }, { tensors: "options", path: "text" });
-	optionsOf("saveFile", options, { metadata: "options?" });
-	const list: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
-	const entries = await Promise.all(
-		list.map(async ([name, t]): Promise<[string, TensorData]> => {
-			expects("saveFile", { [name]: t }, { [name]: "tensor" });
-			const values = await data(t);
-			const { buffer, byteOffset, byteLength } = values;
-			const bytes = t.dtype === "bool" ? Uint8Array.from(values) : new Uint8Array(buffer, byteOffset, byteLength);
-			return [name, { dtype: NAMES[t.dtype], shape: t.shape, data: values instanceof Float32Array ? values : bytes }];
-		}),
-	);
-	await writeFileAtomic(path, [...encodeSafetensors(new Map(entries), options)]);
-}
+export const saveFile = named(
+	"saveFile",
+	async (
+		tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+		path: string,
+		options: SaveOptions = {},
+	): Promise<void> => {
+		expects("saveFile", { tensors, path }, { tensors: "options", path: "text" });
+		optionsOf("saveFile", options, { metadata: "options?" });
+		const list: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+		const entries = await Promise.all(
+			list.map(async ([name, t]): Promise<[string, TensorData]> => {
+				expects("saveFile", { [name]: t }, { [name]: "tensor" });
+				const values = await data(t);
+				const { buffer, byteOffset, byteLength } = values;
+				const bytes = t.dtype === "bool" ? Uint8Array.from(values) : new Uint8Array(buffer, byteOffset, byteLength);
+				return [name, { dtype: NAMES[t.dtype], shape: t.shape, data: values instanceof Float32Array ? values : bytes }];
+			}),
+		);
+		await writeFileAtomic(path, [...encodeSafetensors(new Map(entries), options)]);
+	},
+);
 
 /** The tensor of these bytes; f16 in f32 where the device has no f16. */
 function upload(device: Device, name: string, bytes: Uint8Array, dtype: SafetensorsDType, shape: readonly number[]): Tensor {
@@ -82,7 +85,7 @@ function upload(device: Device, name: string, bytes: Uint8Array, dtype: Safetens
  * @throws FormatError for a file that is not there, or not whole and consistent.
  * @throws DTypeError for a tensor of 64 bits, or of 8 or 16 that no tensor here has.
  */
-export async function loadFile(device: Device, path: string): Promise<Map<string, Tensor>> {
+export const loadFile = named("loadFile", async (device: Device, path: string): Promise<Map<string, Tensor>> => {
 	expects("loadFile", { device, path }, { device: "device", path: "text" });
 	const file = await readFile(path).catch((cause: unknown) => {
 		throw new FormatError("file/read", `loadFile: ${path} cannot be read`, { op: "loadFile", path, cause });
@@ -101,4 +104,4 @@ export async function loadFile(device: Device, path: string): Promise<Map<string
 		throw error;
 	}
 	return tensors;
-}
+});

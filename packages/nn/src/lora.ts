@@ -140,33 +140,32 @@ export function replaceLinears(model: Module, make: (path: string, layer: Linear
  * @throws ValueError when no layer matches, when `model` itself is the linear layer, which cannot be replaced in itself, and for a
  * configuration that `LoRALinear` or `matchesTarget` refuses; the model is as it was.
  */
-export function applyLora(
-	model: Module,
-	config: LoraConfig,
-	init?: { readonly device: Device; readonly key: Key },
-): Map<string, LoRALinear> {
-	expects("applyLora", { model }, { model: MODULE });
-	checkLoraConfig("applyLora", config);
-	if (init !== undefined) partsOf("applyLora", "init", init, { device: "device", key: "key" });
-	const adapters = new Map<string, LoRALinear>();
-	replaceLinears(model, (path, layer) => {
-		if (matchesTarget(path, config.target_modules)) adapters.set(path, new LoRALinear(layer, config));
-		return layer;
-	});
-	if (adapters.size === 0) {
-		const what = isLinear(model) ? "the model itself is the linear layer" : "no linear layer matches";
-		throw new ValueError("lora/targets", `applyLora: ${what}, target_modules ${JSON.stringify(config.target_modules)}`, {
-			op: "applyLora",
-			hint: isLinear(model) ? "hold it in a field of a Module, and put LoRA on that" : "String(model) shows the module names",
+export const applyLora = named(
+	"applyLora",
+	(model: Module, config: LoraConfig, init?: { readonly device: Device; readonly key: Key }): Map<string, LoRALinear> => {
+		expects("applyLora", { model }, { model: MODULE });
+		checkLoraConfig("applyLora", config);
+		if (init !== undefined) partsOf("applyLora", "init", init, { device: "device", key: "key" });
+		const adapters = new Map<string, LoRALinear>();
+		replaceLinears(model, (path, layer) => {
+			if (matchesTarget(path, config.target_modules)) adapters.set(path, new LoRALinear(layer, config));
+			return layer;
 		});
-	}
-	model.freeze();
-	replaceLinears(model, (path, layer) => adapters.get(path) ?? layer);
-	[...adapters.values()].forEach((lora, i) => {
-		if (init !== undefined) lora.init(init.device, foldIn(init.key, i));
-	});
-	return adapters;
-}
+		if (adapters.size === 0) {
+			const what = isLinear(model) ? "the model itself is the linear layer" : "no linear layer matches";
+			throw new ValueError("lora/targets", `applyLora: ${what}, target_modules ${JSON.stringify(config.target_modules)}`, {
+				op: "applyLora",
+				hint: isLinear(model) ? "hold it in a field of a Module, and put LoRA on that" : "String(model) shows the module names",
+			});
+		}
+		model.freeze();
+		replaceLinears(model, (path, layer) => adapters.get(path) ?? layer);
+		[...adapters.values()].forEach((lora, i) => {
+			if (init !== undefined) lora.init(init.device, foldIn(init.key, i));
+		});
+		return adapters;
+	},
+);
 
 /**
  * Puts what LoRA has learned into the weights, W + s B A, and the layers back in the place of their adapters: peft's
@@ -176,7 +175,7 @@ export function applyLora(
  * @throws ValueError for a model without LoRA, for weights without values, for adapters of another layer than `Linear`, and while
  * an optimiser holds an A or a B; the model is as it was.
  */
-export function mergeAdapter(model: Module): void {
+export const mergeAdapter = named("mergeAdapter", (model: Module): void => {
 	expects("mergeAdapter", { model }, { model: MODULE });
 	const layers = loraLayers(model);
 	if (layers.size === 0) throw new ValueError("lora/none", "mergeAdapter: the model has no LoRA", { op: "mergeAdapter" });
@@ -218,7 +217,7 @@ export function mergeAdapter(model: Module): void {
 	for (const [, parameter] of model.namedParameters()) before.delete(parameter);
 	for (const parameter of before) parameter.dispose();
 	model.namePaths();
-}
+});
 
 /** Every LoRA layer from `model` downwards, by path; empty for a model without LoRA. */
 export function loraLayers(model: Module): Map<string, LoRALinear> {

@@ -40,10 +40,15 @@ export abstract class Module {
 		}
 		if (this.#root !== running) running.namePaths();
 		if (this.#root === running) return running;
-		throw new ValueError("module/hidden", `${this.constructor.name} is called inside ${running.constructor.name}, which does not know it`, {
-			path: running.path,
-			hint: "hold modules in public fields, arrays or maps: a #private field hides them from training, saving and freezing",
-		});
+		throw new ValueError(
+			"module/hidden",
+			`Module.call: ${this.constructor.name} is called inside ${running.constructor.name}, which does not know it`,
+			{
+				op: "Module.call",
+				path: running.path,
+				hint: "hold modules in public fields, arrays or maps: a #private field hides them from training, saving and freezing",
+			},
+		);
 	}
 
 	/** Direct children by name: of fields, `layers.0` of arrays and `heads.left` of maps and plain objects, in order. */
@@ -90,19 +95,20 @@ export abstract class Module {
 	 */
 	*namedModules(prefix = ""): Generator<[string, Module]> {
 		expects("Module.namedModules", { prefix }, { prefix: "text" });
-		yield* this.#walk(prefix, new Map());
+		yield* this.#walk("Module.namedModules", prefix, new Map());
 	}
 
-	*#walk(path: string, seen: Map<Module, string>): Generator<[string, Module]> {
+	*#walk(op: string, path: string, seen: Map<Module, string>): Generator<[string, Module]> {
 		const other = seen.get(this);
 		if (other !== undefined) {
-			throw new ValueError("module/twice", `one ${this.constructor.name} stands at "${other}" and at "${path}"`, {
+			throw new ValueError("module/twice", `${op}: one ${this.constructor.name} stands at "${other}" and at "${path}"`, {
+				op,
 				hint: "make two modules; to share a weight, let both hold the same Parameter",
 			});
 		}
 		seen.set(this, path);
 		yield [path, this];
-		for (const [name, child] of this.children()) yield* child.#walk(join(path, name), seen);
+		for (const [name, child] of this.children()) yield* child.#walk(op, join(path, name), seen);
 	}
 
 	/**
@@ -110,8 +116,9 @@ export abstract class Module {
 	 * @throws ValueError for a module that stands in two places.
 	 */
 	*namedParameters(prefix = ""): Generator<[string, Parameter]> {
+		expects("Module.namedParameters", { prefix }, { prefix: "text" });
 		const seen = new Set<Parameter>();
-		for (const [path, module] of this.namedModules(prefix)) {
+		for (const [path, module] of this.#walk("Module.namedParameters", prefix, new Map())) {
 			for (const [name, parameter] of module.parametersHere()) {
 				if (seen.has(parameter)) continue;
 				seen.add(parameter);

@@ -10,7 +10,7 @@ import {
 	type Tensor,
 	ValueError,
 } from "@hushgrad/tensor";
-import { expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
+import { blaming, expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./safetensors/convert.ts";
 
 /** How a weight is held on the device: in one tensor of f32, bf16 or f16, or in four bits (`NF4Parameter`). */
@@ -158,7 +158,7 @@ export class Parameter implements Slot {
 	bind(view: Tensor, owner: string): void {
 		expects("Parameter.bind", { view, owner }, { view: "tensor", owner: "text" });
 		this.checkFree("Parameter.bind");
-		this.assign(view);
+		blaming("Parameter.bind", () => this.assign(view));
 		this.#owner = owner;
 	}
 

@@ -1,5 +1,5 @@
 import { FormatError, HushgradError, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind, oneOf, partsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
+import { expects, type Kind, named, oneOf, partsOf, type Some, withDefaults } from "@hushgrad/tensor/author";
 import { PathPattern } from "./pattern.ts";
 
 /** What LoRA is to do; names and meaning as in peft's LoraConfig. `loraConfig` fills in the defaults. */
@@ -57,11 +57,13 @@ export function loraConfig(fields: Pick<LoraConfig, "target_modules"> & Some<Lor
  * proportional to the path, whatever the expression.
  * @throws ValueError for an expression that is malformed, and one with lookaround, references or other flags than `(?i)`.
  */
-export function matchesTarget(path: string, target: LoraConfig["target_modules"]): boolean {
+export const matchesTarget = named("matchesTarget", (path: string, target: LoraConfig["target_modules"]): boolean => {
 	expects("matchesTarget", { path, target }, { path: "text", target: TARGET });
-	if (typeof target === "string") {
-		return target.toLowerCase() === "all-linear" ? true : patternOf(target).matches(path);
-	}
+	return matches(path, target);
+});
+
+function matches(path: string, target: LoraConfig["target_modules"]): boolean {
+	if (typeof target === "string") return target.toLowerCase() === "all-linear" || patternOf(target).matches(path);
 	return target.some((t) => path === t || path.endsWith(`.${t}`));
 }
 
@@ -161,88 +163,91 @@ export function serializeLoraConfig(config: LoraConfig): string {
  * a regular expression that `matchesTarget` refuses, an initialisation that changed the base (PiSSA, OLoRA, …), or a field that
  * asks for what LoRA here does not do (DoRA, biases, patterns of ranks, modules_to_save, …).
  */
-export function parseLoraConfig(
-	text: string,
-	path: string,
-): {
-	/** What the file asks for. */
-	readonly config: LoraConfig;
-	/** A line for each unknown field that was left out. */
-	readonly warnings: readonly string[];
-} {
-	expects("parseLoraConfig", { text, path }, { text: "text", path: "text" });
-	const fail = (message: string, hint = "write the adapter again with peft's save_pretrained"): never => {
-		throw new FormatError("adapter/config", message, { path, hint });
-	};
-	let json: unknown;
-	try {
-		json = JSON.parse(text);
-	} catch (cause) {
-		throw new FormatError("adapter/config", "adapter_config.json is not JSON", { path, hint: "write the adapter again", cause });
-	}
-	if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("adapter_config.json is not a JSON object");
-	const fields = json as Record<string, unknown>;
-	if (fields.peft_type !== "LORA")
-		return fail(`peft_type is ${JSON.stringify(fields.peft_type)}, expected "LORA"`, "only LoRA adapters can be loaded");
-	for (const [name, neutral] of Object.entries(NEUTRAL)) {
-		const value = fields[name];
-		if (!isEmpty(value) && JSON.stringify(value) !== JSON.stringify(neutral)) {
-			fail(`${name} is ${JSON.stringify(value)}, which is not supported`, `train the adapter with ${name} = ${JSON.stringify(neutral)}`);
-		}
-	}
-	if (!INITIALISATIONS.includes(fields.init_lora_weights)) {
-		fail(
-			`init_lora_weights is ${JSON.stringify(fields.init_lora_weights)}, which takes a part of the base into the adapter`,
-			"let peft convert it: save_pretrained(…, path_initial_model_for_weight_conversion=…) writes a plain LoRA",
-		);
-	}
-	const positive = (name: string, value: unknown, most = Number.MAX_VALUE): number =>
-		typeof value === "number" && value > 0 && value <= most
-			? value
-			: fail(
-					`${name} is ${typeof value === "number" ? value : JSON.stringify(value)}, expected a number above 0${most === MAX_ALPHA ? `, at most ${MAX_ALPHA}` : ""}`,
-				);
-	const { r, lora_alpha, lora_dropout = 0, target_modules, use_rslora = false, base_model_name_or_path = null } = fields;
-	const rank = positive("r", r);
-	if (!Number.isInteger(rank)) fail(`r is ${r}, expected a whole number`);
-	if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1)) {
-		return fail(`lora_dropout is ${JSON.stringify(lora_dropout)}, expected a number in [0, 1)`);
-	}
-	if (typeof use_rslora !== "boolean") return fail(`use_rslora is ${JSON.stringify(use_rslora)}, expected true or false`);
-	if (typeof target_modules !== "string" && !(isNames(target_modules) && target_modules.length > 0)) {
-		return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
-	}
-	if (typeof target_modules === "string") {
+export const parseLoraConfig = named(
+	"parseLoraConfig",
+	(
+		text: string,
+		path: string,
+	): {
+		/** What the file asks for. */
+		readonly config: LoraConfig;
+		/** A line for each unknown field that was left out. */
+		readonly warnings: readonly string[];
+	} => {
+		expects("parseLoraConfig", { text, path }, { text: "text", path: "text" });
+		const fail = (message: string, hint = "write the adapter again with peft's save_pretrained"): never => {
+			throw new FormatError("adapter/config", message, { path, hint });
+		};
+		let json: unknown;
 		try {
-			matchesTarget("", target_modules);
+			json = JSON.parse(text);
 		} catch (cause) {
-			if (!(cause instanceof HushgradError)) throw cause;
-			fail(cause.message.split("\n")[0], cause.hint);
+			throw new FormatError("adapter/config", "adapter_config.json is not JSON", { path, hint: "write the adapter again", cause });
 		}
-	}
-	const known = new Set([
-		...Object.keys(NEUTRAL),
-		...INERT,
-		"init_lora_weights",
-		"r",
-		"lora_alpha",
-		"lora_dropout",
-		"target_modules",
-		"use_rslora",
-		"base_model_name_or_path",
-	]);
-	const warnings = Object.keys(fields)
-		.filter((name) => !known.has(name) && !isEmpty(fields[name]))
-		.map((name) => `${path}: unknown field ${name} = ${JSON.stringify(fields[name])} was left out`);
-	return {
-		config: {
-			r: rank,
-			lora_alpha: positive("lora_alpha", lora_alpha, MAX_ALPHA),
-			lora_dropout,
-			target_modules,
-			use_rslora,
-			base_model_name_or_path: typeof base_model_name_or_path === "string" ? base_model_name_or_path : null,
-		},
-		warnings,
-	};
-}
+		if (typeof json !== "object" || json === null || Array.isArray(json)) return fail("adapter_config.json is not a JSON object");
+		const fields = json as Record<string, unknown>;
+		if (fields.peft_type !== "LORA")
+			return fail(`peft_type is ${JSON.stringify(fields.peft_type)}, expected "LORA"`, "only LoRA adapters can be loaded");
+		for (const [name, neutral] of Object.entries(NEUTRAL)) {
+			const value = fields[name];
+			if (!isEmpty(value) && JSON.stringify(value) !== JSON.stringify(neutral)) {
+				fail(`${name} is ${JSON.stringify(value)}, which is not supported`, `train the adapter with ${name} = ${JSON.stringify(neutral)}`);
+			}
+		}
+		if (!INITIALISATIONS.includes(fields.init_lora_weights)) {
+			fail(
+				`init_lora_weights is ${JSON.stringify(fields.init_lora_weights)}, which takes a part of the base into the adapter`,
+				"let peft convert it: save_pretrained(…, path_initial_model_for_weight_conversion=…) writes a plain LoRA",
+			);
+		}
+		const positive = (name: string, value: unknown, most = Number.MAX_VALUE): number =>
+			typeof value === "number" && value > 0 && value <= most
+				? value
+				: fail(
+						`${name} is ${typeof value === "number" ? value : JSON.stringify(value)}, expected a number above 0${most === MAX_ALPHA ? `, at most ${MAX_ALPHA}` : ""}`,
+					);
+		const { r, lora_alpha, lora_dropout = 0, target_modules, use_rslora = false, base_model_name_or_path = null } = fields;
+		const rank = positive("r", r);
+		if (!Number.isInteger(rank)) fail(`r is ${r}, expected a whole number`);
+		if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1)) {
+			return fail(`lora_dropout is ${JSON.stringify(lora_dropout)}, expected a number in [0, 1)`);
+		}
+		if (typeof use_rslora !== "boolean") return fail(`use_rslora is ${JSON.stringify(use_rslora)}, expected true or false`);
+		if (typeof target_modules !== "string" && !(isNames(target_modules) && target_modules.length > 0)) {
+			return fail(`target_modules is ${JSON.stringify(target_modules)}, expected names or a regular expression`);
+		}
+		if (typeof target_modules === "string") {
+			try {
+				matches("", target_modules);
+			} catch (cause) {
+				if (!(cause instanceof HushgradError)) throw cause;
+				fail(cause.message.split("\n")[0], cause.hint);
+			}
+		}
+		const known = new Set([
+			...Object.keys(NEUTRAL),
+			...INERT,
+			"init_lora_weights",
+			"r",
+			"lora_alpha",
+			"lora_dropout",
+			"target_modules",
+			"use_rslora",
+			"base_model_name_or_path",
+		]);
+		const warnings = Object.keys(fields)
+			.filter((name) => !known.has(name) && !isEmpty(fields[name]))
+			.map((name) => `${path}: unknown field ${name} = ${JSON.stringify(fields[name])} was left out`);
+		return {
+			config: {
+				r: rank,
+				lora_alpha: positive("lora_alpha", lora_alpha, MAX_ALPHA),
+				lora_dropout,
+				target_modules,
+				use_rslora,
+				base_model_name_or_path: typeof base_model_name_or_path === "string" ? base_model_name_or_path : null,
+			},
+			warnings,
+		};
+	},
+);

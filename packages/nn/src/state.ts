@@ -1,5 +1,5 @@
 import { assign, cast, ShapeError, Tensor, ValueError, zeros } from "@hushgrad/tensor";
-import { expects, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
+import { expects, named, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import { MODULE, type Module } from "./module.ts";
 import type { Parameter } from "./parameter.ts";
 
@@ -15,10 +15,10 @@ function* allParameters(model: Module): Generator<[string, Parameter]> {
  * those of the model, not copies; of a quantised weight a new one, of the current scope. Buffers are not saved.
  * @throws ValueError when a parameter has no value.
  */
-export function stateDict(model: Module): Map<string, Tensor> {
+export const stateDict = named("stateDict", (model: Module): Map<string, Tensor> => {
 	expects("stateDict", { model }, { model: MODULE });
 	return new Map([...allParameters(model)].map(([name, parameter]) => [name, parameter.dequantize()]));
-}
+});
 
 /** Options of `loadStateDict`. */
 export interface LoadOptions {
@@ -39,43 +39,42 @@ export interface Unloaded {
  * unless all of it fits.
  * @throws ValueError that lists every name that is missing or unexpected (when `strict`), ShapeError that lists every wrong shape.
  */
-export function loadStateDict(
-	model: Module,
-	state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
-	options: LoadOptions = {},
-): Unloaded {
-	expects("loadStateDict", { model, state }, { model: MODULE, state: "options" });
-	const { strict = true } = optionsOf("loadStateDict", options, { strict: "flag?" });
-	const given = new Map<string, Tensor>(state instanceof Map ? state : Object.entries(state));
-	const own = new Map(allParameters(model));
-	const missing = [...own.keys()].filter((name) => !given.has(name));
-	const unexpected = [...given.keys()].filter((name) => !own.has(name));
-	const wrong = [...own].flatMap(([name, { shape }]) => {
-		const t = given.get(name);
-		if (t === undefined || (t instanceof Tensor && sameShape(t.shape, shape))) return [];
-		return [`${name} is ${t instanceof Tensor ? showShape(t.shape) : "no tensor"}, expected ${showShape(shape)}`];
-	});
-	const faults = [
-		...(strict && missing.length > 0 ? [`missing: ${missing.join(", ")}`] : []),
-		...(strict && unexpected.length > 0 ? [`unexpected: ${unexpected.join(", ")}`] : []),
-		...(wrong.length > 0 ? [`wrong shapes: ${wrong.join(", ")}`] : []),
-	];
-	if (faults.length > 0) {
-		const text = `loadStateDict: the state does not fit ${model.constructor.name}; ${faults.join("; ")}`;
-		throw wrong.length > 0
-			? new ShapeError("state/shapes", text)
-			: new ValueError("state/names", text, { hint: "strict: false loads what fits" });
-	}
-	for (const [name, parameter] of own) {
-		const t = given.get(name);
-		if (t === undefined) continue;
-		t.device.scope(() => {
-			const values = cast(t, "f32");
-			if (values !== t) return parameter.assign(values);
-			const copy = zeros(t.device, t.shape);
-			assign(copy, t);
-			parameter.assign(copy);
+export const loadStateDict = named(
+	"loadStateDict",
+	(model: Module, state: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>, options: LoadOptions = {}): Unloaded => {
+		expects("loadStateDict", { model, state }, { model: MODULE, state: "options" });
+		const { strict = true } = optionsOf("loadStateDict", options, { strict: "flag?" });
+		const given = new Map<string, Tensor>(state instanceof Map ? state : Object.entries(state));
+		const own = new Map(allParameters(model));
+		const missing = [...own.keys()].filter((name) => !given.has(name));
+		const unexpected = [...given.keys()].filter((name) => !own.has(name));
+		const wrong = [...own].flatMap(([name, { shape }]) => {
+			const t = given.get(name);
+			if (t === undefined || (t instanceof Tensor && sameShape(t.shape, shape))) return [];
+			return [`${name} is ${t instanceof Tensor ? showShape(t.shape) : "no tensor"}, expected ${showShape(shape)}`];
 		});
-	}
-	return { missing, unexpected };
-}
+		const faults = [
+			...(strict && missing.length > 0 ? [`missing: ${missing.join(", ")}`] : []),
+			...(strict && unexpected.length > 0 ? [`unexpected: ${unexpected.join(", ")}`] : []),
+			...(wrong.length > 0 ? [`wrong shapes: ${wrong.join(", ")}`] : []),
+		];
+		if (faults.length > 0) {
+			const text = `loadStateDict: the state does not fit ${model.constructor.name}; ${faults.join("; ")}`;
+			throw wrong.length > 0
+				? new ShapeError("state/shapes", text)
+				: new ValueError("state/names", text, { hint: "strict: false loads what fits" });
+		}
+		for (const [name, parameter] of own) {
+			const t = given.get(name);
+			if (t === undefined) continue;
+			t.device.scope(() => {
+				const values = cast(t, "f32");
+				if (values !== t) return parameter.assign(values);
+				const copy = zeros(t.device, t.shape);
+				assign(copy, t);
+				parameter.assign(copy);
+			});
+		}
+		return { missing, unexpected };
+	},
+);

@@ -8,7 +8,7 @@ export { defineKernel, Kernel, KernelFamily, type Variant } from "./gpu/defineKe
 export { type BufferSpec, type KernelSpec, type ParamType, reads, writes } from "./gpu/kernel.ts";
 export { wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";
-export { named } from "./named.ts";
+export { blaming, named, unblamed } from "./named.ts";
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { filled, zeroed } from "./ops/create.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";

@@ -57,9 +57,9 @@ export class HushgradError extends Error {
 
 	/** Names the function that the user called in place of the operation inside of it that refused, in `op` and in the message. */
 	blame(op: string): void {
-		const inner = `${inText(this.#op)}: `;
-		if (this.message.startsWith(inner)) this.message = `${inText(op)}: ${this.message.slice(inner.length)}`;
-		else if (this.#op !== undefined) this.message = `${inText(op)}: ${this.message}`;
+		const inner = `${inText(this.#op ?? op)}: `;
+		const text = this.message.startsWith(inner) ? this.message.slice(inner.length) : this.message;
+		this.message = `${inText(op)}: ${text}`;
 		this.#op = op;
 	}
 

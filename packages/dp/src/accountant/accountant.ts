@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import { type AccountedEvent, type AccountedHistory, appendEvent, type PrivacyEvent } from "./events.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
@@ -16,6 +16,10 @@ export interface AccountantState {
 	readonly history: AccountedHistory;
 }
 
+function checkAccountant(name: AccountantName): void {
+	if (!["pld", "rdp", "prv", "gdp"].includes(name)) refuse("accountant", '"pld", "rdp", "prv" or "gdp"', name);
+}
+
 /** Adds up what a run spends, step by step, and reads ε off by the accountant named. Guarantee as of `epsilon`. */
 export class Accountant {
 	/** Kind of the accountant. */
@@ -24,7 +28,7 @@ export class Accountant {
 
 	/** @throws ValueError for a name that is no accountant's. */
 	constructor(mechanism: AccountantName = "pld") {
-		if (!["pld", "rdp", "prv", "gdp"].includes(mechanism)) refuse("accountant", '"pld", "rdp", "prv" or "gdp"', mechanism);
+		blaming("Accountant", () => checkAccountant(mechanism));
 		this.mechanism = mechanism;
 	}
 
@@ -33,10 +37,12 @@ export class Accountant {
 	 * @throws ValueError when `state` was not written by `state()`, or holds an impossible event.
 	 */
 	static fromState(state: AccountantState): Accountant {
-		if (state?.version !== 1 || !Array.isArray(state.history)) refuse("state", "the state of an accountant, version 1", state);
-		const accountant = new Accountant(state.mechanism);
-		for (const event of state.history) accountant.step(event);
-		return accountant;
+		return blaming("Accountant.fromState", () => {
+			if (state?.version !== 1 || !Array.isArray(state.history)) refuse("state", "the state of an accountant, version 1", state);
+			const accountant = new Accountant(state.mechanism);
+			for (const event of state.history) accountant.step(event);
+			return accountant;
+		});
 	}
 
 	/** What was added up so far; it does not change with later steps. */
@@ -51,7 +57,7 @@ export class Accountant {
 	step(event: AccountedStep): void {
 		expects("Accountant.step", { event }, { event: "options" });
 		const whole = "steps" in event || "epochs" in event ? (event as AccountedEvent) : { ...event, steps: 1 };
-		this.#history = appendEvent(this.#history, whole);
+		this.#history = blaming("Accountant.step", () => appendEvent(this.#history, whole));
 	}
 
 	/**
@@ -59,7 +65,7 @@ export class Accountant {
 	 * @throws ValueError as `epsilon`.
 	 */
 	getEpsilon(delta: number): number {
-		return epsilon(this.#history, { delta, accountant: this.mechanism });
+		return blaming("Accountant.getEpsilon", () => epsilon(this.#history, { delta, accountant: this.mechanism }));
 	}
 
 	/** The accountant as plain values that JSON holds. */

@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named, unblamed } from "@hushgrad/tensor/author";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "../check.ts";
 import type { AccountedHistory } from "./events.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
@@ -38,84 +38,93 @@ const LEAST_RATE = 1e-12;
  * get_noise_multiplier, which stops within 0.01 of the target ε.
  * @throws ValueError for arguments outside their domain, or when no σ up to 2²⁰ reaches the target.
  */
-export function getNoiseMultiplier(options: CalibrationOptions): number {
+export const getNoiseMultiplier = named("getNoiseMultiplier", (options: CalibrationOptions): number => {
 	expects("getNoiseMultiplier", { options }, { options: "options" });
 	const { sampleRate, steps } = options;
 	checkInteger("steps", steps);
 	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
 	return calibrateNoise(options, (noiseMultiplier) => [{ sampleRate, noiseMultiplier, steps }]);
-}
+});
 
 /**
  * The smallest noise multiplier, as of `getNoiseMultiplier`, for any history that is a function of it: other samplings, schedules of
  * noise.
  * @throws ValueError as `getNoiseMultiplier`.
  */
-export function calibrateNoise(target: PrivacyTarget, history: (noiseMultiplier: number) => AccountedHistory): number {
-	expects("calibrateNoise", { target, history }, { target: "options", history: "function" });
-	const spent = spender(target);
-	const known = new Map<number, number>();
-	const at = (units: number): number => {
-		const value = known.get(units) ?? spent(history(units / RESOLUTION));
-		known.set(units, value);
-		return value;
-	};
-	const unitsOf = (x: number) => Math.round(RESOLUTION / x);
-	const adjacent = (a: number, b: number) => unitsOf(a) - unitsOf(b) <= 1;
-	const crossing = crossingOf((x) => at(unitsOf(x)), target.targetEpsilon, 1, 1 / MOST_NOISE, 1 / LEAST_NOISE, adjacent);
-	if (crossing === undefined) {
-		throw new ValueError("dp/calibration", `no noise multiplier up to ${MOST_NOISE} reaches epsilon ${target.targetEpsilon}`, {
-			hint: "raise targetEpsilon or targetDelta, or take fewer steps",
-		});
-	}
-	let units = unitsOf(crossing);
-	while (at(units) > target.targetEpsilon) units++;
-	while (units > LEAST_NOISE * RESOLUTION && at(units - 1) <= target.targetEpsilon) units--;
-	return units / RESOLUTION;
-}
+export const calibrateNoise = named(
+	"calibrateNoise",
+	(target: PrivacyTarget, history: (noiseMultiplier: number) => AccountedHistory): number => {
+		expects("calibrateNoise", { target, history }, { target: "options", history: "function" });
+		const spent = spender(target);
+		const known = new Map<number, number>();
+		const at = (units: number): number => {
+			const value = known.get(units) ?? spent(unblamed(() => history(units / RESOLUTION)));
+			known.set(units, value);
+			return value;
+		};
+		const unitsOf = (x: number) => Math.round(RESOLUTION / x);
+		const adjacent = (a: number, b: number) => unitsOf(a) - unitsOf(b) <= 1;
+		const crossing = crossingOf((x) => at(unitsOf(x)), target.targetEpsilon, 1, 1 / MOST_NOISE, 1 / LEAST_NOISE, adjacent);
+		if (crossing === undefined) {
+			throw new ValueError("dp/calibration", `no noise multiplier up to ${MOST_NOISE} reaches epsilon ${target.targetEpsilon}`, {
+				hint: "raise targetEpsilon or targetDelta, or take fewer steps",
+			});
+		}
+		let units = unitsOf(crossing);
+		while (at(units) > target.targetEpsilon) units++;
+		while (units > LEAST_NOISE * RESOLUTION && at(units - 1) <= target.targetEpsilon) units--;
+		return units / RESOLUTION;
+	},
+);
 
 /**
  * The most steps T of the Poisson-sampled Gaussian that spend at most (targetEpsilon, targetDelta), up to 2³⁰; 0 where one is too
  * many.
  * @throws ValueError for arguments outside their domain.
  */
-export function getSteps(options: PrivacyTarget & { readonly sampleRate: number; readonly noiseMultiplier: number }): number {
-	expects("getSteps", { options }, { options: "options" });
-	const { sampleRate, noiseMultiplier, targetEpsilon } = options;
-	checkPositive("noiseMultiplier", noiseMultiplier);
-	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
-	const spent = spender(options);
-	const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
-	if (after(1) > targetEpsilon) return 0;
-	const crossing = crossingOf(
-		(x) => after(Math.max(1, Math.round(x))),
-		targetEpsilon,
-		16,
-		1,
-		MOST_STEPS,
-		(a, b) => b - a < 0.5,
-	);
-	let steps = Math.max(1, Math.round(crossing ?? 1));
-	while (steps > 1 && after(steps) > targetEpsilon) steps--;
-	while (steps < MOST_STEPS && after(steps + 1) <= targetEpsilon) steps++;
-	return steps;
-}
+export const getSteps = named(
+	"getSteps",
+	(options: PrivacyTarget & { readonly sampleRate: number; readonly noiseMultiplier: number }): number => {
+		expects("getSteps", { options }, { options: "options" });
+		const { sampleRate, noiseMultiplier, targetEpsilon } = options;
+		checkPositive("noiseMultiplier", noiseMultiplier);
+		if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
+		const spent = spender(options);
+		const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
+		if (after(1) > targetEpsilon) return 0;
+		const crossing = crossingOf(
+			(x) => after(Math.max(1, Math.round(x))),
+			targetEpsilon,
+			16,
+			1,
+			MOST_STEPS,
+			(a, b) => b - a < 0.5,
+		);
+		let steps = Math.max(1, Math.round(crossing ?? 1));
+		while (steps > 1 && after(steps) > targetEpsilon) steps--;
+		while (steps < MOST_STEPS && after(steps + 1) <= targetEpsilon) steps++;
+		return steps;
+	},
+);
 
 /**
  * The highest sampling probability q, to a relative 1e-6, with which `steps` steps spend at most (targetEpsilon, targetDelta); the
  * expected batch size is q·N. 0 where none above 1e-12 does.
  * @throws ValueError for arguments outside their domain.
  */
-export function getSampleRate(options: PrivacyTarget & { readonly noiseMultiplier: number; readonly steps: number }): number {
-	expects("getSampleRate", { options }, { options: "options" });
-	const { noiseMultiplier, steps, targetEpsilon } = options;
-	checkNonNegative("noiseMultiplier", noiseMultiplier);
-	checkInteger("steps", steps);
-	const spent = spender(options);
-	const at = (sampleRate: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
-	if (at(1) <= targetEpsilon) return 1;
-	return crossingOf(at, targetEpsilon, 0.01, LEAST_RATE, 1, (a, b) => b < a * (1 + RATE_WIDTH)) ?? 0;
-}
+export const getSampleRate = named(
+	"getSampleRate",
+	(options: PrivacyTarget & { readonly noiseMultiplier: number; readonly steps: number }): number => {
+		expects("getSampleRate", { options }, { options: "options" });
+		const { noiseMultiplier, steps, targetEpsilon } = options;
+		checkNonNegative("noiseMultiplier", noiseMultiplier);
+		checkInteger("steps", steps);
+		const spent = spender(options);
+		const at = (sampleRate: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
+		if (at(1) <= targetEpsilon) return 1;
+		return crossingOf(at, targetEpsilon, 0.01, LEAST_RATE, 1, (a, b) => b < a * (1 + RATE_WIDTH)) ?? 0;
+	},
+);
 
 function spender({ targetEpsilon, targetDelta, accountant, orders }: PrivacyTarget): (history: AccountedHistory) => number {
 	checkPositive("targetEpsilon", targetEpsilon);

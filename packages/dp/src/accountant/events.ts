@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects } from "@hushgrad/tensor/author";
 import { checkInteger, checkNonNegative, checkSampleRate, refuse } from "../check.ts";
 
 /** `steps` equal steps of the Poisson-sampled Gaussian: noise of deviation `noiseMultiplier`·C on a sum clipped to C. */
@@ -84,9 +84,12 @@ export function appendEvent(history: PrivacyHistory, event: PrivacyEvent): Priva
 export function appendEvent(history: AccountedHistory, event: AccountedEvent): AccountedHistory;
 export function appendEvent(history: AccountedHistory, event: AccountedEvent): AccountedHistory {
 	expects("appendEvent", { history, event }, { history: "list", event: "options" });
-	checkEvent(event);
-	const copy = copyOf(event);
 	const last = history.at(-1);
+	blaming("appendEvent", () => {
+		checkEvent(event);
+		if (last !== undefined) checkEvent(last);
+	});
+	const copy = copyOf(event);
 	if (last === undefined || kindOf(last) !== kindOf(copy)) return [...history, copy];
 	const joined =
 		copy.sampling === "random-allocation"

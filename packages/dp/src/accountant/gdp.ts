@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkEvent, type PrivacyHistory } from "./events.ts";
 
 /**
@@ -28,7 +28,7 @@ export function exactMu(history: PrivacyHistory): number {
  * it into ε. Source: Bu, Dong, Long, Su 2020.
  * @throws ValueError for a history that holds an impossible event.
  */
-export function approximateMu(history: PrivacyHistory): number {
+export const approximateMu = named("approximateMu", (history: PrivacyHistory): number => {
 	expects("approximateMu", { history }, { history: "list" });
 	let square = 0;
 	for (const event of history) {
@@ -36,4 +36,4 @@ export function approximateMu(history: PrivacyHistory): number {
 		if (event.steps > 0 && event.sampleRate > 0) square += event.steps * event.sampleRate ** 2 * Math.expm1(event.noiseMultiplier ** -2);
 	}
 	return Math.sqrt(square);
-}
+});

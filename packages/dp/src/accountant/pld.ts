@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkDelta, checkNonNegative, refuse } from "../check.ts";
 import type { Segment } from "./composition.ts";
 import { type AccountedEvent, type AccountedHistory, checkEvent, isPoisson, type PrivacyEvent } from "./events.ts";
@@ -125,7 +125,7 @@ function refine(
  * Guarantee: as of `epsilon`.
  * @throws ValueError for delta outside (0, 1) or below 1e-250, and for a history that holds an impossible event.
  */
-export function pldEpsilon(history: AccountedHistory, delta: number): PldBound {
+export const pldEpsilon = named("pldEpsilon", (history: AccountedHistory, delta: number): PldBound => {
 	expects("pldEpsilon", { history, delta }, { history: "list", delta: "number" });
 	checkDelta(delta);
 	if (delta < SMALLEST_DELTA) refuse("delta", `at least ${SMALLEST_DELTA}`, delta);
@@ -139,7 +139,7 @@ export function pldEpsilon(history: AccountedHistory, delta: number): PldBound {
 		return epsilonOf(lawNearDelta(segments, delta), delta);
 	});
 	return events.every(isPoisson) && epsilon < bound.value ? { value: epsilon, error: bound.error } : bound;
-}
+});
 
 /** Connecting the dots of spacing h raises ε by about T·order·h²/12: the spacing for a given rise. */
 function stepFor(events: readonly AccountedEvent[], rise: number, order: number): number {
@@ -151,7 +151,7 @@ function stepFor(events: readonly AccountedEvent[], rise: number, order: number)
  * δ(ε) of a history by privacy loss distributions: see `pldEpsilon`.
  * @throws ValueError for epsilon below 0, and for a history that holds an impossible event.
  */
-export function pldDelta(history: AccountedHistory, epsilon: number): PldBound {
+export const pldDelta = named("pldDelta", (history: AccountedHistory, epsilon: number): PldBound => {
 	expects("pldDelta", { history, epsilon }, { history: "list", epsilon: "number" });
 	checkNonNegative("epsilon", epsilon);
 	const events = relevant(history);
@@ -164,7 +164,7 @@ export function pldDelta(history: AccountedHistory, epsilon: number): PldBound {
 	return refine(events, stepFor(events, DELTA_ACCURACY / (guess.order - 1), guess.order), delta, DELTA_ACCURACY, (segments) => {
 		return Math.min(1, deltaOf(lawNearDelta(segments, delta), epsilon));
 	});
-}
+});
 
 /** What a measure is before the first step, and without noise. */
 interface Limits {

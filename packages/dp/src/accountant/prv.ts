@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkDelta, checkPositive } from "../check.ts";
 import { checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { fft } from "./fft.ts";
@@ -31,7 +31,7 @@ const MOST_POINTS = 2 ** 21;
  * Wutschitz 2021.
  * @throws ValueError for delta outside (0, 1), and for a history that holds an impossible event.
  */
-export function prvEpsilon(history: PrivacyHistory, delta: number): PrvSpent {
+export const prvEpsilon = named("prvEpsilon", (history: PrivacyHistory, delta: number): PrvSpent => {
 	expects("prvEpsilon", { history, delta }, { history: "list", delta: "number" });
 	checkDelta(delta);
 	for (const event of history) checkEvent(event);
@@ -43,7 +43,7 @@ export function prvEpsilon(history: PrivacyHistory, delta: number): PrvSpent {
 	const at = (target: number) => epsilonAt(mass, grid.step, shift, target);
 	const [lower, estimate, upper] = [at(delta + deltaError) - EPSILON_ERROR, at(delta), at(delta - deltaError) + EPSILON_ERROR];
 	return { lower: Math.max(0, lower), estimate: Math.max(0, estimate), upper: Math.max(0, upper), accountant: "prv" };
-}
+});
 
 function byPld(history: PrivacyHistory, delta: number): PrvSpent {
 	const { value, error } = pldEpsilon(history, delta);

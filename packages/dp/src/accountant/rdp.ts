@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { blaming, expects, named, unblamed } from "@hushgrad/tensor/author";
 import { checkDelta, checkNonNegative, checkSampleRate, refuse } from "../check.ts";
 import { appendEvent, checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { logMoment } from "./sampledGaussian.ts";
@@ -27,12 +27,12 @@ function checkOrder(alpha: number): void {
  * error below 1e-12. Source: Mironov, Talwar, Zhang 2019.
  * @throws ValueError for q outside [0, 1], sigma below 0, alpha not above 1.
  */
-export function rdp(q: number, sigma: number, alpha: number): number {
+export const rdp = named("rdp", (q: number, sigma: number, alpha: number): number => {
 	checkSampleRate(q);
 	checkNonNegative("noiseMultiplier", sigma);
 	checkOrder(alpha);
 	return logMoment(q, sigma, alpha) / (alpha - 1);
-}
+});
 
 /** The part of the conversion that does not hold δ; it grows with `alpha`. */
 const withoutDelta = (rdpAtAlpha: number, alpha: number) => rdpAtAlpha + Math.log1p(-1 / alpha) - Math.log(alpha) / (alpha - 1);
@@ -51,7 +51,7 @@ export interface PrivacySpent {
  * Kamath, Steinke 2020, Proposition 12.
  * @throws ValueError for delta outside (0, 1), no orders, or an order not above 1.
  */
-export function epsilonFromRdp(rdpAt: (alpha: number) => number, options: RdpOptions): PrivacySpent {
+export const epsilonFromRdp = named("epsilonFromRdp", (rdpAt: (alpha: number) => number, options: RdpOptions): PrivacySpent => {
 	expects("epsilonFromRdp", { rdpAt, options }, { rdpAt: "function", options: "options" });
 	const { delta, orders = DEFAULT_ORDERS } = options;
 	expects("epsilonFromRdp", { delta, orders }, { delta: "number", orders: "list" });
@@ -61,13 +61,16 @@ export function epsilonFromRdp(rdpAt: (alpha: number) => number, options: RdpOpt
 	let best: PrivacySpent = { epsilon: Number.POSITIVE_INFINITY, order: ascending[0] };
 	for (const alpha of ascending) {
 		checkOrder(alpha);
-		const floor = withoutDelta(rdpAt(alpha), alpha);
+		const floor = withoutDelta(
+			unblamed(() => rdpAt(alpha)),
+			alpha,
+		);
 		if (floor >= best.epsilon) break;
 		const epsilon = Math.max(0, floor - Math.log(delta) / (alpha - 1));
 		if (epsilon < best.epsilon) best = { epsilon, order: alpha };
 	}
 	return best;
-}
+});
 
 /** δ to read ε at, and the Rényi orders to minimise over. */
 export interface RdpOptions {
@@ -94,12 +97,12 @@ const composedRdp = (history: PrivacyHistory, alpha: number) =>
  * accepts any δ below 1.
  * @throws ValueError as `epsilonFromRdp`, and for a history that holds an impossible event.
  */
-export function privacySpent(history: PrivacyHistory, options: RdpOptions): PrivacySpent {
+export const privacySpent = named("privacySpent", (history: PrivacyHistory, options: RdpOptions): PrivacySpent => {
 	expects("privacySpent", { history, options }, { history: "list", options: "options" });
 	const used = usedEvents(history);
 	const spent = epsilonFromRdp((alpha) => composedRdp(used, alpha), options);
 	return used.length === 0 ? { ...spent, epsilon: 0 } : spent;
-}
+});
 
 /** A δ and the Rényi order that gave it. */
 export interface DeltaSpent {
@@ -114,25 +117,28 @@ export interface DeltaSpent {
  * `epsilonFromRdp`.
  * @throws ValueError for epsilon below 0, and as `privacySpent`.
  */
-export function deltaFromRdp(history: PrivacyHistory, epsilon: number, orders: readonly number[] = DEFAULT_ORDERS): DeltaSpent {
-	expects("deltaFromRdp", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });
-	checkNonNegative("epsilon", epsilon);
-	const used = usedEvents(history);
-	if (used.length === 0) return { delta: 0, order: orders[0] };
-	let best = 0;
-	let order = orders[0];
-	for (const alpha of [...orders].sort((a, b) => a - b)) {
-		checkOrder(alpha);
-		const exponent = composedRdp(used, alpha) - epsilon + Math.log1p(-1 / alpha);
-		if (exponent > 0) break;
-		const logDelta = (alpha - 1) * exponent - Math.log(alpha);
-		if (logDelta < best) {
-			best = logDelta;
-			order = alpha;
+export const deltaFromRdp = named(
+	"deltaFromRdp",
+	(history: PrivacyHistory, epsilon: number, orders: readonly number[] = DEFAULT_ORDERS): DeltaSpent => {
+		expects("deltaFromRdp", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });
+		checkNonNegative("epsilon", epsilon);
+		const used = usedEvents(history);
+		if (used.length === 0) return { delta: 0, order: orders[0] };
+		let best = 0;
+		let order = orders[0];
+		for (const alpha of [...orders].sort((a, b) => a - b)) {
+			checkOrder(alpha);
+			const exponent = composedRdp(used, alpha) - epsilon + Math.log1p(-1 / alpha);
+			if (exponent > 0) break;
+			const logDelta = (alpha - 1) * exponent - Math.log(alpha);
+			if (logDelta < best) {
+				best = logDelta;
+				order = alpha;
+			}
 		}
-	}
-	return { delta: Math.exp(best), order };
-}
+		return { delta: Math.exp(best), order };
+	},
+);
 
 /** The ε of `privacySpent`. Guarantee and errors as there. */
 export function epsilon(history: PrivacyHistory, options: RdpOptions): number {
@@ -161,10 +167,10 @@ export class RdpAccountant {
 	 * @throws ValueError for an order not above 1.
 	 */
 	constructor(options: { readonly orders?: readonly number[] } = {}) {
-		expects("new RdpAccountant", { options }, { options: "options" });
+		expects("RdpAccountant", { options }, { options: "options" });
 		const { orders = DEFAULT_ORDERS } = options;
-		expects("new RdpAccountant", { orders }, { orders: "list" });
-		for (const alpha of orders) checkOrder(alpha);
+		expects("RdpAccountant", { orders }, { orders: "list" });
+		blaming("RdpAccountant", () => orders.forEach(checkOrder));
 		this.#orders = Object.freeze([...orders]);
 	}
 
@@ -173,12 +179,14 @@ export class RdpAccountant {
 	 * @throws ValueError when `state` was not written by `state()`, or holds an impossible event or order.
 	 */
 	static fromState(state: RdpAccountantState): RdpAccountant {
-		if (state?.mechanism !== "rdp" || state.version !== 1 || !Array.isArray(state.history) || !Array.isArray(state.orders)) {
-			refuse("state", "the state of an RDP accountant, version 1", state);
-		}
-		const accountant = new RdpAccountant({ orders: state.orders });
-		for (const event of state.history) accountant.step(event);
-		return accountant;
+		return blaming("RdpAccountant.fromState", () => {
+			if (state?.mechanism !== "rdp" || state.version !== 1 || !Array.isArray(state.history) || !Array.isArray(state.orders)) {
+				refuse("state", "the state of an RDP accountant, version 1", state);
+			}
+			const accountant = new RdpAccountant({ orders: state.orders });
+			for (const event of state.history) accountant.step(event);
+			return accountant;
+		});
 	}
 
 	/** What was added up so far; it does not change with later steps. */
@@ -191,7 +199,7 @@ export class RdpAccountant {
 	 * @throws ValueError for a rate outside [0, 1], a negative or non-finite noise multiplier, or steps that are no count.
 	 */
 	step({ sampleRate, noiseMultiplier, steps = 1 }: Omit<PrivacyEvent, "steps"> & { readonly steps?: number }): void {
-		this.#history = appendEvent(this.#history, { sampleRate, noiseMultiplier, steps });
+		this.#history = blaming("RdpAccountant.step", () => appendEvent(this.#history, { sampleRate, noiseMultiplier, steps }));
 	}
 
 	/**
@@ -199,7 +207,7 @@ export class RdpAccountant {
 	 * @throws ValueError for delta outside (0, 1), and for an accountant without orders.
 	 */
 	getEpsilon(delta: number): number {
-		return epsilon(this.#history, { delta, orders: this.#orders });
+		return blaming("RdpAccountant.getEpsilon", () => epsilon(this.#history, { delta, orders: this.#orders }));
 	}
 
 	/** The accountant as plain values that JSON holds. */

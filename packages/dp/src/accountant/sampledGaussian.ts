@@ -1,3 +1,4 @@
+import { named } from "@hushgrad/tensor/author";
 import { checkNonNegative, checkPositive, checkSampleRate, refuse } from "../check.ts";
 
 /** Half-width of the integration window in deviations: what lies beyond weighs less than e⁻⁹⁸. */
@@ -39,7 +40,7 @@ function logBracket(l: number, alpha: number): number {
  * Talwar, Zhang 2019 (the moment).
  * @throws ValueError for arguments outside of that, and for an order so large beside σ that the sum would not end.
  */
-export function logMoment(q: number, sigma: number, alpha: number): number {
+export const logMoment = named("logMoment", (q: number, sigma: number, alpha: number): number => {
 	checkSampleRate(q);
 	checkNonNegative("noiseMultiplier", sigma);
 	checkPositive("order", alpha);
@@ -65,4 +66,4 @@ export function logMoment(q: number, sigma: number, alpha: number): number {
 	}
 	const logExcess = peak + Math.log(sum) + Math.log(step / (sigma * Math.sqrt(2 * Math.PI)));
 	return logExcess > 0 ? logExcess + Math.log1p(Math.exp(-logExcess)) : Math.log1p(Math.exp(logExcess));
-}
+});

@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import { type AccountedHistory, isPoisson, type PrivacyHistory } from "./events.ts";
 import { gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
@@ -44,7 +44,7 @@ export interface DeltaOptions {
  * @throws ValueError for delta outside (0, 1), a history that holds an impossible event, and an event that the accountant named does
  * not cover.
  */
-export function epsilon(history: AccountedHistory, options: EpsilonOptions): number {
+export const epsilon = named("epsilon", (history: AccountedHistory, options: EpsilonOptions): number => {
 	expects("epsilon", { history, options }, { history: "list", options: "options" });
 	const { delta, accountant = "pld", orders } = options;
 	switch (accountant) {
@@ -59,13 +59,13 @@ export function epsilon(history: AccountedHistory, options: EpsilonOptions): num
 		default:
 			return refuseName(accountant);
 	}
-}
+});
 
 /**
  * The δ of a history at ε: the inverse of `epsilon`, with its guarantee. 1 for steps without noise.
  * @throws ValueError for epsilon below 0, and as `epsilon`.
  */
-export function delta(history: AccountedHistory, options: DeltaOptions): number {
+export const delta = named("delta", (history: AccountedHistory, options: DeltaOptions): number => {
 	expects("delta", { history, options }, { history: "list", options: "options" });
 	const { epsilon, accountant = "pld", orders } = options;
 	switch (accountant) {
@@ -80,7 +80,7 @@ export function delta(history: AccountedHistory, options: DeltaOptions): number 
 		default:
 			return refuseName(accountant);
 	}
-}
+});
 
 function ofGaussian(history: PrivacyHistory, value: (mu: number) => number, withoutNoise: number): number {
 	const mu = exactMu(history);

@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { refuse } from "../check.ts";
 import type { AccountedHistory } from "./events.ts";
 import { pldMeasure } from "./pld.ts";
@@ -15,7 +15,7 @@ const OUTSIDE = 1e-15;
  * Guarantee: as of `epsilon`, by PLD.
  * @throws ValueError for a rate outside (0, 1), and for a history that holds an impossible event.
  */
-export function truePositiveRate(history: AccountedHistory, falsePositiveRate: number): number {
+export const truePositiveRate = named("truePositiveRate", (history: AccountedHistory, falsePositiveRate: number): number => {
 	expects("truePositiveRate", { history, falsePositiveRate }, { history: "list", falsePositiveRate: "number" });
 	if (!(falsePositiveRate > 0 && falsePositiveRate < 1)) {
 		refuse("falsePositiveRate", "a probability strictly between 0 and 1", falsePositiveRate);
@@ -23,17 +23,17 @@ export function truePositiveRate(history: AccountedHistory, falsePositiveRate: n
 	return pldMeasure(history, falsePositiveRate, { withoutSteps: falsePositiveRate, withoutNoise: 1 }, (segments) =>
 		rateOf(lawAt(segments, 0, OUTSIDE), falsePositiveRate),
 	).value;
-}
+});
 
 /**
  * The trade-off function f of f-differential privacy: the smallest false negative rate of any membership test at `falsePositiveRate`,
  * 1 − `truePositiveRate`; a lower bound. Without any leak it is 1 − falsePositiveRate. Source: Dong, Roth, Su 2022.
  * @throws ValueError as `truePositiveRate`.
  */
-export function tradeOff(history: AccountedHistory, falsePositiveRate: number): number {
+export const tradeOff = named("tradeOff", (history: AccountedHistory, falsePositiveRate: number): number => {
 	expects("tradeOff", { history, falsePositiveRate }, { history: "list", falsePositiveRate: "number" });
 	return 1 - truePositiveRate(history, falsePositiveRate);
-}
+});
 
 function rateOf(law: LossLaw, rate: number): number {
 	let best = 1;

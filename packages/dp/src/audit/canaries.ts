@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named, unblamed } from "@hushgrad/tensor/author";
 import { checkInteger, checkPositive, refuse } from "../check.ts";
 import { insecureNoiseForTests, type NoiseSource } from "../secureRandom.ts";
 
@@ -36,14 +36,14 @@ export interface SampledCanaryOptions extends CanaryShape {
  * Canaries of uniformly random tokens: what no text holds, so that a model knows them by training alone.
  * @throws ValueError for sizes outside their domain, and where there are not so many different ones.
  */
-export function randomCanaries(options: RandomCanaryOptions): Promise<Int32Array[]> {
+export const randomCanaries = named("randomCanaries", (options: RandomCanaryOptions): Promise<Int32Array[]> => {
 	expects("randomCanaries", { options }, { options: "options" });
 	const { vocabSize } = options;
 	checkInteger("vocabSize", vocabSize);
 	return different("randomCanaries", options, (source, length) =>
 		Int32Array.from({ length }, () => Math.floor(source.uniform53() * vocabSize)),
 	);
-}
+});
 
 /**
  * Canaries sampled from a model, the one that is trained before it is: they are made without a look at private records, and can be made
@@ -51,7 +51,7 @@ export function randomCanaries(options: RandomCanaryOptions): Promise<Int32Array
  * @throws ValueError for sizes outside their domain, a temperature below 0.8, logits that are not finite or −∞, and where the model does
  * not give so many different ones.
  */
-export async function sampledCanaries(options: SampledCanaryOptions): Promise<Int32Array[]> {
+export const sampledCanaries = named("sampledCanaries", async (options: SampledCanaryOptions): Promise<Int32Array[]> => {
 	expects("sampledCanaries", { options }, { options: "options" });
 	const { nextLogits, temperature = 1 } = options;
 	expects("sampledCanaries", { nextLogits }, { nextLogits: "function" });
@@ -61,10 +61,10 @@ export async function sampledCanaries(options: SampledCanaryOptions): Promise<In
 	}
 	return different("sampledCanaries", options, async (source, length) => {
 		const tokens: number[] = [];
-		while (tokens.length < length) tokens.push(drawn(await nextLogits(tokens), temperature, source.uniform53()));
+		while (tokens.length < length) tokens.push(drawn(await unblamed(() => nextLogits(tokens)), temperature, source.uniform53()));
 		return Int32Array.from(tokens);
 	});
-}
+});
 
 function drawn(logits: ArrayLike<number>, temperature: number, uniform: number): number {
 	const scaled = Float64Array.from(logits, (v) => v / temperature);

@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { binomialTail } from "../accountant/binomial.ts";
 import { lastWhere } from "../accountant/bisect.ts";
 import { checkInteger, checkSignificance } from "../check.ts";
@@ -26,7 +26,7 @@ export interface RateBounds {
  * `significance`, `upper` the one at which as few or fewer have it. Float64, to about trials·1e-16. Source: Clopper, Pearson 1934.
  * @throws ValueError for counts that are none, and a significance outside (0, 1).
  */
-export function clopperPearson(count: BinomialCount): RateBounds {
+export const clopperPearson = named("clopperPearson", (count: BinomialCount): RateBounds => {
 	expects("clopperPearson", { count }, { count: "options" });
 	const { successes, trials, significance } = count;
 	checkInteger("trials", trials);
@@ -36,7 +36,7 @@ export function clopperPearson(count: BinomialCount): RateBounds {
 		lower: lowerRate(successes, trials, significance),
 		upper: 1 - lowerRate(trials - successes, trials, significance),
 	};
-}
+});
 
 function lowerRate(successes: number, trials: number, significance: number): number {
 	if (successes === 0) return 0;

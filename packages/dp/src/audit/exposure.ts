@@ -1,3 +1,4 @@
+import { named } from "@hushgrad/tensor/author";
 import { type CanaryScores, checkScores } from "./scores.ts";
 
 /**
@@ -6,7 +7,7 @@ import { type CanaryScores, checkScores } from "./scores.ts";
  * and the mean about 1.44 bits. It is no bound on ε: runs of one ε memorise differently. Source: Carlini et al. 2019.
  * @throws ValueError for scores that are not finite, or a list without any.
  */
-export function exposure(scores: CanaryScores): Float64Array {
+export const exposure = named("exposure", (scores: CanaryScores): Float64Array => {
 	checkScores("exposure", scores);
 	const { included, excluded } = scores;
 	return Float64Array.from(included, (own) => {
@@ -14,4 +15,4 @@ export function exposure(scores: CanaryScores): Float64Array {
 		for (let i = 0; i < excluded.length; i++) rank += excluded[i] > own ? 1 : excluded[i] === own ? 0.5 : 0;
 		return Math.log2((excluded.length + 1) / rank);
 	});
-}
+});

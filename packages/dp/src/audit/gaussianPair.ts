@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { lastWhere } from "../accountant/bisect.ts";
 import { gaussianEpsilon } from "../accountant/gaussian.ts";
 import { normalCdf } from "../accountant/normal.ts";
@@ -46,7 +46,7 @@ const squares = (x: ArrayLike<number>, center: number): number => Array.from(x).
  * After the Gaussian pair of Agrawal et al. 2026 (arXiv 2606.12733), for equal deviations, with an exact bound.
  * @throws ValueError for scores that are not finite, fewer than 2 of a kind, or a significance outside (0, 1).
  */
-export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}): number {
+export const muFromScores = named("muFromScores", (scores: CanaryScores, options: AuditConfidence = {}): number => {
 	checkScores("muFromScores", scores);
 	expects("muFromScores", { options }, { options: "options" });
 	const { included, excluded } = scores;
@@ -62,14 +62,14 @@ export function muFromScores(scores: CanaryScores, options: AuditConfidence = {}
 	const t = Math.min((high - low) / deviation, LARGEST_MU) / unit;
 	const exceeded = (d: number) => noncentralTail(t, degrees, d) <= significance;
 	return exceeded(0) ? lastWhere(exceeded, 0, t) * unit : 0;
-}
+});
 
 /**
  * `muFromScores` as ε at δ, by `gaussianEpsilon`: the tightest audit of steps that take every record.
  * @throws ValueError as `muFromScores`, and for δ outside (0, 1).
  */
-export function epsilonFromScores(scores: CanaryScores, options: AuditOptions): number {
+export const epsilonFromScores = named("epsilonFromScores", (scores: CanaryScores, options: AuditOptions): number => {
 	const { delta, significance } = settled("epsilonFromScores", options);
 	const mu = muFromScores(scores, { significance });
 	return mu > 0 ? gaussianEpsilon(mu, delta) : 0;
-}
+});

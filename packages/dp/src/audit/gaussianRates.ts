@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { gaussianEpsilon } from "../accountant/gaussian.ts";
 import { normalQuantile } from "../accountant/normal.ts";
 import { type AuditConfidence, type AuditOptions, type ErrorBounds, errorBounds, settled } from "./rates.ts";
@@ -19,20 +19,23 @@ export function muOf({ falsePositiveRate, falseNegativeRate }: ErrorBounds): num
  * conditions of `epsilonFromRates`. Where every record is in every step the mechanism is Gaussian, and μ = √T/σ. Source: Nasr et al. 2023.
  * @throws ValueError for counts or a significance outside their domain.
  */
-export function muFromRates(counts: readonly AttackCounts[], options: AuditConfidence = {}): number {
+export const muFromRates = named("muFromRates", (counts: readonly AttackCounts[], options: AuditConfidence = {}): number => {
 	checkCounts("muFromRates", counts);
 	expects("muFromRates", { options }, { options: "options" });
 	const { significance = 0.05 } = options;
 	return Math.max(0, ...errorBounds(counts, significance).map(muOf));
-}
+});
 
 /**
  * `muFromRates` as ε at δ, by `gaussianEpsilon`. For a mechanism that is not Gaussian, such as sampled steps, it is an estimate and no
  * bound: `noiseFromRates` is made for those.
  * @throws ValueError for counts, δ or a significance outside their domain.
  */
-export function epsilonFromGaussianRates(counts: readonly AttackCounts[], options: AuditOptions): number {
-	const { delta, significance } = settled("epsilonFromGaussianRates", options);
-	const mu = muFromRates(counts, { significance });
-	return mu > 0 ? gaussianEpsilon(mu, delta) : 0;
-}
+export const epsilonFromGaussianRates = named(
+	"epsilonFromGaussianRates",
+	(counts: readonly AttackCounts[], options: AuditOptions): number => {
+		const { delta, significance } = settled("epsilonFromGaussianRates", options);
+		const mu = muFromRates(counts, { significance });
+		return mu > 0 ? gaussianEpsilon(mu, delta) : 0;
+	},
+);

@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named, unblamed } from "@hushgrad/tensor/author";
 import type { AccountedHistory } from "../accountant/events.ts";
 import { truePositiveRate } from "../accountant/tradeOff.ts";
 import { muOf } from "./gaussianRates.ts";
@@ -30,11 +30,14 @@ const exceeds = (history: AccountedHistory, bounds: readonly ErrorBounds[]): boo
  * `epsilonFromRates`.
  * @throws ValueError for counts, a history or a significance outside their domain.
  */
-export function refutes(history: AccountedHistory, counts: readonly AttackCounts[], options: AuditConfidence = {}): boolean {
-	expects("refutes", { history, options }, { history: "list", options: "options" });
-	checkCounts("refutes", counts);
-	return exceeds(history, mostTelling(counts, options.significance ?? 0.05));
-}
+export const refutes = named(
+	"refutes",
+	(history: AccountedHistory, counts: readonly AttackCounts[], options: AuditConfidence = {}): boolean => {
+		expects("refutes", { history, options }, { history: "list", options: "options" });
+		checkCounts("refutes", counts);
+		return exceeds(history, mostTelling(counts, options.significance ?? 0.05));
+	},
+);
 
 /**
  * How much noise there was, at most: the smallest noise multiplier σ whose history is refuted, to 0.2 % above; ∞ where none is.
@@ -44,30 +47,33 @@ export function refutes(history: AccountedHistory, counts: readonly AttackCounts
  * conditions of `epsilonFromRates`.
  * @throws ValueError for counts, a history or a significance outside their domain.
  */
-export function noiseFromRates(
-	historyOf: (noiseMultiplier: number) => AccountedHistory,
-	counts: readonly AttackCounts[],
-	options: AuditConfidence = {},
-): number {
-	expects("noiseFromRates", { historyOf, options }, { historyOf: "function", options: "options" });
-	checkCounts("noiseFromRates", counts);
-	const bounds = mostTelling(counts, options.significance ?? 0.05);
-	if (bounds.length === 0) return Number.POSITIVE_INFINITY;
-	const refuted = (sigma: number): boolean => exceeds(historyOf(sigma), bounds);
-	let high = 1;
-	while (!refuted(high)) {
-		high *= 2;
-		if (high > MOST_NOISE) return Number.POSITIVE_INFINITY;
-	}
-	let low = high / 2;
-	while (refuted(low)) {
-		high = low;
-		low /= 2;
-	}
-	while (high > low * (1 + ACCURACY)) {
-		const middle = Math.sqrt(low * high);
-		if (refuted(middle)) high = middle;
-		else low = middle;
-	}
-	return high;
-}
+export const noiseFromRates = named(
+	"noiseFromRates",
+	(historyOf: (noiseMultiplier: number) => AccountedHistory, counts: readonly AttackCounts[], options: AuditConfidence = {}): number => {
+		expects("noiseFromRates", { historyOf, options }, { historyOf: "function", options: "options" });
+		checkCounts("noiseFromRates", counts);
+		const bounds = mostTelling(counts, options.significance ?? 0.05);
+		if (bounds.length === 0) return Number.POSITIVE_INFINITY;
+		const refuted = (sigma: number): boolean =>
+			exceeds(
+				unblamed(() => historyOf(sigma)),
+				bounds,
+			);
+		let high = 1;
+		while (!refuted(high)) {
+			high *= 2;
+			if (high > MOST_NOISE) return Number.POSITIVE_INFINITY;
+		}
+		let low = high / 2;
+		while (refuted(low)) {
+			high = low;
+			low /= 2;
+		}
+		while (high > low * (1 + ACCURACY)) {
+			const middle = Math.sqrt(low * high);
+			if (refuted(middle)) high = middle;
+			else low = middle;
+		}
+		return high;
+	},
+);

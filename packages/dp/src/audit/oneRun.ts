@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { binomialTail, logBinomial } from "../accountant/binomial.ts";
 import { lastWhere } from "../accountant/bisect.ts";
 import { checkDelta, checkInteger, checkNonNegative } from "../check.ts";
@@ -30,7 +30,7 @@ export interface OneRunGuesses {
  * It assumes nothing of the scores, which may hang on each other. Float64. Source: Steinke, Nasr, Jagielski 2023.
  * @throws ValueError for numbers outside their domain.
  */
-export function oneRunPValue(options: OneRunGuesses): number {
+export const oneRunPValue = named("oneRunPValue", (options: OneRunGuesses): number => {
 	expects("oneRunPValue", { options }, { options: "options" });
 	const { canaries, guesses, correct, epsilon, delta } = options;
 	checkInteger("canaries", canaries);
@@ -53,7 +53,7 @@ export function oneRunPValue(options: OneRunGuesses): number {
 		logTerm += Math.log(k / (guesses - k + 1)) - epsilon;
 	}
 	return Math.min(1, beta + 2 * canaries * delta * slope);
-}
+});
 
 /**
  * A lower bound on ε at δ from one run, whose canaries were included by fair coins: the largest ε that `oneRunPValue` refutes, for the best
@@ -63,7 +63,7 @@ export function oneRunPValue(options: OneRunGuesses): number {
  * by δ costs the more, the more canaries there are: keep 2 m δ far below `significance`. Source: Steinke, Nasr, Jagielski 2023.
  * @throws ValueError for counts, δ or a significance outside their domain.
  */
-export function epsilonOneRun(counts: readonly AttackCounts[], options: AuditOptions): number {
+export const epsilonOneRun = named("epsilonOneRun", (counts: readonly AttackCounts[], options: AuditOptions): number => {
 	checkCounts("epsilonOneRun", counts);
 	const { delta, significance } = settled("epsilonOneRun", options);
 	let best = 0;
@@ -78,4 +78,4 @@ export function epsilonOneRun(counts: readonly AttackCounts[], options: AuditOpt
 		best = lastWhere(refuted, best, high);
 	}
 	return best;
-}
+});

@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { insecureNoiseForTests } from "../secureRandom.ts";
 import type { CanaryScores } from "./scores.ts";
 
@@ -23,22 +23,25 @@ export interface Planted<T, C> {
  * declared beforehand, and not follow from `records.length`.
  * @throws ValueError unless both are lists and the seed an integer from 0 to 2⁵³−1.
  */
-export function plantCanaries<T, C>(records: readonly T[], canaries: readonly C[], options: PlantOptions = {}): Planted<T, C> {
-	expects("plantCanaries", { records, canaries, options }, { records: "list", canaries: "list", options: "options" });
-	const source = insecureNoiseForTests(options.seed ?? 0);
-	const included: C[] = [];
-	const excluded: C[] = [];
-	for (const canary of canaries) (source.uniform53() < 0.5 ? included : excluded).push(canary);
-	const places = included.map((canary) => ({ canary, at: Math.floor(source.uniform53() * (records.length + 1)) }));
-	places.sort((a, b) => a.at - b.at);
-	const all: (T | C)[] = [];
-	let next = 0;
-	for (let i = 0; i <= records.length; i++) {
-		for (; next < places.length && places[next].at === i; next++) all.push(places[next].canary);
-		if (i < records.length) all.push(records[i]);
-	}
-	return { records: all, included, excluded };
-}
+export const plantCanaries = named(
+	"plantCanaries",
+	<T, C>(records: readonly T[], canaries: readonly C[], options: PlantOptions = {}): Planted<T, C> => {
+		expects("plantCanaries", { records, canaries, options }, { records: "list", canaries: "list", options: "options" });
+		const source = insecureNoiseForTests(options.seed ?? 0);
+		const included: C[] = [];
+		const excluded: C[] = [];
+		for (const canary of canaries) (source.uniform53() < 0.5 ? included : excluded).push(canary);
+		const places = included.map((canary) => ({ canary, at: Math.floor(source.uniform53() * (records.length + 1)) }));
+		places.sort((a, b) => a.at - b.at);
+		const all: (T | C)[] = [];
+		let next = 0;
+		for (let i = 0; i <= records.length; i++) {
+			for (; next < places.length && places[next].at === i; next++) all.push(places[next].canary);
+			if (i < records.length) all.push(records[i]);
+		}
+		return { records: all, included, excluded };
+	},
+);
 
 /**
  * Scores of planted canaries by what a trained model makes of them: the loss of each with its sign turned, asked for one after the other.

@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkDelta, checkSignificance } from "../check.ts";
 import { clopperPearson } from "./clopperPearson.ts";
 import { type AttackCounts, checkCounts } from "./scores.ts";
@@ -54,7 +54,7 @@ export function errorBounds(counts: readonly AttackCounts[], significance: numbe
  * ln(n/−ln significance), whatever leaks. Source: Jagielski, Ullman, Oprea 2020.
  * @throws ValueError for counts, δ or a significance outside their domain.
  */
-export function epsilonFromRates(counts: readonly AttackCounts[], options: AuditOptions): number {
+export const epsilonFromRates = named("epsilonFromRates", (counts: readonly AttackCounts[], options: AuditOptions): number => {
 	checkCounts("epsilonFromRates", counts);
 	const { delta, significance } = settled("epsilonFromRates", options);
 	const of = (own: number, other: number): number => (1 - own > delta ? Math.log((1 - own - delta) / other) : 0);
@@ -65,4 +65,4 @@ export function epsilonFromRates(counts: readonly AttackCounts[], options: Audit
 			of(falsePositiveRate, falseNegativeRate),
 		]),
 	);
-}
+});

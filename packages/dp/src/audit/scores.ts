@@ -1,4 +1,4 @@
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkInteger, refuse } from "../check.ts";
 
 /** How strongly an attack believes that each canary was trained on; the higher, the more. A loss is such a score with its sign turned. */
@@ -66,7 +66,7 @@ const reaching = (scores: ArrayLike<number>, threshold: number): number => {
  * it. Scores that are often equal need thresholds that are handed over.
  * @throws ValueError for scores that are not finite, or a list without any.
  */
-export function attackCounts(scores: CanaryScores, thresholds?: readonly number[]): AttackCounts[] {
+export const attackCounts = named("attackCounts", (scores: CanaryScores, thresholds?: readonly number[]): AttackCounts[] => {
 	checkScores("attackCounts", scores);
 	expects("attackCounts", { thresholds: thresholds ?? [] }, { thresholds: "list" });
 	const { included, excluded } = scores;
@@ -77,7 +77,7 @@ export function attackCounts(scores: CanaryScores, thresholds?: readonly number[
 		truePositives: reaching(included, threshold),
 		falsePositives: reaching(excluded, threshold),
 	}));
-}
+});
 
 function ranked(scores: ArrayLike<number>): number[] {
 	const sorted = Float64Array.from(scores).sort().reverse();
@@ -90,7 +90,7 @@ function ranked(scores: ArrayLike<number>): number[] {
  * equal scores, of which those left out come first, against the attack.
  * @throws ValueError as `attackCounts`, and for numbers of guesses that are none.
  */
-export function guessCounts(scores: CanaryScores, guesses?: readonly number[]): AttackCounts[] {
+export const guessCounts = named("guessCounts", (scores: CanaryScores, guesses?: readonly number[]): AttackCounts[] => {
 	checkScores("guessCounts", scores);
 	const { included, excluded } = scores;
 	const canaries = included.length + excluded.length;
@@ -103,4 +103,4 @@ export function guessCounts(scores: CanaryScores, guesses?: readonly number[]): 
 		const truePositives = all.slice(0, guessed).reduce((sum, { own }) => sum + own, 0);
 		return { included: included.length, excluded: excluded.length, truePositives, falsePositives: guessed - truePositives };
 	});
-}
+});

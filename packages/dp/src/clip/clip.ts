@@ -1,5 +1,5 @@
 import { cat, full, type Tensor, ValueError } from "@hushgrad/tensor";
-import { expects } from "@hushgrad/tensor/author";
+import { expects, named } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
 import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
 import { addPartsPrimitive } from "./addParts.ts";
@@ -131,7 +131,7 @@ function clipsOf(norms: readonly number[], unit: number, { device }: Tensor): Te
  * coordinates alone, not from B.
  * @throws ValueError for no gradients, and for weights of per-layer clipping that are not one a tensor.
  */
-export function clip(grads: readonly RecordGradient[], weights: Tensor, settings: ClipSettings): Clipped {
+export const clip = named("clip", (grads: readonly RecordGradient[], weights: Tensor, settings: ClipSettings): Clipped => {
 	expects("clip", { settings }, { settings: "options" });
 	const { maxGradNorm, grid, clipping = { kind: "flat" } } = settings;
 	checkGradients("clip", grads);
@@ -153,7 +153,7 @@ export function clip(grads: readonly RecordGradient[], weights: Tensor, settings
 	const scales = { gamma, most: isAutomatic ? Math.min(LARGEST, 2 ** 126 * grid) : 1, perGrid: 1 / grid, unit };
 	const [factors, norms] = clipFactorsPrimitive.apply([squares, weights, clips], scales);
 	return { blocks: blocks.flat(), factors, norms };
-}
+});
 
 /** The coordinates in which some record but number `except` has another gradient in two runs: 1 there, u32 [P]. */
 export function differences(a: Clipped, b: Clipped, except: number): Tensor {

@@ -2,7 +2,7 @@ import { open, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type ByteSource, SafetensorsReader, type TensorInfo } from "@hushgrad/nn";
 import { FormatError, ValueError } from "@hushgrad/tensor";
-import { expects, type Kind } from "@hushgrad/tensor/author";
+import { expects, type Kind, named } from "@hushgrad/tensor/author";
 import { jsonFields, readJson } from "./json.ts";
 
 const SINGLE = "model.safetensors";
@@ -73,7 +73,7 @@ async function openFile(path: string): Promise<SafetensorsReader> {
  * directory. Headers are read and checked, tensors not yet.
  * @throws FormatError for a file that is missing or damaged, and for an index that does not agree with its shards.
  */
-export async function openCheckpoint(directory: string, file?: string): Promise<Checkpoint> {
+export const openCheckpoint = named("openCheckpoint", async (directory: string, file?: string): Promise<Checkpoint> => {
 	expects("openCheckpoint", { directory, file }, { directory: "text", file: "text?" });
 	const exists = (name: string) =>
 		stat(join(directory, name)).then(
@@ -82,7 +82,7 @@ export async function openCheckpoint(directory: string, file?: string): Promise<
 		);
 	if (file !== undefined || (await exists(SINGLE)) || !(await exists(INDEX))) return openFile(join(directory, file ?? SINGLE));
 	return openShards(directory);
-}
+});
 
 async function openShards(directory: string): Promise<Checkpoint> {
 	const { value, path } = await readJson("openCheckpoint", directory, INDEX);

@@ -53,11 +53,11 @@ export interface VaultGemmaConfig {
  * Reads `directory`/config.json.
  * @throws FormatError when it is missing or no JSON, and as `parseConfig`.
  */
-export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
+export const readConfig = named("readConfig", async (directory: string): Promise<VaultGemmaConfig> => {
 	expects("readConfig", { directory }, { directory: "text" });
 	const { value, path } = await readJson("readConfig", directory, "config.json");
 	return parseConfig(value, path);
-}
+});
 
 /**
  * Checks the parsed config.json of transformers 4.x or 5.x; `path` is for messages. A key that is absent takes the class default
@@ -66,6 +66,10 @@ export async function readConfig(directory: string): Promise<VaultGemmaConfig> {
  */
 export const parseConfig = named("parseConfig", (value: unknown, path: string = "config.json"): VaultGemmaConfig => {
 	expects("parseConfig", { path }, { path: "text" });
+	return configOf(value, path);
+});
+
+function configOf(value: unknown, path: string): VaultGemmaConfig {
 	const fields = jsonFields(value, path);
 	fields.only("model_type", ["vaultgemma"], "only VaultGemma checkpoints can be loaded");
 	fields.only("hidden_activation", ["gelu_pytorch_tanh", undefined], "only the tanh form of GELU is built");
@@ -97,7 +101,7 @@ export const parseConfig = named("parseConfig", (value: unknown, path: string = 
 	};
 	checkTogether(config, fields);
 	return config;
-});
+}
 
 function layerTypes(fields: JsonFields, layers: number): readonly LayerType[] {
 	const types =
@@ -207,7 +211,7 @@ export function checkConfig(op: string, config: VaultGemmaConfig): VaultGemmaCon
 
 function parsed(value: unknown): VaultGemmaConfig | FormatError {
 	try {
-		return parseConfig(value);
+		return configOf(value, "config.json");
 	} catch (error) {
 		if (error instanceof FormatError) return error;
 		throw error;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { FormatError, ValueError } from "@hushgrad/tensor";
-import { expects, instanceOf, isIterable, type Kind, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
+import { blaming, expects, instanceOf, isIterable, type Kind, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
 import { SentencePieceProcessor } from "sentencepiece-js";
 import { bytesToText, unfinishedBytes } from "./bytesToText.ts";
 import { MODEL_HINT, PieceType, parseModel, type SentencePieceModel } from "./sentencepieceModel.ts";
@@ -58,8 +58,10 @@ export class SentencePieceTokenizer {
 				cause,
 			});
 		});
-		const model = parseModel(bytes, path);
-		return new SentencePieceTokenizer(await loadProcessor(path), model);
+		return blaming("SentencePieceTokenizer.fromFile", async () => {
+			const model = parseModel(bytes, path);
+			return new SentencePieceTokenizer(await loadProcessor(path), model);
+		});
 	}
 
 	/** Number of pieces, V. */

@@ -1,5 +1,5 @@
 import { FormatError } from "@hushgrad/tensor";
-import { expects, isCount, isIterable, partsOf } from "@hushgrad/tensor/author";
+import { expects, isCount, isIterable, named, partsOf } from "@hushgrad/tensor/author";
 import { type FloatDType, fromFloat32, toFloat32 } from "../safetensors/convert.ts";
 import type { SafetensorsDType } from "../safetensors/dtype.ts";
 import type { TensorInfo } from "../safetensors/header.ts";
@@ -53,7 +53,7 @@ function layoutOf(name: string, [n, k]: readonly number[]): Map<string, readonly
  * @throws FormatError for FP4, NF4 without double quantisation, other block sizes or values, and parts that are missing, of
  * another type or size, or not finite.
  */
-export async function readQuantized(source: TensorSource, name: string, path: string): Promise<QuantState> {
+export const readQuantized = named("readQuantized", async (source: TensorSource, name: string, path: string): Promise<QuantState> => {
 	const fail = (what: string, hint = HINT): never => {
 		throw new FormatError("checkpoint/quantized", `${name}, quantised by bitsandbytes, ${what}`, { path, hint });
 	};
@@ -104,7 +104,7 @@ export async function readQuantized(source: TensorSource, name: string, path: st
 	if (![...nestedAbsmax, ...nestedMap].every(Number.isFinite)) return fail("has scales that hold NaN or infinity", damaged);
 	const [packed, absmax] = parts;
 	return { packed, absmax, nestedAbsmax, nestedMap, offset: Math.fround(offset), shape, blocksize: NF4_BLOCK, dtype };
-}
+});
 
 /** The tensors in which bitsandbytes keeps a quantised weight: what `readQuantized` reads. */
 export function writeQuantized(name: string, state: QuantState): Map<string, TensorData> {

@@ -1,5 +1,5 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
-import { expects, sameShape, showShape } from "@hushgrad/tensor/author";
+import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
@@ -105,7 +105,7 @@ export class NF4Parameter extends Parameter {
 	 */
 	override linear(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
-		return nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0];
+		return blaming("NF4Parameter.linear", () => nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0]);
 	}
 
 	/** @throws ShapeError always: it takes its values from `load` and `loadQuantized`. */

@@ -1,5 +1,5 @@
 import { ValueError } from "@hushgrad/tensor";
-import { expects, partsOf } from "@hushgrad/tensor/author";
+import { blaming, expects, partsOf } from "@hushgrad/tensor/author";
 import { corrupt, type Header, parseHeader, type TensorInfo } from "./header.ts";
 
 /** Random access to the bytes of a file, wherever it lies. */
@@ -46,7 +46,11 @@ export class SafetensorsReader {
 	 * long as the rest of the file. On an error the source stays open.
 	 * @throws FormatError for anything but a whole and consistent file, and a header of more than 100 million bytes.
 	 */
-	static async open(source: ByteSource): Promise<SafetensorsReader> {
+	static open(source: ByteSource): Promise<SafetensorsReader> {
+		return blaming("SafetensorsReader.open", () => SafetensorsReader.#open(source));
+	}
+
+	static async #open(source: ByteSource): Promise<SafetensorsReader> {
 		const { path, size } = partsOf("SafetensorsReader.open", "source", source, {
 			...{ path: "text", size: "count", read: "function", close: "function" },
 		});
@@ -75,10 +79,11 @@ export class SafetensorsReader {
 	 * @throws ValueError for a name that is not in the file.
 	 */
 	info(name: string): TensorInfo {
-		expects("SafetensorsReader", { name }, { name: "text" });
+		expects("SafetensorsReader.info", { name }, { name: "text" });
 		const info = this.#header.tensors.get(name);
 		if (info !== undefined) return info;
-		throw new ValueError("safetensors/name", `SafetensorsReader: there is no tensor ${name} in the file`, {
+		throw new ValueError("safetensors/name", `SafetensorsReader.info: there is no tensor ${name} in the file`, {
+			op: "SafetensorsReader.info",
 			path: this.#source.path,
 			hint: "names() lists them",
 		});
@@ -89,8 +94,10 @@ export class SafetensorsReader {
 	 * @throws ValueError, at once, for a name that is not in the file.
 	 */
 	read(name: string): Promise<Uint8Array> {
-		const { begin, end } = this.info(name);
-		return bytesOf(this.#source, this.#start + begin, this.#start + end);
+		return blaming("SafetensorsReader.read", () => {
+			const { begin, end } = this.info(name);
+			return bytesOf(this.#source, this.#start + begin, this.#start + end);
+		});
 	}
 
 	/** Closes the source. */

@@ -4,6 +4,7 @@ import { expects } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { named } from "../named.ts";
 import { definePrimitive } from "../primitive.ts";
 import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -98,10 +99,10 @@ function places(op: string, operands: Readonly<Record<string, Tensor>>, { right 
  * @throws ShapeError when the axes before the last differ.
  * @throws DTypeError for other types, or two types.
  */
-export function searchsorted(sorted: Tensor, values: Tensor, options: SearchsortedOptions = {}): Tensor {
+export const searchsorted = named("searchsorted", (sorted: Tensor, values: Tensor, options: SearchsortedOptions = {}): Tensor => {
 	expects("searchsorted", { sorted, values, options }, { sorted: "tensor", values: "tensor", options: "options" });
 	return places("searchsorted", { sorted, values }, options);
-}
+});
 
 /**
  * The number of the bucket that each element of x lies in, i32 in x's shape: i where boundaries_(i−1) < x ≤ boundaries_i, or, `right`,
@@ -109,24 +110,24 @@ export function searchsorted(sorted: Tensor, values: Tensor, options: Searchsort
  * @throws ShapeError unless boundaries have one axis.
  * @throws DTypeError for other types, or two types.
  */
-export function bucketize(x: Tensor, boundaries: Tensor, options: SearchsortedOptions = {}): Tensor {
+export const bucketize = named("bucketize", (x: Tensor, boundaries: Tensor, options: SearchsortedOptions = {}): Tensor => {
 	expects("bucketize", { x, boundaries, options }, { x: "tensor", boundaries: "tensor", options: "options" });
 	if (boundaries.rank !== 1) {
 		throw new ShapeError("shape/index", `bucketize: boundaries ${showShape(boundaries.shape)} must have one axis`, { op: "bucketize" });
 	}
 	return places("bucketize", { boundaries, x }, options);
-}
+});
 
 /**
  * Whether each element of x is among those of `elements` (any shape), bool in x's shape: torch's and numpy's isin. NaN is among none.
  * Sorts the elements. Both f32, f16, i32 or u32. No gradient.
  * @throws DTypeError for other types, or two types.
  */
-export function isin(x: Tensor, elements: Tensor): Tensor {
+export const isin = named("isin", (x: Tensor, elements: Tensor): Tensor => {
 	expects("isin", { x, elements }, { x: "tensor", elements: "tensor" });
 	checkType("isin", elements, NUMBERS, "elements");
 	const sorted = sortPrimitive.apply([reshape(elements, [elements.size])])[0];
 	const at = reshape(places("isin", { elements: sorted, x }), [x.size]);
 	const found = eq(reshape(gather(sorted, 0, at), x.shape), x);
 	return logicalAnd(found, lt(reshape(at, x.shape), elements.size));
-}
+});
