@@ -116,7 +116,7 @@ describe("counts of an attack", () => {
 			["muFromRates", muFromRates],
 			["epsilonFromRates", (c: AttackCounts[]) => epsilonFromRates(c, options)],
 			["epsilonOneRun", (c: AttackCounts[]) => epsilonOneRun(c, options)],
-			["muFromRates", (c: AttackCounts[]) => epsilonFromGaussianRates(c, options)],
+			["epsilonFromGaussianRates", (c: AttackCounts[]) => epsilonFromGaussianRates(c, options)],
 		] as const) {
 			expect(() => call(wrong(3))).toThrow(`${op}: counts is 3, expected a list`);
 			expect(() => call([])).toThrow(valueError("dp/counts", "counts must be a list of counts, one or more"));

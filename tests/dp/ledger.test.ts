@@ -106,7 +106,7 @@ describe("a ledger", () => {
 		const { kept, ledger } = await filled();
 		const before = kept.text;
 		await expect(ledger.begin(3 as unknown as string, "cards", plan, true)).rejects.toMatchObject({
-			...{ name: "ValueError", code: "call/argument", message: "PrivacyLedger: run is 3, expected a name" },
+			...{ name: "ValueError", code: "call/argument", message: "PrivacyLedger.begin: run is 3, expected a name" },
 		});
 		await expect(ledger.begin("d", undefined as unknown as string, plan, true)).rejects.toThrow("dataset is undefined, expected a name");
 		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("run is undefined, expected a name");

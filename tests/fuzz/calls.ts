@@ -45,11 +45,14 @@ const modules: Readonly<Record<string, object>> = {
 	"@hushgrad/models": models,
 };
 
+/** Whether a program can reach it: a class may be exported as a type alone. */
+const isReachable = ({ entry, owner, kind }: Target): boolean => owner === undefined || owner in modules[entry] || owner in INSTANCES;
+
 /** What is called: everything but what is left out, each once; of all packages, or of one. */
 export function targetsOf(entry = ""): Target[] {
 	const isSame = (x: Target, y: Target): boolean => x.entry === y.entry && keyOf(x) === keyOf(y);
 	return surface.targets.filter(
-		(x, i, all) => x.entry.endsWith(entry) && !(keyOf(x) in LEFT_OUT) && all.findIndex((y) => isSame(x, y)) === i,
+		(x, i, all) => x.entry.endsWith(entry) && isReachable(x) && !(keyOf(x) in LEFT_OUT) && all.findIndex((y) => isSame(x, y)) === i,
 	);
 }
 

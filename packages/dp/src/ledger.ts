@@ -119,7 +119,7 @@ export class PrivacyLedger {
 
 	/** Whether it goes on from a ledger of so many entries with this head. */
 	continues(length: number, head: string): boolean {
-		return this.#heads[length] === head;
+		return this.#heads.some((known, i) => i === length && known === head);
 	}
 
 	/** All runs on a data set, in order. */

@@ -127,7 +127,7 @@ class Plan {
 		else checkNonNegative("noiseMultiplier", options.noiseMultiplier);
 		checkDelta(targetDelta);
 		checkInteger("datasetSize", datasetSize);
-		if (!(expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
+		if (!(typeof expectedBatchSize === "number" && expectedBatchSize > 0 && expectedBatchSize <= datasetSize)) {
 			refuse("expectedBatchSize", `above 0 and at most the ${datasetSize} records`, expectedBatchSize, "lower the batch size");
 		}
 		if (targetDelta * datasetSize >= 1) {

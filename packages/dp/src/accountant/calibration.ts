@@ -42,7 +42,7 @@ export const getNoiseMultiplier = named("getNoiseMultiplier", (options: Calibrat
 	expects("getNoiseMultiplier", { options }, { options: "options" });
 	const { sampleRate, steps } = options;
 	checkInteger("steps", steps);
-	if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
+	checkPositiveRate(sampleRate);
 	return calibrateNoise(options, (noiseMultiplier) => [{ sampleRate, noiseMultiplier, steps }]);
 });
 
@@ -88,7 +88,7 @@ export const getSteps = named(
 		expects("getSteps", { options }, { options: "options" });
 		const { sampleRate, noiseMultiplier, targetEpsilon } = options;
 		checkPositive("noiseMultiplier", noiseMultiplier);
-		if (!(sampleRate > 0 && sampleRate <= 1)) refuse("sampleRate", "a probability in (0, 1]", sampleRate);
+		checkPositiveRate(sampleRate);
 		const spent = spender(options);
 		const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
 		if (after(1) > targetEpsilon) return 0;
@@ -125,6 +125,10 @@ export const getSampleRate = named(
 		return crossingOf(at, targetEpsilon, 0.01, LEAST_RATE, 1, (a, b) => b < a * (1 + RATE_WIDTH)) ?? 0;
 	},
 );
+
+function checkPositiveRate(q: number): void {
+	if (!(typeof q === "number" && q > 0 && q <= 1)) refuse("sampleRate", "a probability in (0, 1]", q);
+}
 
 function spender({ targetEpsilon, targetDelta, accountant, orders }: PrivacyTarget): (history: AccountedHistory) => number {
 	checkPositive("targetEpsilon", targetEpsilon);
