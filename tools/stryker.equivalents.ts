@@ -92,4 +92,8 @@ export const EQUIVALENT: Equivalents = {
 	"packages/dp/src/accountant/events.ts": {
 		"if (false || kindOf(last) !== kindOf(copy)) return [...history, copy];": "no event is of the kind of none",
 	},
+	"packages/dp/src/mechanism.ts": {
+		"for (let i = 0; i <= normals.length; i++) normals[i] = Math.round(normals[i] * deviation);": BEYOND,
+		"for (let i = 0; i <= length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;": BEYOND,
+	},
 };
