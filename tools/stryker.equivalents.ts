@@ -6,6 +6,8 @@ const NO_MODULE = "the module does not load, and StrykerJS takes a test file wit
 const NAMED = "named() puts the name of the function that was called in its place";
 const NO_PROCESS = "0 and NaN name no process alike";
 const NO_LENGTH = "a number has no length, so it is as long as no list";
+const LONGER = "a longer table begins alike";
+const BEYOND = "what is written beyond the end of a typed array is nowhere";
 const CHARACTERS = "a text is written character by character, with the same bytes";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
@@ -76,5 +78,22 @@ export const EQUIVALENT: Equivalents = {
 	},
 	"packages/dp/src/sampling.ts": {
 		"if (false) return new Int32Array();": "at q = 0 the first gap is infinite, or none, and the loop ends",
+	},
+	"packages/dp/src/accountant/fft.ts": {
+		"const cos = new Float64Array(size * 2);": LONGER,
+		"const sin = new Float64Array(size * 2);": LONGER,
+		"for (let k = 0; k <= size / 2; k++) {": BEYOND,
+		"for (let k = 0; k < size * 2; k++) {": BEYOND,
+		"for (let start = 0; start <= size; start += 2 * half) {": BEYOND,
+		"for (let i = 1, j = 0; i <= size; i++) {": "the last index is above its reverse, and is passed over",
+		"if (i > j) continue;": "a number that is exchanged with itself stays",
+		"if (i < j) continue;": "each pair is exchanged once, from its other end",
+	},
+	"packages/dp/src/accountant/events.ts": {
+		"if (false || kindOf(last) !== kindOf(copy)) return [...history, copy];": "no event is of the kind of none",
+	},
+	"packages/dp/src/mechanism.ts": {
+		"for (let i = 0; i <= normals.length; i++) normals[i] = Math.round(normals[i] * deviation);": BEYOND,
+		"for (let i = 0; i <= length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;": BEYOND,
 	},
 };

@@ -56,7 +56,7 @@ export class Accountant {
 	 */
 	step(event: AccountedStep): void {
 		expects("Accountant.step", { event }, { event: "options" });
-		const whole = "steps" in event || "epochs" in event ? (event as AccountedEvent) : { ...event, steps: 1 };
+		const whole = "steps" in event ? event : { ...event, steps: 1 };
 		this.#history = blaming("Accountant.step", () => appendEvent(this.#history, whole));
 	}
 
