@@ -23,7 +23,8 @@ it("has an answer for each of torch's 120 most used functions, and no other", ()
 });
 
 /** What no other library has a name for, or what is about the device and not about tensors. */
-const OURS = `addScaled attentionSoftmax checkFinite geglu hvp linearCrossEntropy normalValues requestDevice rope show softcap takeRows
+const OURS =
+	`addScaled attentionSoftmax checkFinite geglu hvp linearCrossEntropy listAdapters normalValues requestDevice rope show softcap takeRows
 	uniformValues write`.split(/\s+/);
 
 it("has every function", () => {

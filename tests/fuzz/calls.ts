@@ -46,7 +46,7 @@ const modules: Readonly<Record<string, object>> = {
 };
 
 /** Whether a program can reach it: a class may be exported as a type alone. */
-const isReachable = ({ entry, owner, kind }: Target): boolean => owner === undefined || owner in modules[entry] || owner in INSTANCES;
+const isReachable = ({ entry, owner }: Target): boolean => owner === undefined || owner in modules[entry] || owner in INSTANCES;
 
 /** What is called: everything but what is left out, each once; of all packages, or of one. */
 export function targetsOf(entry = ""): Target[] {

@@ -16,7 +16,7 @@ const DEFAULTS = {
 
 const parse = (fields: object, path?: string) => parseConfig({ model_type: "vaultgemma", ...fields }, path);
 const refusal = (code: string, message: string, hint: string, path = "config.json") =>
-	expect.objectContaining({ name: "FormatError", code, path, hint, message: `${message}\n  in ${path}\n  Hint: ${hint}` });
+	expect.objectContaining({ name: "FormatError", code, path, hint, message: `parseConfig: ${message}\n  in ${path}\n  Hint: ${hint}` });
 const FIELD_HINT = "use the config.json that belongs to the weights";
 
 describe("parseConfig", () => {

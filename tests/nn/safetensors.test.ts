@@ -102,7 +102,7 @@ describe("safetensors reader", () => {
 		expect(() => reader.info("c")).toThrow(
 			expect.objectContaining({
 				...{ name: "ValueError", code: "safetensors/name", path: "memory", hint: "names() lists them" },
-				message: expect.stringContaining("SafetensorsReader: there is no tensor c in the file"),
+				message: expect.stringContaining("SafetensorsReader.info: there is no tensor c in the file"),
 			}),
 		);
 	});
@@ -126,10 +126,10 @@ describe("safetensors reader", () => {
 		["SafetensorsReader.open: size is -1, expected a whole number, zero or more", { size: -1 }],
 		["SafetensorsReader.open: read is undefined, expected a function", { read: undefined }],
 		["SafetensorsReader.open: close is undefined, expected a function", { close: undefined }],
-		["SafetensorsReader: source.read() is a Uint8Array, expected 8 bytes in a Uint8Array", { read: async () => new Uint8Array(7) }],
-		["SafetensorsReader: source.read() is [0, 0, 0, 0, …], expected 8 bytes", { read: async () => new Array(8).fill(0) }],
+		["SafetensorsReader.open: source.read() is a Uint8Array, expected 8 bytes in a Uint8Array", { read: async () => new Uint8Array(7) }],
+		["SafetensorsReader.open: source.read() is [0, 0, 0, 0, …], expected 8 bytes", { read: async () => new Array(8).fill(0) }],
 		[
-			"SafetensorsReader: source.read() is a Uint8Array, expected 2 bytes",
+			"SafetensorsReader.open: source.read() is a Uint8Array, expected 2 bytes",
 			{ read: async (a: number, b: number) => file("{}").slice(a, b === 8 ? b : b - 1) },
 		],
 	])("refuses a source of the wrong kind: %s", async (message, part) => {
@@ -146,7 +146,7 @@ describe("safetensors reader", () => {
 			closed++;
 		};
 		const reader = await SafetensorsReader.open({ ...source(file("{}")), close });
-		expect(() => reader.info(3 as unknown as string)).toThrow("SafetensorsReader: name is 3, expected a string");
+		expect(() => reader.info(3 as unknown as string)).toThrow("SafetensorsReader.info: name is 3, expected a string");
 		await reader.close();
 		expect(closed).toBe(1);
 	});
