@@ -14,7 +14,7 @@ const STEP_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/engine.ts`,
 		from: "await this.#note(step);\n\t\tconst source",
 		to: "this.#note(step).catch(() => {});\n\t\tconst source",
-		tests: ["tests/dp/ledger.test.ts"],
+		tests: ["tests/dp/ledgerEngine.test.ts"],
 		only: "takes no step",
 	},
 	{
