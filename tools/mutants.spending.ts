@@ -254,7 +254,7 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/report.ts`,
 		from: "const history = [...others.flatMap((r) => historyAfter(r, r.taken)), ...historyAfter(plan, steps)];",
 		to: "const history = historyAfter(plan, steps);",
-		tests: ["tests/dp/ledger.test.ts"],
+		tests: ["tests/dp/ledgerEngine.test.ts"],
 		only: "has noted each step",
 	},
 	{
