@@ -1,24 +1,8 @@
 import { parseConfig, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { applyLora, countParameters, loraConfig, quantizeLinears, trainableParametersLine } from "@hushgrad/nn";
 import { describe, expect, it } from "vitest";
+import { VAULTGEMMA_1B } from "../../tools/roofline/subject.ts";
 
-/** The released google/vaultgemma-1b; its config.json differs from the class defaults. */
-const VAULTGEMMA_1B = {
-	model_type: "vaultgemma",
-	vocab_size: 256000,
-	hidden_size: 1152,
-	intermediate_size: 6912,
-	num_hidden_layers: 26,
-	num_attention_heads: 4,
-	num_key_value_heads: 4,
-	head_dim: 256,
-	query_pre_attn_scalar: 256,
-	attn_logit_softcapping: null,
-	final_logit_softcapping: null,
-	layer_types: new Array(26).fill("full_attention"),
-	sliding_window: 512,
-	max_position_embeddings: 1024,
-};
 const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /** No device is asked for in this file: nothing can be allocated. */

@@ -17,8 +17,8 @@ export interface Subject {
 	readonly plain: boolean;
 }
 
-/** The released model, as far as its card and its count of parameters tell; no soft-caps, full attention in every layer. */
-const VAULTGEMMA_1B = {
+/** The released google/vaultgemma-1b; its config.json differs from the class defaults: no soft-caps, full attention in every layer. */
+export const VAULTGEMMA_1B = {
 	model_type: "vaultgemma",
 	vocab_size: 256000,
 	hidden_size: 1152,
@@ -31,7 +31,7 @@ const VAULTGEMMA_1B = {
 	attn_logit_softcapping: null,
 	final_logit_softcapping: null,
 	layer_types: Array(26).fill("full_attention"),
-	sliding_window: null,
+	sliding_window: 512,
 	max_position_embeddings: 1024,
 };
 
