@@ -1,4 +1,5 @@
+import { doctor } from "../doctor/command.ts";
 import type { Command } from "./command.ts";
 
 /** The commands, in the order of `hushgrad --help`. */
-export const commands: readonly Command[] = [];
+export const commands: readonly Command[] = [doctor];
