@@ -43,7 +43,7 @@ describe("readSettings", () => {
 			...{ rank: 8, alpha: 16, dropout: 0.05, maxGradNorm: 1, beta1: 0, private: true, sampling: "random-allocation", saveEvery: 2 },
 		});
 		expect(settings).not.toHaveProperty("epochs");
-		expect(text(sources.lr)).toBe("by the size of the model");
+		expect(text(sources.lr)).toBe("by model size");
 		expect(text(sources.records)).toBe("--records");
 		expect(text(sources.rank)).toBe("default");
 		expect(Object.keys(sources).sort()).toEqual(Object.keys(settings).sort());

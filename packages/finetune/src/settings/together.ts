@@ -42,8 +42,6 @@ export function misfits(settings: Settings, config: VaultGemmaConfig): string[] 
 	if (maxLength > config.max_position_embeddings) {
 		faults.push(`--max-length is ${maxLength}, the model takes ${config.max_position_embeddings} tokens`);
 	}
-	if (settings.warmupSteps > steps)
-		faults.push(`--warmup-steps is ${settings.warmupSteps}, expected at most the ${steps} steps of the run`);
 	if (saveEvery > steps && settings.saveEvery !== 1)
 		faults.push(`--save-every is ${saveEvery}, expected at most the ${steps} steps of the run`);
 	return faults;
