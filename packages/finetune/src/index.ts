@@ -13,6 +13,7 @@ export {
 } from "./data/tokenizeRecords.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
 export { defaultsFor, parameterCount } from "./settings/defaults.ts";
+export { settingsJsonSchema } from "./settings/jsonSchema.ts";
 export { type ReadSettings, readSettings } from "./settings/readSettings.ts";
 export { type Section, type SettingName, settingsSchema } from "./settings/schema.ts";
 export { type DerivedName, type GivenSettings, readSettingsFrom, type Settings, settingsText } from "./settings/settings.ts";
