@@ -12,10 +12,10 @@ export {
 	tokenizeRecords,
 } from "./data/tokenizeRecords.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
-export { defaultsFor, parameterCount } from "./settings/defaults.ts";
+export { type Defaults, defaultsFor, parameterCount } from "./settings/defaults.ts";
 export { settingsJsonSchema } from "./settings/jsonSchema.ts";
 export { type ReadSettings, readSettings } from "./settings/readSettings.ts";
-export { type Section, type SettingName, settingsSchema } from "./settings/schema.ts";
+export type { SettingName } from "./settings/schema.ts";
 export { type DerivedName, type GivenSettings, readSettingsFrom, type Settings, settingsText } from "./settings/settings.ts";
 export type { Shape } from "./settings/shape.ts";
 export { type Source, type Sources, sourceText } from "./settings/sources.ts";

@@ -45,12 +45,16 @@ export function parameterCount(config: VaultGemmaConfig): number {
 	return vocab_size * d + num_hidden_layers * layer + d;
 }
 
+/** Settings that are whole, and where those come from that were not given. */
+export interface Defaults {
+	/** All of them. */
+	readonly settings: Settings;
+	/** Of what was derived. */
+	readonly sources: Readonly<Partial<Record<DerivedName, Source>>>;
+}
+
 /** What is not given, where it follows from the size of the model and from other settings; `records` is N. */
-export function defaultsFor(
-	config: VaultGemmaConfig,
-	given: GivenSettings,
-	records: number,
-): { readonly settings: Settings; readonly sources: Readonly<Partial<Record<DerivedName, Source>>> } {
+export function defaultsFor(config: VaultGemmaConfig, given: GivenSettings, records: number): Defaults {
 	const size = sizeDefaults(parameterCount(config));
 	const sources: Partial<Record<DerivedName, Source>> = {};
 	const derive = <N extends DerivedName>(name: N, source: Source, value: NonNullable<GivenSettings[N]>): NonNullable<GivenSettings[N]> => {
@@ -58,7 +62,7 @@ export function defaultsFor(
 		sources[name] = source;
 		return value;
 	};
-	const model: Source = { from: "model" };
+	const model: Source = { from: "model", where: "" };
 	const from = (where: string): Source => ({ from: "settings", where });
 	const maxLength = derive("maxLength", model, Math.min(size.maxLength, config.max_position_embeddings));
 	const batchSize = derive("batchSize", from("records"), Math.max(1, Math.min(size.batchSize, Math.round(records / 4))));

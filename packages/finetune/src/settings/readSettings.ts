@@ -41,7 +41,7 @@ export async function readSettings<S extends Shape = Record<never, never>>(
 	const records = read.records ?? (await countRecords(read));
 	const { settings, sources: derived } = defaultsFor(config, read, records);
 	refuseAll(misfits(settings, config));
-	const fallback: Source = { from: "default" };
+	const fallback: Source = { from: "default", where: "" };
 	const names = Object.keys(settingsSchema.shape).filter((name) => name in settings);
 	const sources = Object.fromEntries(names.map((name) => [name, given[name] ?? derived[name as keyof typeof derived] ?? fallback]));
 	const own = Object.fromEntries(Object.keys(flags).map((name) => [name, values[name as keyof typeof values]]));

@@ -1,22 +1,17 @@
 /** Where the value of a setting comes from. */
-export type Source =
-	/** The command line; `where` is the flag. */
-	| { readonly from: "flag"; readonly where: string }
-	/** A settings file; `where` is its path and the line. */
-	| { readonly from: "file"; readonly where: string }
-	/** The same for every run. */
-	| { readonly from: "default" }
-	/** The size of the model. */
-	| { readonly from: "model" }
-	/** Other settings; `where` names them. */
-	| { readonly from: "settings"; readonly where: string };
+export interface Source {
+	/** The command line, a settings file, the same for every run, the size of the model, or other settings. */
+	readonly from: "flag" | "file" | "default" | "model" | "settings";
+	/** The flag, the path and line of the file, or the other settings; "" where `from` says it all. */
+	readonly where: string;
+}
 
 /** Where each setting comes from, by name. */
 export type Sources = Readonly<Record<string, Source>>;
 
 /** A source in words: "--lr", "run.yaml:3", "default", "by model size", "from records". */
 export function sourceText(source: Source): string {
-	if (source.from === "flag" || source.from === "file") return source.where;
 	if (source.from === "settings") return `from ${source.where}`;
-	return source.from === "model" ? "by model size" : "default";
+	if (source.from === "model") return "by model size";
+	return source.from === "default" ? "default" : source.where;
 }
