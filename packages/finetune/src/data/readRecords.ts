@@ -6,6 +6,7 @@ import { FormatError, key } from "@hushgrad/tensor";
 import { type Mapping, mapColumns } from "./columns.ts";
 import { readCsvTable } from "./csv.ts";
 import { decodeText } from "./decode.ts";
+import { fromHub, isHubName } from "./hub.ts";
 import { readJsonLines, readJsonTable } from "./json.ts";
 import { readParquetTable } from "./parquet.ts";
 import type { BrokenRecord, Records, TextRecord } from "./records.ts";
@@ -13,7 +14,7 @@ import type { Table } from "./table.ts";
 
 /** Settings that say what is read of which file. */
 export interface DataSettings {
-	/** Path of the file. */
+	/** Path of the file, or `hub:owner/name` for a data set of the Hugging Face Hub. */
 	readonly data: string;
 	/** Column or template of the prompt; found by name when left out. */
 	readonly prompt?: string | undefined;
@@ -39,8 +40,9 @@ const NAMED = 20;
  * @throws FormatError for a file that cannot be read, a column that is not there, and, where `broken` is "stop", broken records: all of them.
  */
 export async function readRecords(settings: DataSettings): Promise<Records> {
-	const bytes = await readBytes(settings.data);
-	const table = await readTable(bytes, settings.data);
+	const path = isHubName(settings.data) ? await fromHub(settings.data) : settings.data;
+	const bytes = await readBytes(path);
+	const table = await readTable(bytes, path);
 	const mapping = mapColumns(table, settings);
 	const { unit } = settings;
 	const unitFault = unit === undefined || table.columns.includes(unit) ? [] : [`--unit: there is no column ${JSON.stringify(unit)}`];

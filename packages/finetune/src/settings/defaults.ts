@@ -1,6 +1,7 @@
 import { basename, extname, join } from "node:path";
 import { stepsForEpochs } from "@hushgrad/dp";
 import type { VaultGemmaConfig } from "@hushgrad/models";
+import { isHubName } from "../data/hub.ts";
 import type { DerivedName, GivenSettings, Settings } from "./settings.ts";
 import type { Source } from "./sources.ts";
 
@@ -81,7 +82,7 @@ export function defaultsFor(config: VaultGemmaConfig, given: GivenSettings, reco
 		batchSize,
 		physicalBatchSize: derive("physicalBatchSize", model, Math.min(size.physicalBatchSize, batchSize)),
 		lr: derive("lr", model, size.lr),
-		ledger: derive("ledger", from("data"), `${given.data}.ledger`),
+		ledger: derive("ledger", from("data"), isHubName(given.data) ? join("out", `${name}.ledger`) : `${given.data}.ledger`),
 		saveEvery: derive("saveEvery", from("steps"), Math.max(1, Math.min(25, Math.floor(steps / 8)))),
 		output: derive("output", from("data"), join("out", name)),
 	};

@@ -24,7 +24,12 @@ const about = (section: Section, description: string) => ({ section, description
  * `--max-grad-norm` and `max-grad-norm:`.
  */
 export const settingsSchema = z.strictObject({
-	data: z.string().min(1).meta(about("data", "file with the records: .json, .jsonl, .csv, .tsv or .parquet")),
+	data: z
+		.string()
+		.min(1)
+		.meta(
+			about("data", "file with the records: .json, .jsonl, .csv, .tsv or .parquet; or hub:owner/name, a data set of the Hugging Face Hub"),
+		),
 	prompt: z
 		.string()
 		.min(1)
