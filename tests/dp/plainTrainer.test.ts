@@ -127,8 +127,8 @@ describe("PlainTrainer", () => {
 		const whole = await trained(device());
 		const net = fill(new Net(), device());
 		const optimizer = new AdamW(net.trainableParameters(), { lr: 0.05 });
-		const after = (stepsTaken: number) => new PlainTrainer({ optimizer, datasetSize: N, batchSize: BATCH, stepsTaken });
-		const [first, rest] = [after(0), after(2)];
+		const trainerAfter = (stepsTaken: number) => new PlainTrainer({ optimizer, datasetSize: N, batchSize: BATCH, stepsTaken });
+		const [first, rest] = [trainerAfter(0), trainerAfter(2)];
 		for (let i = 0; i < 2; i++) await first.step(encode, lossOf(net));
 		for (let i = 2; i < STEPS; i++) expect((await rest.step(encode, lossOf(net))).step).toBe(i + 1);
 		expect(await valuesOf(net)).toEqual(whole.values);
