@@ -71,6 +71,23 @@ describe("a run that is saved and goes on", () => {
 		await expect(engine.step(first.encode, first.loss)).rejects.toMatchObject({ code: "privacy/plan-spent" });
 	});
 
+	it("keeps the first step spent where the state was written before it", async () => {
+		for (const [noise, steps] of [
+			[secureNoise(), 1],
+			[insecureNoiseForTests(5), 0],
+		] as const) {
+			const store = memory();
+			const first = problem(device(), { noise, ledger: { ledger: await PrivacyLedger.open(store), dataset: "d" } });
+			const state = first.engine.state();
+			await first.engine.step(first.encode, first.loss);
+			const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };
+			const engine = PrivacyEngine.fromState(state, first.engine.plan, { optimizer: first.optimizer, noise, ledger });
+			expect(engine.steps).toBe(steps);
+			await engine.step(first.encode, first.loss);
+			expect(ledger.ledger.runsOn("d").map((r) => r.taken)).toEqual([steps + 1]);
+		}
+	});
+
 	it("goes on with no other plan, no other noise, no other ledger, and from nothing that is no state", async () => {
 		const store = memory();
 		const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };

@@ -142,7 +142,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
 		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger, privateState);
-		if (state?.ledger !== undefined) this.#begun = Promise.resolve();
+		if (ledger?.ledger.run(this.#run) !== undefined) this.#begun = Promise.resolve();
 		Object.freeze(this);
 	}
 

@@ -132,7 +132,10 @@ export function countedSteps(state: EngineState, source: NoiseSource, use: Ledge
 		);
 	}
 	const whole = state.secure ? (steps: number): number => whereToGoOn(state.plan, steps, kept) : (steps: number): number => steps;
-	if (state.ledger === undefined) return whole(state.steps);
+	if (state.ledger === undefined) {
+		// Written before the first step; the ledger may have seen more of the run since.
+		return whole(state.secure ? Math.max(state.steps, use?.ledger.run(state.run)?.taken ?? 0) : state.steps);
+	}
 	const { dataset, length, head } = state.ledger;
 	if (use === undefined) return refuseState("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
 	if (use.dataset !== dataset)
