@@ -2,7 +2,8 @@
 export type RunEvent =
 	| Checking
 	| Loading
-	| { readonly kind: "compiling" }
+	| { readonly kind: "opening" }
+	| Compiling
 	| Stepped
 	| Evaluating
 	| { readonly kind: "saving"; readonly step: number }
@@ -26,6 +27,13 @@ export interface Loading {
 	readonly total: number;
 	/** Whether linear layers are quantised on the way. */
 	readonly isQuantizing: boolean;
+}
+
+/** The first step on this device was begun: it makes its kernels on the way. */
+export interface Compiling {
+	readonly kind: "compiling";
+	/** Its number. */
+	readonly step: number;
 }
 
 /** A step was taken. */

@@ -20,7 +20,8 @@ const draw = () => {
   Atomics.store(lock, 0, 0);
 };
 parentPort.on("message", (line) => { text = line; });
-setInterval(draw, every);`;
+setInterval(draw, every);
+draw();`;
 
 /** A line at the bottom of a terminal that moves by itself, also while the program computes. */
 export class LiveLine {
@@ -37,6 +38,7 @@ export class LiveLine {
 
 	/** What the line says from now on; two columns before it are its own. */
 	set(text: string): void {
+		if (text === "") this.print("");
 		this.#worker.postMessage(text);
 	}
 

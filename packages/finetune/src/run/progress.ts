@@ -26,7 +26,7 @@ export class Progress {
 		this.#terminal = terminal;
 		this.#live = terminal.isInteractive ? new LiveLine(terminal.err) : undefined;
 		this.#now = now;
-		this.#clock = this.#live && setInterval(() => this.#draw(), TICK).unref();
+		this.#clock = this.#live && setInterval(() => this.#work.what !== "" && this.#draw(), TICK).unref();
 	}
 
 	/** Takes in what a run tells. */
@@ -39,12 +39,17 @@ export class Progress {
 		const { what, done, total } = workOf(event);
 		const isNew = what !== this.#work.what && event.kind !== "saving";
 		if (isNew && event.kind === "step") this.#work = { what, began: now - 1000 * event.seconds, before: event.step - 1 };
-		else if (isNew) this.#work = { what, began: now, before: done ?? 0 };
+		else if (isNew) {
+			this.#work = { what, began: now, before: done ?? 0 };
+			this.#logged = now;
+		}
 		const facts = event.kind === "step" ? factsOf(event) : event.kind === "saving" ? this.#view.facts : [];
 		this.#view = { what, done, total, facts, left: this.#left(now, done, total) };
 		this.#seen = now;
 		if (this.#live !== undefined) this.#draw();
-		else this.#log(isNew || (total !== undefined && done === total));
+		else if (event.kind === "step") this.#log(now, event.step === event.steps);
+		else if (isNew) this.#terminal.err(`${what}\n`);
+		else if (event.kind !== "saving") this.#log(now, false);
 	}
 
 	/** Writes what is to stay. */
@@ -72,12 +77,13 @@ export class Progress {
 		return progressLine({ ...this.#view, elapsed: now - this.#work.began, left: rest }, columns);
 	}
 
+	/** A driver writes by itself while it is opened: there is no line then. */
 	#draw(): void {
-		if (this.#work.what !== "") this.#live?.set(this.#line(this.#terminal.columns - 3));
+		const { what } = this.#work;
+		this.#live?.set(what === "opening the GPU" ? "" : this.#line(this.#terminal.columns - 3));
 	}
 
-	#log(isDue: boolean): void {
-		const now = this.#now();
+	#log(now: number, isDue: boolean): void {
 		if (!isDue && now - this.#logged < LOG_EVERY) return;
 		this.#logged = now;
 		this.#terminal.err(`${this.#line(Math.max(this.#terminal.columns, 60))}\n`);

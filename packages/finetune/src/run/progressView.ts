@@ -73,6 +73,8 @@ export function workOf(event: Exclude<RunEvent, { readonly kind: "warning" }>): 
 			return { what: "hashing the base", done: event.done, total: event.total };
 		case "loading":
 			return { what: event.isQuantizing ? "loading the base in 4 bits" : "loading the base", done: event.done, total: event.total };
+		case "opening":
+			return { what: "opening the GPU" };
 		case "compiling":
 			return { what: "first step, compiling its kernels" };
 		case "evaluating":

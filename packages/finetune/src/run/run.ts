@@ -137,6 +137,7 @@ async function onDevice(keeper: Keeper, options: RunOptions & SessionOptions): P
 	for (const message of found?.warnings ?? []) tell({ kind: "warning", message });
 	const from = found?.checkpoint;
 	if (from !== undefined) checkIdentity(from.state.identity, keeper.identity, folder);
+	tell({ kind: "opening" });
 	const device = await openDevice();
 	try {
 		const session = await openSession(device, prepared, options, from);

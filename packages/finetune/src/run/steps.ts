@@ -22,7 +22,7 @@ export async function takeSteps(session: Session, keeper: Keeper, { tell, signal
 		await keeper.save(session);
 	};
 	for (let isFirst = true; training.steps < steps && signal?.aborted !== true; isFirst = false) {
-		if (isFirst) tell({ kind: "compiling" });
+		if (isFirst) tell({ kind: "compiling", step: training.steps + 1 });
 		const began = performance.now();
 		const { lr } = optimizer;
 		const outcome = await training.step();
