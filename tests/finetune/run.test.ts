@@ -37,7 +37,7 @@ function stopAfter(step: number) {
 describe("a run", () => {
 	it("trains from a table to an adapter, and leaves what belongs to it, all of it public but for the checkpoints", async () => {
 		await inFolder(async (folder) => {
-			const settings = await settingsOf(folder);
+			const settings = await settingsOf(folder, { records: "54", "batch-size": "18", "target-modules": undefined });
 			const events: RunEvent[] = [];
 			const result = await train(settings, { onEvent: (event) => events.push(event) });
 			const files = runFiles(settings.output);
@@ -69,10 +69,10 @@ describe("a run", () => {
 			];
 			await close();
 			expect(run).toMatchObject({ taken: STEPS, secure: true });
-		});
+		}, 60);
 	});
 
-	it.each([1, 2, 3, 5])("that is interrupted after step %i goes on to the same end, bit for bit, where its noise repeats", async (step) => {
+	it.each([1, 5])("that is interrupted after step %i goes on to the same end, bit for bit, where its noise repeats", async (step) => {
 		const noise = insecureNoiseForTests(7);
 		const whole = await inFolder(async (folder) => {
 			await train(await settingsOf(folder), { noise });
@@ -117,8 +117,8 @@ describe("a run", () => {
 		await inFolder(async (folder) => {
 			const path = join(folder, "cards.csv");
 			const rows = readFileSync(path, "utf8").trim().split("\n");
-			writeFileSync(path, rows.map((row, i) => (i === 0 ? `patient,${row}` : `p${i % 30},${row}`)).join("\n"));
-			const settings = await settingsOf(folder, { unit: "patient", "max-unit-records": "2", records: "27", "batch-size": "9", steps: "2" });
+			writeFileSync(path, rows.map((row, i) => (i === 0 ? `patient,${row}` : `p${i % 7},${row}`)).join("\n"));
+			const settings = await settingsOf(folder, { unit: "patient", "max-unit-records": "2", records: "6", "batch-size": "3", steps: "2" });
 			const { statement } = await train(settings);
 			expect(statement).toContain("one patient with all of its records");
 		});

@@ -9,8 +9,8 @@ const asset = (name: string): string => fileURLToPath(new URL(`../../assets/${na
 /** Steps of a tiny run: two epochs of random allocation, of three steps each. */
 export const STEPS = 6;
 
-/** A table of 60 questions and answers, as a spreadsheet saves it. */
-export function writeCards(folder: string, rows = 60): string {
+/** A table of questions and answers, as a spreadsheet saves it. */
+export function writeCards(folder: string, rows: number): string {
 	const cards = JSON.parse(readFileSync(asset("flashcards.json"), "utf8")) as { readonly input: string; readonly output: string }[];
 	const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`;
 	const lines = cards.slice(0, rows).map(({ input, output }) => `${quoted(input)},${quoted(output)}`);
@@ -19,16 +19,18 @@ export function writeCards(folder: string, rows = 60): string {
 	return path;
 }
 
-/** The flags of a run that takes a second: the shipped model, few records in a step, one projection trained. */
+/** The flags of a run that is as short as can be: the shipped model, few and short records, one projection trained. */
 export const flagsOf = (folder: string, changes: Readonly<Record<string, string | undefined>> = {}): string[] =>
 	Object.entries({
 		data: join(folder, "cards.csv"),
 		model: asset("tiny-vaultgemma"),
 		output: join(folder, "run"),
-		records: "54",
+		records: "12",
 		steps: String(STEPS),
-		"batch-size": "18",
-		"physical-batch-size": "8",
+		"batch-size": "4",
+		"physical-batch-size": "4",
+		"max-length": "48",
+		"too-long": "cut",
 		"target-modules": "q_proj",
 		"save-every": "2",
 		...changes,
@@ -39,11 +41,11 @@ export async function settingsOf(folder: string, changes: Readonly<Record<string
 	return (await readSettings(flagsOf(folder, changes))).settings;
 }
 
-/** Works in a folder of its own, with the cards in it. */
-export async function inFolder<T>(act: (folder: string) => Promise<T>): Promise<T> {
+/** Works in a folder of its own, with some cards in it. */
+export async function inFolder<T>(act: (folder: string) => Promise<T>, rows = 14): Promise<T> {
 	const folder = mkdtempSync(join(tmpdir(), "run-"));
 	try {
-		writeCards(folder);
+		writeCards(folder, rows);
 		return await act(folder);
 	} finally {
 		rmSync(folder, { recursive: true });
