@@ -1,5 +1,9 @@
+import { adaptersCommand } from "../generate/adaptersCommand.ts";
+import { chatCommand } from "../generate/chatCommand.ts";
+import { generateCommand } from "../generate/generateCommand.ts";
+import { mergeCommand } from "../generate/mergeCommand.ts";
 import { resumeCommand, trainCommand } from "../run/runCommands.ts";
 import type { Command } from "./command.ts";
 
 /** The commands, in the order of `hushgrad --help`. */
-export const commands: readonly Command[] = [trainCommand, resumeCommand];
+export const commands: readonly Command[] = [trainCommand, resumeCommand, chatCommand, generateCommand, adaptersCommand, mergeCommand];

@@ -47,7 +47,7 @@ export class Progress {
 		this.#view = { what, done, total, facts, left: this.#left(now, done, total) };
 		this.#seen = now;
 		if (this.#live !== undefined) this.#draw();
-		else if (event.kind === "step") this.#log(now, event.step === event.steps);
+		else if (event.kind === "step") this.#log(now, isNew || event.step === event.steps);
 		else if (isNew) this.#terminal.err(`${what}\n`);
 		else if (event.kind !== "saving") this.#log(now, false);
 	}
