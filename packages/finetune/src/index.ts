@@ -11,6 +11,9 @@ export {
 	type TooLong,
 	tokenizeRecords,
 } from "./data/tokenizeRecords.ts";
+export { RunError } from "./run/errors.ts";
+export type { Checking, Evaluating, Loading, RunEvent, StepMeasures, Stepped, Warned } from "./run/events.ts";
+export { type RunOptions, type RunResult, resume, train } from "./run/run.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
 export { type Defaults, defaultsFor, parameterCount } from "./settings/defaults.ts";
 export { settingsJsonSchema } from "./settings/jsonSchema.ts";
