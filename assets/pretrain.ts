@@ -1,12 +1,12 @@
 /**
- * Pre-trains assets/tiny-vaultgemma from random weights on assets/pretraining/*.txt, with this library.
+ * Pre-trains assets/tiny-vaultgemma from random weights, with this library, on assets/pretraining/*.txt and on turns made from them.
  * `npm run pretrain` writes model.safetensors (bf16) beside config.json and tokenizer.model; `-- --help` lists the flags.
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { encodeExample, readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, cosineWithWarmup, countParameters, normalInit, zerosInit } from "@hushgrad/nn";
 import {
 	type Device,
@@ -22,6 +22,7 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
+import { instructed, type Turn, turnsOf } from "./turns.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "tiny-vaultgemma");
@@ -52,25 +53,37 @@ const LENGTH = Number(flags.length);
 /** Share of the paragraphs held out to watch over-fitting. */
 const HELD_OUT = 0.03;
 
+/** How often a paragraph of prose stands in the stream, and each of its turns. */
+const REPEATS = 2;
+
 interface Corpus {
 	readonly train: Int32Array;
 	readonly heldOut: Int32Array;
 }
 
-/** Paragraphs in random order, each followed by <eos>, as one stream of ids. */
+/** Prose and turns in random order, each a text from <bos> to <eos>, as one stream of ids. */
 async function readCorpus(tokenizer: SentencePieceTokenizer, k: Key): Promise<Corpus> {
 	const folder = join(here, "pretraining");
 	const names = (await readdir(folder)).filter((n) => n.endsWith(".txt")).sort();
 	const texts = await Promise.all(names.map((n) => readFile(join(folder, n), "utf8")));
-	const paragraphs = texts
-		.flatMap((t) => t.split(/\n\s*\n/))
-		.map((p) => p.trim())
-		.filter((p) => p !== "");
-	const order = [...permutation(paragraphs.length, k)].map((i) => paragraphs[i]);
-	const cut = Math.round(order.length * (1 - HELD_OUT));
-	const ids = (part: string[]) => Int32Array.from(part.flatMap((p) => [...tokenizer.encode(p), tokenizer.eosId]));
-	return { train: ids(order.slice(0, cut)), heldOut: ids(order.slice(cut)) };
+	const paragraphs = shuffled(
+		texts
+			.flatMap((t) => t.split(/\n\s*\n/))
+			.map((p) => p.trim())
+			.filter((p) => p !== ""),
+		foldIn(k, 0),
+	);
+	const cut = Math.round(paragraphs.length * (1 - HELD_OUT));
+	const prose = (p: string) => [tokenizer.bosId, ...tokenizer.encode(p), tokenizer.eosId];
+	const turn = (t: Turn) => [...encodeExample(tokenizer, t, { maxLength: 1000 }).ids, tokenizer.eosId];
+	const streamOf = (part: readonly string[]): Int32Array => {
+		const documents = [...part.map(prose), ...instructed(turnsOf(part), foldIn(k, 1)).map(turn)];
+		return Int32Array.from(shuffled(Array<number[][]>(REPEATS).fill(documents).flat(), foldIn(k, 2)).flat());
+	};
+	return { train: streamOf(paragraphs.slice(0, cut)), heldOut: streamOf(paragraphs.slice(cut)) };
 }
+
+const shuffled = <T>(list: readonly T[], k: Key): T[] => Array.from(permutation(list.length, k), (i) => list[i] as T);
 
 /** Random windows of the stream: ids and the ids one further on. Each begins with <bos>. */
 function windows(stream: Int32Array, starts: ArrayLike<number>, bos: number) {
