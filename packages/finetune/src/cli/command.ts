@@ -29,14 +29,21 @@ export const ExitCode = {
 /** One of `ExitCode`. */
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** What a command does once it is allowed to. What it throws is a failure. */
+export type Work = () => Promise<ExitCode>;
+
 /** `hushgrad NAME …`. */
 export interface Command {
 	/** As it is typed. */
 	readonly name: string;
 	/** One line for `hushgrad --help`. */
 	readonly summary: string;
-	/** All that `hushgrad NAME --help` says. */
-	readonly help: () => string;
-	/** Reads its arguments and does its work. @throws HushgradError for what is wrong; the frame prints it. */
-	readonly run: (args: readonly string[], terminal: Terminal) => Promise<ExitCode>;
+	/** All that `hushgrad NAME --help` says, for so many columns. */
+	readonly help: (columns: number) => string;
+	/**
+	 * Reads and checks everything that can be checked before anything begins: no GPU, nothing written. What it throws is a refusal, and the
+	 * frame prints it; what it returns does the work.
+	 * @throws HushgradError
+	 */
+	readonly prepare: (args: readonly string[], terminal: Terminal) => Promise<Work>;
 }

@@ -6,8 +6,16 @@ export interface TextRecord {
 	readonly response: string;
 	/** Whom it belongs to, where a column names that. */
 	readonly unit?: string | undefined;
-	/** Where it stands in the file: line, row or index, from 1. */
+	/** Where it stands in the file, from 1: the row of a spreadsheet, whose header is row 1; the line of JSONL; the entry of a JSON list. */
 	readonly place: number;
+}
+
+/** A record that cannot be used. */
+export interface BrokenRecord {
+	/** As of a record. */
+	readonly place: number;
+	/** What is wrong, without a word of its text. */
+	readonly fault: string;
 }
 
 /** The records of a file, split by a hash of each, so that taking one out moves no other. */
@@ -16,6 +24,10 @@ export interface Records {
 	readonly train: readonly TextRecord[];
 	/** Those kept for evaluation. */
 	readonly heldOut: readonly TextRecord[];
-	/** SHA-256 of the file. */
+	/** Those left out, because `broken` is "drop". */
+	readonly broken: readonly BrokenRecord[];
+	/** What a place is called: "row", "line" or "record". */
+	readonly placeName: string;
+	/** SHA-256 of the file, in hexadecimal. */
 	readonly fingerprint: string;
 }

@@ -12,6 +12,9 @@ const fraction = () => z.number().min(0).lt(1);
 /** Where a setting is explained: the sections of `--help`, of a settings file and of a report. */
 export type Section = "data" | "model" | "privacy" | "training" | "output";
 
+/** The linear layers of a VaultGemma. */
+const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
+
 const about = (section: Section, description: string) => ({ section, description });
 
 /**
@@ -24,13 +27,15 @@ export const settingsSchema = z.strictObject({
 	data: z.string().min(1).meta(about("data", "file with the records: .json, .jsonl, .csv, .tsv or .parquet")),
 	prompt: z
 		.string()
+		.min(1)
 		.optional()
 		.meta(about("data", "what the model is asked: a column, or a text with {{ columns }}; found by name when left out")),
-	response: z.string().optional().meta(about("data", "what it should answer: a column, or a text with {{ columns }}")),
+	response: z.string().min(1).optional().meta(about("data", "what it should answer: a column, or a text with {{ columns }}")),
 	template: z
 		.string()
-		.default("plain")
-		.meta(about("data", "how prompt and response become a text: plain, gemma (turns of a chat), or a Jinja template")),
+		.min(1)
+		.default("gemma")
+		.meta(about("data", "how both become a text: gemma (turns of a chat), plain (Instruction and Response), or a chat template in Jinja")),
 	tooLong: z
 		.enum(["stop", "drop", "cut"])
 		.default("stop")
@@ -49,9 +54,9 @@ export const settingsSchema = z.strictObject({
 	alpha: positive().default(16).meta(about("model", "LoRA's alpha; the update is scaled by alpha / rank")),
 	dropout: fraction().default(0.05).meta(about("model", "dropout before LoRA")),
 	targetModules: z
-		.array(z.string().min(1))
+		.array(z.enum(PROJECTIONS))
 		.min(1)
-		.default(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+		.default([...PROJECTIONS])
 		.meta(about("model", "linear layers that get an adapter")),
 
 	private: z.boolean().default(true).meta(about("privacy", "train with differential privacy; --no-private compares without")),
@@ -91,7 +96,11 @@ export const settingsSchema = z.strictObject({
 	seed: whole().default(0).meta(about("training", "of the split, LoRA's start and the dropout; never of the privacy noise")),
 	saveEvery: count().optional().meta(about("training", "steps between two checkpoints")),
 
-	output: z.string().min(1).meta(about("output", "folder of the run: adapter, checkpoints, statement, report; must not exist or be empty")),
+	output: z
+		.string()
+		.min(1)
+		.optional()
+		.meta(about("output", "folder of the run: adapter, checkpoints, statement, report; must not exist or be empty")),
 	privateLosses: z.boolean().default(false).meta(about("output", "show and keep the losses of private records, which ε does not cover")),
 });
 
