@@ -22,17 +22,17 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
-import { instructed, type Turn, turnsOf } from "./turns.ts";
+import { echoTurns, instructed, type Turn, turnsOf } from "./turns.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "tiny-vaultgemma");
 
 const { values: flags } = parseArgs({
 	options: {
-		steps: { type: "string", default: "700" },
+		steps: { type: "string", default: "900" },
 		batch: { type: "string", default: "16" },
 		length: { type: "string", default: "96" },
-		lr: { type: "string", default: "3e-3" },
+		lr: { type: "string", default: "8e-3" },
 		seed: { type: "string", default: "1" },
 		output: { type: "string", default: target },
 		help: { type: "boolean", default: false },
@@ -40,10 +40,10 @@ const { values: flags } = parseArgs({
 });
 if (flags.help) {
 	console.log(`npm run pretrain -- [options]
-  --steps 700     optimisation steps
+  --steps 900     optimisation steps
   --batch 16      windows of text in a step
   --length 96     tokens of a window
-  --lr 3e-3       highest learning rate, of a cosine with a warm-up of 30 steps
+  --lr 8e-3       highest learning rate, of a cosine with a warm-up of 60 steps
   --seed 1        of weights and batches
   --output DIR    where model.safetensors is written; assets/tiny-vaultgemma when left out`);
 	process.exit();
@@ -55,6 +55,8 @@ const HELD_OUT = 0.03;
 
 /** How often a paragraph of prose stands in the stream, and each of its turns. */
 const REPEATS = 2;
+/** Texts to be said again, for each paragraph of prose. */
+const ECHOES = 4;
 
 interface Corpus {
 	readonly train: Int32Array;
@@ -78,7 +80,8 @@ async function readCorpus(tokenizer: SentencePieceTokenizer, k: Key): Promise<Co
 	const turn = (t: Turn) => [...encodeExample(tokenizer, t, { maxLength: 1000 }).ids, tokenizer.eosId];
 	const streamOf = (part: readonly string[]): Int32Array => {
 		const documents = [...part.map(prose), ...instructed(turnsOf(part), foldIn(k, 1)).map(turn)];
-		return Int32Array.from(shuffled(Array<number[][]>(REPEATS).fill(documents).flat(), foldIn(k, 2)).flat());
+		const echoes = echoTurns(ECHOES * part.length, part, foldIn(k, 3)).map(turn);
+		return Int32Array.from(shuffled([...Array<number[][]>(REPEATS).fill(documents).flat(), ...echoes], foldIn(k, 2)).flat());
 	};
 	return { train: streamOf(paragraphs.slice(0, cut)), heldOut: streamOf(paragraphs.slice(cut)) };
 }
@@ -145,7 +148,7 @@ async function evaluate(): Promise<number> {
 const steps = Number(flags.steps);
 const optimizer = new AdamW(model.trainableParameters(), {
 	lr: Number(flags.lr),
-	schedule: cosineWithWarmup(30, steps),
+	schedule: cosineWithWarmup(60, steps),
 	betas: [0.9, 0.98],
 	weightDecay: 0.3,
 });

@@ -1,6 +1,6 @@
 /**
- * Questions and answers for the pre-training, made by rule from the prose in assets/pretraining and from invented words. They teach what
- * a turn is, where an answer ends, and that it speaks of what was asked: no fact beyond the prose.
+ * Questions and answers for the pre-training, made by rule from the prose in assets/pretraining. They teach what a turn is, where an
+ * answer ends, and that it speaks of what was asked: no fact beyond the prose.
  */
 import { foldIn, type Key, uniformValues } from "@hushgrad/tensor";
 
@@ -33,8 +33,6 @@ const BOUND = new Set(
 these those it they he she we you its their his her one while during since until although though instead some it's what which why how where who
 whose first second third next finally also even only often sometimes usually later today i my our your`.split(/\s+/),
 );
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Sentences of a paragraph. */
 export const sentencesOf = (paragraph: string): string[] => paragraph.match(/[^.?!]+[.?!]/g)?.map((s) => s.trim()) ?? [];
@@ -71,6 +69,8 @@ function inverted({ verb }: Clause): { readonly auxiliary: string; readonly main
 function questionsOf(sentence: string, lower: (text: string) => string): string[] {
 	const condition = /^(When|If|After|Before|While) ([^,]+), /.exec(sentence);
 	if (condition !== null) return [`What happens ${lower(condition[1] ?? "")} ${condition[2]}?`];
+	// A question that begins "What is the most common cause of" is half of many a card's already.
+	if (/the most common/i.test(sentence)) return [];
 	if (!sentence.endsWith(".") || BOUND.has(sentence.split(/[ ,]/)[0]?.toLowerCase() ?? "")) return [];
 	const clause = clauseOf(sentence);
 	if (clause === undefined) return [];
@@ -88,7 +88,7 @@ function questionsOf(sentence: string, lower: (text: string) => string): string[
 	}
 	const place = /^(\w+(?:ed|en|wn|de|nd|ld|pt)) (?:.* )?(in|by|with|from|at|on) /.exec(rest);
 	if (auxiliary === "is" || auxiliary === "are") {
-		if ((/^(an?|the|one) /.test(rest) || auxiliary === "are") && !subject.startsWith("the most common")) questions.push(ask("What"));
+		if (/^(an?|the|one) /.test(rest) || auxiliary === "are") questions.push(ask("What"));
 		if (place !== null) questions.push(ask(place[2] === "in" || place[2] === "at" || place[2] === "on" ? "Where" : "How", place[1] ?? ""));
 	} else if (MODALS.has(clause.verb)) questions.push(`${ask("What").slice(0, -1)} do?`);
 	else {
@@ -110,79 +110,42 @@ export function turnsOf(paragraphs: readonly string[]): Turn[] {
 	return paragraphs.flatMap((paragraph) => {
 		const sentences = sentencesOf(paragraph);
 		return sentences.flatMap((sentence, i) => {
-			const [before, after] = [sentences[i - 1], sentences[i + 1]];
-			const asked = before?.endsWith("?") && after?.endsWith("?") !== undefined ? [before] : [];
+			const before = sentences[i - 1];
+			const asked = before?.endsWith("?") ? [before] : [];
 			return sentence.endsWith("?") ? [] : [...asked, ...questionsOf(sentence, lower)].map((prompt) => ({ prompt, response: sentence }));
 		});
 	});
 }
 
-const ONSETS = "b c d f g h k l m n p r s t v br cl cr dr fl gl gr pl pr st tr th ph ch".split(" ");
-const VOWELS = "a e i o u a e i o ia eo y".split(" ");
-const ENDINGS = "n r l s m x ne tin sin mine rol rum lia nia tis oma ase gen one ide cus ron dal tor phy".split(" ");
-const KINDS = "nerve gland muscle vessel drug hormone bone plant tool stone bird fish river machine metal enzyme cell organ fluid vitamin test valve protein mineral insect tree engine".split(" ");
-const THINGS = `heart|liver|skin|brain|blood|bone|lung|kidney|stomach|eye|ear|arm|leg|water|air|soil|house|road|ship|field|wall|child|mother|student|
-pressure of the blood|level of sugar|flow of water|heat of the body|wall of the vessel|roots of the tree|surface of the skin|left side|lower part|
-upper arm|small intestine|spinal cord|inner ear|immune system|garden|kitchen|engine|wheel|bridge|market|school|cold air|warm sea`
-	.replaceAll("\n", "")
-	.split("|");
-const DEEDS = "block raise lower carry protect slow cool fill open close warm reach cover support join damage clean supply feed control cut weaken strengthen change move break".split(" ");
-const SIGNS = "fever|pain|a dry cough|swelling|weakness|a rash|loss of weight|a fast pulse|pale skin|thirst|itching|blurred vision|headache|a smell of smoke|a loud noise|cold hands|bleeding|slow growth|dark urine|poor sleep"
-	.split("|");
-
-/** Sentences about things that are not: with only the question to go by, the answer must take its words from there. */
-export function inventedTurns(count: number, k: Key): Turn[] {
-	return Array.from({ length: count }, (_, n) => {
-		const draws = uniformValues(foldIn(k, n), 40);
-		let used = 0;
-		const pick = (list: readonly string[]): string => list[Math.floor((draws[used++] ?? 0) * list.length)] ?? "";
-		const name = (): string => {
-			const syllables = 1 + Math.floor((draws[used++] ?? 0) * 3);
-			return `${Array.from({ length: syllables }, () => pick(ONSETS) + pick(VOWELS)).join("")}${pick(ENDINGS)}`;
-		};
-		const [a, b] = [name(), name()];
-		const [kind, thing, other, deed, second, sign, also] = [KINDS, THINGS, THINGS, DEEDS, DEEDS, SIGNS, SIGNS].map(pick) as [string, string, string, string, string, string, string];
-		const A = capital(a);
-		const turns: readonly (readonly [string, string])[] = [
-			[`What does ${a} do?`, `${A} ${third(deed)} the ${thing}.`],
-			[`What does ${a} do to the ${thing}?`, `${A} ${third(deed)} the ${thing} and ${third(second)} the ${other}.`],
-			[`Which ${kind} ${third(deed)} the ${thing}?`, `The ${a} ${kind} ${third(deed)} the ${thing}.`],
-			[`Which ${kind} ${third(deed)} the ${thing} and the ${other}?`, `The ${a} ${third(deed)} the ${thing} and the ${other}.`],
-			[`What is ${a}?`, `${A} is a ${kind} that ${third(deed)} the ${thing}.`],
-			[`What is the ${a} ${kind}?`, `The ${a} ${kind} is a ${kind} that ${third(deed)} the ${thing}.`],
-			[`Where is the ${a} ${kind} found?`, `The ${a} ${kind} is found near the ${thing}.`],
-			[`What causes ${a} in the ${thing}?`, `${A} in the ${thing} is caused by ${b}.`],
-			[`What is the main cause of ${a}?`, `The main cause of ${a} is ${b}.`],
-			[`How does ${a} ${deed} the ${thing}?`, `${A} ${third(deed)} the ${thing} by blocking ${b}.`],
-			[`Why does ${a} ${deed} the ${thing}?`, `${A} ${third(deed)} the ${thing} because it ${third(second)} the ${other}.`],
-			[`What signs are typical of ${a}?`, `${A} typically causes ${sign} and ${also}.`],
-			[`Which symptoms suggest ${a}?`, `${capital(sign)}, ${also} and ${b} suggest ${a}.`],
-			[`What does a low level of ${a} lead to?`, `A low level of ${a} leads to ${sign}.`],
-			[`What happens when ${a} ${third(deed)} the ${thing}?`, `When ${a} ${third(deed)} the ${thing}, ${sign} may follow.`],
-			[`What treatment is used for ${a} of the ${thing}?`, `${capital(a)} of the ${thing} is treated with ${b}.`],
-			[`What are the effects of ${a} on the ${thing}?`, `${A} ${third(deed)} the ${thing} and may cause ${sign}.`],
-			[`Which ${kind} is most often damaged by ${a}?`, `The ${b} ${kind} is most often damaged by ${a}.`],
-			[`How is ${a} of the ${thing} found?`, `${A} of the ${thing} is found with a ${b} test.`],
-			[`Why must people with ${a} avoid ${b}?`, `People with ${a} must avoid ${b} because it may cause ${sign}.`],
-		];
-		const [prompt, response] = turns[Math.floor((draws[used++] ?? 0) * turns.length)] ?? ["", ""];
-		return { prompt, response };
-	});
-}
-
 const ECHOES = ["Repeat this", "Repeat this sentence", "Say this again", "Copy this text", "Write this once more"];
 
-/** Sentences to be said again, every other one of invented words. Copying is what an answer to a question about a rare word takes. */
-export function echoTurns(count: number, sentences: readonly string[], k: Key): Turn[] {
-	const invented = inventedTurns(count, foldIn(k, 0));
-	const draws = uniformValues(foldIn(k, 1), 2 * count);
-	return invented.map(({ response }, i) => {
-		const text = i % 2 === 0 ? response : (sentences[Math.floor((draws[2 * i] ?? 0) * sentences.length)] ?? response);
-		return { prompt: `${ECHOES[Math.floor((draws[2 * i + 1] ?? 0) * ECHOES.length)]}\n\n${text}`, response: text };
+/**
+ * Texts to be said again: sentences of the prose, and as many rows of its words in random order, which nothing but the prompt tells. An answer
+ * about a rare word takes its letters from the question, and this is where a model learns to.
+ */
+export function echoTurns(count: number, paragraphs: readonly string[], k: Key): Turn[] {
+	const sentences = paragraphs.flatMap(sentencesOf).filter((s) => s.length <= 140);
+	const words = [...new Set(sentences.join(" ").match(/[A-Za-z-]{3,}/g))];
+	return Array.from({ length: count }, (_, i) => {
+		const draws = uniformValues(foldIn(k, i), 14);
+		const pick = (list: readonly string[], at: number): string => list[Math.floor((draws[at] ?? 0) * list.length)] ?? "";
+		const row = Array.from({ length: 4 + (i % 8) }, (_, at) => pick(words, at)).join(" ");
+		const text = i % 2 === 0 ? pick(sentences, 12) : row;
+		return { prompt: `${pick(ECHOES, 13)}\n\n${text}`, response: text };
 	});
 }
 
-const INSTRUCTIONS = ["", "", "Answer the question", "Answer in one sentence", "Answer this question", "Answer truthfully", "Give a short and true answer", "Please answer"];
+/** What may stand before a question; nothing most often. */
+const INSTRUCTIONS = [
+	"",
+	"",
+	"Answer the question",
+	"Answer in one sentence",
+	"Answer this question",
+	"Answer truthfully",
+	"Give a short and true answer",
+	"Please answer",
+];
 
 /** Some turns with an instruction before the question, as people write them. */
 export function instructed(turns: readonly Turn[], k: Key): Turn[] {
