@@ -68,7 +68,7 @@ function inverted({ verb }: Clause): { readonly auxiliary: string; readonly main
 /** The questions that a sentence answers. `lower` undoes the capital of its first word. */
 function questionsOf(sentence: string, lower: (text: string) => string): string[] {
 	const condition = /^(When|If|After|Before|While) ([^,]+), /.exec(sentence);
-	if (condition !== null) return [`What happens ${lower(condition[1] ?? "")} ${condition[2]}?`];
+	if (condition !== null) return [`What happens ${condition[1]?.toLowerCase()} ${condition[2]}?`];
 	// A question that begins "What is the most common cause of" is half of many a card's already.
 	if (/the most common/i.test(sentence)) return [];
 	if (!sentence.endsWith(".") || BOUND.has(sentence.split(/[ ,]/)[0]?.toLowerCase() ?? "")) return [];

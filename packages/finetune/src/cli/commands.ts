@@ -1,4 +1,6 @@
+import { evalCommand } from "../evaluation/evalCommand.ts";
+import { reportCommand } from "../report/reportCommand.ts";
 import type { Command } from "./command.ts";
 
 /** The commands, in the order of `hushgrad --help`. */
-export const commands: readonly Command[] = [];
+export const commands: readonly Command[] = [evalCommand, reportCommand];
