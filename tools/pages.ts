@@ -2,6 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { settingsJsonSchema } from "@hushgrad/finetune";
+import * as commandLine from "./commandLine/page.ts";
 import * as dictionary from "./dictionary/page.ts";
 import * as errors from "./errors.ts";
 import * as operations from "./operations.ts";
@@ -23,8 +25,17 @@ export async function generatedPages(root: string): Promise<GeneratedPage[]> {
 		{ path: operations.PAGE, text: operations.page(await operations.readOperations(root)), faults: [] },
 		{ path: names.PAGE, text: names.page(names.readNames(root)), faults: [] },
 		{ path: dictionary.PAGE, text: dictionary.page(root), faults: [] },
+		{ path: commandLine.PAGE, text: await commandLine.page(root), faults: [] },
+		{ path: "packages/finetune/settings.schema.json", text: jsonText(settingsJsonSchema()), faults: [] },
 	];
 }
+
+/** JSON as it is formatted here: lists of words on one line. */
+const jsonText = (value: object): string =>
+	`${JSON.stringify(value, null, "\t")}\n`.replaceAll(
+		/\[\n\s*([^[\]{}]*?)\n\s*\]/g,
+		(_, words: string) => `[${words.replaceAll(/\n\s*/g, " ")}]`,
+	);
 
 /** Lines that a page has and should not have (-), and that it lacks (+). */
 export function difference(written: string, text: string): string[] {

@@ -57,7 +57,9 @@ const FRAGMENTS = ["/** x / (1 + |x|). */\nexport const softsign = ", "export co
 /** What the repository has. What it ignores is written by a command, and need not be there yet. */
 export function knownIn(root: string): Known {
 	const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-	const exists = (path: string): boolean => /^out(\/|$)|\/dist(\/|$)/.test(path) || existsSync(join(root, path));
+	// Commands of the packages themselves, whose programs are built.
+	const own = ["node_modules/.bin/hushgrad"];
+	const exists = (path: string): boolean => /^out(\/|$)|\/dist(\/|$)/.test(path) || own.includes(path) || existsSync(join(root, path));
 	return { scripts: new Set(Object.keys(scripts)), exists, fragments: FRAGMENTS };
 }
 

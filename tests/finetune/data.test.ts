@@ -154,7 +154,7 @@ describe("what is broken", () => {
 		["JSON that is cut off", "a.json", '[{"input": "secret",\n "output": "b"},\n {"inp', /not JSON: see line 3/],
 		["JSON that is no list", "a.json", '{"secret": 1}', /no list of records/],
 		["a line that is not JSON", "a.jsonl", '{"input":"a","output":"b"}\n{secret\n', /line 2: is not JSON/],
-		["an entry that is no object", "a.json", '["secret"]', /no column is named/],
+		["entries that are no objects", "a.json", '["secret"]', /no record has values with names/],
 		["an object for a text", "a.json", '[{"input": {"secret": 1}, "output": "b"}]', /record 1: input is no text/],
 		["null for a text", "a.json", '[{"input": null, "output": "b"}]', /record 1: input is absent/],
 		["parquet that is none", "a.parquet", "PAR1 secret PAR1", /no parquet file/],

@@ -43,7 +43,7 @@ describe("readSettings", () => {
 			...{ rank: 8, alpha: 16, dropout: 0.05, maxGradNorm: 1, beta1: 0, private: true, sampling: "random-allocation", saveEvery: 2 },
 		});
 		expect(settings).not.toHaveProperty("epochs");
-		expect(text(sources.lr)).toBe("by the size of the model");
+		expect(text(sources.lr)).toBe("by model size");
 		expect(text(sources.records)).toBe("--records");
 		expect(text(sources.rank)).toBe("default");
 		expect(Object.keys(sources).sort()).toEqual(Object.keys(settings).sort());
@@ -93,7 +93,7 @@ describe("readSettings", () => {
 	it.each<[string, string[], RegExp]>([
 		["steps and epochs", ["--steps", "3", "--epochs", "2"], /both say how long/],
 		["warm-up of a constant rate", ["--warmup-steps", "2"], /needs --schedule cosine/],
-		["privacy's settings without privacy", ["--no-private", "--epsilon", "3"], /would do nothing/],
+		["privacy's settings without privacy", ["--no-private", "--epsilon", "3"], /--no-private and --epsilon contradict/],
 		["a unit's bound without a unit", ["--max-unit-records", "3"], /needs --unit/],
 		["one column for both", ["--prompt", "input", "--response", "input"], /learn to repeat/],
 		["a batch larger than the data", ["--batch-size", "1000"], /at most the 400 records/],
@@ -165,4 +165,9 @@ it("the file of a run that was changed is refused by name", async () => {
 	);
 	expect(await readFile(path, "utf8")).toContain("fast");
 	await expect(readSettingsFrom(path)).rejects.toThrow(/lr is not what it must be; steps is missing/);
+});
+
+it("the example of a settings file is the tutorial's", async () => {
+	const { settings } = await readSettings(["--config", join(root, "examples/flashcards.yaml")]);
+	expect(settings).toMatchObject({ epsilon: 8, steps: 16, records: 400, lr: 1.5e-2, batchSize: 100 });
 });

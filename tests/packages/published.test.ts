@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
 import { packages, root } from "../../tools/packages.mjs";
@@ -26,7 +26,9 @@ describe.each(packages)("$name", ({ name, folder }) => {
 		for (const file of ["README.md", "LICENSE", "package.json", "dist/index.js", "dist/index.d.ts", "dist/index.js.map", "src/index.ts"]) {
 			expect(files).toContain(file);
 		}
-		const odd = files.filter((f) => f !== "" && !/^(README\.md|CHANGELOG\.md|LICENSE|package\.json|(dist|src)\/.*\.(ts|js|map))$/.test(f));
+		const odd = files.filter(
+			(f) => f !== "" && !/^(README\.md|CHANGELOG\.md|LICENSE|package\.json|settings\.schema\.json|(dist|src)\/.*\.(ts|js|map))$/.test(f),
+		);
 		expect(odd).toEqual([]);
 	});
 
@@ -44,5 +46,21 @@ describe.each(packages)("$name", ({ name, folder }) => {
 		expect([typeof description, keywords.length > 4, license, engines.node]).toEqual(["string", true, "Apache-2.0", ">=20.19"]);
 		expect([sideEffects].flat().filter((path) => path !== false && !/\/methods\.[jt]s$/.test(path))).toEqual([]);
 		expect(repository.directory).toBe(`packages/${name.split("/")[1]}`);
+	});
+});
+
+describe("the command hushgrad, as installed", () => {
+	const hushgrad = join(project, "node_modules/.bin/hushgrad");
+	const data = join(project, "cards.csv");
+
+	it("explains itself, and tells its version", () => {
+		expect(run(hushgrad, ["--help"], project)).toContain("hushgrad COMMAND --help");
+		expect(run(hushgrad, ["--version"], project)).toBe(`${packages[packages.length - 1].version}\n`);
+	});
+
+	it("plans a run", () => {
+		writeFileSync(data, ["question,answer", ...Array.from({ length: 60 }, (_, i) => `What is ${i}?,a number`)].join("\n"));
+		const said = run(hushgrad, ["plan", "--data", data, "--model", join(root, "assets/tiny-vaultgemma"), "--records", "54"], project);
+		expect(said).toMatch(/noise +σ = /);
 	});
 });

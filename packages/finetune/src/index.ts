@@ -22,6 +22,7 @@ export type { Checking, Evaluating, Loading, RunEvent, StepMeasures, Stepped, Wa
 export { type RunOptions, type RunResult, resume, train } from "./run/run.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
 export { defaultsFor, parameterCount } from "./settings/defaults.ts";
+export { settingsJsonSchema } from "./settings/jsonSchema.ts";
 export { type ReadSettings, readSettings } from "./settings/readSettings.ts";
 export { type Section, type SettingName, settingsSchema } from "./settings/schema.ts";
 export { type DerivedName, type GivenSettings, readSettingsFrom, type Settings, settingsText } from "./settings/settings.ts";

@@ -70,9 +70,14 @@ function overview(commands: readonly Command[], columns: number): string {
 
 function report(error: unknown, command: string, terminal: Terminal): void {
 	const fault = systemFault(error);
-	if (error instanceof HushgradError) fail(error.message, undefined, terminal, error.code);
+	if (error instanceof HushgradError) fail(withoutName(error), undefined, terminal, error.code);
 	else if (fault !== undefined) fail(fault.message, fault.hint, terminal);
 	else bug(error, command, terminal);
+}
+
+/** The message without the function that threw, which says nothing to whoever typed a command. */
+function withoutName({ message, op }: HushgradError): string {
+	return op !== undefined && message.startsWith(`${op}: `) ? message.slice(op.length + 2) : message.replace(/^[A-Za-z]+\.[A-Za-z]+: /, "");
 }
 
 function bug(error: unknown, command: string, terminal: Terminal): void {

@@ -42,8 +42,8 @@ const NAME = 16;
 export interface Printer extends Style {
 	/** Begins a section. */
 	readonly heading: (text: string) => void;
-	/** A named value; further lines of it stand below its first. */
-	readonly field: (name: string, value: string) => void;
+	/** A named value; further lines of it stand below its first. `columns` are those of the name, 16 when left out. */
+	readonly field: (name: string, value: string, columns?: number) => void;
 	/** A line, indented. */
 	readonly line: (text: string) => void;
 	/** What is legal and unwise. */
@@ -61,7 +61,7 @@ export function printerOf(terminal: Terminal): Printer {
 	return {
 		...style,
 		heading: (text) => terminal.out(`\n${style.bold(text)}\n`),
-		field: (name, value) => hanging(`  ${padTo(name, NAME)}`, value, NAME + 2),
+		field: (name, value, columns = NAME) => hanging(`  ${padTo(name, columns)}`, value, columns + 2),
 		line: (text) => hanging("  ", text, 2),
 		warning: (text) => hanging(`  ${style.warn("!")} `, text, 4),
 	};

@@ -25,6 +25,7 @@ export type Mapping =
 /** Finds the columns of prompt and response, by what is asked for or by their usual names. */
 export function mapColumns(table: Table, asked: { readonly prompt?: string | undefined; readonly response?: string | undefined }): Mapping {
 	const { columns } = table;
+	if (columns.length === 0) return { faults: [`no ${table.placeName} has values with names`] };
 	const names = new Map(columns.map((c) => [c.toLowerCase().trim(), c]));
 	const usual = PAIRS.map((pair) => pair.map((name) => names.get(name))).find((pair) => pair.every((c) => c !== undefined));
 	const faults: string[] = [];

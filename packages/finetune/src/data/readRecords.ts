@@ -52,7 +52,7 @@ export async function readRecords(settings: DataSettings): Promise<Records> {
 		});
 	}
 	const { records, broken } = recordsOf(table, mapping, unit);
-	if (broken.length > 0 && settings.broken === "stop") throw brokenError(broken, table, settings.data);
+	if (broken.length > 0 && (settings.broken === "stop" || records.length === 0)) throw brokenError(broken, table, settings.data);
 	if (records.length === 0)
 		throw new FormatError("data/empty", "the data has no record", { path: settings.data, hint: "each needs a prompt and a response" });
 	const isHeldOut = splitter(settings);

@@ -52,7 +52,7 @@ export function textForm(tokenizer: SentencePieceTokenizer, template: string): T
 		const messages = contents.map(
 			(text, i): ChatMessage => ({ role: i === 0 ? "user" : "assistant", content: tokenizer.protect(text.trim()) }),
 		);
-		return renderChat(messages, { template: source, addGenerationPrompt, ...tokens });
+		return refusing(() => renderChat(messages, { template: source, addGenerationPrompt, ...tokens }));
 	};
 	return {
 		example: ({ prompt, response }) => {
@@ -70,4 +70,18 @@ export function textForm(tokenizer: SentencePieceTokenizer, template: string): T
 		prompt: (prompt) => tokenizer.encodeTemplate(render([prompt], true)),
 		endIds: [tokenizer.eosId],
 	};
+}
+
+/** A template that refuses, in terms of the setting. */
+function refusing(render: () => string): string {
+	try {
+		return render();
+	} catch (cause) {
+		if (!(cause instanceof ValueError)) throw cause;
+		const [, why = cause.message] = /refused the conversation: (.*)/.exec(cause.message) ?? [];
+		throw new ValueError("cli/template", `--template cannot be used: ${why}`, {
+			hint: "it sees messages, bos_token, eos_token and add_generation_prompt",
+			cause,
+		});
+	}
 }

@@ -4,7 +4,7 @@ import { readSettingsFile } from "./file.ts";
 import { parseFlags } from "./flags.ts";
 import type { GivenValue } from "./given.ts";
 import { guess, typed } from "./names.ts";
-import { expected, type Shape, wordsOf } from "./shape.ts";
+import { describe, expected, type Shape, wordsOf } from "./shape.ts";
 import type { Source } from "./sources.ts";
 
 /** What a command line, and the file that it names, say: checked, defaults of the schema put in. */
@@ -65,7 +65,7 @@ function issueLines(shape: Shape, issues: readonly z.core.$ZodIssue[], merged: R
 	const names = new Set(issues.map(({ path }) => String(path[0])));
 	return [...names].map((name) => {
 		const given = merged.get(name);
-		if (given === undefined) return `--${typed(name)} is missing: ${expected(shape[name])}`;
+		if (given === undefined) return `--${typed(name)} is missing: ${describe(shape[name])}`;
 		const { value, source } = given;
 		const where = source.from === "file" ? `${source.where}: ${typed(name)}` : `--${typed(name)}`;
 		const wrong = (Array.isArray(value) ? value : [value]).find((v) => typeof v === "string" && !wordsOf(shape[name]).includes(v));

@@ -5,11 +5,16 @@ import type { DerivedName, GivenSettings, Settings } from "./settings.ts";
 import type { Source } from "./sources.ts";
 
 /** What suits a model of up to so many parameters. */
-interface ModelDefaults {
+export interface ModelDefaults {
+	/** That many. */
 	readonly parameters: number;
+	/** Learning rate of AdamW. */
 	readonly lr: number;
+	/** Tokens of a record. */
 	readonly maxLength: number;
+	/** Records on the GPU at a time. */
 	readonly physicalBatchSize: number;
+	/** Records of a step, at most. */
 	readonly batchSize: number;
 }
 
@@ -22,6 +27,9 @@ const BY_SIZE: readonly ModelDefaults[] = [
 	{ parameters: 300e6, lr: 1e-3, maxLength: 256, physicalBatchSize: 8, batchSize: 128 },
 	{ parameters: Number.POSITIVE_INFINITY, lr: 1e-4, maxLength: 256, physicalBatchSize: 4, batchSize: 128 },
 ];
+
+/** What suits a model of so many parameters. */
+export const sizeDefaults = (parameters: number): ModelDefaults => BY_SIZE.find((size) => parameters <= size.parameters) ?? BY_SIZE[0];
 
 /** Passes over the records. */
 const EPOCHS = 4;
@@ -43,7 +51,7 @@ export function defaultsFor(
 	given: GivenSettings,
 	records: number,
 ): { readonly settings: Settings; readonly sources: Readonly<Partial<Record<DerivedName, Source>>> } {
-	const size = BY_SIZE.find(({ parameters }) => parameterCount(config) <= parameters) ?? BY_SIZE[0];
+	const size = sizeDefaults(parameterCount(config));
 	const sources: Partial<Record<DerivedName, Source>> = {};
 	const derive = <N extends DerivedName>(name: N, source: Source, value: NonNullable<GivenSettings[N]>): NonNullable<GivenSettings[N]> => {
 		if (given[name] !== undefined) return given[name] as NonNullable<GivenSettings[N]>;

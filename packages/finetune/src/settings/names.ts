@@ -4,7 +4,7 @@ export const typed = (name: string): string => name.replace(/[A-Z]/g, (c) => `-$
 /** The known word that a mistyped one was meant to be: the nearest by letters put in, left out, exchanged; none that is far. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
 	const plain = (text: string): string => text.toLowerCase().replaceAll(/[_\s]/g, "-");
-	const far = Math.max(2, Math.floor(word.length / 3));
+	const far = Math.min(word.length - 1, Math.max(2, Math.floor(word.length / 3)));
 	const ranked = known.map((k) => ({ k, distance: distance(plain(typed(word)), plain(k)) })).filter((r) => r.distance <= far);
 	return ranked.sort((a, b) => a.distance - b.distance)[0]?.k;
 }

@@ -94,6 +94,11 @@ export const settingsSchema = z.strictObject({
 		.default(false)
 		.meta(about("training", "compute each layer again for its gradient: less memory, more time, the same result")),
 	seed: whole().default(0).meta(about("training", "of the split, LoRA's start and the dropout; never of the privacy noise")),
+	gpu: z
+		.string()
+		.min(1)
+		.optional()
+		.meta(about("training", "part of the name of the GPU to take, as hushgrad doctor shows it; the first when left out")),
 	saveEvery: count().optional().meta(about("training", "steps between two checkpoints")),
 
 	output: z

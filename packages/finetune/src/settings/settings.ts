@@ -58,4 +58,4 @@ export async function readSettingsFrom(path: string): Promise<Settings> {
 	});
 }
 
-const OPTIONAL = ["prompt", "response", "unit", "epochs"];
+const OPTIONAL = ["prompt", "response", "unit", "epochs", "gpu"];

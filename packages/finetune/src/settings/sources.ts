@@ -14,9 +14,9 @@ export type Source =
 /** Where each setting comes from, by name. */
 export type Sources = Readonly<Record<string, Source>>;
 
-/** A source in words: "--lr", "run.yaml:3", "default", "by the size of the model", "from records". */
+/** A source in words: "--lr", "run.yaml:3", "default", "by model size", "from records". */
 export function sourceText(source: Source): string {
 	if (source.from === "flag" || source.from === "file") return source.where;
 	if (source.from === "settings") return `from ${source.where}`;
-	return source.from === "model" ? "by the size of the model" : "default";
+	return source.from === "model" ? "by model size" : "default";
 }

@@ -1,16 +1,21 @@
 import type { VaultGemmaConfig } from "@hushgrad/models";
 import { typed } from "./names.ts";
 import type { GivenSettings, Settings } from "./settings.ts";
-import { type Sources, sourceText } from "./sources.ts";
+import type { Sources } from "./sources.ts";
 
 /** Settings that only a private run has. */
 const PRIVATE_ONLY = ["epsilon", "delta", "unit", "maxUnitRecords", "ledger", "sampling", "maxGradNorm"] as const;
 
+/** An ε that is refused, as `planPrivacy` does: e⁵⁰ is 5·10²¹. */
+const MEANINGLESS = 50;
+
 /** What contradicts each other in what was given, a line each. */
 export function contradictions(values: GivenSettings, given: Sources): string[] {
 	const faults: string[] = [];
-	const named = (name: string): string =>
-		given[name]?.from === "file" ? `${typed(name)} (${sourceText(given[name])})` : `--${typed(name)}`;
+	const named = (name: string): string => {
+		const source = given[name];
+		return source?.from === "file" ? `${typed(name)} (${source.where})` : source?.from === "flag" ? source.where : `--${typed(name)}`;
+	};
 	const isGiven = (name: string): boolean => given[name] !== undefined;
 	if (isGiven("steps") && isGiven("epochs"))
 		faults.push(`${named("steps")} and ${named("epochs")} both say how long the run is: leave one out`);
@@ -24,7 +29,7 @@ export function contradictions(values: GivenSettings, given: Sources): string[] 
 		// A flag may switch off what a file gives.
 		const idle = PRIVATE_ONLY.filter((name) => given[name]?.from === "flag");
 		if (idle.length > 0)
-			faults.push(`${named("private")} is off, so that ${idle.map(named).join(", ")} would do nothing: leave one or the other out`);
+			faults.push(`${named("private")} and ${idle.map(named).join(", ")} contradict each other: without privacy that would do nothing`);
 	}
 	return faults;
 }
@@ -34,6 +39,9 @@ export function misfits(settings: Settings, config: VaultGemmaConfig): string[] 
 	const faults: string[] = [];
 	const { batchSize, records, delta, maxLength, maxResponse, steps, saveEvery } = settings;
 	if (batchSize > records) faults.push(`--batch-size is ${batchSize}, expected at most the ${records} records`);
+	if (settings.private && settings.epsilon > MEANINGLESS) {
+		faults.push(`--epsilon is ${settings.epsilon}, expected at most ${MEANINGLESS}, better below 10: more protects nobody`);
+	}
 	if (settings.private && delta * records >= 1) {
 		faults.push(`--delta is ${delta}, expected below 1/N = 1/${records}: with more a whole record may be published`);
 	}
@@ -42,8 +50,6 @@ export function misfits(settings: Settings, config: VaultGemmaConfig): string[] 
 	if (maxLength > config.max_position_embeddings) {
 		faults.push(`--max-length is ${maxLength}, the model takes ${config.max_position_embeddings} tokens`);
 	}
-	if (settings.warmupSteps > steps)
-		faults.push(`--warmup-steps is ${settings.warmupSteps}, expected at most the ${steps} steps of the run`);
 	if (saveEvery > steps && settings.saveEvery !== 1)
 		faults.push(`--save-every is ${saveEvery}, expected at most the ${steps} steps of the run`);
 	return faults;

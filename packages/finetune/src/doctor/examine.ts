@@ -1,57 +1,77 @@
-/**
- * `npm run doctor` (or `-- --json`): what this machine has for Hushgrad, each of its adapters, what is missing, and the line that mends
- * it.
- */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
-import { parseArgs } from "node:util";
 import { type AdapterName, listAdapters, requestDevice } from "@hushgrad/tensor";
+import { quietly } from "../cli/openDevice.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
-interface Finding {
+export interface Finding {
+	/** What it is. */
 	readonly problem: string;
+	/** A line to type, or what to do. */
 	readonly fix: string;
+	/** Whether nothing runs until it is mended. */
 	readonly isFatal: boolean;
 }
 
-export interface Report {
+/** What a machine has for Hushgrad, and what it lacks. */
+export interface MachineReport {
+	/** Whether nothing fatal was found. */
 	readonly ok: boolean;
+	/** Version that runs, and the oldest that will do. */
 	readonly node: { readonly version: string; readonly needed: string };
-	/** Version of the npm package. */
+	/** Version of the npm package, which brings Dawn; null where it is not installed. */
 	readonly webgpu: string | null;
+	/** Operating system and architecture. */
 	readonly system: string;
+	/** Of the machine, not of the GPU. */
 	readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
 	/** The one that is taken when none is asked for. */
 	readonly adapter: Adapter | null;
 	/** All that `requestDevice({ adapter })` may open, by number. */
 	readonly adapters: readonly Adapter[];
+	/** The fatal ones first. */
 	readonly findings: readonly Finding[];
 }
 
-interface Adapter {
+/** A GPU, or a driver that computes on the processor, as WebGPU has it. */
+export interface Adapter {
+	/** Who made it. */
 	readonly vendor: string;
+	/** Its family. */
 	readonly architecture: string;
+	/** Its number at its vendor's. */
 	readonly device: string;
+	/** Its driver. */
 	readonly description: string;
 	/** The driver's name of it, and how it is reached. */
 	readonly name: string;
 	readonly backend: string;
+	/** Whether the driver computes on the processor. */
 	readonly isSoftware: boolean;
+	/** Features of WebGPU that it has. */
 	readonly features: readonly string[];
 	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
 	readonly heldBack: readonly string[];
+	/** Sizes in bytes and counts, by WebGPU's names. */
 	readonly limits: Readonly<Record<string, number>>;
+	/** Invocations of a subgroup, least and most; null where there are none. */
 	readonly subgroupSizes: readonly [number, number] | null;
 	/** Sizes and types of the matrices that a subgroup multiplies in hardware. */
 	readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
 }
 
-interface SubgroupMatrixConfig {
+/** Matrices M × K and K × N that a subgroup multiplies in hardware. */
+export interface SubgroupMatrixConfig {
+	/** Type of the factors. */
 	readonly componentType: string;
+	/** Type of the product. */
 	readonly resultComponentType: string;
+	/** Rows of the product. */
 	readonly M: number;
+	/** Columns of the product. */
 	readonly N: number;
+	/** What is summed over. */
 	readonly K: number;
 }
 
@@ -59,7 +79,7 @@ const NODE_NEEDED = "20.19.0";
 /** Toggles that show what the hardware has: matrices of subgroups, and 16 bits on NVIDIA, of which Dawn distrusts some drivers. */
 const SHOW_ALL = "enable-dawn-features=allow_unsafe_apis,use_vulkan_memory_model,vulkan_enable_f16_on_nvidia";
 const NO_ADAPTER =
-	"WebGPU finds no adapter; on Debian and Ubuntu the next line installs Mesa's by apt, or prints how where HUSHGRAD_NO_INSTALL=1 is set";
+	"WebGPU finds no adapter; in a clone of the repository the next line installs Mesa's by apt, or prints how where HUSHGRAD_NO_INSTALL=1 is set";
 const LIMITS = [
 	"maxBufferSize",
 	"maxStorageBufferBindingSize",
@@ -111,10 +131,11 @@ async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter 
 	const broken = (problem: string, fix: string): Finding => ({ problem, fix, isFatal: true });
 	const firstLine = (error: Error): string => error.message.split("\n")[0];
 	const names = await listAdapters().catch((error: Error) => error);
-	if (names instanceof Error) return { adapters: [], taken: null, findings: [broken(firstLine(names), "npm ci")] };
+	if (names instanceof Error) return { adapters: [], taken: null, findings: [broken(firstLine(names), "npm install webgpu")] };
 	const described = await Promise.all(names.map(describe));
 	const adapters = described.filter((a) => a !== undefined);
-	if (adapters.length === 0) return { adapters, taken: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
+	if (adapters.length === 0)
+		return { adapters, taken: null, findings: [broken(NO_ADAPTER, "npm run driver, or sudo apt-get install mesa-vulkan-drivers")] };
 	const device = await requestDevice().catch((error: Error) => error);
 	if (device instanceof Error) return { adapters, taken: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
 	const { device: name, description } = device.info;
@@ -122,7 +143,10 @@ async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter 
 	return { adapters, taken: adapters.find((a) => a.device === name && a.description === description) ?? adapters[0], findings: [] };
 }
 
-async function examine(): Promise<Report> {
+/** Examines this machine: opens each of its adapters, and lets them go again. */
+export const examineMachine = (): Promise<MachineReport> => quietly(examine);
+
+async function examine(): Promise<MachineReport> {
 	const node = process.versions.node;
 	const { adapters, taken: adapter, findings } = await examineAdapters();
 	const hardware = adapters.find((a) => !a.isSoftware);
@@ -137,7 +161,9 @@ async function examine(): Promise<Report> {
 		findings.push({
 			problem: "the adapter runs on the CPU: right, but slow",
 			fix:
-				hardware === undefined ? "install the Vulkan driver of your GPU" : `requestDevice({ adapter: ${JSON.stringify(hardware.name)} })`,
+				hardware === undefined
+					? "install the Vulkan driver of your GPU"
+					: `--gpu ${JSON.stringify(hardware.name)}, or requestDevice({ adapter: ${JSON.stringify(hardware.name)} })`,
 			isFatal: false,
 		});
 	}
@@ -161,59 +187,3 @@ function webgpuVersion(): string | null {
 		return null;
 	}
 }
-
-function bytes(n: number): string {
-	return n >= 2 ** 30
-		? `${(n / 2 ** 30).toFixed(1)} GiB`
-		: n >= 2 ** 20
-			? `${Math.round(n / 2 ** 20)} MiB`
-			: `${Math.round(n / 2 ** 10)} KiB`;
-}
-
-const row = (name: string, value: string): string => `  ${name.padEnd(12)}${value}`;
-
-function showAdapter(adapter: Adapter, number: number): string[] {
-	const { limits, subgroupSizes, features, heldBack, subgroupMatrixConfigs: matrices } = adapter;
-	const has = (name: string): string => `${name} ${features.includes(name) ? "yes" : "no"}`;
-	const missing = heldBack.length === 0 ? "" : `; behind toggles of Dawn: ${heldBack.join(", ")}`;
-	return [
-		row(`adapter ${number}`, adapter.name),
-		row("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", ")),
-		row("driver", adapter.description),
-		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
-		row("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`),
-		row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
-		row(
-			"matrices",
-			matrices.length === 0
-				? "none in hardware"
-				: matrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`).join(", "),
-		),
-		row("limits", `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer`),
-		row("", `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`),
-	];
-}
-
-function show({ ok, node, webgpu, system, memory, adapter, adapters, findings }: Report): string {
-	const lines = [
-		row("Node", `${node.version} (${node.needed} or newer)`),
-		row("system", system),
-		row("memory", `${bytes(memory.freeBytes)} free of ${bytes(memory.totalBytes)}`),
-		row("webgpu", webgpu === null ? "not installed" : `${webgpu} (Dawn)`),
-		...(adapters.length === 0 ? [row("adapter", "none")] : adapters.flatMap(showAdapter)),
-	];
-	const other = adapters.find((a) => a !== adapter);
-	if (adapter !== null && other !== undefined) {
-		const choice = `requestDevice({ adapter: ${JSON.stringify(other.name)} })`;
-		lines.push("", `Adapter ${adapters.indexOf(adapter)} is taken; another one by ${choice}, or by its number.`);
-	}
-	for (const { problem, fix, isFatal } of findings)
-		lines.push("", `${isFatal ? "Missing" : "Note"}: ${problem}`, `  ${isFatal ? "Mend it with" : "Better"}: ${fix}`);
-	lines.push("", ok ? "Ready." : "Not ready.");
-	return lines.join("\n");
-}
-
-const { values } = parseArgs({ options: { json: { type: "boolean" } } });
-const report = await examine();
-console.log(values.json ? JSON.stringify(report, null, 2) : show(report));
-process.exit(report.ok ? 0 : 1);
