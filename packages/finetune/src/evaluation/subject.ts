@@ -7,6 +7,7 @@ import { readRecords } from "../data/readRecords.ts";
 import type { TextRecord } from "../data/records.ts";
 import { type TextForm, textForm } from "../data/textForm.ts";
 import { type TokenizedRecord, tokenizeRecords } from "../data/tokenizeRecords.ts";
+import { noAdapter } from "../run/errors.ts";
 import { runFiles } from "../run/runFolder.ts";
 import { readSettingsFrom, type Settings } from "../settings/settings.ts";
 
@@ -34,18 +35,13 @@ export type SubjectFlags = Partial<Pick<SubjectSettings, "data" | "model" | "pro
 
 /**
  * The adapter in a folder: of a run, or by itself, whose adapter_config.json names the base unless a flag does.
- * @throws FormatError for a folder that is neither, and for an adapter without data.
+ * @throws FormatError for a folder that is neither, and for an adapter without data; RunError for a run without an adapter.
  */
 export async function findSubject(folder: string, flags: SubjectFlags): Promise<Subject> {
 	const files = runFiles(folder);
 	if (await isFile(files.settings)) {
 		const settings = await readSettingsFrom(files.settings);
-		if (!(await isFile(join(files.adapter, CONFIG)))) {
-			throw new FormatError("run/no-adapter", "this run has no adapter yet", {
-				path: folder,
-				hint: `hushgrad resume ${folder} goes on with it`,
-			});
-		}
+		if (!(await isFile(join(files.adapter, CONFIG)))) throw noAdapter(folder);
 		return { settings: { ...settings, ...flags }, adapter: files.adapter, run: folder };
 	}
 	if (!(await isFile(join(folder, CONFIG)))) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fromPretrained, loadAdapter, readGenerationConfig, SentencePieceTokenizer, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { type Device, FormatError } from "@hushgrad/tensor";
 import { type TextForm, textForm } from "../data/textForm.ts";
-import { RunError } from "../run/errors.ts";
+import { noAdapter, RunError } from "../run/errors.ts";
 import type { RunEvent } from "../run/events.ts";
 import { hashBase } from "../run/identity.ts";
 import { runFiles } from "../run/runFolder.ts";
@@ -59,10 +59,7 @@ async function inFolder(folder: string): Promise<Tuned> {
 		if (await isFile(join(files.adapter, CONFIG))) {
 			return { base: model, adapter: files.adapter, template, quantization, baseHash: await baseHashOf(folder) };
 		}
-		throw new RunError("run/no-adapter", "this run has no adapter yet", {
-			path: folder,
-			hint: `hushgrad resume ${folder} goes on with it`,
-		});
+		throw noAdapter(folder);
 	}
 	if (await isFile(join(folder, CONFIG))) {
 		const above = join(folder, "..");

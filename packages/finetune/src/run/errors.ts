@@ -7,6 +7,10 @@ export class RunError extends HushgradError {
 	}
 }
 
+/** The error of whoever asks for the adapter of a run that has not saved one. */
+export const noAdapter = (folder: string): RunError =>
+	new RunError("run/no-adapter", "this run has no adapter yet", { path: folder, hint: `hushgrad resume ${folder} goes on with it` });
+
 /** Whether the device went away, which says nothing about the run. */
 export const isDeviceLoss = (error: unknown): boolean => error instanceof DeviceError && error.code === "device/lost";
 
