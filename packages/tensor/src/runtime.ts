@@ -3,11 +3,12 @@ import { type DebugOptions, LeakTracker } from "./debug.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError, DTypeError, ShapeError, ValueError } from "./errors.ts";
+import { checkApart, linearGrid, MAX_GRID } from "./gpu/binding.ts";
 import type { Kernel } from "./gpu/defineKernel.ts";
 import { BufferUsage, MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import { PipelineCache } from "./gpu/pipelines.ts";
-import { BufferPool } from "./gpu/pool.ts";
+import { BufferPool, sizeClass } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
 import { Status } from "./gpu/status.ts";
@@ -24,7 +25,6 @@ import { Unowned } from "./unowned.ts";
 import { checkDType, deviceBytes, type HostValues } from "./upload.ts";
 import type { World } from "./world.ts";
 
-const MAX_GRID = 65535;
 /** Bytes that may lie outside of scopes before a garbage collection is asked for: at most, or a quarter of the budget. */
 const MOST_UNOWNED = 256 * 2 ** 20;
 
@@ -49,6 +49,8 @@ export class Runtime {
 	readonly status: Status;
 	/** Tensors outside of every scope. */
 	readonly unowned: Unowned;
+	/** What gives up memory that its owner can do without, called where the budget would refuse. */
+	readonly spare = new Set<() => void>();
 	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
 	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
@@ -81,7 +83,10 @@ export class Runtime {
 				this.recorder.flush();
 				this.recorder.forgetBuffers();
 			},
-			collect: () => this.unowned.release(),
+			collect: () => {
+				this.unowned.release();
+				for (const release of this.spare) release();
+			},
 		});
 		this.recorder = new Recorder(gpu, this.pool);
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
@@ -250,8 +255,10 @@ export class Runtime {
 			throw new DeviceError("device/no-f16", `${op}: this device has no f16`, { op, hint: "use f32, or bf16 for storage" });
 		}
 		const bytes = Math.max(4, Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 4) * 4);
-		const size = this.pool.reserve(op, bytes + (this.#guard?.band ?? 0), this.#path);
-		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, this.#free);
+		const isReal = !this.recorder.isRehearsing;
+		const room = bytes + (this.#guard?.band ?? 0);
+		const size = isReal ? this.pool.reserve(op, room, this.#path) : sizeClass(room);
+		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, isReal ? this.#free : () => {}, isReal);
 		this.#scopes.add(storage);
 		return new Physical(this, storage, dtype, { shape: [...shape] });
 	}
@@ -274,7 +281,7 @@ export class Runtime {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
 		const bindings = views.map((view, i) => this.#bind(kernel, pipeline.buffers[i], view));
-		checkApart(kernel, pipeline.layoutKey, pipeline.buffers, bindings);
+		checkApart(kernel.key, pipeline.layoutKey, pipeline.buffers, bindings);
 		if (grid === 0) return;
 		const groups = typeof grid === "number" ? linearGrid(Math.ceil(grid / pipeline.lanes)) : grid;
 		if (groups.some((g) => g > MAX_GRID)) {
@@ -286,9 +293,15 @@ export class Runtime {
 
 	/**
 	 * Reads the elements of a contiguous view back, those of all records one after the other: submits what is pending, waits.
-	 * Not refused in any program: `data` is. @throws DeviceError (as a rejection) when the device was lost or reported an error.
+	 * Not refused in any program: `data` is. @throws DeviceError at the call where a step is recorded without being run
+	 * (`capture/read`), and as a rejection when the device was lost or reported an error.
 	 */
-	async read(view: Physical): Promise<HostArray> {
+	read(view: Physical): Promise<HostArray> {
+		this.recorder.checkReadable();
+		return this.#read(view);
+	}
+
+	async #read(view: Physical): Promise<HostArray> {
 		this.raise();
 		const { bytes, dtype, offset, storage } = view;
 		if (bytes === 0) return hostArray(dtype, new ArrayBuffer(0));
@@ -372,27 +385,4 @@ export class Runtime {
 		}
 		return { storage, offset, size: Math.min(size, storage.size - offset), base: view.offset - offset / width };
 	}
-}
-
-/** A kernel may not write what it reads under another name. */
-function checkApart({ key }: Kernel, layout: string, names: readonly string[], bindings: readonly Binding[]): void {
-	for (let i = 0; i < bindings.length; i++) {
-		if (layout[i] !== "w") continue;
-		const other = bindings.findIndex((b, j) => j !== i && b.storage === bindings[i].storage);
-		if (other >= 0) {
-			throw new ValueError(
-				"kernel/overlap",
-				`kernel ${key}: ${names[i]} and ${names[other]} lie in one buffer, and it writes ${names[i]}`,
-				{
-					op: key,
-					hint: "copy one of them first",
-				},
-			);
-		}
-	}
-}
-
-function linearGrid(groups: number): Grid {
-	const x = Math.min(groups, MAX_GRID);
-	return [x, Math.ceil(groups / x), 1];
 }

@@ -91,6 +91,22 @@ export function createBindGroup(device: GPUDevice, { pipeline, bindings }: Dispa
 	});
 }
 
+/** The error of a step that is captured or rehearsed, and moves data between host and device. */
+function transferred(kind: "upload" | "read"): DeviceError {
+	return kind === "upload"
+		? new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
+				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
+			})
+		: new DeviceError("capture/read", "capture: a tensor is read inside a step that is recorded without being run", {
+				hint: "return it from the step, and read it afterwards",
+			});
+}
+
+const unreal = ({ bytes, label }: Storage): DeviceError =>
+	new DeviceError("capture/unreal", `a tensor of ${bytes} bytes${label === "" ? "" : ` in ${label}`} was recorded without being computed`, {
+		hint: "it was kept from a step that was only compared with its capture; return it from the step instead",
+	});
+
 /**
  * Keeps commands until `flush`, which gives them buffers and hands them to the GPU. Who owns what is known then: a storage that
  * was released in the meantime has a buffer from the first command that uses it to the last, and another storage has it after
@@ -112,12 +128,16 @@ export class Recorder {
 	/** Number of the first command of those. */
 	#first = 0;
 	#listener: ((dispatch: Dispatch<Placed>) => void) | undefined;
+	/** What is recorded, while a step is captured or rehearsed. */
+	#recorded: Dispatch[] | undefined;
+	#isRehearsing = false;
 	#encoder: GPUCommandEncoder | undefined;
 	#pass: GPUComputePassEncoder | undefined;
 	#used = 0;
 	#dispatches = 0;
 	#bindGroupsCreated = 0;
 	#submits = 0;
+	#copies = 0;
 
 	constructor(device: GPUDevice, pool: BufferPool) {
 		this.#device = device;
@@ -144,31 +164,51 @@ export class Recorder {
 		return this.#submits;
 	}
 
-	/** Whether `listen` runs: a step is being captured. */
+	/** Copies to be read since the device was made. */
+	get copies(): number {
+		return this.#copies;
+	}
+
+	/** Whether `listen` or `rehearse` runs. */
 	get isListening(): boolean {
-		return this.#listener !== undefined;
+		return this.#recorded !== undefined;
+	}
+
+	/** Whether `rehearse` runs: what is recorded will not be run, and needs no memory. */
+	get isRehearsing(): boolean {
+		return this.#isRehearsing;
+	}
+
+	/** Counts what a replay has handed to the GPU. */
+	countReplay(dispatches: number, submits: number): void {
+		this.#dispatches += dispatches;
+		this.#submits += submits;
 	}
 
 	dispatch(dispatch: Dispatch): void {
+		this.#recorded?.push(dispatch);
+		if (this.#isRehearsing) return;
 		if (this.#commands.length >= RING_SLOTS) this.flush();
 		for (const { storage } of dispatch.bindings) storage.lastUse = this.#first + this.#commands.length;
 		this.#commands.push(dispatch);
 		this.#dispatches++;
 	}
 
+	/** @throws DeviceError in `rehearse`: there will be no values. */
+	checkReadable(): void {
+		if (this.#isRehearsing) throw transferred("read");
+	}
+
 	/** Copies bytes to a buffer, in order with the kernels. */
 	copy(from: Storage, offset: number, to: GPUBuffer, bytes: number): void {
+		this.#copies++;
 		from.lastUse = this.#first + this.#commands.length;
 		this.#commands.push({ from, offset, to, bytes });
 	}
 
 	/** Writes host bytes into a storage, after every command recorded so far that uses it. */
 	upload(to: Storage, data: ArrayBufferView): void {
-		if (this.#listener !== undefined) {
-			throw new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
-				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
-			});
-		}
+		if (this.#recorded !== undefined) throw transferred("upload");
 		if (this.#isPending(to)) this.flush();
 		const { gpu } = this.#bind(to);
 		this.#submit();
@@ -227,19 +267,34 @@ export class Recorder {
 		this.#begin().copyBufferToBuffer(pattern, 0, to.gpu, at, bytes);
 	}
 
-	/** Runs `fn`, submits what it recorded, and returns its kernels with the buffers that they got. */
-	listen<T>(fn: () => T): { result: T; dispatches: Dispatch<Placed>[] } {
-		const before = this.#listener;
-		const dispatches: Dispatch<Placed>[] = [];
+	/** Runs `fn`, submits what it recorded, and returns that, and its kernels with the buffers that they got. */
+	listen<T>(fn: () => T): { readonly result: T; readonly recorded: readonly Dispatch[]; readonly encoded: readonly Dispatch<Placed>[] } {
+		const recorded: Dispatch[] = [];
+		const encoded: Dispatch<Placed>[] = [];
+		this.#recorded = recorded;
 		this.#listener = (d) => {
 			const bindings = d.bindings.map((b) => ({ ...b, storage: { buffer: b.storage.buffer } }));
-			dispatches.push({ ...d, bindings });
+			encoded.push({ ...d, bindings });
 		};
 		try {
-			return { result: fn(), dispatches };
+			return { result: fn(), recorded, encoded };
 		} finally {
 			this.flush();
-			this.#listener = before;
+			this.#listener = undefined;
+			this.#recorded = undefined;
+		}
+	}
+
+	/** Runs `fn` and returns what it recorded, which is not run. */
+	rehearse<T>(fn: () => T): { readonly result: T; readonly recorded: readonly Dispatch[] } {
+		const recorded: Dispatch[] = [];
+		this.#recorded = recorded;
+		this.#isRehearsing = true;
+		try {
+			return { result: fn(), recorded };
+		} finally {
+			this.#isRehearsing = false;
+			this.#recorded = undefined;
 		}
 	}
 
@@ -260,6 +315,7 @@ export class Recorder {
 	/** The buffer of a storage, a new one where it has none. */
 	#bind(storage: Storage): PooledBuffer {
 		if (storage.buffer === undefined) {
+			if (!storage.isReal) throw unreal(storage);
 			storage.buffer = this.#pool.take(storage.size);
 			this.guard?.fill(storage.buffer, storage);
 		}

@@ -42,6 +42,11 @@ export class ReplayList {
 		return this.#pipelines.length;
 	}
 
+	/** Number of submits of a run. */
+	get submits(): number {
+		return Math.ceil(this.length / CHUNK);
+	}
+
 	/** Submits all kernels. Does not wait. */
 	run(): void {
 		for (let first = 0; first < this.length; first += CHUNK) this.#submit(first, Math.min(this.length, first + CHUNK));
