@@ -61,10 +61,8 @@ export class CapturedStep<T> {
 	replay(): void {
 		const runtime = this.#ready("replay");
 		runtime.raise();
-		runtime.recorder.flush();
 		for (const s of this.#written) s.writes++;
-		this.#list.run();
-		runtime.recorder.countReplay(this.#list.length, this.#list.submits);
+		runtime.recorder.replay(this.#list);
 	}
 
 	/**

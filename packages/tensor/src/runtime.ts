@@ -28,6 +28,12 @@ import type { World } from "./world.ts";
 /** Bytes that may lie outside of scopes before a garbage collection is asked for: at most, or a quarter of the budget. */
 const MOST_UNOWNED = 256 * 2 ** 20;
 
+/** Memory that can be had again: released where the budget would refuse, and where garbage is collected and nobody owns it any more. */
+export interface Spare {
+	readonly isAbandoned: boolean;
+	release(): void;
+}
+
 /**
  * The working parts of a device, for ops and for the library itself: memory, kernels, and what is going on. An operation needs
  * `empty` of it, for results, and `scope`; engines and optimisers use more. `runtimeOf(device)` gives it.
@@ -49,8 +55,8 @@ export class Runtime {
 	readonly status: Status;
 	/** Tensors outside of every scope. */
 	readonly unowned: Unowned;
-	/** What gives up memory that its owner can do without, called where the budget would refuse. */
-	readonly spare = new Set<() => void>();
+	/** Who holds memory that they can do without. */
+	readonly spare = new Set<Spare>();
 	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
 	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
@@ -85,7 +91,7 @@ export class Runtime {
 			},
 			collect: () => {
 				this.unowned.release();
-				for (const release of this.spare) release();
+				for (const owner of this.spare) owner.release();
 			},
 		});
 		this.recorder = new Recorder(gpu, this.pool);
@@ -327,7 +333,15 @@ export class Runtime {
 	 * what nobody refers to needs no memory beyond the last command that uses it.
 	 */
 	settle(): Promise<void> | undefined {
-		return this.unowned.isTooMuch ? this.unowned.collect() : undefined;
+		return this.unowned.isTooMuch ? this.unowned.collect().then(() => this.#releaseAbandoned()) : undefined;
+	}
+
+	#releaseAbandoned(): void {
+		for (const owner of this.spare) {
+			if (!owner.isAbandoned) continue;
+			owner.release();
+			this.spare.delete(owner);
+		}
 	}
 
 	/** Throws the first DeviceError that the GPU reported since the last call; one of a lost or destroyed device each time. */

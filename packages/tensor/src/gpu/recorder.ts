@@ -5,6 +5,7 @@ import { MAX_PARAM_BYTES } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { BufferPool, PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
+import type { ReplayList } from "./replay.ts";
 import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
 
 /** What has a buffer while commands are encoded: a storage, or what stands for it. */
@@ -179,12 +180,6 @@ export class Recorder {
 		return this.#isRehearsing;
 	}
 
-	/** Counts what a replay has handed to the GPU. */
-	countReplay(dispatches: number, submits: number): void {
-		this.#dispatches += dispatches;
-		this.#submits += submits;
-	}
-
 	dispatch(dispatch: Dispatch): void {
 		this.#recorded?.push(dispatch);
 		if (this.#isRehearsing) return;
@@ -225,8 +220,25 @@ export class Recorder {
 		if (this.#commands.length >= WORTH_A_SUBMIT) this.flush();
 	}
 
+	/** Submits what was recorded, and the kernels of a list behind it. Does not wait. */
+	replay(list: ReplayList): void {
+		this.#encodeAll();
+		const chunks = Math.max(1, Math.round(list.length / CHUNK));
+		for (let i = 0; i < chunks; i++) {
+			const [first, end] = [i, i + 1].map((k) => Math.round((k * list.length) / chunks));
+			if (end > first) list.encode(this.#openPass(), first, end);
+			this.#submit();
+		}
+		this.#dispatches += list.length;
+	}
+
 	/** Submits what was recorded. Does not wait. */
 	flush(): void {
+		this.#encodeAll();
+		this.#submit();
+	}
+
+	#encodeAll(): void {
 		const commands = this.#commands;
 		this.#commands = [];
 		for (const command of commands) {
@@ -243,7 +255,6 @@ export class Recorder {
 				this.#passed(command.from, number);
 			}
 		}
-		this.#submit();
 	}
 
 	/** Encodes a kernel behind those that have buffers, ahead of those that wait for theirs. */
@@ -254,10 +265,10 @@ export class Recorder {
 		writeParams(this.#words, slot, dispatch);
 		if (this.profiler !== undefined) this.#endPass();
 		const timestampWrites = this.profiler?.next(pipeline.key, work ?? {});
-		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
-		this.#pass.setPipeline(pipeline.gpu);
-		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
-		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+		const pass = this.#openPass(timestampWrites);
+		pass.setPipeline(pipeline.gpu);
+		pass.setBindGroup(0, this.#group(dispatch), [slot]);
+		pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 		this.#listener?.(dispatch);
 	}
 
@@ -338,6 +349,11 @@ export class Recorder {
 	#begin(): GPUCommandEncoder {
 		this.#encoder ??= this.#device.createCommandEncoder();
 		return this.#encoder;
+	}
+
+	#openPass(timestampWrites?: GPUComputePassTimestampWrites): GPUComputePassEncoder {
+		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
+		return this.#pass;
 	}
 
 	#endPass(): void {
