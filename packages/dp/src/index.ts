@@ -87,6 +87,7 @@ export {
 	type HostValue,
 	recordKey,
 } from "./records.ts";
+export type { ReplayMode } from "./replays.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";
 export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";

@@ -3,7 +3,7 @@ import { privateProgram, type StreamedGradient, streamedValueAndGrad, unblamed }
 import type { RecordGradient } from "./clip/blocks.ts";
 import { GradientColumns } from "./clip/gradientColumns.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
-import { type Batch, Batcher, type Encode, type HostRecord, tensorsOf } from "./records.ts";
+import { Batcher, type Encode, type HostRecord, tensorsOf } from "./records.ts";
 import { type BatchProgram, checkReplayMode, type ReplayMode, Replays } from "./replays.ts";
 import { splitVirtual } from "./sampling.ts";
 import { checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
@@ -84,7 +84,7 @@ export class PerRecord {
 		const stage = (indices: Int32Array) => this.#batcher.stage(indices, encode, key);
 		const again = (others: Int32Array): Gradients => {
 			const batch = stage(others).upload(device);
-			return { grads: columnsOf(program.run(batch)), weights: batch.weights };
+			return { grads: columnsOf(program.run(batch, program.open())), weights: batch.weights };
 		};
 		for (const [part, { indices }] of splitVirtual(records, rows).entries()) {
 			device.scope<void>(() => {
@@ -103,17 +103,17 @@ export class PerRecord {
 	}
 
 	/** The program of a physical batch: one in a closed world, open to the batch and to what is public. */
-	#programOf<D>(loss: Loss<D>): BatchProgram<RecordGradients> & { open(): Iterable<Tensor> } {
+	#programOf<D>(loss: Loss<D>): Required<BatchProgram<RecordGradients>> {
 		const vector = this.#vector;
 		const model = this.#model;
 		const mode = this.#mode;
 		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(unblamed(() => loss(own, new DropoutKey(words))));
 		return {
 			open: () => [vector.tensor, ...(model?.stateTensors() ?? [])],
-			run(batch: Batch): RecordGradients {
+			run(batch, open) {
 				const { record, keys, weights } = batch;
 				const choose = choiceOf(mode, keys.device);
-				const { value, grads } = privateProgram(keys.device, [...tensorsOf(batch), ...this.open()], () =>
+				const { value, grads } = privateProgram(keys.device, [...tensorsOf(batch), ...open], () =>
 					vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record as D, keys),
 				);
 				return { losses: value, grads, weights };

@@ -35,10 +35,10 @@ export interface Occasion {
 
 /** A program on the device. */
 export interface BatchProgram<T> {
-	/** Runs it; the tensors of what it returns come out. */
-	run(batch: Batch): T & NotPromise<T>;
-	/** Tensors beside the batch that it may touch; any, where this is left out. */
-	open?(): Iterable<Tensor>;
+	/** Runs it, with what `open` gave; the tensors of what it returns come out. */
+	run(batch: Batch, open: readonly Tensor[]): T & NotPromise<T>;
+	/** Tensors beside the batch that it may touch; any, where this is left out. Asked for each batch. */
+	open?(): readonly Tensor[];
 }
 
 /** What is kept of a program for a number of rows. */
@@ -123,7 +123,8 @@ export class Replays<T> {
 
 	#run({ name, step, isDue, staged, mayReplay = true }: Occasion, program: BatchProgram<T>, isFree: boolean): T {
 		const bucket = this.#kept.bucketOf(`${staged.rows} rows of ${name}`);
-		const record = (): T => program.run(staged.upload(this.#device));
+		const open = (): readonly Tensor[] => program.open?.() ?? [];
+		const record = (): T => program.run(staged.upload(this.#device), open());
 		const isProfiled = runtimeOf(this.#device).recorder.profiler !== undefined;
 		if (bucket.isGivenUp) forget(bucket);
 		if (this.#mode === "off" || bucket.isGivenUp || !isFree || !mayReplay || isProfiled) return record();
@@ -135,14 +136,15 @@ export class Replays<T> {
 		if (captured === undefined) return this.#capture(bucket, staged, program) ?? record();
 		staged.write(captured.batch, captured.staged);
 		captured.staged = staged;
-		if (program.open !== undefined && !captured.step.usesOnly([...tensorsOf(captured.batch), ...program.open()])) {
+		const mayTouch = open();
+		if (program.open !== undefined && !captured.step.usesOnly([...tensorsOf(captured.batch), ...mayTouch])) {
 			forget(bucket);
 			return record();
 		}
 		captured.step.replay();
-		const isKnown = bucket.checked !== undefined && !isDue && (this.#mode === "unchecked" || bucket.checked === step);
+		const isKnown = bucket.checked === step || (bucket.checked !== undefined && this.#mode === "unchecked" && !isDue);
 		if (isKnown) return captured.step.outputs;
-		const difference = captured.step.difference(() => program.run(captured.batch));
+		const difference = captured.step.difference(() => program.run(captured.batch, mayTouch));
 		if (difference === undefined) {
 			bucket.checked = step;
 			return captured.step.outputs;
@@ -158,8 +160,9 @@ export class Replays<T> {
 		const batch = staged.upload(this.#device);
 		for (const t of tensorsOf(batch)) this.#device.keep(t);
 		const { copies } = recorder;
+		const open = program.open?.() ?? [];
 		try {
-			const step = capture<T>(this.#device, () => program.run(batch));
+			const step = capture<T>(this.#device, () => program.run(batch, open));
 			bucket.captured = { step, batch, staged };
 			if (recorder.copies !== copies) this.#giveUp(bucket, "it reads a tensor");
 			return step.outputs;

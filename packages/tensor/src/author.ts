@@ -33,10 +33,11 @@ export { THREEFRY_WGSL, threefry } from "./random.ts";
 export { alias, record, tapeOf } from "./record.ts";
 export { isPlainObject, type OperandShape, type Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
-export type { Runtime, Spare } from "./runtime.ts";
+export type { Runtime } from "./runtime.ts";
 export { type NotPromise, tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
 export { shown } from "./shown.ts";
+export type { Spare } from "./spare.ts";
 export {
 	type Rows,
 	rowsOf,

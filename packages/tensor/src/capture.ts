@@ -66,7 +66,7 @@ export class CapturedStep<T> {
 	}
 
 	/**
-	 * Where `step` would now do something else than a replay, as a text: the first kernel or number that is another one, another tensor that
+	 * Where `step` would now do something else than a replay, as a text without values: the first kernel or number that is another one, another tensor that
 	 * is read or returned, one that is kept, a read or an upload. undefined where a replay does the same. It records `step` once more, with
 	 * what it does on the host, and runs no kernel: a replay may be under way on the GPU meanwhile.
 	 * @throws What `replay` does, and what `step` throws.

@@ -18,6 +18,7 @@ import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
 import { ScopeStack } from "./scopes.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
+import { SpareMemory } from "./spare.ts";
 import { Storage } from "./storage.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -27,12 +28,6 @@ import type { World } from "./world.ts";
 
 /** Bytes that may lie outside of scopes before a garbage collection is asked for: at most, or a quarter of the budget. */
 const MOST_UNOWNED = 256 * 2 ** 20;
-
-/** Memory that can be had again: released where the budget would refuse, and where garbage is collected and nobody owns it any more. */
-export interface Spare {
-	readonly isAbandoned: boolean;
-	release(): void;
-}
 
 /**
  * The working parts of a device, for ops and for the library itself: memory, kernels, and what is going on. An operation needs
@@ -55,8 +50,8 @@ export class Runtime {
 	readonly status: Status;
 	/** Tensors outside of every scope. */
 	readonly unowned: Unowned;
-	/** Who holds memory that they can do without. */
-	readonly spare = new Set<Spare>();
+	/** Memory that its owners can do without. */
+	readonly spare = new SpareMemory();
 	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
 	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
@@ -91,7 +86,7 @@ export class Runtime {
 			},
 			collect: () => {
 				this.unowned.release();
-				for (const owner of this.spare) owner.release();
+				this.spare.release();
 			},
 		});
 		this.recorder = new Recorder(gpu, this.pool);
@@ -333,15 +328,7 @@ export class Runtime {
 	 * what nobody refers to needs no memory beyond the last command that uses it.
 	 */
 	settle(): Promise<void> | undefined {
-		return this.unowned.isTooMuch ? this.unowned.collect().then(() => this.#releaseAbandoned()) : undefined;
-	}
-
-	#releaseAbandoned(): void {
-		for (const owner of this.spare) {
-			if (!owner.isAbandoned) continue;
-			owner.release();
-			this.spare.delete(owner);
-		}
+		return this.unowned.isTooMuch ? this.unowned.collect().then(() => this.spare.releaseAbandoned()) : undefined;
 	}
 
 	/** Throws the first DeviceError that the GPU reported since the last call; one of a lost or destroyed device each time. */
