@@ -1,4 +1,5 @@
 import {
+	Batcher,
 	type Clipping,
 	type GradientMode,
 	groupByUnit,
@@ -18,6 +19,7 @@ import {
 	data,
 	foldIn,
 	gelu,
+	type HostArray,
 	key,
 	mul,
 	normal,
@@ -29,7 +31,9 @@ import {
 	type Tensor,
 	zeros,
 } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Replays } from "../../packages/dp/src/replays.ts";
 import { useDevice } from "../support/device.ts";
 import { goldenPath } from "../support/goldens.ts";
 
@@ -262,6 +266,36 @@ describe("replays", () => {
 		expect(await held()).toBe(most);
 		expect(calls.length).toBeGreaterThan(before);
 		small.destroy();
+	});
+
+	it("stay out of two steps at a time, which would compute in one memory", async () => {
+		const found: unknown[] = [];
+		for (const replay of MODES) {
+			const net = netOf(device());
+			const optimizer = new SGD(net.trainableParameters(), { lr: 0.05 });
+			const trainer = new PlainTrainer({ optimizer, datasetSize: N, batchSize: 4, physicalBatchSize: 4, replay });
+			const losses: number[] = [];
+			for (let i = 0; i < 4; i++) {
+				const both = await Promise.all([trainer.step(encode, lossOf(net)), trainer.step(encode, lossOf(net))]);
+				losses.push(...both.map((r) => r.loss));
+			}
+			found.push([losses, await data(optimizer.vector.tensor)]);
+		}
+		expect(found[1]).toEqual(found[0]);
+		expect(found[2]).toEqual(found[0]);
+	});
+
+	it("keep what is in use where memory is short", async () => {
+		const replays = new Replays<Tensor>(device(), "checked");
+		const staged = new Batcher(device()).stage(Int32Array.of(0, 1), encode, key(0));
+		const program = { run: ({ record }: { record: unknown }) => mul((record as Own).x, 2) };
+		const run = (): Promise<HostArray> =>
+			replays.run({ name: "twice x", step: 1, isDue: false, staged }, program, (x) => {
+				runtimeOf(device()).spare.release();
+				return data(x);
+			});
+		const expected = [0, 1].flatMap((i) => [...encode(i).x.map((v) => 2 * v)]);
+		for (let i = 0; i < 4; i++) expect([...(await device().scope(() => ({ done: run() })).done)]).toEqual(expected);
 	});
 
 	describe("of a plain loss that does more than compute", () => {

@@ -86,6 +86,7 @@ export {
 	type HostRecord,
 	type HostValue,
 	recordKey,
+	type StagedBatch,
 } from "./records.ts";
 export type { ReplayMode } from "./replays.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";

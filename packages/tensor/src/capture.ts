@@ -72,6 +72,7 @@ export class CapturedStep<T> {
 	 * @throws What `replay` does, and what `step` throws.
 	 */
 	difference(step: () => T & NotPromise<T>): string | undefined {
+		expects("difference", { step }, { step: "function" });
 		const runtime = this.#ready("difference");
 		const start = runtime.nextBirth;
 		try {
@@ -90,8 +91,9 @@ export class CapturedStep<T> {
 	}
 
 	/** Whether all memory that the step uses, and did not make itself, is that of these tensors. */
-	usesOnly(tensors: Iterable<Tensor>): boolean {
-		const open = new Set([...tensors].map((t) => insideOf(t).storage));
+	usesOnly(tensors: readonly Tensor[]): boolean {
+		expects("usesOnly", { tensors }, { tensors: "tensors" });
+		const open = new Set(tensors.map((t) => insideOf(t).storage));
 		return this.#inputs.every((s) => open.has(s));
 	}
 

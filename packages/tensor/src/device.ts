@@ -195,6 +195,7 @@ export class Device {
 		this.#runtime.recorder.flush();
 		this.#runtime.recorder.forgetBuffers();
 		this.#runtime.pool.trim();
+		this.#runtime.staging.trim();
 	}
 
 	/**

@@ -5,12 +5,13 @@ import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.
 import { DeviceError, DTypeError, ShapeError, ValueError } from "./errors.ts";
 import { checkApart, linearGrid, MAX_GRID } from "./gpu/binding.ts";
 import type { Kernel } from "./gpu/defineKernel.ts";
-import { BufferUsage, MapMode } from "./gpu/flags.ts";
+import { MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import { PipelineCache } from "./gpu/pipelines.ts";
 import { BufferPool, sizeClass } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
+import { Staging } from "./gpu/staging.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
 import type { Settled } from "./options.ts";
@@ -46,6 +47,8 @@ export class Runtime {
 	readonly pipelines: PipelineCache;
 	/** Commands that were recorded and not yet submitted. */
 	readonly recorder: Recorder;
+	/** Buffers through which results are read. */
+	readonly staging: Staging;
 	/** Words on the GPU in which kernels note what went wrong; `device.flush()` reads them. */
 	readonly status: Status;
 	/** Tensors outside of every scope. */
@@ -93,6 +96,7 @@ export class Runtime {
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
 			if (debug.level >= 4) debug.log(`// ${key}\n${wgsl}\n`);
 		});
+		this.staging = new Staging(gpu);
 		this.status = new Status(gpu);
 		if (debug.level >= 1) this.leaks = new LeakTracker();
 		if (debug.memory) this.#guard = new MemoryGuard(gpu, this.pipelines, this.recorder, this.status);
@@ -310,16 +314,20 @@ export class Runtime {
 		const start = Math.floor(first / 4) * 4;
 		const lead = first - start;
 		const size = Math.ceil((lead + bytes) / 4) * 4;
-		const staging = this.gpu.createBuffer({ size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
+		const staging = this.staging.take(size);
 		this.recorder.copy(storage, start, staging, size);
 		try {
 			await this.settle();
 			this.recorder.flush();
 			await this.orLost(staging.mapAsync(MapMode.READ));
 			this.raise();
-			return hostArray(dtype, staging.getMappedRange().slice(lead, lead + bytes));
-		} finally {
+			const values = hostArray(dtype, staging.getMappedRange(0, size).slice(lead, lead + bytes));
+			staging.unmap();
+			this.staging.give(staging);
+			return values;
+		} catch (error) {
 			staging.destroy();
+			throw error;
 		}
 	}
 
