@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutants.operations.ts";
 import { RANDOMNESS_MUTANTS } from "./mutants.randomness.ts";
 import { RELEASE_MUTANTS } from "./mutants.release.ts";
+import { REPLAY_MUTANTS } from "./mutants.replays.ts";
 import { SPENDING_MUTANTS } from "./mutants.spending.ts";
 import { STREAMING_MUTANTS } from "./mutants.streaming.ts";
 
@@ -116,7 +117,7 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "no closed world around a loss",
 		file: `${DP}/perRecord.ts`,
-		from: "= privateProgram(keys.device, open, () =>",
+		from: "= privateProgram(keys.device, [...tensorsOf(batch), ...open], () =>",
 		to: "= ((_open: unknown, run: () => StreamedValueAndGrad) => run())(open, () =>",
 		tests: [`${ATTACKS}.world.test.ts`],
 	},
@@ -302,6 +303,7 @@ const STEP_MUTANTS: readonly Mutant[] = [
 export const PRIVACY_MUTANTS: readonly Mutant[] = [
 	...RELEASE_MUTANTS,
 	...STREAMING_MUTANTS,
+	...REPLAY_MUTANTS,
 	...STEP_MUTANTS,
 	...RANDOMNESS_MUTANTS,
 	...SPENDING_MUTANTS,

@@ -103,7 +103,7 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a kernel that writes what it reads",
-		file: "packages/tensor/src/runtime.ts",
+		file: "packages/tensor/src/gpu/binding.ts",
 		from: "if (other >= 0) {",
 		to: "if (other >= 99) {",
 		tests: ["tests/engine/kernels.test.ts"],

@@ -119,10 +119,10 @@ const plainly = (model: Chain, physicalBatchSize: number) =>
 
 describe("a step asks as little of the GPU with 60 trainable tensors as with 3", () => {
 	it.each([
-		["privately, in one physical batch", privately, N, { submits: 3, maps: 3, buffers: 2 }],
-		["privately, in four", privately, N / 4, { submits: 6, maps: 3, buffers: 2 }],
-		// One read more than it needs: losses and gradients are looked at before the parameters move.
-		["plainly, in one", plainly, N, { submits: 3, maps: 3, buffers: 1 }],
+		["privately, in one physical batch", privately, N, { submits: 3, maps: 3 }],
+		["privately, in four", privately, N / 4, { submits: 6, maps: 3 }],
+		// One read more than it needs: losses and gradients are looked at before the parameters move. What is replayed goes out at once.
+		["plainly, in one", plainly, N, { submits: 4, maps: 3 }],
 	] as const)("%s", async (_, trainerOf, physicalBatchSize, most) => {
 		const found: Calls[][] = [];
 		for (const count of [3, 60]) {
@@ -138,7 +138,7 @@ describe("a step asks as little of the GPU with 60 trainable tensors as with 3",
 		for (const step of many) {
 			expect(step.submits).toBeLessThanOrEqual(most.submits + 4);
 			expect(step.maps).toBeLessThanOrEqual(most.maps);
-			expect(step.buffers).toBeLessThanOrEqual(most.buffers);
+			expect(step.buffers).toBe(0);
 			expect(step.bindGroups).toBe(0);
 		}
 	});

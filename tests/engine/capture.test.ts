@@ -1,5 +1,6 @@
 import { AdamW, Parameter } from "@hushgrad/nn";
 import {
+	add,
 	assign,
 	capture,
 	checkFinite,
@@ -12,6 +13,7 @@ import {
 	linear,
 	mul,
 	normalValues,
+	slice,
 	sub,
 	sum,
 	type Tensor,
@@ -202,5 +204,123 @@ describe("capture", () => {
 		const z = mul(y, 2);
 		expect([...(await data(z))]).toEqual([6, 8]);
 		for (const t of [y, z]) t.dispose();
+	});
+
+	describe("difference", () => {
+		const steps = (): { x: Tensor; w: Tensor; other: Tensor } => ({
+			x: device().fromHost([1, 2, 3], [3]),
+			w: device().fromHost([4, 5, 6], [3]),
+			other: device().fromHost([7, 8, 9], [3]),
+		});
+
+		it("is none for the same step, runs nothing, takes no memory and changes no value", async () => {
+			const t = training(device());
+			t.load(0);
+			const captured = capture(device(), t.step);
+			const loss = await data(captured.outputs);
+			const [before, { dispatches, submits, bindGroups }] = [device().memory(), device().counters()];
+			for (let i = 0; i < 3; i++) expect(captured.difference(t.step)).toBeUndefined();
+			expect(device().memory()).toEqual(before);
+			expect(device().counters()).toMatchObject({ dispatches, submits, bindGroups });
+			expect(await data(captured.outputs)).toEqual(loss);
+			captured.dispose();
+			t.dispose();
+		});
+
+		it.each<[string, string | RegExp, (t: ReturnType<typeof steps>, isLater: () => boolean) => Tensor | Tensor[]]>([
+			["a number", /^kernel 1, map.mul.*: the number b is another one$/, ({ x }, later) => sub(mul(x, later() ? 2.5 : 2), 1)],
+			["a kernel", /^kernel 2, .*sub.*: .*add.* now$/, ({ x, w }, later) => (later() ? add(mul(x, 2), w) : sub(mul(x, 2), w))],
+			["one kernel more", "another number of kernels", ({ x }, later) => (later() ? mul(mul(x, 2), 2) : mul(x, 2))],
+			["one kernel less", "another number of kernels", ({ x }, later) => (later() ? mul(x, 2) : mul(mul(x, 2), 2))],
+			["another tensor from outside", /reads or writes another tensor$/, ({ x, w, other }, later) => mul(x, later() ? other : w)],
+			[
+				"another one of its own",
+				/reads or writes another tensor$/,
+				({ x, w }, later) => {
+					const [a, b] = [mul(x, w), sub(x, w)];
+					return sub(later() ? b : a, a);
+				},
+			],
+			["another part of a tensor", /reads or writes another tensor$/, ({ x }, later) => sum(slice(x, 0, later() ? 1 : 0, later() ? 3 : 2))],
+			[
+				"another result",
+				"it returns other tensors",
+				({ x, w }, later) => {
+					const [a, b] = [mul(x, w), sub(x, w)];
+					return later() ? b : a;
+				},
+			],
+			["another part of a result", "it returns other tensors", ({ x }, later) => slice(mul(x, 2), 0, later() ? 1 : 0, 3)],
+			["one result more", "it returns other tensors", ({ x, w }, later) => (later() ? [mul(x, w), x] : [mul(x, w)])],
+			[
+				"a tensor that is kept",
+				"it keeps a tensor that it does not return",
+				({ x, w }, later) => {
+					const a = mul(x, w);
+					return later() ? sub(device().keep(a), w) : sub(a, w);
+				},
+			],
+			["an upload", /^capture: host data was uploaded/, ({ x, w }, later) => mul(x, later() ? device().fromHost([1, 1, 1], [3]) : w)],
+			[
+				"a read",
+				/^capture: a tensor is read/,
+				({ x, w }, later) => {
+					const y = mul(x, w);
+					if (later()) void data(y);
+					return y;
+				},
+			],
+		])("sees %s", async (_, text, step) => {
+			const t = steps();
+			let isLater = false;
+			const run = (): Tensor | Tensor[] => step(t, () => isLater);
+			const captured = capture(device(), run);
+			expect(captured.difference(run)).toBeUndefined();
+			isLater = true;
+			expect(captured.difference(run)).toMatch(text);
+			isLater = false;
+			expect(captured.difference(run)).toBeUndefined();
+			captured.dispose();
+			for (const x of Object.values(t)) {
+				expect(x.disposed).toBe(false);
+				x.dispose();
+			}
+		});
+
+		it("what a step kept that was not run is no tensor with values", async () => {
+			const { x, w } = steps();
+			const kept: Tensor[] = [];
+			const step = (): Tensor => {
+				const y = mul(x, w);
+				kept.push(device().keep(y));
+				return sub(y, w);
+			};
+			const captured = capture(device(), step);
+			expect(captured.difference(step)).toBe("it keeps a tensor that it does not return");
+			expect([...(await data(kept[0]))]).toEqual([4, 10, 18]);
+			await expect((async () => data(kept[1]))()).rejects.toMatchObject({ code: "capture/unreal" });
+			expect([...(await data(mul(x, 2)))]).toEqual([2, 4, 6]);
+			captured.dispose();
+		});
+
+		it("is refused where a replay is", () => {
+			const { x } = steps();
+			const captured = capture(device(), () => mul(x, 2));
+			expect(() => capture(device(), () => captured.difference(() => x))).toThrow(expect.objectContaining({ code: "capture/nested" }));
+			expect(() => captured.difference(() => capture(device(), () => x).outputs)).toThrow(
+				expect.objectContaining({ code: "capture/nested" }),
+			);
+			captured.dispose();
+			expect(() => captured.difference(() => x)).toThrow(expect.objectContaining({ code: "capture/disposed" }));
+		});
+	});
+
+	it("usesOnly tells whether other memory is read or written", () => {
+		const [x, w] = [device().fromHost([1, 2], [2]), device().fromHost([3, 4], [2])];
+		const captured = capture(device(), () => mul(x, w));
+		expect(captured.usesOnly([x, w])).toBe(true);
+		expect(captured.usesOnly([x, slice(w, 0, 0, 1)])).toBe(true);
+		expect(captured.usesOnly([x])).toBe(false);
+		captured.dispose();
 	});
 });

@@ -250,7 +250,7 @@ describe("when batches are run again", () => {
 		]) {
 			let count = 0;
 			await attempt(device(), ({ model }) => ({
-				options: { physicalBatchSize },
+				options: { physicalBatchSize, replay: "off" },
 				loss: ({ x }) => {
 					count++;
 					return sum(mul(model.call(x), mean(x)));

@@ -27,7 +27,7 @@ it(
 			physicalBatchSize: ROWS,
 			targetEpsilon: 8,
 			targetDelta: 1e-3,
-			steps: 1050,
+			steps: 1051,
 			maxGradNorm: 1,
 			noise: insecureNoiseForTests(1),
 			key: key(1),

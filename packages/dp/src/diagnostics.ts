@@ -45,27 +45,31 @@ export class PrivateMeasures {
 /** Losses and norms of the records of a step, collected on the device and read once. */
 export class Diagnostics {
 	readonly #maxGradNorm: number;
-	readonly #kept: { readonly losses: Tensor; readonly norms: Tensor; readonly isRecord: readonly boolean[] }[] = [];
+	/** Of each physical batch: losses, then norms, f32 `[2 rows]`. */
+	readonly #kept: { readonly both: Tensor; readonly isRecord: readonly boolean[] }[] = [];
 
 	constructor(maxGradNorm: number) {
 		this.#maxGradNorm = maxGradNorm;
 	}
 
-	/** Losses and norms [rows] of one physical batch; index -1 is padding. */
+	/** Copies losses and norms [rows] of one physical batch; index -1 is padding. */
 	add(losses: Tensor, norms: Tensor, indices: Int32Array): void {
-		const { device } = losses;
-		this.#kept.push({ losses: device.keep(losses), norms: device.keep(norms), isRecord: Array.from(indices, (i) => i >= 0) });
+		this.#kept.push({ both: losses.device.keep(cat([losses, norms])), isRecord: Array.from(indices, (i) => i >= 0) });
 	}
 
 	async read(): Promise<Measures> {
 		if (this.#kept.length === 0) return { loss: Number.NaN, records: 0, meanNorm: Number.NaN, clipped: Number.NaN };
-		const isRecord = this.#kept.flatMap((k) => k.isRecord);
-		const all = cat([...this.#kept.map((k) => k.losses), ...this.#kept.map((k) => k.norms)]);
+		const all = cat(this.#kept.map((k) => k.both));
 		const values = [...(await data(all))];
 		all.dispose();
-		const rows = values.length / 2;
-		const losses = values.slice(0, rows).filter((_, i) => isRecord[i]);
-		const norms = values.slice(rows).filter((_, i) => isRecord[i]);
+		const [losses, norms]: [number[], number[]] = [[], []];
+		let start = 0;
+		for (const { isRecord } of this.#kept) {
+			const rows = isRecord.length;
+			losses.push(...values.slice(start, start + rows).filter((_, i) => isRecord[i]));
+			norms.push(...values.slice(start + rows, start + 2 * rows).filter((_, i) => isRecord[i]));
+			start += 2 * rows;
+		}
 		return {
 			loss: average(losses),
 			records: losses.length,
@@ -75,10 +79,7 @@ export class Diagnostics {
 	}
 
 	dispose(): void {
-		for (const { losses, norms } of this.#kept) {
-			losses.dispose();
-			norms.dispose();
-		}
+		for (const { both } of this.#kept) both.dispose();
 	}
 }
 

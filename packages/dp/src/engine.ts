@@ -20,6 +20,7 @@ import { ParameterUpdates } from "./parameterUpdates.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
 import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
+import type { ReplayMode } from "./replays.ts";
 import { privacyStatement } from "./report.ts";
 import { Sampler } from "./sampler.ts";
 import { checkNoiseSource, type NoiseSource, secureNoise } from "./secureRandom.ts";
@@ -45,6 +46,8 @@ export interface EngineOptions {
 	readonly physicalBatchSize?: number | undefined;
 	/** Whether the gradients of single records are held: a matter of memory and speed, not of privacy. "auto" when left out. */
 	readonly gradients?: GradientMode | undefined;
+	/** Whether physical batches are replayed: a matter of speed, not of privacy. "checked" when left out. */
+	readonly replay?: ReplayMode | undefined;
 	/**
 	 * Source of sampling and noise; `secureNoise()` when left out. With another one the run is not private, and its statement says
 	 * so.
@@ -114,6 +117,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			model,
 			physicalBatchSize = 8,
 			gradients = "auto",
+			replay = "checked",
 			noise = secureNoise(),
 			key = state?.key ?? keyOf(0),
 			selfCheckEvery,
@@ -133,7 +137,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
 		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
-		this.#perRecord = new PerRecord(vector, model, gradients);
+		this.#perRecord = new PerRecord(vector, { model, gradients, replay });
 		if (privateState !== undefined) checkPrivateState(privateState, state);
 		this.#sampler = new Sampler(plan, privateState);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
@@ -332,7 +336,10 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		try {
 			this.#perRecord.run(
 				records,
-				{ rows: Math.min(this.#rows, mechanism.mostRows), key: foldIn(this.#key, step), encode, loss },
+				{
+					...{ name: program, step, isDue: check.isDue, encode, loss },
+					...{ rows: Math.min(this.#rows, mechanism.mostRows), key: foldIn(this.#key, step) },
+				},
 				(part) => {
 					const clipped = sum.add(part.grads, part.weights);
 					diagnostics.add(part.losses, clipped.norms, part.indices);
@@ -349,7 +356,11 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			if (transcript !== undefined) study.transcript?.(await transcript.write(total, noise, mean));
 			this.#divergence.see(step, notFinite);
 			await this.#updates.apply(mean);
+			if (step === plan.steps) this.#perRecord.release();
 			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
+		} catch (error) {
+			this.#perRecord.release();
+			throw error;
 		} finally {
 			sum.dispose();
 			diagnostics.dispose();

@@ -86,7 +86,9 @@ export {
 	type HostRecord,
 	type HostValue,
 	recordKey,
+	type StagedBatch,
 } from "./records.ts";
+export type { ReplayMode } from "./replays.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";
 export type { Allocation, SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";

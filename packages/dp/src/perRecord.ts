@@ -1,15 +1,22 @@
 import { DropoutKey, type Key, Tensor, vmap } from "@hushgrad/tensor";
-import { privateProgram, streamedValueAndGrad, tensorsIn, unblamed } from "@hushgrad/tensor/author";
+import { privateProgram, type StreamedGradient, streamedValueAndGrad, unblamed } from "@hushgrad/tensor/author";
 import type { RecordGradient } from "./clip/blocks.ts";
 import { GradientColumns } from "./clip/gradientColumns.ts";
 import type { PublicState, TrainableVector } from "./optimizer.ts";
-import { Batcher, type Encode, type HostRecord } from "./records.ts";
+import { Batcher, type Encode, type HostRecord, tensorsOf } from "./records.ts";
+import { type BatchProgram, checkReplayMode, type ReplayMode, Replays } from "./replays.ts";
 import { splitVirtual } from "./sampling.ts";
 import { checkGradientMode, choiceOf, type GradientMode } from "./streaming.ts";
 import { checkTrainedLoss, type Loss } from "./trainer.ts";
 
 /** What one logical batch is run with. */
 export interface Program<D> {
+	/** What tells it from others: its text. */
+	readonly name: string;
+	/** Number of the step. */
+	readonly step: number;
+	/** Records are checked to stay apart in this step. */
+	readonly isDue: boolean;
 	/** Rows of a physical batch. */
 	readonly rows: number;
 	/** Key of the step. */
@@ -40,6 +47,16 @@ export interface Part extends Gradients {
 	readonly again: (others: Int32Array) => Gradients;
 }
 
+/** How records are run. */
+export interface PerRecordOptions {
+	/** Whose tensors are public. */
+	readonly model: PublicState | undefined;
+	/** Whether gradients are held. */
+	readonly gradients: GradientMode;
+	/** Whether kernels are replayed. */
+	readonly replay: ReplayMode;
+}
+
 /** Runs the program of one record on batches of them, each in a closed world. */
 export class PerRecord {
 	readonly #vector: TrainableVector;
@@ -47,34 +64,70 @@ export class PerRecord {
 	readonly #batcher: Batcher;
 	readonly #mode: GradientMode;
 
-	constructor(vector: TrainableVector, model: PublicState | undefined, mode: GradientMode) {
-		checkGradientMode(mode);
+	readonly #replays: Replays<RecordGradients>;
+
+	constructor(vector: TrainableVector, { model, gradients, replay }: PerRecordOptions) {
+		checkGradientMode(gradients);
+		checkReplayMode("PrivacyEngine", replay);
+		const { device } = vector.tensor;
 		this.#vector = vector;
 		this.#model = model;
-		this.#batcher = new Batcher(vector.tensor.device);
-		this.#mode = mode;
+		this.#batcher = new Batcher(device);
+		this.#mode = gradients;
+		this.#replays = new Replays(device, replay);
 	}
 
-	/** Calls `use` with each physical batch of the records, whose tensors are released when it returns. */
-	run<D>(records: Int32Array, { rows, key, encode, loss }: Program<D>, use: (part: Part) => void): void {
-		const runOnce = (indices: Int32Array) => {
-			const { record, keys, weights, isOneRecord } = this.#batcher.upload(indices, encode, key);
-			return { ...this.#gradients(record as D, keys, loss), weights, isOneRecord };
+	/** Calls `use` with each physical batch of the records, whose tensors are valid until it returns. */
+	run<D>(records: Int32Array, { rows, key, encode, loss, ...occasion }: Program<D>, use: (part: Part) => void): void {
+		const { device } = this.#vector.tensor;
+		const program = this.#programOf(loss);
+		const stage = (indices: Int32Array) => this.#batcher.stage(indices, encode, key);
+		const again = (others: Int32Array): Gradients => {
+			const batch = stage(others).upload(device);
+			return { grads: columnsOf(program.run(batch, program.open())), weights: batch.weights };
 		};
 		for (const [part, { indices }] of splitVirtual(records, rows).entries()) {
-			this.#vector.tensor.device.scope<void>(() => use({ part, indices, ...runOnce(indices), again: runOnce }));
+			device.scope<void>(() => {
+				const staged = stage(indices);
+				const { isOneRecord } = staged;
+				this.#replays.run({ ...occasion, staged }, program, (of) =>
+					use({ part, indices, isOneRecord, losses: of.losses, grads: columnsOf(of), weights: of.weights, again }),
+				);
+			});
 		}
 	}
 
-	/** Losses [rows] and gradients, one a parameter. */
-	#gradients<D>(record: D, keys: Tensor, loss: Loss<D>): { losses: Tensor; grads: readonly RecordGradient[] } {
+	/** Gives up what was captured. */
+	release(): void {
+		this.#replays.release();
+	}
+
+	/** The program of a physical batch: one in a closed world, open to the batch and to what is public. */
+	#programOf<D>(loss: Loss<D>): Required<BatchProgram<RecordGradients>> {
 		const vector = this.#vector;
-		const open = [...tensorsIn(record), keys, vector.tensor, ...(this.#model?.stateTensors() ?? [])];
-		const choose = choiceOf(this.#mode, keys.device);
+		const model = this.#model;
+		const mode = this.#mode;
 		const lossOf = (own: D, words: Tensor) => () => checkTrainedLoss(unblamed(() => loss(own, new DropoutKey(words))));
-		const { value, grads } = privateProgram(keys.device, open, () =>
-			vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record, keys),
-		);
-		return { losses: value, grads: grads.map((g) => (g instanceof Tensor ? g : new GradientColumns(keys.device, g))) };
+		return {
+			open: () => [vector.tensor, ...(model?.stateTensors() ?? [])],
+			run(batch, open) {
+				const { record, keys, weights } = batch;
+				const choose = choiceOf(mode, keys.device);
+				const { value, grads } = privateProgram(keys.device, [...tensorsOf(batch), ...open], () =>
+					vmap((own: D, words: Tensor) => streamedValueAndGrad(lossOf(own, words), vector.parameters, choose))(record as D, keys),
+				);
+				return { losses: value, grads, weights };
+			},
+		};
 	}
 }
+
+/** What a physical batch gives: losses f32 `[rows]`, gradients of each record, one a parameter, and the weights of the batch. */
+interface RecordGradients {
+	readonly losses: Tensor;
+	readonly grads: readonly (Tensor | StreamedGradient)[];
+	readonly weights: Tensor;
+}
+
+const columnsOf = ({ grads, losses: { device } }: RecordGradients): readonly RecordGradient[] =>
+	grads.map((g) => (g instanceof Tensor ? g : new GradientColumns(device, g)));

@@ -1,4 +1,4 @@
-import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Device, type DType, foldIn, type Key, PrivacyError, type Shape, type Tensor, ValueError, write } from "@hushgrad/tensor";
 import {
 	blaming,
 	bytesPerElement,
@@ -10,6 +10,7 @@ import {
 	shown,
 	showShape,
 	sizeOf,
+	tensorsIn,
 	unblamed,
 } from "@hushgrad/tensor/author";
 
@@ -155,6 +156,64 @@ export interface Batch {
 	readonly isOneRecord: boolean;
 }
 
+/** The values of one tensor of a batch. */
+interface Column {
+	readonly leaf: Leaf;
+	readonly values: readonly number[] & number[];
+}
+
+/** What a physical batch holds, on the host. */
+export class StagedBatch {
+	readonly #columns: readonly Column[];
+	readonly #words: Uint32Array;
+	readonly #weights: Float32Array;
+	/** As of `Batch`. */
+	readonly isOneRecord: boolean;
+
+	/** `Batcher.stage` makes them. */
+	constructor(of: { columns: readonly Column[]; words: Uint32Array; weights: Float32Array; isOneRecord: boolean }) {
+		this.#columns = of.columns;
+		this.#words = of.words;
+		this.#weights = of.weights;
+		this.isOneRecord = of.isOneRecord;
+	}
+
+	/** Rows, those of padding included. */
+	get rows(): number {
+		return this.#weights.length;
+	}
+
+	/** New tensors that hold it. */
+	upload(device: Device): Batch {
+		const { rows } = this;
+		const tensors = this.#columns.map(({ leaf: { path, dtype, shape }, values }) => ({
+			path,
+			value: device.fromHost(values, [rows, ...shape], dtype),
+		}));
+		return {
+			isOneRecord: this.isOneRecord,
+			record: recordOf(tensors),
+			keys: device.fromHost(this.#words, [rows, 2]),
+			weights: device.fromHost(this.#weights, [rows]),
+		};
+	}
+
+	/**
+	 * Writes it into the tensors of a batch of as many rows and of the same form, which hold `before`. Weights that are as they were are
+	 * not written: what still reads them need not be submitted first.
+	 */
+	write(batch: Batch, before: StagedBatch): void {
+		const values = [...this.#columns.map((c) => c.values), this.#words];
+		tensorsOf(batch).forEach((t, i) => {
+			if (t !== batch.weights) write(t, values[i]);
+		});
+		if (this.#weights.some((w, i) => w !== before.#weights[i])) write(batch.weights, this.#weights);
+	}
+}
+
+/** The tensors of a batch, those of the record first, in the order of its fields. */
+export const tensorsOf = ({ record, keys, weights }: Batch): readonly Tensor[] => [...tensorsIn(record), keys, weights];
+
 /**
  * Encodes records one at a time, each in a closed world (nothing on the device can carry one to another), copies what comes out,
  * and uploads it, a row for every number that it is asked for. All records must have the form of the first one, so that neither
@@ -175,15 +234,16 @@ export class Batcher {
 	 * @throws PrivacyError for a record of another form, and where encode() touches the device; ValueError for what is no record.
 	 */
 	upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
-		return blaming("Batcher.upload", () => this.#upload(indices, encode, key));
+		return blaming("Batcher.upload", () => this.stage(indices, encode, key).upload(this.#device));
 	}
 
-	#upload(indices: Int32Array, encode: Encode<HostRecord>, key: Key): Batch {
-		expects("Batcher.upload", { encode, key }, { encode: "function", key: "key" });
+	/** The same on the host, to be uploaded. Errors as of `upload`. */
+	stage(indices: Int32Array, encode: Encode<HostRecord>, key: Key): StagedBatch {
+		expects("Batcher.stage", { encode, key }, { encode: "function", key: "key" });
 		if (!(indices instanceof Int32Array))
-			throw new ValueError("call/argument", `Batcher.upload: indices is ${shown(indices)}, expected an Int32Array`);
+			throw new ValueError("call/argument", `Batcher.stage: indices is ${shown(indices)}, expected an Int32Array`, { op: "Batcher.stage" });
 		const rows = indices.length;
-		let staged: { readonly leaf: Leaf; readonly values: number[] }[] = [];
+		let columns: Column[] = [];
 		const given = new Set<unknown>();
 		const words = new Uint32Array(2 * rows);
 		const weights = new Float32Array(rows);
@@ -192,28 +252,19 @@ export class Batcher {
 			const { record, leaves } = this.#encode(encode, index);
 			given.add(record);
 			this.#checkForm(leaves, index);
-			if (staged.length === 0) staged = leaves.map((leaf) => ({ leaf, values: new Array(rows * sizeOf(leaf.shape)).fill(0) }));
+			if (columns.length === 0) columns = leaves.map((leaf) => ({ leaf, values: new Array(rows * sizeOf(leaf.shape)).fill(0) }));
 			leaves.forEach(({ values, shape }, i) => {
 				const start = row * sizeOf(shape);
-				for (let k = 0; k < sizeOf(shape); k++) staged[i].values[start + k] = values[k];
+				for (let k = 0; k < sizeOf(shape); k++) columns[i].values[start + k] = values[k];
 			});
 			const { k0, k1 } = keyOfLeaves(key, leaves);
 			words.set([k0, k1], 2 * row);
 			weights[row] = 1;
 		});
-		const tensors = staged.map(({ leaf: { path, dtype, shape }, values }) => ({
-			path,
-			value: this.#device.fromHost(values, [rows, ...shape], dtype),
-		}));
 		const count = weights.filter((w) => w === 1).length;
-		const isRepeated = ({ leaf: { shape }, values }: (typeof staged)[number]): boolean =>
+		const isRepeated = ({ leaf: { shape }, values }: Column): boolean =>
 			values.slice(0, count * sizeOf(shape)).every((v, i) => Object.is(v, values[i % sizeOf(shape)]));
-		return {
-			isOneRecord: count > 1 && given.size === 1 && staged.every(isRepeated),
-			record: recordOf(tensors),
-			keys: this.#device.fromHost(words, [rows, 2]),
-			weights: this.#device.fromHost(weights, [rows]),
-		};
+		return new StagedBatch({ columns, words, weights, isOneRecord: count > 1 && given.size === 1 && columns.every(isRepeated) });
 	}
 
 	/** A record and its tensors. It is read inside, too: getters and proxies run as encode() does. */

@@ -54,19 +54,20 @@ export class SelfCheck {
 
 /** The check of the first batch of a step in which two records meet: in one batch, or where a batch is one record, one after the other. */
 class StepCheck {
-	readonly #isDue: boolean;
+	/** Whether one is to be made, where records meet. */
+	readonly isDue: boolean;
 	readonly #passed: () => void;
 	readonly #found: Difference[] = [];
 
 	constructor(isDue: boolean, passed: () => void) {
-		this.#isDue = isDue;
+		this.isDue = isDue;
 		this.#passed = passed;
 	}
 
 	/** @throws PrivacyError (`privacy/records-mix`) where encode() gave one record for several numbers. */
 	look({ indices, part, isOneRecord, clipped, again }: Candidate): void {
 		const meets = indices.length === 1 ? part > 0 : indices.filter((i) => i >= 0).length >= 2;
-		if (!this.#isDue || !meets || this.#found.length > 0) return;
+		if (!this.isDue || !meets || this.#found.length > 0) return;
 		if (isOneRecord) raiseOneRecord(indices);
 		const { device } = clipped.factors;
 		const compare = (others: Int32Array, except: number): Tensor =>

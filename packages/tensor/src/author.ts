@@ -34,9 +34,10 @@ export { alias, record, tapeOf } from "./record.ts";
 export { isPlainObject, type OperandShape, type Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";
-export { tensorsIn } from "./scopes.ts";
+export { type NotPromise, tensorsIn } from "./scopes.ts";
 export { checkShape, sameShape, showShape, sizeOf } from "./shape.ts";
 export { shown } from "./shown.ts";
+export type { Spare } from "./spare.ts";
 export {
 	type Rows,
 	rowsOf,

@@ -13,11 +13,11 @@ import { refused } from "./shown.ts";
 import { foreign, Tensor } from "./tensor.ts";
 import { dtypeOf, type HostValues } from "./upload.ts";
 
-/** What was done since the device was made. What a `CapturedStep` replays is not counted. */
+/** What was done since the device was made. */
 export interface Counters {
-	/** Kernels recorded. */
+	/** Kernels recorded, and those replayed. */
 	readonly dispatches: number;
-	/** Times that recorded commands were handed to the GPU. */
+	/** Times that commands were handed to the GPU. */
 	readonly submits: number;
 	/** Bind groups created: kernels that met a set of buffers for which the cache held none. */
 	readonly bindGroups: number;
@@ -195,6 +195,7 @@ export class Device {
 		this.#runtime.recorder.flush();
 		this.#runtime.recorder.forgetBuffers();
 		this.#runtime.pool.trim();
+		this.#runtime.staging.trim();
 	}
 
 	/**

@@ -3,13 +3,15 @@ import { type DebugOptions, LeakTracker } from "./debug.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError, DTypeError, ShapeError, ValueError } from "./errors.ts";
+import { checkApart, linearGrid, MAX_GRID } from "./gpu/binding.ts";
 import type { Kernel } from "./gpu/defineKernel.ts";
-import { BufferUsage, MapMode } from "./gpu/flags.ts";
+import { MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import { PipelineCache } from "./gpu/pipelines.ts";
-import { BufferPool } from "./gpu/pool.ts";
+import { BufferPool, sizeClass } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
+import { Staging } from "./gpu/staging.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
 import type { Settled } from "./options.ts";
@@ -17,6 +19,7 @@ import { Physical } from "./physical.ts";
 import type { Records } from "./records.ts";
 import { ScopeStack } from "./scopes.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
+import { SpareMemory } from "./spare.ts";
 import { Storage } from "./storage.ts";
 import type { Tape } from "./tape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -24,7 +27,6 @@ import { Unowned } from "./unowned.ts";
 import { checkDType, deviceBytes, type HostValues } from "./upload.ts";
 import type { World } from "./world.ts";
 
-const MAX_GRID = 65535;
 /** Bytes that may lie outside of scopes before a garbage collection is asked for: at most, or a quarter of the budget. */
 const MOST_UNOWNED = 256 * 2 ** 20;
 
@@ -45,10 +47,14 @@ export class Runtime {
 	readonly pipelines: PipelineCache;
 	/** Commands that were recorded and not yet submitted. */
 	readonly recorder: Recorder;
+	/** Buffers through which results are read. */
+	readonly staging: Staging;
 	/** Words on the GPU in which kernels note what went wrong; `device.flush()` reads them. */
 	readonly status: Status;
 	/** Tensors outside of every scope. */
 	readonly unowned: Unowned;
+	/** Memory that its owners can do without. */
+	readonly spare = new SpareMemory();
 	/** Where living tensors were made; undefined below debug level 1. */
 	readonly leaks: LeakTracker | undefined;
 	/** The gradient computation in progress, `tape.recording` or not; undefined outside of one. */
@@ -81,12 +87,16 @@ export class Runtime {
 				this.recorder.flush();
 				this.recorder.forgetBuffers();
 			},
-			collect: () => this.unowned.release(),
+			collect: () => {
+				this.unowned.release();
+				this.spare.release();
+			},
 		});
 		this.recorder = new Recorder(gpu, this.pool);
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
 			if (debug.level >= 4) debug.log(`// ${key}\n${wgsl}\n`);
 		});
+		this.staging = new Staging(gpu);
 		this.status = new Status(gpu);
 		if (debug.level >= 1) this.leaks = new LeakTracker();
 		if (debug.memory) this.#guard = new MemoryGuard(gpu, this.pipelines, this.recorder, this.status);
@@ -250,8 +260,10 @@ export class Runtime {
 			throw new DeviceError("device/no-f16", `${op}: this device has no f16`, { op, hint: "use f32, or bf16 for storage" });
 		}
 		const bytes = Math.max(4, Math.ceil((sizeOf(shape) * bytesPerElement[dtype]) / 4) * 4);
-		const size = this.pool.reserve(op, bytes + (this.#guard?.band ?? 0), this.#path);
-		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, this.#free);
+		const isReal = !this.recorder.isRehearsing;
+		const room = bytes + (this.#guard?.band ?? 0);
+		const size = isReal ? this.pool.reserve(op, room, this.#path) : sizeClass(room);
+		const storage = new Storage({ bytes, size, birth: this.#births++, label: this.#path }, isReal ? this.#free : () => {}, isReal);
 		this.#scopes.add(storage);
 		return new Physical(this, storage, dtype, { shape: [...shape] });
 	}
@@ -274,7 +286,7 @@ export class Runtime {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
 		const bindings = views.map((view, i) => this.#bind(kernel, pipeline.buffers[i], view));
-		checkApart(kernel, pipeline.layoutKey, pipeline.buffers, bindings);
+		checkApart(kernel.key, pipeline.layoutKey, pipeline.buffers, bindings);
 		if (grid === 0) return;
 		const groups = typeof grid === "number" ? linearGrid(Math.ceil(grid / pipeline.lanes)) : grid;
 		if (groups.some((g) => g > MAX_GRID)) {
@@ -286,9 +298,15 @@ export class Runtime {
 
 	/**
 	 * Reads the elements of a contiguous view back, those of all records one after the other: submits what is pending, waits.
-	 * Not refused in any program: `data` is. @throws DeviceError (as a rejection) when the device was lost or reported an error.
+	 * Not refused in any program: `data` is. @throws DeviceError at the call where a step is recorded without being run
+	 * (`capture/read`), and as a rejection when the device was lost or reported an error.
 	 */
-	async read(view: Physical): Promise<HostArray> {
+	read(view: Physical): Promise<HostArray> {
+		this.recorder.checkReadable();
+		return this.#read(view);
+	}
+
+	async #read(view: Physical): Promise<HostArray> {
 		this.raise();
 		const { bytes, dtype, offset, storage } = view;
 		if (bytes === 0) return hostArray(dtype, new ArrayBuffer(0));
@@ -296,16 +314,20 @@ export class Runtime {
 		const start = Math.floor(first / 4) * 4;
 		const lead = first - start;
 		const size = Math.ceil((lead + bytes) / 4) * 4;
-		const staging = this.gpu.createBuffer({ size, usage: BufferUsage.COPY_DST | BufferUsage.MAP_READ });
+		const staging = this.staging.take(size);
 		this.recorder.copy(storage, start, staging, size);
 		try {
 			await this.settle();
 			this.recorder.flush();
 			await this.orLost(staging.mapAsync(MapMode.READ));
 			this.raise();
-			return hostArray(dtype, staging.getMappedRange().slice(lead, lead + bytes));
-		} finally {
+			const values = hostArray(dtype, staging.getMappedRange(0, size).slice(lead, lead + bytes));
+			staging.unmap();
+			this.staging.give(staging);
+			return values;
+		} catch (error) {
 			staging.destroy();
+			throw error;
 		}
 	}
 
@@ -314,7 +336,7 @@ export class Runtime {
 	 * what nobody refers to needs no memory beyond the last command that uses it.
 	 */
 	settle(): Promise<void> | undefined {
-		return this.unowned.isTooMuch ? this.unowned.collect() : undefined;
+		return this.unowned.isTooMuch ? this.unowned.collect().then(() => this.spare.releaseAbandoned()) : undefined;
 	}
 
 	/** Throws the first DeviceError that the GPU reported since the last call; one of a lost or destroyed device each time. */
@@ -372,27 +394,4 @@ export class Runtime {
 		}
 		return { storage, offset, size: Math.min(size, storage.size - offset), base: view.offset - offset / width };
 	}
-}
-
-/** A kernel may not write what it reads under another name. */
-function checkApart({ key }: Kernel, layout: string, names: readonly string[], bindings: readonly Binding[]): void {
-	for (let i = 0; i < bindings.length; i++) {
-		if (layout[i] !== "w") continue;
-		const other = bindings.findIndex((b, j) => j !== i && b.storage === bindings[i].storage);
-		if (other >= 0) {
-			throw new ValueError(
-				"kernel/overlap",
-				`kernel ${key}: ${names[i]} and ${names[other]} lie in one buffer, and it writes ${names[i]}`,
-				{
-					op: key,
-					hint: "copy one of them first",
-				},
-			);
-		}
-	}
-}
-
-function linearGrid(groups: number): Grid {
-	const x = Math.min(groups, MAX_GRID);
-	return [x, Math.ceil(groups / x), 1];
 }

@@ -28,18 +28,21 @@ export class Storage implements Extent {
 	buffer: PooledBuffer | undefined;
 	/** Number of the last recorded command that uses it. */
 	lastUse = -1;
+	/** Whether it will ever have memory: not where it was made by a step that is recorded without being run. */
+	readonly isReal: boolean;
 	/** How often its values were written: two equal counts tell that nothing changed in between. */
 	writes = 0;
 	readonly #free: (storage: Storage) => void;
 	#owners = 1;
 
 	/** `free` is called when the last owner goes; where it throws, that one stays. */
-	constructor({ bytes, size, birth, label }: Extent, free: (storage: Storage) => void) {
+	constructor({ bytes, size, birth, label }: Extent, free: (storage: Storage) => void, isReal = true) {
 		this.bytes = bytes;
 		this.size = size;
 		this.birth = birth;
 		this.label = label;
 		this.#free = free;
+		this.isReal = isReal;
 	}
 
 	get isOwned(): boolean {

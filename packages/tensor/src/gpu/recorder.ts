@@ -5,6 +5,7 @@ import { MAX_PARAM_BYTES } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { BufferPool, PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
+import type { ReplayList } from "./replay.ts";
 import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
 
 /** What has a buffer while commands are encoded: a storage, or what stands for it. */
@@ -91,6 +92,22 @@ export function createBindGroup(device: GPUDevice, { pipeline, bindings }: Dispa
 	});
 }
 
+/** The error of a step that is captured or rehearsed, and moves data between host and device. */
+function transferred(kind: "upload" | "read"): DeviceError {
+	return kind === "upload"
+		? new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
+				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
+			})
+		: new DeviceError("capture/read", "capture: a tensor is read inside a step that is recorded without being run", {
+				hint: "return it from the step, and read it afterwards",
+			});
+}
+
+const unreal = ({ bytes, label }: Storage): DeviceError =>
+	new DeviceError("capture/unreal", `a tensor of ${bytes} bytes${label === "" ? "" : ` in ${label}`} was recorded without being computed`, {
+		hint: "it was kept from a step that was only compared with its capture; return it from the step instead",
+	});
+
 /**
  * Keeps commands until `flush`, which gives them buffers and hands them to the GPU. Who owns what is known then: a storage that
  * was released in the meantime has a buffer from the first command that uses it to the last, and another storage has it after
@@ -112,12 +129,16 @@ export class Recorder {
 	/** Number of the first command of those. */
 	#first = 0;
 	#listener: ((dispatch: Dispatch<Placed>) => void) | undefined;
+	/** What is recorded, while a step is captured or rehearsed. */
+	#recorded: Dispatch[] | undefined;
+	#isRehearsing = false;
 	#encoder: GPUCommandEncoder | undefined;
 	#pass: GPUComputePassEncoder | undefined;
 	#used = 0;
 	#dispatches = 0;
 	#bindGroupsCreated = 0;
 	#submits = 0;
+	#copies = 0;
 
 	constructor(device: GPUDevice, pool: BufferPool) {
 		this.#device = device;
@@ -144,31 +165,45 @@ export class Recorder {
 		return this.#submits;
 	}
 
-	/** Whether `listen` runs: a step is being captured. */
+	/** Copies to be read since the device was made. */
+	get copies(): number {
+		return this.#copies;
+	}
+
+	/** Whether `listen` or `rehearse` runs. */
 	get isListening(): boolean {
-		return this.#listener !== undefined;
+		return this.#recorded !== undefined;
+	}
+
+	/** Whether `rehearse` runs: what is recorded will not be run, and needs no memory. */
+	get isRehearsing(): boolean {
+		return this.#isRehearsing;
 	}
 
 	dispatch(dispatch: Dispatch): void {
+		this.#recorded?.push(dispatch);
+		if (this.#isRehearsing) return;
 		if (this.#commands.length >= RING_SLOTS) this.flush();
 		for (const { storage } of dispatch.bindings) storage.lastUse = this.#first + this.#commands.length;
 		this.#commands.push(dispatch);
 		this.#dispatches++;
 	}
 
+	/** @throws DeviceError in `rehearse`: there will be no values. */
+	checkReadable(): void {
+		if (this.#isRehearsing) throw transferred("read");
+	}
+
 	/** Copies bytes to a buffer, in order with the kernels. */
 	copy(from: Storage, offset: number, to: GPUBuffer, bytes: number): void {
+		this.#copies++;
 		from.lastUse = this.#first + this.#commands.length;
 		this.#commands.push({ from, offset, to, bytes });
 	}
 
 	/** Writes host bytes into a storage, after every command recorded so far that uses it. */
 	upload(to: Storage, data: ArrayBufferView): void {
-		if (this.#listener !== undefined) {
-			throw new DeviceError("capture/upload", "capture: host data was uploaded inside the step, where it would be frozen", {
-				hint: "make the tensor before the capture and refresh it with write(x, values) before each replay",
-			});
-		}
+		if (this.#recorded !== undefined) throw transferred("upload");
 		if (this.#isPending(to)) this.flush();
 		const { gpu } = this.#bind(to);
 		this.#submit();
@@ -185,8 +220,25 @@ export class Recorder {
 		if (this.#commands.length >= WORTH_A_SUBMIT) this.flush();
 	}
 
+	/** Submits what was recorded, and the kernels of a list behind it. Does not wait. */
+	replay(list: ReplayList): void {
+		this.#encodeAll();
+		const chunks = Math.max(1, Math.round(list.length / CHUNK));
+		for (let i = 0; i < chunks; i++) {
+			const [first, end] = [i, i + 1].map((k) => Math.round((k * list.length) / chunks));
+			if (end > first) list.encode(this.#openPass(), first, end);
+			this.#submit();
+		}
+		this.#dispatches += list.length;
+	}
+
 	/** Submits what was recorded. Does not wait. */
 	flush(): void {
+		this.#encodeAll();
+		this.#submit();
+	}
+
+	#encodeAll(): void {
 		const commands = this.#commands;
 		this.#commands = [];
 		for (const command of commands) {
@@ -203,7 +255,6 @@ export class Recorder {
 				this.#passed(command.from, number);
 			}
 		}
-		this.#submit();
 	}
 
 	/** Encodes a kernel behind those that have buffers, ahead of those that wait for theirs. */
@@ -214,10 +265,10 @@ export class Recorder {
 		writeParams(this.#words, slot, dispatch);
 		if (this.profiler !== undefined) this.#endPass();
 		const timestampWrites = this.profiler?.next(pipeline.key, work ?? {});
-		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
-		this.#pass.setPipeline(pipeline.gpu);
-		this.#pass.setBindGroup(0, this.#group(dispatch), [slot]);
-		this.#pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+		const pass = this.#openPass(timestampWrites);
+		pass.setPipeline(pipeline.gpu);
+		pass.setBindGroup(0, this.#group(dispatch), [slot]);
+		pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 		this.#listener?.(dispatch);
 	}
 
@@ -227,19 +278,34 @@ export class Recorder {
 		this.#begin().copyBufferToBuffer(pattern, 0, to.gpu, at, bytes);
 	}
 
-	/** Runs `fn`, submits what it recorded, and returns its kernels with the buffers that they got. */
-	listen<T>(fn: () => T): { result: T; dispatches: Dispatch<Placed>[] } {
-		const before = this.#listener;
-		const dispatches: Dispatch<Placed>[] = [];
+	/** Runs `fn`, submits what it recorded, and returns that, and its kernels with the buffers that they got. */
+	listen<T>(fn: () => T): { readonly result: T; readonly recorded: readonly Dispatch[]; readonly encoded: readonly Dispatch<Placed>[] } {
+		const recorded: Dispatch[] = [];
+		const encoded: Dispatch<Placed>[] = [];
+		this.#recorded = recorded;
 		this.#listener = (d) => {
 			const bindings = d.bindings.map((b) => ({ ...b, storage: { buffer: b.storage.buffer } }));
-			dispatches.push({ ...d, bindings });
+			encoded.push({ ...d, bindings });
 		};
 		try {
-			return { result: fn(), dispatches };
+			return { result: fn(), recorded, encoded };
 		} finally {
 			this.flush();
-			this.#listener = before;
+			this.#listener = undefined;
+			this.#recorded = undefined;
+		}
+	}
+
+	/** Runs `fn` and returns what it recorded, which is not run. */
+	rehearse<T>(fn: () => T): { readonly result: T; readonly recorded: readonly Dispatch[] } {
+		const recorded: Dispatch[] = [];
+		this.#recorded = recorded;
+		this.#isRehearsing = true;
+		try {
+			return { result: fn(), recorded };
+		} finally {
+			this.#isRehearsing = false;
+			this.#recorded = undefined;
 		}
 	}
 
@@ -260,6 +326,7 @@ export class Recorder {
 	/** The buffer of a storage, a new one where it has none. */
 	#bind(storage: Storage): PooledBuffer {
 		if (storage.buffer === undefined) {
+			if (!storage.isReal) throw unreal(storage);
 			storage.buffer = this.#pool.take(storage.size);
 			this.guard?.fill(storage.buffer, storage);
 		}
@@ -282,6 +349,11 @@ export class Recorder {
 	#begin(): GPUCommandEncoder {
 		this.#encoder ??= this.#device.createCommandEncoder();
 		return this.#encoder;
+	}
+
+	#openPass(timestampWrites?: GPUComputePassTimestampWrites): GPUComputePassEncoder {
+		this.#pass ??= this.#begin().beginComputePass(timestampWrites && { timestampWrites });
+		return this.#pass;
 	}
 
 	#endPass(): void {

@@ -1,14 +1,10 @@
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
 import { bindingKey, createBindGroup, type Dispatch, type Placed, writeParams } from "./recorder.ts";
-import type { GPUBindGroup, GPUBuffer, GPUComputePipeline, GPUDevice } from "./types.ts";
-
-/** Most dispatches in one submit, so that no submit outlasts a driver's watchdog. */
-const CHUNK = 1024;
+import type { GPUBindGroup, GPUBuffer, GPUComputePassEncoder, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** A fixed list of kernels with their parameters and bind groups, to be run again and again. */
 export class ReplayList {
-	readonly #device: GPUDevice;
 	readonly #params: GPUBuffer;
 	readonly #pipelines: readonly GPUComputePipeline[];
 	readonly #groups: readonly GPUBindGroup[];
@@ -16,7 +12,6 @@ export class ReplayList {
 	readonly #grids: Uint32Array;
 
 	constructor(device: GPUDevice, dispatches: readonly Dispatch<Placed>[]) {
-		this.#device = device;
 		const block = new ArrayBuffer(Math.max(1, dispatches.length) * MAX_PARAM_BYTES);
 		const words = new DataView(block);
 		this.#params = device.createBuffer({
@@ -42,18 +37,8 @@ export class ReplayList {
 		return this.#pipelines.length;
 	}
 
-	/** Submits all kernels. Does not wait. */
-	run(): void {
-		for (let first = 0; first < this.length; first += CHUNK) this.#submit(first, Math.min(this.length, first + CHUNK));
-	}
-
-	destroy(): void {
-		this.#params.destroy();
-	}
-
-	#submit(first: number, end: number): void {
-		const encoder = this.#device.createCommandEncoder();
-		const pass = encoder.beginComputePass();
+	/** Encodes kernels first..end−1. */
+	encode(pass: GPUComputePassEncoder, first: number, end: number): void {
 		let current: GPUComputePipeline | undefined;
 		for (let i = first; i < end; i++) {
 			const pipeline = this.#pipelines[i];
@@ -62,7 +47,9 @@ export class ReplayList {
 			pass.setBindGroup(0, this.#groups[i], this.#offsets, i, 1);
 			pass.dispatchWorkgroups(this.#grids[3 * i], this.#grids[3 * i + 1], this.#grids[3 * i + 2]);
 		}
-		pass.end();
-		this.#device.queue.submit([encoder.finish()]);
+	}
+
+	destroy(): void {
+		this.#params.destroy();
 	}
 }

@@ -7,6 +7,7 @@ export * from "./attention.ts";
 export * from "./attentionSoftmax.ts";
 export * from "./binary.ts";
 export * from "./cast.ts";
+export * from "./cat.kernel.ts";
 export * from "./clip.ts";
 export * from "./contiguous.ts";
 export * from "./conv.kernel.ts";

@@ -6,6 +6,7 @@ import { moved } from "../reference.ts";
 import { normalizeAxis, type Shape, sameShape, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { refuseStorage } from "./arguments.ts";
+import { catInto } from "./cat.kernel.ts";
 import { copyInto } from "./contiguous.ts";
 import { zeroed } from "./create.ts";
 import { flipPrimitive } from "./flip.ts";
@@ -160,9 +161,8 @@ export const catPrimitive: LinearOp<number> = defineLinear({
 		const extent = shapes.reduce((n, s) => n + s[axis + 1], 0);
 		const [first] = parts;
 		const whole = first.runtime.empty(first.shape.with(axis + 1, extent), first.dtype);
-		const from = starts(shapes, axis + 1);
-		parts.forEach((p, i) => {
-			copyInto(p, along(whole, { axis, start: from[i], count: p.shape[axis + 1], step: 1, extent }));
+		catInto(parts, whole, axis + 1, (p, start) => {
+			copyInto(p, along(whole, { axis, start, count: p.shape[axis + 1], step: 1, extent }));
 		});
 		return whole;
 	},
