@@ -24,27 +24,13 @@ export type NF4Attrs = { n: number; k: number; offset: number; rounded: number }
 /** The parts of a weight as kernels see them. */
 type Parts = Readonly<Record<string, Physical>>;
 
-/** Block scales without their mean: map[q] nested. Apart from `nf4/offset`, because a compiler may fuse multiply and add. */
-export const nf4ScalesKernel = defineKernel("nf4/scales", {
-	params: { n: "u32" },
-	buffers: { q: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
-if (index >= p.n) { return; }
-let code = (q_at(index >> 2u) >> (8u * (index & 3u))) & 255u;
-y_set(index, map_at(code) * nested_at(index / ${NESTED_BLOCK}u));`,
-});
-
-export const nf4OffsetKernel = defineKernel("nf4/offset", {
-	params: { n: "u32", offset: "f32" },
-	buffers: { x: reads("f32"), y: writes("f32") },
-	workgroup: 64,
-	body: wgsl`if (index < p.n) { y_set(index, x_at(index) + p.offset); }`,
-});
-
+/**
+ * Eight weights an invocation: code value times block scale, where the scale is fl(fl(map[q] nested) + offset). `words >> 31u` is 0 in a
+ * way that no compiler knows: so none fuses multiply and add.
+ */
 export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: { words: "u32", rounded: "u32" },
-	buffers: { q: reads("u32"), absmax: reads("f32"), y: writes("f32", 4) },
+	params: { words: "u32", rounded: "u32", offset: "f32" },
+	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32", 4) },
 	workgroup: 64,
 	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
 fn toF16(x: f32) -> f32 {
@@ -67,7 +53,10 @@ fn rounded4(v: vec4f) -> vec4f { return vec4f(rounded(v.x), rounded(v.y), rounde
 	body: wgsl`
 if (index >= p.words) { return; }
 let word = q_at(index);
-let scale = absmax_at(index / ${NF4_BLOCK / 8}u);
+let block = index / ${NF4_BLOCK / 8}u;
+let code8 = (scales_at(block >> 2u) >> (8u * (block & 3u))) & 255u;
+let product = bitcast<u32>(map_at(code8) * nested_at(block / ${NESTED_BLOCK}u));
+let scale = bitcast<f32>(product ^ (p.words >> 31u)) + p.offset;
 var code = CODE;
 let lo = vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u);
 let hi = vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u);
@@ -78,15 +67,10 @@ y_set4(2u * index + 1u, rounded4(vec4f(code[hi.x], code[hi.y], code[hi.z], code[
 /** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
 function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical {
 	const { runtime } = parts.codes;
-	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
-	const blocks = Math.ceil((n * k) / NF4_BLOCK);
-	const product = runtime.empty([blocks]);
-	nf4ScalesKernel.run({ q: scales, nested, map, y: product }, { n: blocks }, blocks);
-	const absmax = runtime.empty([blocks]);
-	nf4OffsetKernel.run({ x: product, y: absmax }, { n: blocks, offset }, blocks);
+	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
 	const y = runtime.empty([1, n, k]);
 	const words = (n * k) / 8;
-	nf4DequantizeKernel.run({ q: codes, absmax, y }, { words, rounded }, words);
+	nf4DequantizeKernel.run({ q, scales, nested, map, y }, { words, rounded, offset }, words);
 	return y;
 }
 
