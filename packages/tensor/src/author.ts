@@ -14,6 +14,7 @@ export { filled, zeroed } from "./ops/create.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, gemm } from "./ops/gemm.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
+export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
 export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
@@ -30,7 +31,7 @@ export {
 } from "./primitive.ts";
 export { checkNotInside, privateProgram } from "./privateProgram.ts";
 export { THREEFRY_WGSL, threefry } from "./random.ts";
-export { alias, record, tapeOf } from "./record.ts";
+export { type Arrived, alias, record, tapeOf } from "./record.ts";
 export { isPlainObject, type OperandShape, type Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";

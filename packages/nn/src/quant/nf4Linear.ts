@@ -1,7 +1,9 @@
 import { ShapeError } from "@hushgrad/tensor";
 import {
+	contiguous,
 	defineKernel,
 	definePrimitive,
+	defineSumming,
 	gemm,
 	type NdArray,
 	type Physical,
@@ -9,6 +11,8 @@ import {
 	packed,
 	reads,
 	reshaped,
+	type Summing,
+	summed,
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
@@ -74,12 +78,14 @@ function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical
 	return y;
 }
 
-/** x [B, ..., K] times w [1, K, N]: all rows of all records in one product. */
-function rowsTimes(x: Physical, w: Physical): Physical {
+/** x [B, ..., K] times w [1, K, N], and `plus`, where it is given: all rows of all records in one product. */
+function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
 	const [B, ...shape] = x.shape;
+	const N = w.shape[2];
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
-	const y = gemm(rows, w.broadcast([B, ...w.shape.slice(1)]));
-	return reshaped(y, [...shape.slice(0, -1), w.shape[2]]);
+	const view = x.runtime.empty([...x.shape.slice(0, -1), N]);
+	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus) };
+	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target);
 }
 
 const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
@@ -127,7 +133,8 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
-			rule: ({ dy, codes, scales, nested, map }, attrs) => nf4LinearGradPrimitive.apply([dy, codes, scales, nested, map], attrs)[0],
+			rule: ({ dy, codes, scales, nested, map }, attrs, _, arrived) =>
+				summed(nf4LinearGrad, [dy, codes, scales, nested, map], arrived, attrs),
 		},
 		...FROZEN,
 	},
@@ -138,12 +145,12 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	test: TEST,
 });
 
-export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
+const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	name: "nf4Linear.dx",
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
-	forward: ({ inputs: { dy, ...parts }, attrs }) => [rowsTimes(dy, dequantize(parts, attrs))],
+	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), plus)],
 	grad: {
 		dy: {
 			saves: ["codes", "scales", "nested", "map"],
@@ -157,6 +164,7 @@ export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4At
 	},
 	test: TEST,
 });
+export const { alone: nf4LinearGradPrimitive, plus: nf4LinearGradPlusPrimitive } = nf4LinearGrad;
 
 export const nf4DequantizePrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
 	name: "nf4Dequantize",

@@ -1,5 +1,5 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 
 /** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
@@ -11,7 +11,8 @@ export type GemmVariant = {
 	readonly b: BMode;
 	readonly aDtype: "f32" | "f16";
 	readonly bDtype: "f32" | "bf16" | "f16";
-	readonly accumulate: boolean;
+	/** What each product is added to: what stands in the result, or in c, which lies like the result. */
+	readonly onto: "y" | "c" | false;
 	/** Rows of the result can be stored as vec4. */
 	readonly wideStore: boolean;
 };
@@ -60,20 +61,22 @@ function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
 	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
 }
 
-function store({ accumulate, wideStore }: GemmVariant): string {
+/** WGSL of what is stored where the product is `value`; `at` counts numbers, or fours of them. */
+export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStore">, at: string, value: string): string {
+	const four = wideStore ? "4" : "";
+	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
+}
+
+function store(variant: GemmVariant): string {
 	const lines: string[] = [];
 	for (const i of ROWS) {
 		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + n0;`];
 		for (const h of HALVES) {
-			if (wideStore) {
-				const at = `(o${i} + ${4 * h}u) >> 2u`;
-				const sum = accumulate ? `y_at4(${at}) + acc${i}_${h}` : `acc${i}_${h}`;
-				row.push(`if (n0 + ${4 * h}u < p.N) { y_set4(${at}, ${sum}); }`);
+			if (variant.wideStore) {
+				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, `acc${i}_${h}`)} }`);
 			} else {
 				for (const s of STEPS) {
-					const at = `o${i} + ${4 * h + s}u`;
-					const value = `acc${i}_${h}.${XYZW[s]}`;
-					row.push(`if (n0 + ${4 * h + s}u < p.N) { y_set(${at}, ${accumulate ? `y_at(${at}) + ${value}` : value}); }`);
+					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, `o${i} + ${4 * h + s}u`, `acc${i}_${h}.${XYZW[s]}`)} }`);
 				}
 			}
 		}
@@ -110,7 +113,7 @@ const PARAMS = {
  * the same for every element, wherever its row stands.
  */
 export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
-	const { a, b, aDtype, bDtype, wideStore } = variant;
+	const { a, b, aDtype, bDtype, onto, wideStore } = variant;
 	const whole = a === "k" || b === "k";
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
 	const tail = whole
@@ -118,11 +121,13 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
 		: `for (var k = p.K & ~3u; k < p.K; k++) {
     ${multiply(variant, [0])}
   }`;
+	const summand: Readonly<Record<string, BufferSpec>> = onto === "c" ? { c: reads("f32", wideStore ? 4 : 1) } : {};
 	return {
 		params: PARAMS,
 		buffers: {
 			a: reads(aDtype, a === "s" ? 1 : 4),
 			b: reads(bDtype, b === "s" ? 1 : 4),
+			...summand,
 			y: writes("f32", wideStore ? 4 : 1),
 		},
 		workgroup: 32,

@@ -13,6 +13,8 @@ export interface GemmTarget {
 	readonly rowStride?: number | undefined;
 	/** Add to what is there. */
 	readonly accumulate: boolean;
+	/** Add to this instead, which lies in memory of its own as the result lies in its. */
+	readonly plus?: Physical | undefined;
 }
 
 interface Plan {
@@ -75,13 +77,14 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 	if (sizeOf(lead) * m * n === 0) return y;
 	const z = sizeOf(p.lead);
 	const oz = target?.batchStride ?? p.m * n;
+	const c = target?.plus;
 	const kernel = gemmKernel.of({
 		a: modeOfA(a, p, k),
 		b: modeOfB(b, p, k, n),
 		aDtype: a.dtype === "f16" ? "f16" : "f32",
 		bDtype: b.dtype === "bf16" || b.dtype === "f16" ? b.dtype : "f32",
-		accumulate: target?.accumulate ?? false,
-		wideStore: fours(n, oz, om, y.offset),
+		onto: c !== undefined ? "c" : target?.accumulate ? "y" : false,
+		wideStore: fours(n, oz, om, y.offset, c?.offset ?? 0),
 	});
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
 	const size = {
@@ -104,6 +107,6 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 		oz,
 		om,
 	};
-	kernel.run({ a, b, y }, size, tiles, 2 * z * p.m * n * k);
+	kernel.run({ a, b, y, ...(c && { c }) }, size, tiles, 2 * z * p.m * n * k);
 	return y;
 }
