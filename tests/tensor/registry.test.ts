@@ -25,6 +25,8 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	defineSumming: { home: "tensor/src/ops/summing.ts", makes: ["primitive", "sum"] },
 	defineLinear: { home: "tensor/src/linearOp.ts", makes: ["linear"] },
 	defineKernel: { home: "tensor/src/gpu/defineKernel.ts", makes: ["kernel"] },
+	defineLowRank: { home: "nn/src/lowRank.ts", makes: ["primitive"] },
+	defineLowRankGrad: { home: "nn/src/lowRank.ts", makes: ["primitive", "sum"] },
 	generator: { home: "tensor/src/ops/create.ts", makes: ["kernel"] },
 	defineRule: { home: "nn/src/optim/rule.ts", makes: ["primitive", "kernel"] },
 	elementwise: { home: "tensor/src/ops/elementwise.ts", makes: ["primitive", "row"] },

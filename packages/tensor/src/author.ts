@@ -11,8 +11,10 @@ export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./line
 export { blaming, named, unblamed } from "./named.ts";
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { filled, zeroed } from "./ops/create.ts";
+export { dropoutPrimitive } from "./ops/dropout.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, gemm } from "./ops/gemm.ts";
+export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
 export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
 export { type Some, withDefaults } from "./options.ts";

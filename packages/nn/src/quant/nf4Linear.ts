@@ -134,7 +134,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
 			rule: ({ dy, codes, scales, nested, map }, attrs, _, arrived) =>
-				summed(nf4LinearGrad, [dy, codes, scales, nested, map], arrived, attrs),
+				summed(nf4LinearGrad, [dy, codes, scales, nested, map], arrived, attrs)[0],
 		},
 		...FROZEN,
 	},

@@ -103,7 +103,7 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 		return [y.view({ shape: [...inputs.x.shape.slice(0, -1), N] })];
 	},
 	grad: {
-		x: { saves: ["w"], rule: ({ dy, w }, attrs, _, arrived) => summed(linearGrad, [dy, w], arrived, attrs) },
+		x: { saves: ["w"], rule: ({ dy, w }, attrs, _, arrived) => summed(linearGrad, [dy, w], arrived, attrs)[0] },
 		w: { saves: ["x"], rule: ({ dy, x }, _, operand) => rowProduct(dy, x, operand) },
 	},
 	reference: ({ x, w }) => [referenceRows(x, swapped(w))],

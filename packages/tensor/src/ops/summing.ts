@@ -4,7 +4,7 @@ import type { Arrived } from "../record.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./binary.ts";
 
-/** An operation of one result, whose kernel can add to it a tensor of its shape. */
+/** An operation whose kernel can add to its first result a tensor of that shape. */
 export type SummingSpec<A extends Attrs, S extends string> = Omit<PrimitiveSpec<A, S>, "forward" | "together"> & {
 	/** As of any operation; with `plus` the result is that and what the signature says, in this order. */
 	forward(context: ForwardContext<A, S>, plus?: Physical): readonly Physical[];
@@ -22,7 +22,8 @@ export interface Summing<A extends Attrs> {
 export function defineSumming<A extends Attrs, const S extends string>(spec: SummingSpec<A, S>): Summing<A> {
 	const { forward, ...rest } = spec as SummingSpec<A, string>;
 	const { name, signature, grad, composite, reference, test } = rest;
-	const [operands, result] = signature.split("->");
+	const [operands, results] = signature.split("->");
+	const axes = results.slice(results.indexOf("["), results.indexOf("]") + 1);
 	const { abs = 0, ulp = 0, why = "correctly rounded" } = test?.bound ?? {};
 	const composed = composite && {
 		composite: ({ plus, ...inputs }: Named, attrs: A): Tensor => add(plus, composite(inputs, attrs)),
@@ -33,20 +34,20 @@ export function defineSumming<A extends Attrs, const S extends string>(spec: Sum
 			...rest,
 			...composed,
 			name: `${name}.plus`,
-			signature: `${operands.trim()}, plus${result.slice(result.indexOf("["))} ->${result}`,
+			signature: `${operands.trim()}, plus${axes} ->${results}`,
 			forward: (context) => forward(context, context.inputs.plus),
 			grad: { ...grad, plus: composed ? "missing" : { saves: [], rule: ({ dy }) => dy } },
 			reference: ({ plus, ...inputs }, attrs) => {
-				const [{ data, shape }] = reference(inputs, attrs);
-				return [{ data: data.map((v, i) => plus.data[i] + v), shape }];
+				const [{ data, shape }, ...others] = reference(inputs, attrs);
+				return [{ data: data.map((v, i) => plus.data[i] + v), shape }, ...others];
 			},
 			test: { ...test, bound: { abs: abs + (ulp + 2) * 2 ** -19, ulp, why: `${why}, then plus a number: what is rounded is at most 16` } },
 		}),
 	};
 }
 
-/** Runs the operation, or its sum with what has arrived. */
-export function summed<A extends Attrs>({ alone, plus }: Summing<A>, operands: readonly Tensor[], arrived: Arrived, attrs?: A): Tensor {
+/** Runs the operation, or its sum with what has arrived: its results. */
+export function summed<A extends Attrs>({ alone, plus }: Summing<A>, operands: readonly Tensor[], arrived: Arrived, attrs?: A): Tensor[] {
 	const before = arrived();
-	return before === undefined ? alone.apply(operands, attrs)[0] : plus.apply([...operands, before], attrs)[0];
+	return before === undefined ? alone.apply(operands, attrs) : plus.apply([...operands, before], attrs);
 }
