@@ -36,6 +36,8 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	withScalar: { home: "tensor/src/ops/elementwise.ts", makes: ["primitive", "row"] },
 	kernelsOf: { home: "tensor/src/ops/elementwise.ts", makes: ["row"] },
 	rule: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
+	jointly: { home: "tensor/src/ops/jointly.ts", makes: ["derived"] },
+	jointOf: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
 };
 
 /** Whether a name means the definer in a file: it is defined there, or imported. */
