@@ -1,7 +1,7 @@
 import { FLOATS } from "../dtype.ts";
 import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
@@ -13,6 +13,7 @@ import { add, mul, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
+import { defineSumming, summed } from "./summing.ts";
 import { rsqrt, square } from "./unary.ts";
 import { inF32 } from "./widen.ts";
 
@@ -31,10 +32,15 @@ r_set(index, r);
 for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
 });
 
-export const rmsNormGradKernel = defineKernel("rmsNorm/dx", {
+/** With `plus` it is added to c. */
+export const rmsNormGradKernel = defineKernel("rmsNorm/dx", ({ plus }: { plus: boolean }) => ({
 	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-	buffers: { x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+	buffers: {
+		...{ x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+		...summandOf(plus),
+	},
 	workgroup: 16,
+	helpers: wgsl`fn put(i: u32, v: f32) { dx_set(i, ${plus ? "c_at(i) + v" : "v"}); }`,
 	body: wgsl`
 if (index >= p.rows) { return; }
 let at = index * p.D;
@@ -42,10 +48,10 @@ let wa = (index / p.share) * p.ws;
 let r = r_at(index);
 var dot = vec2f(0.0);
 for (var d = 0u; d < p.D; d++) { dot = added(dot, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
-if (p.D == 1u) { dx_set(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
+if (p.D == 1u) { put(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
 let c = r * r * dot.x / f32(p.D);
-for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
-});
+for (var d = 0u; d < p.D; d++) { put(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
+}));
 
 export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 	params: { n: "u32", D: "u32" },
@@ -54,6 +60,8 @@ export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 	body: wgsl`if (index < p.n) { dw_set(index, dy_at(index) * (x_at(index) * r_at(index / p.D))); }`,
 });
 
+const summandOf = (plus: boolean): Readonly<Record<string, BufferSpec>> => (plus ? { c: reads("f32") } : {});
+
 /** How rows of x find their w: rows of one record, and elements from one record's w to the next. */
 const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x.shape.slice(1, -1))), ws: w.strides[0] });
 
@@ -61,15 +69,18 @@ const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x
 const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(square(x), [-1], { keepDim: true }), eps));
 
 /** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w); of one number, where the difference cancels, r^3 eps g. */
-export const rmsNormGradPrimitive = definePrimitive({
+const rmsNormGrad = defineSumming({
 	name: "rmsNorm.dx",
 	signature: "x[..., D], w[D], r[..., 1], dy[..., D] -> dx[..., D]",
 	attrs: { eps: 1e-6, offset: 0 },
-	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }) => {
+	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }, plus) => {
 		const [x, r, dy] = [contiguous(inputs.x), contiguous(inputs.r), contiguous(inputs.dy)];
 		const w = packed(inputs.w);
 		const dx = runtime.empty(x.shape);
-		rmsNormGradKernel.run({ x, w, r, dy, dx }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
+		const c = plus && { c: contiguous(plus) };
+		rmsNormGradKernel
+			.of({ plus: c !== undefined })
+			.run({ x, w, r, dy, dx, ...c }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
 		return [dx];
 	},
 	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
@@ -96,6 +107,8 @@ export const rmsNormGradPrimitive = definePrimitive({
 		sizes: { D: [1, 2, 5, 16] },
 	},
 });
+
+export const { alone: rmsNormGradPrimitive, plus: rmsNormGradPlusPrimitive } = rmsNormGrad;
 
 /** The terms dy x r whose sum over the rows is the gradient of w. */
 export const rmsNormWeightGradPrimitive = definePrimitive({
@@ -132,7 +145,7 @@ export const rmsNormPrimitive = definePrimitive({
 	grad: {
 		x: {
 			saves: ["x", "w", "r"],
-			rule: ({ x, w, r, dy }, attrs) => rmsNormGradPrimitive.apply([x, w, r, dy], attrs)[0],
+			rule: ({ x, w, r, dy }, attrs, _, arrived) => summed(rmsNormGrad, [x, w, r, dy], arrived, attrs)[0],
 		},
 		w: {
 			saves: ["x", "r"],
