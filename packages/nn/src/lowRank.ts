@@ -14,7 +14,7 @@ import {
 	sizeOf,
 	summed,
 } from "@hushgrad/tensor/author";
-import { lowRankBackKernel, lowRankDownKernel, RANKS, ROWS } from "./lowRank.kernel.ts";
+import { downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
 export type LowRankAttrs = { scale: number; p: number; stream: number };
@@ -117,8 +117,9 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 			const { T, R } = numbers;
 			const low = runtime.empty([B, T, R]);
 			const ranks = Math.min(RANKS, Math.max(1, R));
-			const grid = [Math.ceil(T / (16 * ROWS)), B, Math.ceil(R / ranks)] as const;
-			if (T > 0) lowRankDownKernel.of({ wide, drops: isDropped, ranks }).run({ ...buffers, low }, numbers, grid);
+			const variant = { wide, drops: isDropped, ranks, lanes: process.env.SPLIT ? (32 as const) : (false as const) };
+			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
+			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);
 			const y = contiguous(inputs.y);
 			const view = runtime.empty([B, T, N]);
 			gemm(low, inputs.b.transpose(), { view, batchStride: T * N, accumulate: false, plus: y });
