@@ -94,7 +94,7 @@ function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical
 function rowsTimes(x: Physical, w: Physical): Physical {
 	const [B, ...shape] = x.shape;
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
-	const y = gemm(rows, w.broadcast([B, ...w.shape.slice(1)]));
+	const y = gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), undefined, rows.shape[1]);
 	return reshaped(y, [...shape.slice(0, -1), w.shape[2]]);
 }
 

@@ -82,7 +82,8 @@ function store({ accumulate, wideStore }: GemmVariant): string {
 	return lines.join("\n  ");
 }
 
-const PARAMS = {
+/** Extents, batch axes and strides of a product; `tiles` is how many parts of the result are computed. */
+export const PARAMS = {
 	tiles: "u32",
 	M: "u32",
 	N: "u32",
@@ -105,7 +106,7 @@ const PARAMS = {
 
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
- * Plan: one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
+ * Plan "cpu": one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
  * Invocations are numbered along n, then m, then z, so that thin matrices fill the lanes too. The order of the sum is
  * the same for every element, wherever its row stands.
  */
