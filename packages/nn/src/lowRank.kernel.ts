@@ -82,7 +82,8 @@ export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVari
 		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
 		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops) },
 		workgroup: lanes || DOWN_LANES,
-		helpers: `${helpers(variant)}\n${lanes === false ? "" : `var<workgroup> parts: array<f32, ${ranks * lanes}>;`}`,
+		shared: lanes === false ? undefined : { parts: { type: "f32", length: ranks * lanes } },
+		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);

@@ -117,7 +117,8 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 			const { T, R } = numbers;
 			const low = runtime.empty([B, T, R]);
 			const ranks = Math.min(RANKS, Math.max(1, R));
-			const variant = { wide, drops: isDropped, ranks, lanes: process.env.SPLIT ? (32 as const) : (false as const) };
+			const lanes = runtime.device.plan === "gpu" && 32;
+			const variant = { wide, drops: isDropped, ranks, lanes } as const;
 			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
 			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);
 			const y = contiguous(inputs.y);

@@ -85,7 +85,7 @@ function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
 	const view = x.runtime.empty([...x.shape.slice(0, -1), N]);
 	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus) };
-	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target);
+	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target, rows.shape[1]);
 }
 
 const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;

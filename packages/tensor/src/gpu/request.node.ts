@@ -1,5 +1,6 @@
 import { DeviceError } from "../errors.ts";
 import { shown } from "../shown.ts";
+import { isSoftware } from "./plan.ts";
 import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
 
 const OLDEST = [20, 19];
@@ -93,10 +94,6 @@ function unloadable(cause: Error & { code?: string }): DeviceError {
 /** What to do where there is no adapter. */
 export const adapterHint =
 	"install a Vulkan, Metal or D3D12 driver; without a GPU Mesa's software driver will do (Debian, Ubuntu: apt-get install mesa-vulkan-drivers, version 23 or newer)";
-
-/** Whether the driver computes on the processor. */
-const isSoftware = ({ architecture, description, device }: GPUAdapterInfo): boolean =>
-	/llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
 
 /** A driver that computes on the processor takes the machine's own memory, and never reports that there is none left. */
 export const defaultBudget = (info: GPUAdapterInfo): number =>

@@ -61,6 +61,10 @@ function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
 	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
 }
 
+/** The buffer of what is added from beside the result, where the variant has one. */
+export const summand = ({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStore">): Readonly<Record<string, BufferSpec>> =>
+	onto === "c" ? { c: reads("f32", wideStore ? 4 : 1) } : {};
+
 /** WGSL of what is stored where the product is `value`; `at` counts numbers, or fours of them. */
 export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStore">, at: string, value: string): string {
 	const four = wideStore ? "4" : "";
@@ -85,7 +89,8 @@ function store(variant: GemmVariant): string {
 	return lines.join("\n  ");
 }
 
-const PARAMS = {
+/** Extents, batch axes and strides of a product; `tiles` is how many parts of the result are computed. */
+export const PARAMS = {
 	tiles: "u32",
 	M: "u32",
 	N: "u32",
@@ -108,12 +113,12 @@ const PARAMS = {
 
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
- * Plan: one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
+ * Plan "cpu": one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
  * Invocations are numbered along n, then m, then z, so that thin matrices fill the lanes too. The order of the sum is
  * the same for every element, wherever its row stands.
  */
 export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
-	const { a, b, aDtype, bDtype, onto, wideStore } = variant;
+	const { a, b, aDtype, bDtype, wideStore } = variant;
 	const whole = a === "k" || b === "k";
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
 	const tail = whole
@@ -121,13 +126,12 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
 		: `for (var k = p.K & ~3u; k < p.K; k++) {
     ${multiply(variant, [0])}
   }`;
-	const summand: Readonly<Record<string, BufferSpec>> = onto === "c" ? { c: reads("f32", wideStore ? 4 : 1) } : {};
 	return {
 		params: PARAMS,
 		buffers: {
 			a: reads(aDtype, a === "s" ? 1 : 4),
 			b: reads(bDtype, b === "s" ? 1 : 4),
-			...summand,
+			...summand(variant),
 			y: writes("f32", wideStore ? 4 : 1),
 		},
 		workgroup: 32,

@@ -41,6 +41,9 @@ function overRuns(w: Physical, x: Physical, step: (run: Physical, first: number)
 const columns = (t: Physical, first: number, count: number): Physical =>
 	t.view({ shape: [...t.shape.slice(0, -1), count], strides: t.strides, offset: t.offset + first * t.strides[t.rank - 1] });
 
+/** Rows of one record of x [B, ..., M, K]. */
+const rowsOf = (x: Physical): number => sizeOf(x.shape.slice(1, -1));
+
 /** x [B, ..., K] with an axis for its rows, which a vector lacks. */
 const withRows = (x: Physical): Physical => x.lift(Math.max(3, x.rank));
 
@@ -74,7 +77,7 @@ const linearGrad: Summing<Attrs> = defineSumming({
 		const before = plus && contiguous(plus);
 		overRuns(inputs.w, g, (w, first) => {
 			const onto = first > 0 ? { accumulate: true } : { accumulate: false, plus: before };
-			gemm(columns(g, first, w.shape[w.rank - 2]), w, { view: dx, batchStride, ...onto });
+			gemm(columns(g, first, w.shape[w.rank - 2]), w, { view: dx, batchStride, ...onto }, rowsOf(g));
 		});
 		return [dx.view({ shape: [...inputs.g.shape.slice(0, -1), K] })];
 	},
@@ -98,7 +101,7 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 		const batchStride = y.shape[y.rank - 2] * N;
 		overRuns(inputs.w, x, (w, first) => {
 			const view = columns(y, first, w.shape[w.rank - 2]);
-			gemm(x, w.transpose(), { view, batchStride, rowStride: N, accumulate: false });
+			gemm(x, w.transpose(), { view, batchStride, rowStride: N, accumulate: false }, rowsOf(x));
 		});
 		return [y.view({ shape: [...inputs.x.shape.slice(0, -1), N] })];
 	},

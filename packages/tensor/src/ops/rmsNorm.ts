@@ -13,45 +13,61 @@ import { add, mul, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
+import { laneCount, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 import { defineSumming, summed } from "./summing.ts";
 import { rsqrt, square } from "./unary.ts";
 import { inF32 } from "./widen.ts";
 
-export const rmsNormKernel = defineKernel("rmsNorm", {
-	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-	buffers: { x: reads("f32"), w: reads("f32"), y: writes("f32"), r: writes("f32") },
-	workgroup: 16,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
-let wa = (index / p.share) * p.ws;
+/** What is added to, where a kernel has it. */
+const SUMMAND: Readonly<Record<string, BufferSpec>> = { c: reads("f32") };
+const PARAMS = { D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" } as const;
+
+export const rmsNormKernel = defineKernel("rmsNorm", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: PARAMS,
+			buffers: { x: reads("f32"), w: reads("f32"), y: writes("f32"), r: writes("f32") },
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
+let wa = (row / p.share) * p.ws;
 var sum = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { let v = x_at(at + d); sum = added(sum, v * v, p.rows >> 31u); }
-let r = inverseSqrt(sum.x / f32(p.D) + p.eps);
-r_set(index, r);
-for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
-});
+for (var d = own; d < p.D; d += LANES) { let v = x_at(at + d); sum = added(sum, v * v, p.rows >> 31u); }
+let r = inverseSqrt(rowSum(own, sum).x / f32(p.D) + p.eps);
+if (own == 0u) { r_set(row, r); }
+for (var d = own; d < p.D; d += LANES) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
+		},
+		variant,
+	),
+);
 
 /** With `plus` it is added to c. */
-export const rmsNormGradKernel = defineKernel("rmsNorm/dx", ({ plus }: { plus: boolean }) => ({
-	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-	buffers: {
-		...{ x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
-		...summandOf(plus),
-	},
-	workgroup: 16,
-	helpers: wgsl`fn put(i: u32, v: f32) { dx_set(i, ${plus ? "c_at(i) + v" : "v"}); }`,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
-let wa = (index / p.share) * p.ws;
-let r = r_at(index);
-var dot = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { dot = added(dot, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
-if (p.D == 1u) { put(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
-let c = r * r * dot.x / f32(p.D);
-for (var d = 0u; d < p.D; d++) { put(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
-}));
+export const rmsNormGradKernel = defineKernel("rmsNorm/dx", ({ plus, ...variant }: RowVariant & { plus: boolean }) =>
+	rowKernel(
+		{
+			params: PARAMS,
+			buffers: {
+				...{ x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+				...(plus ? SUMMAND : undefined),
+			},
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
+let wa = (row / p.share) * p.ws;
+let r = r_at(row);
+var sum = vec2f(0.0);
+for (var d = own; d < p.D; d += LANES) { sum = added(sum, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
+let dot = rowSum(own, sum).x;
+let c = r * r * dot / f32(p.D);
+for (var d = own; d < p.D; d += LANES) {
+  let g = dy_at(at + d) * (p.offset + w_at(wa + d));
+  let value = select(r * (g - x_at(at + d) * c), r * r * r * p.eps * g, p.D == 1u);
+  dx_set(at + d, ${plus ? "c_at(at + d) + value" : "value"});
+}`,
+		},
+		variant,
+	),
+);
 
 export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 	params: { n: "u32", D: "u32" },
@@ -59,8 +75,6 @@ export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 	workgroup: 64,
 	body: wgsl`if (index < p.n) { dw_set(index, dy_at(index) * (x_at(index) * r_at(index / p.D))); }`,
 });
-
-const summandOf = (plus: boolean): Readonly<Record<string, BufferSpec>> => (plus ? { c: reads("f32") } : {});
 
 /** How rows of x find their w: rows of one record, and elements from one record's w to the next. */
 const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x.shape.slice(1, -1))), ws: w.strides[0] });
@@ -78,9 +92,9 @@ const rmsNormGrad = defineSumming({
 		const w = packed(inputs.w);
 		const dx = runtime.empty(x.shape);
 		const c = plus && { c: contiguous(plus) };
-		rmsNormGradKernel
-			.of({ plus: c !== undefined })
-			.run({ x, w, r, dy, dx, ...c }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
+		const variant = { ...rowsOf(runtime, D), plus: c !== undefined };
+		const params = { rows: r.size, D, ...scaleParams(x, w), eps, offset };
+		rmsNormGradKernel.of(variant).run({ x, w, r, dy, dx, ...c }, params, laneCount(r.size, variant));
 		return [dx];
 	},
 	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
@@ -139,7 +153,9 @@ export const rmsNormPrimitive = definePrimitive({
 		const w = packed(inputs.w);
 		const y = runtime.empty(x.shape);
 		const r = runtime.empty([...x.shape.slice(0, -1), 1]);
-		rmsNormKernel.run({ x, w, y, r }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
+		const variant = rowsOf(runtime, D);
+		const params = { rows: r.size, D, ...scaleParams(x, w), eps, offset };
+		rmsNormKernel.of(variant).run({ x, w, y, r }, params, laneCount(r.size, variant));
 		return [y, r];
 	},
 	grad: {
