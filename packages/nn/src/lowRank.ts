@@ -1,4 +1,4 @@
-import { linear, matmul, mul, type Tensor } from "@hushgrad/tensor";
+import { linear, matmul, mul, type Tensor, transpose } from "@hushgrad/tensor";
 import {
 	contiguous,
 	definePrimitive,
@@ -144,7 +144,7 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 			...(drops && { keys: "none" }),
 		},
 		together: ({ dy, x, a, b, low, keys }, attrs, operands, arrived) => {
-			const [dx, da] = summed(gradient, [matmul(dy, b), x, a, ...(keys === undefined ? [] : [keys])], arrived.x, attrs);
+			const [dx, da] = summed(gradient, [linear(dy, transpose(b)), x, a, ...(keys === undefined ? [] : [keys])], arrived.x, attrs);
 			return { y: dy, x: dx, a: da, b: rowProduct(dy, low, operands.b) };
 		},
 		reference: ({ y, b, ...inputs }, attrs) => {
