@@ -5,6 +5,8 @@ export const RANKS = 8;
 /** Rows of x that one invocation takes where it works by itself, and how many are a workgroup. */
 const ROWS = 4;
 const DOWN_LANES = 16;
+/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once. */
+export const COLUMNS = 16;
 
 type Variant = {
 	/** x and A are read four numbers at once. */
@@ -23,12 +25,14 @@ type DownVariant = Variant & {
 type BackVariant = Variant & {
 	/** What dx is added to: c, or what is there; nothing where it is false. */
 	readonly onto: "c" | "dx" | false;
+	/** Invocations that share the rows of a column; false where one walks down them all. */
+	readonly parts: false | 4;
 };
 
 const MASK_PARAMS = { ks: "u32", stream: "u32", limit: "u32", kept: "f32" } as const;
 
 /** What is read at once. */
-const numbersOf = ({ wide }: Pick<Variant, "wide">): string => (wide ? "vec4f" : "f32");
+const numbersOf = ({ wide }: Pick<Variant, "wide">): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
 
 /**
  * `factor` is what dropout multiplies the numbers of a record from number e on with: those of the operation `dropout`, drawn again.
@@ -126,12 +130,16 @@ export const downGroups = (rows: number, { lanes }: Pick<DownVariant, "lanes">):
 
 /**
  * From h = dy B: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
- * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. An invocation walks down the columns of x that it reads at once;
- * workgroups go along the columns and the records.
+ * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
+ * at once. Plan "gpu": as many as `parts` share them, and the first adds up what they found. Workgroups go along the columns and the
+ * records.
  */
 export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
-	const { wide, drops, ranks, onto } = variant;
+	const { wide, drops, ranks, onto, parts } = variant;
 	const lanes = wide ? 4 : 1;
+	const others = upTo((parts || 1) - 1).map((q) => q + 1);
+	const place = (q: string, r: number): string => `found[(${q} * ${COLUMNS}u + column) * ${ranks}u + ${r}u]`;
+	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
 	const V = numbersOf(variant);
 	const dx = wide ? "4((record * p.T * p.K + e) >> 2u" : "(record * p.T * p.K + e";
 	return {
@@ -141,29 +149,36 @@ export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVari
 			...keysOf(drops),
 			...summandOf(onto === "c", lanes),
 		},
-		workgroup: 16,
+		workgroup: COLUMNS * (parts || 1),
+		shared: parts === false ? undefined : { found: { type: V, length: COLUMNS * parts * ranks } },
 		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);
-let k = (wid.x * 16u + lane) * STEP;
-if (k >= p.K) { return; }
-${upTo(ranks)
-	.map((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)
-	.join("\n")}
-for (var t = 0u; t < p.T; t++) {
+let column = lane % ${COLUMNS}u;
+let part = lane / ${COLUMNS}u;
+let own = (wid.x * ${COLUMNS}u + column) * STEP;
+let isInside = own < p.K;
+${parts === false ? "if (!isInside) { return; }" : ""}
+let k = min(own, p.K - STEP);
+${each((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
+for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
   let e = t * p.K + k;
   let f = factor(key, e);
   let x = x_v(record * p.xs + e) * f;
   let at = (record * p.T + t) * p.R + p.r0;
   var sum = ${V}(0.0);
-  ${upTo(ranks)
-		.map((r) => `let h${r} = h_at(at + ${r}u) * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)
-		.join("\n  ")}
+  ${each((r) => `let h${r} = h_at(at + ${r}u) * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)}
   dx_set${dx}, ${onto === false ? "" : `${onto}_at${dx}) + `}sum * f);
 }
-${upTo(ranks)
-	.map((r) => `da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}u) * p.K + k) / STEP, g${r});`)
-	.join("\n")}`,
+${
+	parts === false
+		? ""
+		: `${each((r) => `${place("part", r)} = g${r};`)}
+workgroupBarrier();
+if (part > 0u || !isInside) { return; }
+${each((r) => others.map((q) => `g${r} += ${place(`${q}u`, r)};`).join(" "))}`
+}
+${each((r) => `da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}u) * p.K + k) / STEP, g${r});`)}`,
 	};
 });

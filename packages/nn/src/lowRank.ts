@@ -14,7 +14,7 @@ import {
 	sizeOf,
 	summed,
 } from "@hushgrad/tensor/author";
-import { downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { COLUMNS, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
 export type LowRankAttrs = { scale: number; p: number; stream: number };
@@ -66,10 +66,11 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 			const c = plus && contiguous(plus);
 			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
 			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
-			const groups = Math.ceil(K / (isWide ? 64 : 16));
+			const groups = Math.ceil(K / (COLUMNS * (isWide ? 4 : 1)));
+			const parts = runtime.device.plan === "gpu" && 4;
 			for (let r0 = 0; r0 < R; r0 += RANKS) {
 				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
-				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto });
+				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, parts });
 				kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
 			}
 			return [dx, da];
