@@ -33,7 +33,7 @@ export default defineConfig({
 			},
 			{
 				...browser,
-				test: { ...browser.test, name: "chromium", include: ["tests/tensor/longAxes.test.ts", "tests/browser/primitives.test.ts"], env },
+				test: { ...browser.test, name: "chromium", include: ["tests/tensor/{primitives,longAxes}.test.ts"], env },
 			},
 		],
 	},
