@@ -6,7 +6,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type AdapterName, listAdapters, requestDevice } from "@hushgrad/tensor";
+import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
+import { isSoftware, planFor } from "../packages/tensor/src/gpu/plan.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 interface Finding {
@@ -38,6 +39,8 @@ interface Adapter {
 	readonly name: string;
 	readonly backend: string;
 	readonly isSoftware: boolean;
+	/** Which kernels run on it: `Device.plan`. */
+	readonly plan: Plan;
 	readonly features: readonly string[];
 	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
 	readonly heldBack: readonly string[];
@@ -91,7 +94,8 @@ async function describe({ backend, name }: AdapterName): Promise<Adapter | undef
 		description,
 		name,
 		backend,
-		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
+		isSoftware: isSoftware(info),
+		plan: planFor(info, limits),
 		features: [...features].sort(),
 		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
@@ -180,7 +184,7 @@ function showAdapter(adapter: Adapter, number: number): string[] {
 		row(`adapter ${number}`, adapter.name),
 		row("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", ")),
 		row("driver", adapter.description),
-		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
+		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}, plan ${adapter.plan}`),
 		row("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`),
 		row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
 		row(

@@ -12,6 +12,7 @@ import { AUDIT_MUTANTS } from "./mutants.audit.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
+import { PLAN_MUTANTS } from "./mutants.plans.ts";
 import { PRIVACY_MUTANTS } from "./mutants.privacy.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
 
@@ -22,6 +23,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
+	plans: PLAN_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -1,9 +1,6 @@
-import { type Device, type DeviceOptions, type Plan, requestDevice } from "@hushgrad/tensor";
+import { type Device, type DeviceOptions, requestDevice } from "@hushgrad/tensor";
 import { afterAll, beforeAll } from "vitest";
-import { setting } from "./environment.ts";
-
-/** The plan that a run forces, if any. */
-const PLAN = setting("HUSHGRAD_PLAN") as Plan | undefined;
+import { PLAN, setting } from "./environment.ts";
 
 /** One device for a test file. A missing device, or another one than the run is meant for, fails the run. */
 export function useDevice(options: DeviceOptions = {}): () => Device {

@@ -21,6 +21,7 @@ import { expectSame, expectWithin } from "../support/bounds.ts";
 import { numbers } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { build } from "../support/nd.ts";
+import { smallDevice } from "../support/smallDevice.ts";
 
 const device = useDevice({ plan: "gpu" });
 const other = useDevice({ plan: "cpu" });
@@ -156,6 +157,14 @@ describe("sums in parts", () => {
 			expectSame(await data(lists.alone[i]), whole.slice(b * T * N, (b + 1) * T * N), `record ${b}`);
 		}
 		for (const t of [lists.together, ...lists.alone]) t.dispose();
+	});
+
+	it("are right where the weight is larger than one binding", async () => {
+		const small = await smallDevice(2 ** 18, "gpu");
+		const [x, w] = [values([1, 3, 512], 11), values([1, 512, 300], 12)];
+		const y = small.scope<Tensor>(() => linear(squeeze(upload(x, small), 0), squeeze(upload(swapped(w), small), 0)));
+		expectWithin(await data(y), product(x, w), bound(512));
+		small.destroy();
 	});
 
 	it("are for linear maps alone: products, whose rows may be streamed, are summed in order", async () => {

@@ -7,8 +7,14 @@ const OLDEST = [20, 19];
 /** Not a literal at its import: a bundler would take the module in and leave its native binaries behind. */
 const DAWN = "webgpu";
 
-/** Toggles of Dawn: timestamps to the nanosecond, since nobody else's pages run beside a program in Node. */
-const FLAGS = ["disable-dawn-features=timestamp_quantization"];
+/**
+ * Toggles of Dawn. Timestamps to the nanosecond, since nobody else's pages run beside a program in Node. f16 on NVIDIA, which Dawn holds
+ * back for faults of its drivers with matrices of f16 among uniforms: kernels here have f16 in storage alone, and compute in f32.
+ *
+ * Left as they are: robustness, so that no kernel reads or writes beyond a buffer; allow_unsafe_apis and use_vulkan_memory_model, which
+ * matrices of subgroups need, and no kernel here has.
+ */
+const FLAGS = ["disable-dawn-features=timestamp_quantization", "enable-dawn-features=vulkan_enable_f16_on_nvidia"];
 
 type Create = typeof import("webgpu")["create"];
 
