@@ -177,8 +177,8 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "columns beyond the result stored",
 		file: TILED,
-		from: "if (n < p.N) { y_set4",
-		to: "if (true) { y_set4",
+		from: 'if (n < p.N) { ${stored(variant, "o >> 2u"',
+		to: 'if (true) { ${stored(variant, "o >> 2u"',
 		tests: PRODUCTS,
 		only: "32x32",
 	},

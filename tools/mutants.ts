@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
+import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
@@ -23,6 +24,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
+	fused: FUSED_MUTANTS,
 	plans: PLAN_MUTANTS,
 };
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { AUDIT_MUTANTS } from "../../tools/mutants.audit.ts";
+import { FUSED_MUTANTS } from "../../tools/mutants.fused.ts";
 import { LAYER_MUTANTS } from "../../tools/mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "../../tools/mutants.library.ts";
 import { OPERATION_MUTANTS } from "../../tools/mutants.operations.ts";
@@ -18,6 +19,7 @@ const mutants = [
 	...LAYER_MUTANTS,
 	...AUDIT_MUTANTS,
 	...PLAN_MUTANTS,
+	...FUSED_MUTANTS,
 ];
 
 it.each(mutants.map(({ name, file, from }) => [name, file, from] as const))("the fault %s can be made in %s", (_, file, from) => {
