@@ -45,22 +45,22 @@ interface Side {
 
 /**
  * WGSL that reads the block number `block` of a slice, 4 deep and 4 along the operand's own axis, into f0 to f3, one for each step
- * of k. Beyond `kEnd` they are 0; beyond the extent they repeat what is in it, and the result is not stored.
+ * of k, all at once, without a branch between them. Beyond `kEnd` they are 0; beyond the extent they repeat what is in it, and the result is not stored.
  */
 function fetch({ name, mode, fours, extent, stride, kStride, base, first }: Side, depth: number, into: string): string {
 	const steps = depth / 4;
 	const [along, deep] = mode === "k" ? [`block / ${steps}u`, `block % ${steps}u`] : [`block % ${fours}u`, `block / ${fours}u`];
 	const place = `let q = ${first} + 4u * (${along}); let kq = k + 4u * (${deep});`;
 	if (mode === "k") {
-		const rows = FOUR.map((i) => `let l${i} = ${name}_at4((${base} + min(q + ${i}u, ${extent} - 1u) * ${stride} + kq) >> 2u);`);
-		const turned = FOUR.map((s) => `${into}${s} = vec4f(${FOUR.map((i) => `l${i}.${XYZW[s]}`).join(", ")});`);
-		return `${place} if (kq < kEnd) { ${[...rows, ...turned].join(" ")} }`;
+		const rows = FOUR.map((i) => `let l${i} = ${name}_at4((${base} + min(q + ${i}u, ${extent} - 1u) * ${stride} + kFour) >> 2u);`);
+		const turned = FOUR.map((s) => `${into}${s} = select(vec4f(), vec4f(${FOUR.map((i) => `l${i}.${XYZW[s]}`).join(", ")}), kq < kEnd);`);
+		return [`${place} let kFour = min(kq, kLast & 0xfffffffcu);`, ...rows, ...turned].join("\n      ");
 	}
 	const value = (s: number): string =>
 		mode === "own"
-			? `${name}_at4((${base} + min(q, ${extent} - 4u) + (kq + ${s}u) * ${kStride}) >> 2u)`
-			: `vec4f(${FOUR.map((i) => `${name}_at(${base} + min(q + ${i}u, ${extent} - 1u) * ${stride} + (kq + ${s}u) * ${kStride})`).join(", ")})`;
-	return [place, ...FOUR.map((s) => `if (kq + ${s}u < kEnd) { ${into}${s} = ${value(s)}; }`)].join("\n      ");
+			? `${name}_at4((${base} + min(q, ${extent} - 4u) + min(kq + ${s}u, kLast) * ${kStride}) >> 2u)`
+			: `vec4f(${FOUR.map((i) => `${name}_at(${base} + min(q + ${i}u, ${extent} - 1u) * ${stride} + min(kq + ${s}u, kLast) * ${kStride})`).join(", ")})`;
+	return [place, ...FOUR.map((s) => `${into}${s} = select(vec4f(), ${value(s)}, kq + ${s}u < kEnd);`)].join("\n      ");
 }
 
 /** WGSL that puts a block where the slice has it. */
@@ -118,12 +118,15 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 		upTo(turns)
 			.flatMap((turn) => {
 				const [first, end] = [turn * lanes, (turn + 1) * lanes];
-				const inA = end <= ofA ? "true" : `lane < ${ofA - first}u`;
-				const inB = first >= ofA ? `lane < ${ofA + ofB - first}u` : `lane >= ${ofA - first}u && lane < ${ofA + ofB - first}u`;
+				const inA = end <= ofA ? "" : `if (lane < ${ofA - first}u) `;
+				const isBeforeEnd = end <= ofA + ofB ? "" : `lane < ${ofA + ofB - first}u`;
+				const isBehindA = first >= ofA ? "" : `lane >= ${ofA - first}u`;
+				const tests = [isBehindA, isBeforeEnd].filter((t) => t !== "");
+				const inB = tests.length === 0 ? "" : `if (${tests.join(" && ")}) `;
 				const block = (from: number): string => (from < 0 ? `lane - ${-from}u` : `lane + ${from}u`);
 				return [
-					first < ofA ? `if (${inA}) { let block = ${block(first)}; ${make(sides[0], `f${turn}_`)} }` : "",
-					end > ofA ? `if (${inB}) { let block = ${block(first - ofA)}; ${make(sides[1], `f${turn}_`)} }` : "",
+					first < ofA ? `${inA}{ let block = ${block(first)}; ${make(sides[0], `f${turn}_`)} }` : "",
+					end > ofA ? `${inB}{ let block = ${block(first - ofA)}; ${make(sides[1], `f${turn}_`)} }` : "",
 				];
 			})
 			.join("\n    ");
@@ -151,6 +154,7 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
   let az = c0 * p.a0 + c1 * p.a1 + c2 * p.a2;
   let bz = c0 * p.b0 + c1 * p.b1 + c2 * p.b2;
   let kEnd = min(p.K, (part + 1u) * p.run);
+  let kLast = max(kEnd, 1u) - 1u;
   let tx = lane % ${x}u;
   let ty = lane / ${x}u;
   ${upTo(4 * rows)
