@@ -80,8 +80,8 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 	{
 		name: "last rows of a split sum left out",
 		file: `${OPS}/reduceInner.ts`,
-		from: "offset: x.offset + chunks * SPLIT * step",
-		to: "offset: x.offset + (chunks - 1) * SPLIT * step",
+		from: "offset: x.offset + chunks * most * step",
+		to: "offset: x.offset + (chunks - 1) * most * step",
 		tests: ["tests/tensor/longAxes.test.ts"],
 	},
 	{

@@ -9,9 +9,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
+import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
 import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
+import { PLAN_MUTANTS } from "./mutants.plans.ts";
 import { PRIVACY_MUTANTS } from "./mutants.privacy.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
 
@@ -22,6 +24,8 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
+	fused: FUSED_MUTANTS,
+	plans: PLAN_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

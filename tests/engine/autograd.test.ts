@@ -341,3 +341,36 @@ describe("valueAndGrad", () => {
 		expect(await data(grads)).toEqual(new Float32Array(0));
 	});
 });
+
+describe("gradients that are added to what has arrived", () => {
+	it("are the sum of all uses, in as many kernels as there are uses", async () => {
+		const slot: Slot = { value: random(1, 4, 8) };
+		const [v, w] = [random(2, 8, 8), random(3, 8, 8)];
+		const uses = (...weights: Tensor[]) => weights.map((m) => linear(slot.value, m)).reduce((a, b) => add(a, b));
+		const run = (...weights: Tensor[]) => device().scope<Tensor>(() => valueAndGrad(() => sum(uses(...weights)), [slot]).grads[0]);
+		const count = async (...weights: Tensor[]) => {
+			const before = device().counters().dispatches;
+			const g = (await data(run(...weights))) as Float32Array;
+			return { g, kernels: device().counters().dispatches - before };
+		};
+		const [one, other, both] = [await count(v), await count(w), await count(v, w)];
+		expect([...both.g]).toEqual([...one.g.map((x, i) => Math.fround(x + other.g[i]))]);
+		// One more product and one more sum on the way forth, one more product on the way back.
+		expect(both.kernels - one.kernels).toBe(3);
+	});
+
+	it("count once what has arrived at a tensor of all records", async () => {
+		const slot: Slot = { value: random(1, 4, 8) };
+		const [w, batch] = [random(2, 8, 8), random(3, 3, 4, 8)];
+		const apart = () => add(sum(square(slot.value)), sum(vmap((x: Tensor) => sum(mul(x, linear(slot.value, w))))(batch)));
+		const { grads } = device().scope(() => valueAndGrad(apart, [slot]));
+		const actual = (await data(grads[0])) as Float32Array;
+		const { grads: written } = device().scope(() =>
+			valueAndGrad(() => add(sum(square(slot.value)), sum(mul(sum(batch, [0]), linear(slot.value, w)))), [slot]),
+		);
+		const expected = (await data(written[0])) as Float32Array;
+		expected.forEach((e, i) => {
+			expect(Math.abs(actual[i] - e)).toBeLessThan(1e-4);
+		});
+	});
+});

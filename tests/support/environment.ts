@@ -1,8 +1,13 @@
+import type { Plan } from "@hushgrad/tensor";
+
 /** A setting of the run: from the environment of Node, or from vitest's configuration in a browser. */
 export function setting(name: string): string | undefined {
 	const configured = (import.meta as { readonly env?: Readonly<Record<string, string | undefined>> }).env?.[name];
 	return configured ?? globalThis.process?.env?.[name];
 }
+
+/** The plan that the run forces, if any. */
+export const PLAN = setting("HUSHGRAD_PLAN") as Plan | undefined;
 
 /** Random cases for each primitive's forward pass; other properties take a part of it. */
 export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 200);

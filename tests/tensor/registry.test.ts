@@ -13,17 +13,20 @@ const sources = new Map(
 		.map((path) => [path, readFileSync(packages + path, "utf8").replace(/\/\*[\s\S]*?\*\/|(?<=^\s*)\/\/.*$/gm, "")]),
 );
 
-type Kind = "primitive" | "linear" | "kernel" | "row" | "derived";
+type Kind = "primitive" | "sum" | "linear" | "kernel" | "row" | "derived";
 
 /**
- * What defines, where it is itself defined, and what comes of a call: kernels, primitives and linear operations. Rows of
- * the element-wise tables make a primitive and two kernels each; their gradients are primitives that `rule` derives, which
+ * What defines, where it is itself defined, and what comes of a call: kernels, primitives and linear operations. A `sum` is a primitive
+ * with a second one, which adds a tensor. Rows of the element-wise tables make a primitive and two kernels each; their gradients are primitives that `rule` derives, which
  * the registry lists apart (`derived`).
  */
 const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes: readonly Kind[] }>> = {
 	definePrimitive: { home: "tensor/src/primitive.ts", makes: ["primitive"] },
+	defineSumming: { home: "tensor/src/ops/summing.ts", makes: ["primitive", "sum"] },
 	defineLinear: { home: "tensor/src/linearOp.ts", makes: ["linear"] },
 	defineKernel: { home: "tensor/src/gpu/defineKernel.ts", makes: ["kernel"] },
+	defineLowRank: { home: "nn/src/lowRank.ts", makes: ["primitive"] },
+	defineLowRankGrad: { home: "nn/src/lowRank.ts", makes: ["primitive", "sum"] },
 	generator: { home: "tensor/src/ops/create.ts", makes: ["kernel"] },
 	defineRule: { home: "nn/src/optim/rule.ts", makes: ["primitive", "kernel"] },
 	elementwise: { home: "tensor/src/ops/elementwise.ts", makes: ["primitive", "row"] },
@@ -33,6 +36,8 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	withScalar: { home: "tensor/src/ops/elementwise.ts", makes: ["primitive", "row"] },
 	kernelsOf: { home: "tensor/src/ops/elementwise.ts", makes: ["row"] },
 	rule: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
+	jointly: { home: "tensor/src/ops/jointly.ts", makes: ["derived"] },
+	jointOf: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
 };
 
 /** Whether a name means the definer in a file: it is defined there, or imported. */
@@ -81,7 +86,8 @@ describe("the registries", () => {
 	});
 
 	it("hold every primitive, linear operation and kernel that is defined, and no other", () => {
-		expect(sorted(primitives().map((p) => p.spec.name))).toEqual(sorted(defined("primitive")));
+		const sums = defined("sum").map((name) => `${name}.plus`);
+		expect(sorted(primitives().map((p) => p.spec.name))).toEqual(sorted([...defined("primitive"), ...sums]));
 		expect(sorted(linearOps().map((op) => op.spec.name))).toEqual(sorted(defined("linear")));
 		const ofRows = defined("row").flatMap((name) => [`map/${name}`, `map4/${name}`]);
 		expect(sorted(kernels)).toEqual(sorted([...defined("kernel"), ...ofRows]));
@@ -98,9 +104,9 @@ describe("the registries", () => {
 		const unbuilt = all.filter((p) => p.spec.composite !== undefined || Object.values(p.spec.grad).includes("missing"));
 		expect(unbuilt.length).toBeGreaterThan(5);
 		for (const p of unbuilt) {
-			const parent = all.find((q) => p.spec.name.startsWith(`${q.spec.name}.`));
+			const parents = all.filter((q) => p.spec.name.startsWith(`${q.spec.name}.`));
 			expect(
-				Object.values(parent?.spec.grad ?? {}).some((g) => typeof g === "object"),
+				parents.flatMap((q) => Object.values(q.spec.grad)).some((g) => typeof g === "object"),
 				p.spec.name,
 			).toBe(true);
 		}

@@ -39,6 +39,7 @@ export async function presentDevice(): Promise<Present> {
 			name: [name || vendor, description].filter((s) => s !== "").join(", "),
 			limits: Object.fromEntries(LIMITS.map((n) => [n, limits[n]])),
 			features: [...device.gpu.features],
+			plan: device.plan,
 		},
 		width: isProcessorTime ? (/swiftshader/i.test(name) ? 4 : 8) : 32,
 		isProcessorTime,

@@ -1,4 +1,4 @@
-import { Device } from "@hushgrad/tensor";
+import { Device, type Plan } from "@hushgrad/tensor";
 
 /** One dispatch as it was submitted: everything that its cost follows from. */
 export interface Dispatch {
@@ -29,6 +29,8 @@ export interface DryAdapter {
 	readonly name: string;
 	readonly limits: Readonly<Record<string, number>>;
 	readonly features: readonly string[];
+	/** Which kernels run; by the name and the limits when left out. */
+	readonly plan?: Plan;
 }
 
 const UNIFORM = 0x40;
@@ -65,7 +67,7 @@ export class DryDevice {
 
 	constructor(adapter: DryAdapter) {
 		const info = { vendor: "", architecture: "", device: adapter.name, description: "recorded, not run" };
-		this.device = new Device({} as GPU, this.#gpu(adapter), info, Number.POSITIVE_INFINITY, { level: 0 });
+		this.device = new Device({} as GPU, this.#gpu(adapter), info, Number.POSITIVE_INFINITY, { level: 0 }, adapter.plan);
 	}
 
 	/** What was submitted since the last call. */

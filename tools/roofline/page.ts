@@ -8,11 +8,12 @@ How it is found. The step runs on a WebGPU device without a GPU behind it: buffe
 what is read back is 0. So every dispatch of the real step is known, with its WGSL, parameters and grid. Its WGSL is then run for its
 cost alone: some workgroups of it, invocation by invocation, on data that are not there, counting instructions, turns of loops, and the
 lines of memory that invocations side by side touch. FLOPs and bytes are counted so, not declared: the FLOPs are those that a kernel does,
-those of the empty part of a tile included; bytes are those that invocations ask for, each place once a dispatch.
+those of the empty part of a tile included; bytes are those that invocations ask for, each place once a dispatch. The kernels are those
+that the library picks for the adapter: plan "gpu" on GPUs, plan "cpu" on the driver of the last section.
 
 What a dispatch takes is its launch and the longest of these: its bytes at the rate of the memory; what each subgroup reads for the first
-time at the rate of the shared cache; on the unit with the most workgroups, instructions at the rates of its lanes, and one line of its
-first cache a clock; and the longest subgroup by itself, each read waited for. Dispatches follow each other without overlap. **None of this
+time at the rate of the shared cache; on the unit with the most workgroups, instructions at the rates of its lanes, one line of its
+first cache a clock, and of the memory that a workgroup shares as many clocks as the fullest of 32 banks has words; and the longest subgroup by itself, each read waited for, once a turn of a loop that is not unrolled, and each barrier. Dispatches follow each other without overlap. **None of this
 was held against such a GPU.** The counts were held against a driver that computes on the processor (the last section), whose costs are
 those of instructions; what caches, schedulers and compilers of a GPU do is a model with public figures, good for what holds a step back
 and for the order of magnitude, not for a percentage; each prediction stands beside those with the assumed figures halved and doubled.

@@ -119,22 +119,22 @@ function clocksOf(
 	{ width, floatLanes, integerLanes, specialLanes, issue, lines: perClock }: Figures,
 	work: SubgroupWork,
 ): Record<string, number> {
-	const { float, integer, divide, special, branch, accesses, lines, shared } = work;
+	const { float, integer, divide, special, branch, accesses, lines, shared, sharedAccesses, wavefronts } = work;
 	const integers = integer + WHOLE_DIVISION * divide;
 	return {
 		floats: (float * width) / floatLanes,
 		integers: (integers * width) / integerLanes,
 		divisions: (special * width) / specialLanes,
-		instructions: (float + integers + special + branch + accesses + shared) / issue,
-		"first cache": Math.max(accesses, lines / perClock) + shared,
+		instructions: (float + integers + special + branch + accesses + shared + sharedAccesses) / issue,
+		"first cache": Math.max(accesses, lines / perClock) + shared + wavefronts,
 	};
 }
 
 /** Clocks of the longest subgroup when nothing else runs. */
 function chainOf({ nearLatency, farLatency }: Figures, work: SubgroupWork): number {
-	const { float, integer, divide, special, branch, shared, barrier, waits, coldWaits } = work;
+	const { float, integer, divide, special, branch, shared, sharedWaits, barrier, waits, coldWaits } = work;
 	const instructions = float + integer + WHOLE_DIVISION * divide + 4 * special + branch;
-	return DEPENDENT * instructions + nearLatency * (waits + shared + barrier) + (farLatency - nearLatency) * coldWaits;
+	return DEPENDENT * instructions + nearLatency * (waits + shared + sharedWaits + barrier) + (farLatency - nearLatency) * coldWaits;
 }
 
 /** What a processor that plays a GPU needs time for, in nanoseconds of one of its cores. */

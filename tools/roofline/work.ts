@@ -17,6 +17,11 @@ export interface SubgroupWork extends Instructions {
 	lines: number;
 	/** Lines that a subgroup touches for the first time. */
 	coldLines: number;
+	/** Accesses to memory that the workgroup shares, and clocks that they take: of the words in one bank, one a clock. */
+	sharedAccesses: number;
+	wavefronts: number;
+	/** Times that a subgroup waits for such an access. */
+	sharedWaits: number;
 	/** Times that a subgroup waits for what it reads, one after the other. */
 	waits: number;
 	/** Those among them that wait for a line which the subgroup has not had yet. */
@@ -55,6 +60,9 @@ const SUBGROUP: SubgroupWork = {
 	stores: 0,
 	lines: 0,
 	coldLines: 0,
+	sharedAccesses: 0,
+	wavefronts: 0,
+	sharedWaits: 0,
 	waits: 0,
 	coldWaits: 0,
 };
@@ -123,6 +131,45 @@ function busyGroups(count: number, isBusy: (number: number) => boolean): number 
 		else high = middle;
 	}
 	return Math.max(1, low);
+}
+
+const BANKS = 32;
+
+/** Accesses of a site of shared memory by the invocations of one subgroup. */
+class BankLog {
+	readonly #words: number;
+	/** Words by the number of the access, of the first ones. */
+	readonly #byTurn: Set<number>[] = [];
+	#turn = 0;
+	/** Most accesses of one lane. */
+	turns = 0;
+
+	constructor(bytes: number) {
+		this.#words = bytes / 4;
+	}
+
+	nextLane(): void {
+		this.#turn = 0;
+	}
+
+	touch(element: number): void {
+		const turn = this.#turn++;
+		if (turn >= this.turns) this.turns = turn + 1;
+		if (turn >= LOOKED_AT) return;
+		this.#byTurn[turn] ??= new Set();
+		for (let i = 0; i < this.#words; i++) this.#byTurn[turn].add(element * this.#words + i);
+	}
+
+	/** Clocks of all accesses: in each as many as the bank has words that most are asked of. What was looked at stands for the rest. */
+	get wavefronts(): number {
+		let clocks = 0;
+		for (const turn of this.#byTurn) {
+			const banks = new Float64Array(BANKS);
+			for (const word of turn) banks[word % BANKS]++;
+			clocks += Math.max(...banks);
+		}
+		return this.#byTurn.length === 0 ? 0 : (clocks * this.turns) / this.#byTurn.length;
+	}
 }
 
 /** Accesses of a site by the invocations of one subgroup. */
@@ -203,8 +250,18 @@ function run(
 		for (let first = 0; first < lanes; first += width) {
 			const most = new Float64Array(program.blocks.length);
 			const logs = program.sites.map(({ bytes }) => new SiteLog(bytes));
+			const banks = program.sites.map(({ bytes }) => new BankLog(bytes));
 			let [waits, mostWaits, last] = [0, 0, -1];
+			let [sharedWaits, mostShared, lastShared] = [0, 0, -1];
 			const touch = (site: number, element: number): void => {
+				if (program.sites[site].access === "shared") {
+					banks[site].touch(element);
+					if (trace.turn !== lastShared) {
+						lastShared = trace.turn;
+						sharedWaits++;
+					}
+					return;
+				}
 				logs[site].touch(element);
 				if (program.sites[site].access === "read" && trace.turn !== last) {
 					last = trace.turn;
@@ -218,16 +275,22 @@ function run(
 			for (let lane = first; lane < Math.min(lanes, first + width); lane++) {
 				blocks.fill(0);
 				[waits, last] = [0, -1];
-				for (const log of logs) log.nextLane();
+				[sharedWaits, lastShared] = [0, -1];
+				for (const log of [...logs, ...banks]) log.nextLane();
 				const local: Place["local"] = [lane % sx, Math.floor(lane / sx) % sy, Math.floor(lane / (sx * sy))];
 				program.run(trace, params, { group, groups: grid, local, lane, width });
 				mostWaits = Math.max(mostWaits, waits);
+				mostShared = Math.max(mostShared, sharedWaits);
 				for (const [b, runs] of blocks.entries()) {
 					most[b] = Math.max(most[b], runs);
 					flops += weight * runs * program.blocks[b].flops;
 				}
 			}
-			const own = subgroup(program, most, logs, mostWaits);
+			const own = { ...subgroup(program, most, logs, mostWaits), sharedWaits: mostShared };
+			for (const bank of banks) {
+				own.sharedAccesses += bank.turns;
+				own.wavefronts += bank.wavefronts;
+			}
 			for (const f of FIELDS) total[f] += weight * own[f];
 			if (own.float + own.integer + own.accesses > longest.float + longest.integer + longest.accesses) longest = own;
 			for (const [s, log] of logs.entries()) span[s].asked += weight * log.asked;
@@ -255,6 +318,7 @@ function subgroup(program: CostProgram, most: Float64Array, logs: readonly SiteL
 	for (const [b, runs] of most.entries()) for (const f of INSTRUCTIONS) own[f] += runs * program.blocks[b][f];
 	for (const [s, log] of logs.entries()) {
 		const { bytes, access } = program.sites[s];
+		if (access === "shared") continue;
 		const components = Math.max(1, bytes / 4);
 		const { lines, cold, coldTurns } = log.lines();
 		own.accesses += log.turns;

@@ -23,8 +23,14 @@ export class Dropout extends Module {
 
 	/** `x [...] → [...]`; x itself without a key, and for p = 0. */
 	forward(x: Tensor, key?: DropoutKey): Tensor {
+		const masks = this.keyOf(x, key);
+		return masks === undefined ? x : dropout(x, this.p, masks, this.maskOptions(x));
+	}
+
+	/** The randomness of this module's masks; undefined where nothing is dropped. */
+	keyOf(x: Tensor, key?: DropoutKey): DropoutKey | undefined {
 		expects("Dropout", { x, key }, { x: "tensor", key: optional(KEY) });
-		return key === undefined || this.p === 0 ? x : dropout(x, this.p, key.fold(this.path), this.maskOptions(x));
+		return key === undefined || this.p === 0 ? undefined : key.fold(this.path);
 	}
 
 	/** How the mask lies over x. */

@@ -3,6 +3,7 @@ import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
+import { lowRankDropoutPrimitive, lowRankPrimitive } from "./lowRank.ts";
 import { MODULE, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 import { checkLoraConfig, type LoraConfig, matchesTarget } from "./peft.ts";
@@ -76,8 +77,11 @@ export class LoRALinear extends Module {
 }
 
 const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
-	const low = lora_A.forward(lora_dropout.forward(x, key));
-	return add(base_layer.call(x), lora_B.forward(mul(low, scaling)));
+	const [y, input, a, b] = [base_layer.call(x), x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
+	const masks = lora_dropout.keyOf(x, key);
+	if (masks === undefined) return lowRankPrimitive.apply([y, input, a, b], { scale: scaling })[0];
+	const { words, stream } = masks;
+	return lowRankDropoutPrimitive.apply([y, input, a, b, words], { scale: scaling, p: lora_dropout.p, stream })[0];
 });
 
 /**

@@ -1,10 +1,12 @@
 import { collect, type Registry } from "@hushgrad/tensor/registry";
+import * as kernels from "./lowRank.kernel.ts";
+import * as lowRank from "./lowRank.ts";
 import * as adamw from "./optim/adamw.ts";
 import * as sgd from "./optim/sgd.ts";
 import * as nf4 from "./quant/nf4Linear.ts";
 
 /**
- * The operations and kernels that this package defines, for the tests that run every one of them: NF4 products and the rules of
- * the optimisers.
+ * The operations and kernels that this package defines, for the tests that run every one of them: NF4 products, low-rank branches and the
+ * rules of the optimisers.
  */
-export const registry: Registry = collect({ ...nf4, ...adamw, ...sgd });
+export const registry: Registry = collect({ ...nf4, ...lowRank, ...kernels, ...adamw, ...sgd });

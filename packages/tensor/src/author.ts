@@ -6,14 +6,18 @@ export { type ArgumentKind, expects, instanceOf, isCount, isIterable, type Kind,
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 export { defineKernel, Kernel, KernelFamily, type Variant } from "./gpu/defineKernel.ts";
 export { type BufferSpec, type KernelSpec, type ParamType, reads, writes } from "./gpu/kernel.ts";
+export { isSoftware, planFor } from "./gpu/plan.ts";
 export { wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";
 export { blaming, named, unblamed } from "./named.ts";
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { filled, zeroed } from "./ops/create.ts";
+export { dropoutPrimitive } from "./ops/dropout.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, gemm } from "./ops/gemm.ts";
+export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
+export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
 export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
@@ -30,7 +34,7 @@ export {
 } from "./primitive.ts";
 export { checkNotInside, privateProgram } from "./privateProgram.ts";
 export { THREEFRY_WGSL, threefry } from "./random.ts";
-export { alias, record, tapeOf } from "./record.ts";
+export { type Arrived, alias, record, tapeOf } from "./record.ts";
 export { isPlainObject, type OperandShape, type Records } from "./records.ts";
 export { mapRows, moved, type NdArray, reduceRows } from "./reference.ts";
 export type { Runtime } from "./runtime.ts";

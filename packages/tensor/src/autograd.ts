@@ -250,12 +250,19 @@ export class Gradients {
 		runtime.within(node.path, () =>
 			runtime.scope(() => {
 				const dy = this.take(node) as Tensor;
-				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted, this.#streaming));
+				const arrived = (i: number) => this.#handOver(node, node.inputs[i]);
+				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted, this.#streaming, arrived));
 				grads.forEach((g, i) => {
 					if (g !== undefined && isWanted(i)) this.add(node.inputs[i] as TapeNode, g);
 				});
 			}),
 		);
+	}
+
+	/** What has arrived at an input of a node, in the current scope; nothing where the node's gradient has still to be summed over records. */
+	#handOver(node: TapeNode, input: TapeNode | undefined): Tensor | undefined {
+		if (input === undefined || input.records !== node.records) return undefined;
+		return this.#arrived.get(input) instanceof Tensor ? (this.take(input) as Tensor) : undefined;
 	}
 
 	/** Adds to what has arrived at a node; what differs between records is summed where the node is one for all. */

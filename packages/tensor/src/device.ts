@@ -1,6 +1,7 @@
 import { type DebugOptions, type Leak, showLeaks } from "./debug.ts";
 import type { DType } from "./dtype.ts";
 import { DeviceError, NumericError } from "./errors.ts";
+import { type Plan, planFor } from "./gpu/plan.ts";
 import type { MemoryReport } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import type { GPU, GPUAdapterInfo, GPUDevice } from "./gpu/types.ts";
@@ -43,6 +44,11 @@ export class Device {
 	readonly gpu: GPUDevice;
 	/** Names of the GPU and its driver, as WebGPU's adapter gives them. */
 	readonly info: GPUAdapterInfo;
+	/**
+	 * Which kernels run where an operation has several: "cpu" on drivers that compute on the processor, where every invocation works by
+	 * itself, else "gpu", where those of a workgroup share their memory. Profiles name the kernels that ran.
+	 */
+	readonly plan: Plan;
 	/** The debug settings, defaults filled in. */
 	readonly debug: Settled<DebugOptions>;
 	/** WebGPU's entry point: Dawn's instance lives only as long as it is reachable. */
@@ -59,16 +65,17 @@ export class Device {
 	}
 
 	/** Takes over a WebGPU device; `memoryBudget` is in bytes. `requestDevice` calls it. */
-	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}) {
+	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}, plan?: Plan) {
 		this.instance = instance;
 		this.gpu = gpu;
 		this.info = info;
+		this.plan = plan ?? planFor(info, gpu.limits);
 		this.debug = withDefaults<Settled<DebugOptions>>({ level: 0, nan: false, memory: false, log: (text) => console.error(text) }, debug);
 		this.#runtime = new Runtime(this, gpu, memoryBudget, this.debug);
 		Object.freeze(this);
 		if (this.debug.level >= 1) {
 			const names = [info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ");
-			this.debug.log(`device: ${names}; budget ${Math.floor(memoryBudget)} bytes`);
+			this.debug.log(`device: ${names}; plan ${this.plan}; budget ${Math.floor(memoryBudget)} bytes`);
 		}
 	}
 

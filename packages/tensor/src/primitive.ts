@@ -5,7 +5,7 @@ import { expectsOne } from "./expects.ts";
 import type { Kernel, KernelFamily } from "./gpu/defineKernel.ts";
 import { type Some, withDefaults } from "./options.ts";
 import type { Physical } from "./physical.ts";
-import { type Given, type OperandGradient, record, tapeOf } from "./record.ts";
+import { type Arrived, type Given, type OperandGradient, record, tapeOf } from "./record.ts";
 import type { OperandShape } from "./records.ts";
 import type { NdArray } from "./reference.ts";
 import { rowRuleOf } from "./rowRules.ts";
@@ -48,9 +48,10 @@ export interface GradRule<A, S extends string = string> {
 	/**
 	 * The gradient of the operand, of the shape `operand.shape`, from `given.dy`, the gradient of the first result, and what was
 	 * saved, by name. Made of operations on the tensors of one record: where those are differentiable, so is the gradient.
-	 * Where `operand.records` is undefined but dy has records, the sum over them follows by itself.
+	 * Where `operand.records` is undefined but dy has records, the sum over them follows by itself. So does the sum with what other uses
+	 * of the operand give; a kernel that can add it on its way takes what there is so far from `arrived`, once, and returns the sum.
 	 */
-	rule(given: Given<NameIn<S>>, attrs: A, operand: OperandShape): Tensor;
+	rule(given: Given<NameIn<S>>, attrs: A, operand: OperandShape, arrived: Arrived): Tensor;
 }
 
 /** A function of the attributes, compared as methods are: primitives of all attributes fit in one list. */
@@ -126,6 +127,17 @@ export interface PrimitiveSpec<A extends Attrs, S extends string = string> {
 	 */
 	readonly grad: Readonly<Record<OperandName<S>, GradRule<A, S> | "none" | "missing">>;
 	/**
+	 * The gradients of all operands that have a rule, by name, where one kernel gives several: what their rules give, from all that these
+	 * save. Run in place of the rules where all gradients are wanted and none of them is differentiated in turn. undefined where the
+	 * operands do not allow it; `arrived` as in a rule, by operand.
+	 */
+	together?(
+		given: Given<NameIn<S>>,
+		attrs: A,
+		operands: Readonly<Record<OperandName<S>, OperandShape>>,
+		arrived: Readonly<Record<OperandName<S>, Arrived>>,
+	): { readonly [Name in OperandName<S>]?: Tensor } | undefined;
+	/**
 	 * The same function of differentiable operations, with one result, run in place of `forward` while a gradient is traced.
 	 * With it `grad` may say "missing": no gradient of the fused form is ever asked for.
 	 */
@@ -187,7 +199,7 @@ export class Primitive<A extends Attrs = Attrs> {
 	 */
 	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): [Tensor, ...Tensor[]] {
 		const all = withDefaults(this.spec.attrs, attrs);
-		const { name, check, forward, composite, infinite } = this.spec;
+		const { name, check, forward, together, composite, infinite } = this.spec;
 		this.#checkOperands(inputs);
 		this.#checkAttrs(all);
 		const axes = bindAxes(name, this.signature, inputs);
@@ -202,6 +214,12 @@ export class Primitive<A extends Attrs = Attrs> {
 			inputs,
 			forward: (views) => forward({ runtime, inputs: byName(names.inputs, views), B: views[0].shape[0], axes, attrs: all }),
 			gradients: () => this.#gradients(all),
+			together:
+				together &&
+				((given, operands, arrived) => {
+					const grads = together(given, all, byName(names.inputs, operands), byName(names.inputs, arrived));
+					return grads && names.inputs.map((n) => grads[n]);
+				}),
 			names,
 			infinite,
 			overwrites: this.inPlace ? names.outputs.map((n) => named[n]) : undefined,
@@ -217,7 +235,7 @@ export class Primitive<A extends Attrs = Attrs> {
 			const rows = rowRuleOf(this, name);
 			return {
 				saves,
-				rule: (given, operand) => g.rule(given, attrs, operand),
+				rule: (given, operand, arrived) => g.rule(given, attrs, operand, arrived),
 				rows: rows && ((given, operand, run) => rows(given, attrs, operand, run)),
 			};
 		});

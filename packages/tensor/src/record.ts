@@ -15,15 +15,24 @@ import { insideOf, type Making, nodeOf, Tensor } from "./tensor.ts";
 export type OperandGradient =
 	| {
 			readonly saves: readonly string[];
-			readonly rule: (given: Given, operand: OperandShape) => Tensor;
+			readonly rule: (given: Given, operand: OperandShape, arrived: Arrived) => Tensor;
 			/** Rows of what the rule gives, where they can be computed by themselves. */
 			readonly rows?: ((given: Given, operand: OperandShape, rows: Rows) => Tensor) | undefined;
 	  }
 	| "missing"
 	| "none";
 
+/**
+ * Hands over the gradient that other uses of an operand have given so far, where there is any: a rule that calls it gives the sum of that
+ * and its own.
+ */
+export type Arrived = () => Tensor | undefined;
+
 /** What a rule reads: the gradient of the first result, and what it saved by name. */
 export type Given<Name extends string = string> = Readonly<Record<Name, Tensor>> & { readonly dy: Tensor };
+
+/** Gradients by the number of the operand. */
+export type Joint = readonly (Tensor | undefined)[];
 
 /** One run of an operation, checked, ready to be recorded. */
 export interface Operation {
@@ -33,6 +42,11 @@ export interface Operation {
 	readonly forward: (inputs: readonly Physical[]) => readonly Physical[];
 	/** One for each input; asked for while a gradient is traced. */
 	readonly gradients: () => readonly OperandGradient[];
+	/**
+	 * The gradients of all inputs that have a rule, at once, from what the rules read: used in their place where all are wanted and no
+	 * gradient of them is traced. undefined where the operands do not allow it.
+	 */
+	readonly together?: ((given: Given, operands: readonly OperandShape[], arrived: readonly Arrived[]) => Joint | undefined) | undefined;
 	/** Names of inputs and results, for what the rules save. */
 	readonly names?: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 	/** Results may be infinite. */
@@ -135,7 +149,7 @@ function makingOf(
 
 /** The node of an operation on traced tensors, and what keeps the tensors that its rules read. */
 function trace(
-	{ name, inputs, gradients: gradientsOf, names }: Operation,
+	{ name, inputs, gradients: gradientsOf, together, names }: Operation,
 	shape: readonly number[],
 	records: Records | undefined,
 ): { readonly node: TapeNode; readonly save: (outputs: readonly Tensor[]) => void } | undefined {
@@ -155,18 +169,29 @@ function trace(
 		records,
 		inputs: nodes,
 		saved: kept,
-		backward: (dy, isWanted, streaming) =>
-			gradients.map((g, i) => {
+		backward: (dy, isWanted, streaming, arrived) => {
+			const takes = gradients.map(
+				(_, i): Arrived =>
+					() =>
+						arrived(i),
+			);
+			const labelOf = (i: number): string => names?.inputs[i] ?? String(i);
+			if (together !== undefined && !tape.recording && gradients.every((g, i) => typeof g === "string" || isWanted(i))) {
+				const all = together({ ...saved, dy }, operands, takes);
+				if (all !== undefined) return all.map((g, i) => g && checked(name, labelOf(i), g, operands[i].shape));
+			}
+			return gradients.map((g, i) => {
 				if (!isWanted(i) || g === "none") return undefined;
 				if (g === "missing") throw missing(name);
 				const given: Record<string, Tensor> & { dy: Tensor } = { dy };
 				for (const key of g.saves) if (key !== "dy") given[key] = saved[key];
-				const [operand, leaf, label] = [operands[i], nodes[i], names?.inputs[i] ?? String(i)];
+				const [operand, leaf] = [operands[i], nodes[i]];
 				if (g.rows !== undefined && leaf !== undefined && isStreamed(streaming, leaf, given, operand)) {
-					return streamed(name, label, { ...g, rows: g.rows }, given, operand, runtime.path);
+					return streamed(name, labelOf(i), { ...g, rows: g.rows }, given, operand, runtime.path);
 				}
-				return checked(name, label, g.rule(given, operand), operand.shape);
-			}),
+				return checked(name, labelOf(i), g.rule(given, operand, takes[i]), operand.shape);
+			});
+		},
 	});
 	return {
 		node,

@@ -3,6 +3,7 @@ import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
 import { expects, isCount, type Kind, oneOf, optional } from "./expects.ts";
+import { type Plan, planFor } from "./gpu/plan.ts";
 import type { AdapterName } from "./gpu/types.ts";
 
 /** How a device is opened. */
@@ -19,6 +20,11 @@ export interface DeviceOptions {
 	 * free memory where the GPU is the processor itself, else no limit.
 	 */
 	readonly memoryBudget?: number | undefined;
+	/**
+	 * Which kernels run: "gpu" or "cpu" (see `Device.plan`). By the kind of the adapter when left out. Each is correct wherever it runs,
+	 * and slow on the other kind.
+	 */
+	readonly plan?: Plan | undefined;
 	/** What the device tells about itself; HUSHGRAD_DEBUG of the environment when left out. */
 	readonly debug?: DebugOptions | undefined;
 }
@@ -39,13 +45,14 @@ export const listAdapters = (): Promise<AdapterName[]> => adaptersFound();
 /**
  * Opens the GPU. In Node through the npm package `webgpu`, in a browser through `navigator.gpu`.
  * @throws DeviceError when no adapter is found (`device/no-adapter`), none or several fit the name (`device/adapter`, with the names
- * there are), or the device cannot be made.
+ * there are), it lacks what the plan needs (`device/plan`), or the device cannot be made.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
 	expects("requestDevice", { options }, { options: "options" });
-	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference } = options;
+	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference, plan: wanted } = options;
 	const preference = oneOf("high-performance", "low-power");
 	expects("requestDevice", { adapter: chosen, powerPreference }, { adapter: optional(ADAPTER), powerPreference: optional(preference) });
+	expects("requestDevice", { plan: wanted }, { plan: optional(oneOf("cpu", "gpu")) });
 	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
 	expects("requestDevice", { "debug.level": debug.level, "debug.log": debug.log }, { "debug.level": "number?", "debug.log": "function?" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
@@ -58,8 +65,9 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 	if (adapter === null) {
 		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", { hint: adapterHint });
 	}
+	const plan = planFor(adapter.info, adapter.limits, wanted);
 	const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
 	const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));
 	const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug);
+	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug, plan);
 }

@@ -5,12 +5,13 @@ import type { Tensor } from "./tensor.ts";
 
 /**
  * Gradients of a node's inputs from the gradient of its output; undefined where there is none, or none is wanted. Those of leaves may be
- * streamed.
+ * streamed. `arrived` hands over what other nodes have given an input so far, where this one can add to it: its gradient is then the sum.
  */
 export type Backward = (
 	dy: Tensor,
 	isWanted: (input: number) => boolean,
 	streaming: Streaming | undefined,
+	arrived: (input: number) => Tensor | undefined,
 ) => readonly (Tensor | StreamedGradient | undefined)[];
 
 /** One traced operation, or a leaf (no inputs, or the tensor of an enclosing trace that it stands for). */

@@ -1,4 +1,5 @@
 import { builtin } from "./builtins.ts";
+import type { Site } from "./compile.ts";
 import { bitcast, type Code, Count, construct, integerOf, isArrayInJs, RUNTIME, scalarOp, wrap } from "./emit.ts";
 import { type Instructions, NO_INSTRUCTIONS } from "./instructions.ts";
 import type { Expression, FunctionSyntax, Program, Statement } from "./syntax.ts";
@@ -8,6 +9,8 @@ interface Variable {
 	readonly js: string;
 	readonly type: Type;
 	readonly isUniform: boolean;
+	/** A compiler knows its value: the counter of a loop that it unrolls. */
+	readonly isLiteral?: boolean;
 	/** "storage", "uniform", "workgroup", or "let" or "var" of a function. */
 	readonly space: string;
 }
@@ -24,9 +27,11 @@ interface Variant {
 interface Compiled {
 	readonly source: string;
 	readonly blocks: readonly Instructions[];
-	readonly sites: readonly { readonly buffer: string; readonly access: "read" | "write" }[];
+	readonly sites: readonly { readonly buffer: string; readonly access: Site["access"] }[];
 }
 
+/** Turns that compilers unroll. */
+const MOST_UNROLLED = 64;
 const COMPARE = ["==", "!=", "<", ">", "<=", ">="];
 const isPowerOf2 = (e: Expression): boolean => e.kind === "number" && Number.isInteger(Math.log2(e.value));
 const ofElement = (t: Type): Type => (t.length === undefined ? { ...t, width: 1 } : { ...t, length: undefined });
@@ -49,7 +54,7 @@ const BUILTIN_VALUES: Readonly<Record<string, string>> = {
  */
 export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 	const blocks: Instructions[] = [];
-	const sites: { buffer: string; access: "read" | "write" }[] = [];
+	const sites: { buffer: string; access: Site["access"] }[] = [];
 	const count = new Count({ ...NO_INSTRUCTIONS });
 	let names = 0;
 	/** What happened so far that cannot be left out the second time: accesses to memory. */
@@ -79,7 +84,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 	const forget = (js: string): void => {
 		for (const value of known) if (value.includes(js)) known.delete(value);
 	};
-	const site = (buffer: string, access: "read" | "write"): number => {
+	const site = (buffer: string, access: Site["access"]): number => {
 		effects++;
 		return sites.push({ buffer, access }) - 1;
 	};
@@ -150,6 +155,20 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		return { js: isArrayInJs(type) ? `map2(${a.js}, ${b.js}, (x, y) => ${one("x", "y")})` : one(a.js, b.js), type, isUniform };
 	}
 
+	/** Whether a compiler knows the value of an expression. */
+	function isLiteral(e: Expression): boolean {
+		if (e.kind === "binary") return isLiteral(e.a) && isLiteral(e.b);
+		return e.kind === "number" || (e.kind === "name" && find(e.name).isLiteral === true);
+	}
+
+	/** The number of an element. Instructions that access memory have room for a summand that is known. */
+	function element(e: Expression): Code {
+		if (e.kind !== "binary" || e.op !== "+" || isLiteral(e.a) === isLiteral(e.b)) return value(e);
+		const [known, other] = isLiteral(e.a) ? [e.a, e.b] : [e.b, e.a];
+		const [a, b] = [element(other), value(known)];
+		return { ...a, js: scalarOp("+", a.js, b.js, integerOf(a.type)) };
+	}
+
 	function call(e: Extract<Expression, { kind: "call" }>): Code {
 		const args = e.args.map(value);
 		const own = program.functions.get(e.name);
@@ -168,7 +187,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 	}
 
 	function index(e: Extract<Expression, { kind: "index" }>): Code {
-		const at = value(e.at);
+		const at = element(e.at);
 		const a = e.a.kind === "name" ? find(e.a.name) : { ...value(e.a), space: "let" };
 		const type = ofElement(a.type);
 		if (e.a.kind === "name" && a.space === "storage") {
@@ -176,10 +195,11 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 			words += type.width;
 			return { js: isArrayInJs(type) ? `(${js}, Array(${type.width}).fill(0))` : js, type, isUniform: false };
 		}
-		if (a.space === "workgroup") {
-			effects++;
-			count.now.shared++;
-		} else if (a.type.length !== undefined && !at.isUniform) count.now.integer++;
+		if (e.a.kind === "name" && a.space === "workgroup") {
+			const js = `touch(${site(e.a.name, "shared")}, ${at.js})`;
+			return { js: isArrayInJs(type) ? `(${js}, Array(${type.width}).fill(0))` : js, type, isUniform: false };
+		}
+		if (a.type.length !== undefined && !at.isUniform) count.now.integer++;
 		const isHeld = a.type.length !== undefined || isArrayInJs(a.type);
 		return { js: isHeld ? `(${a.js}[${at.js}] ?? 0)` : `(${at.js}, ${a.js})`, type, isUniform: false };
 	}
@@ -206,12 +226,9 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		if (place.kind === "index" || place.kind === "member") return `{ ${value(to).js}; ${v.js}; }`;
 		if (place.kind !== "name") throw new Error("WGSL: an assignment to what is no variable");
 		const { js, type, space } = find(place.name);
-		const at = to.kind === "index" ? value(to.at).js : undefined;
+		const at = to.kind === "index" ? element(to.at).js : undefined;
 		if (space === "storage") return `{ ${v.js}; touch(${site(place.name, "write")}, ${at}); }`;
-		if (space === "workgroup") {
-			effects++;
-			count.now.shared++;
-		}
+		if (space === "workgroup" && at !== undefined) return `{ ${v.js}; touch(${site(place.name, "shared")}, ${at}); }`;
 		forget(js);
 		const isHeld = type.length !== undefined || isArrayInJs(type);
 		if (at !== undefined) return isHeld ? `${js}[${at}] = ${v.js};` : `{ ${at}; ${js} = ${v.js}; }`;
@@ -226,17 +243,28 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		return code;
 	}
 
+	/** Turns of a loop that counts from one number to another and takes few: compilers unroll it. 0 of others. */
+	function turnsOf({ first, test, next, body }: Extract<Statement, { kind: "for" }>): number {
+		if (first?.kind !== "declare" || first.value?.kind !== "number" || test?.kind !== "binary" || test.op !== "<") return 0;
+		const { name } = first;
+		const isOwn = (e: Expression): boolean => e.kind === "name" && e.name === name;
+		if (!isOwn(test.a) || test.b.kind !== "number" || next?.kind !== "assign" || next.op !== "+" || !isOwn(next.to)) return 0;
+		if (next.value.kind !== "number" || JSON.stringify(body).includes(`"to":{"kind":"name","name":"${name}"}`)) return 0;
+		const turns = Math.ceil((test.b.value - first.value.value) / next.value.value);
+		return turns <= MOST_UNROLLED ? turns : 0;
+	}
+
 	/** What `make` compiles, as a block that runs as often as it may: `isRepeated` where variables differ from turn to turn. */
-	function block(make: () => string, isRepeated: boolean): string {
+	function block(make: () => string, isRepeated: boolean, isUnrolled = false): string {
 		const outer = { now: count.now, known, words };
 		words = 0;
 		known = new Set([...outer.known].filter((js) => !(isRepeated && js.includes("_var_"))));
-		const id = open(1);
+		const id = open(isUnrolled ? 0 : 1);
 		const code = make();
 		blocks[id].bulk = words ** 2;
 		count.now = outer.now;
 		({ known, words } = outer);
-		return `C[${id}]++; trace.turn++; ${code}`;
+		return `C[${id}]++; ${isUnrolled ? "" : "trace.turn++; "}${code}`;
 	}
 
 	const branch = (body: readonly Statement[]): string => {
@@ -246,16 +274,25 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		return `{ ${code} }`;
 	};
 
-	function repeat({ first, test, next, body }: Extract<Statement, { kind: "for" }>): string {
+	function repeat(loop: Extract<Statement, { kind: "for" }>): string {
+		const { first, test, next, body } = loop;
 		scopes.push(new Map());
 		const before = first === undefined ? "" : statement(first);
+		const isUnrolled = turnsOf(loop) > 0;
+		if (isUnrolled && first?.kind === "declare") {
+			scopes[scopes.length - 1].set(first.name, { ...find(first.name), isUniform: true, isLiteral: true });
+		}
 		let [condition, step] = ["true", ""];
-		const code = block(() => {
-			if (test !== undefined) condition = value(test).js;
-			const inner = scope(body);
-			if (next !== undefined) step = statement(next).replace(/;$/, "");
-			return inner;
-		}, true);
+		const code = block(
+			() => {
+				if (test !== undefined) condition = value(test).js;
+				const inner = scope(body);
+				if (next !== undefined) step = statement(next).replace(/;$/, "");
+				return inner;
+			},
+			true,
+			isUnrolled,
+		);
 		scopes.pop();
 		for (const js of [...known]) if (js.includes("_var_")) known.delete(js);
 		return `{ ${before} for (; turn() && ${condition}; ${step}) { ${code} } }`;

@@ -5,9 +5,10 @@ import { bytesOf } from "./types.ts";
 
 /** A place in a kernel that reads or writes memory. */
 export interface Site {
-	/** Number of the binding. */
+	/** Number of the binding; -1 of memory that a workgroup shares. */
 	readonly binding: number;
-	readonly access: "read" | "write";
+	/** "shared" reads or writes memory that a workgroup shares. */
+	readonly access: "read" | "write" | "shared";
 	/** Bytes at once. */
 	readonly bytes: number;
 }
@@ -54,7 +55,7 @@ export function compile(code: string): CostProgram {
 	const { source, blocks, sites } = bodyOf(program, entry);
 	const uniform = program.globals.find((g) => g.space === "uniform");
 	const fields = uniform?.type === undefined ? [] : (program.structs.get(uniform.type.name) ?? []);
-	const bindings = new Map(program.globals.filter((g) => g.space === "storage").map((g) => [g.name, g]));
+	const bindings = new Map(program.globals.filter((g) => g.space === "storage" || g.space === "workgroup").map((g) => [g.name, g]));
 	const [x, y = 1, z = 1] = entry.workgroup ?? [1];
 	return {
 		params: fields.map(({ name, type }) => ({ name, type: type.name })),

@@ -14,7 +14,7 @@ export interface Instructions {
 	branch: number;
 	/** Words that a block reads, squared: processors fetch long blocks of instructions more slowly than short ones. */
 	bulk: number;
-	/** Accesses to memory of the workgroup. */
+	/** Exchanges between the invocations of a subgroup. */
 	shared: number;
 	/** Barriers. */
 	barrier: number;

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
-import { type AdapterName, listAdapters, requestDevice } from "@hushgrad/tensor";
+import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
+import { isSoftware, planFor } from "@hushgrad/tensor/author";
 import { quietly } from "../cli/openDevice.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
@@ -49,6 +50,8 @@ export interface Adapter {
 	readonly backend: string;
 	/** Whether the driver computes on the processor. */
 	readonly isSoftware: boolean;
+	/** Which kernels run on it: `Device.plan`. */
+	readonly plan: Plan;
 	/** Features of WebGPU that it has. */
 	readonly features: readonly string[];
 	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
@@ -111,7 +114,8 @@ async function describe({ backend, name }: AdapterName): Promise<Adapter | undef
 		description,
 		name,
 		backend,
-		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
+		isSoftware: isSoftware(info),
+		plan: planFor(info, limits),
 		features: [...features].sort(),
 		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),

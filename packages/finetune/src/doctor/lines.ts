@@ -16,7 +16,7 @@ function showAdapter({ field }: Printer, adapter: Adapter, number: number): void
 	field(`adapter ${number}`, adapter.name);
 	field("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", "));
 	field("driver", adapter.description);
-	field("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`);
+	field("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}, plan ${adapter.plan}`);
 	field("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`);
 	field("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`);
 	const shapes = matrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`);

@@ -1,7 +1,9 @@
 import { ShapeError } from "@hushgrad/tensor";
 import {
+	contiguous,
 	defineKernel,
 	definePrimitive,
+	defineSumming,
 	gemm,
 	type NdArray,
 	type Physical,
@@ -9,6 +11,8 @@ import {
 	packed,
 	reads,
 	reshaped,
+	type Summing,
+	summed,
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
@@ -24,27 +28,13 @@ export type NF4Attrs = { n: number; k: number; offset: number; rounded: number }
 /** The parts of a weight as kernels see them. */
 type Parts = Readonly<Record<string, Physical>>;
 
-/** Block scales without their mean: map[q] nested. Apart from `nf4/offset`, because a compiler may fuse multiply and add. */
-export const nf4ScalesKernel = defineKernel("nf4/scales", {
-	params: { n: "u32" },
-	buffers: { q: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
-if (index >= p.n) { return; }
-let code = (q_at(index >> 2u) >> (8u * (index & 3u))) & 255u;
-y_set(index, map_at(code) * nested_at(index / ${NESTED_BLOCK}u));`,
-});
-
-export const nf4OffsetKernel = defineKernel("nf4/offset", {
-	params: { n: "u32", offset: "f32" },
-	buffers: { x: reads("f32"), y: writes("f32") },
-	workgroup: 64,
-	body: wgsl`if (index < p.n) { y_set(index, x_at(index) + p.offset); }`,
-});
-
+/**
+ * Eight weights an invocation: code value times block scale, where the scale is fl(fl(map[q] nested) + offset). `words >> 31u` is 0 in a
+ * way that no compiler knows: so none fuses multiply and add.
+ */
 export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: { words: "u32", rounded: "u32" },
-	buffers: { q: reads("u32"), absmax: reads("f32"), y: writes("f32", 4) },
+	params: { words: "u32", rounded: "u32", offset: "f32" },
+	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32", 4) },
 	workgroup: 64,
 	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
 fn toF16(x: f32) -> f32 {
@@ -67,7 +57,10 @@ fn rounded4(v: vec4f) -> vec4f { return vec4f(rounded(v.x), rounded(v.y), rounde
 	body: wgsl`
 if (index >= p.words) { return; }
 let word = q_at(index);
-let scale = absmax_at(index / ${NF4_BLOCK / 8}u);
+let block = index / ${NF4_BLOCK / 8}u;
+let code8 = (scales_at(block >> 2u) >> (8u * (block & 3u))) & 255u;
+let product = bitcast<u32>(map_at(code8) * nested_at(block / ${NESTED_BLOCK}u));
+let scale = bitcast<f32>(product ^ (p.words >> 31u)) + p.offset;
 var code = CODE;
 let lo = vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u);
 let hi = vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u);
@@ -78,24 +71,21 @@ y_set4(2u * index + 1u, rounded4(vec4f(code[hi.x], code[hi.y], code[hi.z], code[
 /** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
 function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical {
 	const { runtime } = parts.codes;
-	const [codes, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
-	const blocks = Math.ceil((n * k) / NF4_BLOCK);
-	const product = runtime.empty([blocks]);
-	nf4ScalesKernel.run({ q: scales, nested, map, y: product }, { n: blocks }, blocks);
-	const absmax = runtime.empty([blocks]);
-	nf4OffsetKernel.run({ x: product, y: absmax }, { n: blocks, offset }, blocks);
+	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
 	const y = runtime.empty([1, n, k]);
 	const words = (n * k) / 8;
-	nf4DequantizeKernel.run({ q: codes, absmax, y }, { words, rounded }, words);
+	nf4DequantizeKernel.run({ q, scales, nested, map, y }, { words, rounded, offset }, words);
 	return y;
 }
 
-/** x [B, ..., K] times w [1, K, N]: all rows of all records in one product. */
-function rowsTimes(x: Physical, w: Physical): Physical {
+/** x [B, ..., K] times w [1, K, N], and `plus`, where it is given: all rows of all records in one product. */
+function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
 	const [B, ...shape] = x.shape;
+	const N = w.shape[2];
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
-	const y = gemm(rows, w.broadcast([B, ...w.shape.slice(1)]));
-	return reshaped(y, [...shape.slice(0, -1), w.shape[2]]);
+	const view = x.runtime.empty([...x.shape.slice(0, -1), N]);
+	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus) };
+	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target, rows.shape[1]);
 }
 
 const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
@@ -143,7 +133,8 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
-			rule: ({ dy, codes, scales, nested, map }, attrs) => nf4LinearGradPrimitive.apply([dy, codes, scales, nested, map], attrs)[0],
+			rule: ({ dy, codes, scales, nested, map }, attrs, _, arrived) =>
+				summed(nf4LinearGrad, [dy, codes, scales, nested, map], arrived, attrs)[0],
 		},
 		...FROZEN,
 	},
@@ -154,12 +145,12 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	test: TEST,
 });
 
-export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
+const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	name: "nf4Linear.dx",
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
-	forward: ({ inputs: { dy, ...parts }, attrs }) => [rowsTimes(dy, dequantize(parts, attrs))],
+	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), plus)],
 	grad: {
 		dy: {
 			saves: ["codes", "scales", "nested", "map"],
@@ -173,6 +164,7 @@ export const nf4LinearGradPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4At
 	},
 	test: TEST,
 });
+export const { alone: nf4LinearGradPrimitive, plus: nf4LinearGradPlusPrimitive } = nf4LinearGrad;
 
 export const nf4DequantizePrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
 	name: "nf4Dequantize",

@@ -14,6 +14,12 @@ export interface BufferSpec {
 	readonly lanes?: 1 | 4 | undefined;
 }
 
+/** Memory of a workgroup: an array that its invocations share, undefined at first. */
+export interface SharedSpec {
+	readonly type: "f32" | "i32" | "u32" | "vec2f" | "vec2u" | "vec4f";
+	readonly length: number;
+}
+
 /**
  * What a kernel is made of: numbers, buffers and WGSL. The library adds the bindings, the entry point and, for each buffer x,
  * accessors that add the offset of the view:
@@ -33,7 +39,9 @@ export interface KernelSpec<P extends string = string, B extends string = string
 	readonly buffers: Readonly<Record<B, BufferSpec>>;
 	/** Invocations of a workgroup, in one row or on three axes; 256 together are allowed everywhere. */
 	readonly workgroup: number | readonly [number, number, number];
-	/** WGSL before the entry point: functions, constants, `var<workgroup>`. It may use `p` and the accessors. */
+	/** Arrays that the invocations of a workgroup share, by name: 16 KiB together are allowed everywhere. */
+	readonly shared?: Readonly<Record<string, SharedSpec>> | undefined;
+	/** WGSL before the entry point: functions and constants. It may use `p`, the accessors and what is shared. */
 	readonly helpers?: string | undefined;
 	/**
 	 * WGSL of the entry point, without its braces. `index` is the number of the invocation, workgroup by workgroup, which may
@@ -57,6 +65,14 @@ export const writes = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, 
 /** The workgroup on three axes. */
 export const workgroupOf = ({ workgroup }: KernelSpec): readonly [number, number, number] =>
 	typeof workgroup === "number" ? [workgroup, 1, 1] : workgroup;
+
+const SHARED_BYTES = { f32: 4, i32: 4, u32: 4, vec2f: 8, vec2u: 8, vec4f: 16 } as const;
+
+/** What a kernel takes of the device beyond bindings: invocations of a workgroup, and bytes that they share. */
+export const needsOf = (spec: KernelSpec): { readonly invocations: number; readonly bytes: number } => ({
+	invocations: workgroupOf(spec).reduce((n, d) => n * d, 1),
+	bytes: Object.values(spec.shared ?? {}).reduce((n, { type, length }) => n + SHARED_BYTES[type] * length, 0),
+});
 
 export const MAX_PARAM_BYTES = 256;
 
@@ -109,6 +125,9 @@ export function kernelSource(spec: KernelSpec): string {
 		const mode = buffer.access === "read" ? "read" : "read_write";
 		lines.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> ${name}: array<${type}>;`, code);
 	});
+	for (const [name, { type, length }] of Object.entries(spec.shared ?? {})) {
+		lines.push(`var<workgroup> ${name}: array<${type}, ${length}>;`);
+	}
 	if (calls !== "") lines.push(calls);
 	if (spec.helpers !== undefined) lines.push(spec.helpers);
 	const [x, y, z] = workgroupOf(spec);

@@ -1,6 +1,6 @@
-import { ValueError } from "../errors.ts";
+import { DeviceError, ValueError } from "../errors.ts";
 import { ShaderStage } from "./flags.ts";
-import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, type ParamType, workgroupOf } from "./kernel.ts";
+import { type KernelSpec, kernelSource, MAX_PARAM_BYTES, needsOf, type ParamType, workgroupOf } from "./kernel.ts";
 import type { GPUBindGroupLayout, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** A compiled kernel and the layout of its parameter block. */
@@ -57,6 +57,7 @@ export class PipelineCache {
 		if ((params.length + buffers.length) * 4 > MAX_PARAM_BYTES) {
 			throw new ValueError("kernel/params", `kernel ${key} has more than ${MAX_PARAM_BYTES} bytes of parameters`);
 		}
+		this.#checkNeeds(key, spec);
 		const layoutKey = buffers.map((n) => (spec.buffers[n].access === "read" ? "r" : "w")).join("");
 		const layout = this.#layout(layoutKey);
 		const code = kernelSource(spec);
@@ -69,6 +70,18 @@ export class PipelineCache {
 		});
 		const [x, y, z] = workgroupOf(spec);
 		return { key, layoutKey, layout, gpu, params, buffers, lanes: x * y * z };
+	}
+
+	/** The kernel must fit the workgroups of the device. */
+	#checkNeeds(key: string, spec: KernelSpec): void {
+		const { invocations, bytes } = needsOf(spec);
+		const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } = this.#device.limits;
+		if (!(invocations > most || bytes > memory)) return;
+		throw new DeviceError(
+			"kernel/workgroup",
+			`kernel ${key} needs ${invocations} invocations that share ${bytes} bytes; workgroups here have ${most} and ${memory}`,
+			{ op: key, hint: 'requestDevice({ plan: "cpu" }) has kernels for every device' },
+		);
 	}
 
 	#layout(key: string): GPUBindGroupLayout {

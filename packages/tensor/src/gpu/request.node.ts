@@ -1,13 +1,20 @@
 import { DeviceError } from "../errors.ts";
 import { shown } from "../shown.ts";
+import { isSoftware } from "./plan.ts";
 import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
 
 const OLDEST = [20, 19];
 /** Not a literal at its import: a bundler would take the module in and leave its native binaries behind. */
 const DAWN = "webgpu";
 
-/** Toggles of Dawn: timestamps to the nanosecond, since nobody else's pages run beside a program in Node. */
-const FLAGS = ["disable-dawn-features=timestamp_quantization"];
+/**
+ * Toggles of Dawn. Timestamps to the nanosecond, since nobody else's pages run beside a program in Node. f16 on NVIDIA, which Dawn holds
+ * back for faults of its drivers with matrices of f16 among uniforms: kernels here have f16 in storage alone, and compute in f32.
+ *
+ * Left as they are: robustness, so that no kernel reads or writes beyond a buffer; allow_unsafe_apis and use_vulkan_memory_model, which
+ * matrices of subgroups need, and no kernel here has.
+ */
+const FLAGS = ["disable-dawn-features=timestamp_quantization", "enable-dawn-features=vulkan_enable_f16_on_nvidia"];
 
 type Create = typeof import("webgpu")["create"];
 
@@ -93,10 +100,6 @@ function unloadable(cause: Error & { code?: string }): DeviceError {
 /** What to do where there is no adapter. */
 export const adapterHint =
 	"install a Vulkan, Metal or D3D12 driver; without a GPU Mesa's software driver will do (Debian, Ubuntu: apt-get install mesa-vulkan-drivers, version 23 or newer)";
-
-/** Whether the driver computes on the processor. */
-const isSoftware = ({ architecture, description, device }: GPUAdapterInfo): boolean =>
-	/llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
 
 /** A driver that computes on the processor takes the machine's own memory, and never reports that there is none left. */
 export const defaultBudget = (info: GPUAdapterInfo): number =>

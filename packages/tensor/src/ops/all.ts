@@ -27,6 +27,7 @@ export * from "./embedding.ts";
 export * from "./expand.ts";
 export * from "./flip.ts";
 export * from "./gemm.kernel.ts";
+export * from "./gemm.tiled.kernel.ts";
 export * from "./gemm.ts";
 export * from "./histc.ts";
 export * from "./indexing.ts";

@@ -11,26 +11,33 @@ import { axisOf, checkType } from "./arguments.ts";
 import { contiguous } from "./contiguous.ts";
 import { overAxes, REDUCING, type ReduceOptions } from "./expand.ts";
 import { gather } from "./indexing.ts";
+import { type Join, laneCount, type RowVariant, rowKernel, rowsOf } from "./rowKernel.ts";
 import { orderKey, type Sorted } from "./sort.ts";
 import { squeeze } from "./view.ts";
 
-export const argmaxKernel = defineKernel("argmax", ({ dtype, least }: { dtype: DType; least: boolean }) => {
-	const { code, nanKey } = orderKey(dtype, "x_at(index * p.N + i)");
-	return {
-		params: { n: "u32", N: "u32" },
-		buffers: { x: reads(dtype), y: writes("i32") },
-		workgroup: 32,
-		body: wgsl`
-if (index >= p.n) { return; }
-var best = 0u;
-var at = 0u;
-for (var i = 0u; i < p.N; i++) {
+/** The larger key, of equal ones the first place. */
+const BETTER: Join = { type: "vec2u", of: (a, b) => `better(${a}, ${b})` };
+
+export const argmaxKernel = defineKernel("argmax", ({ dtype, least, ...variant }: { dtype: DType; least: boolean } & RowVariant) => {
+	const { code, nanKey } = orderKey(dtype, "x_at(row * p.N + i)");
+	return rowKernel(
+		{
+			params: { N: "u32" },
+			buffers: { x: reads(dtype), y: writes("i32") },
+			joins: { rowBest: BETTER },
+			helpers: "fn better(a: vec2u, b: vec2u) -> vec2u { return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y)); }",
+			body: wgsl`
+var best = vec2u(0u, p.N);
+for (var i = own; i < p.N; i += LANES) {
   var key = ${code};
   ${least ? `key = select(~key, key, ${nanKey});` : ""}
-  if (i == 0u || key > best) { best = key; at = i; }
+  best = better(best, vec2u(key, i));
 }
-y_set(index, i32(at));`,
-	};
+best = rowBest(own, best);
+if (own == 0u) { y_set(row, i32(best.y)); }`,
+		},
+		variant,
+	);
 });
 
 export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
@@ -41,7 +48,8 @@ export const argmaxPrimitive = definePrimitive<{ least: boolean }>({
 	forward: ({ runtime, inputs, axes: { N }, attrs: { least } }) => {
 		const x = contiguous(inputs.x);
 		const y = runtime.empty(x.shape.slice(0, -1), "i32");
-		argmaxKernel.of({ dtype: x.dtype, least }).run({ x, y }, { n: y.size, N }, y.size);
+		const variant = rowsOf(runtime, N);
+		argmaxKernel.of({ dtype: x.dtype, least, ...variant }).run({ x, y }, { rows: y.size, N }, laneCount(y.size, variant));
 		return [y];
 	},
 	grad: { x: "none" },

@@ -9,10 +9,10 @@ import type { Tensor } from "../tensor.ts";
 import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { sum } from "./expand.ts";
+import { laneCount, MAX, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 import { neg, square, tanh } from "./unary.ts";
 
 const ROW_PARAMS = {
-	rows: "u32",
 	T: "u32",
 	S: "u32",
 	causal: "u32",
@@ -22,38 +22,46 @@ const ROW_PARAMS = {
 	cap: "f32",
 } as const;
 
-/** Bounds lo..hi of the keys that query row `index` sees, and the score of key s. */
+/** Bounds lo..hi of the keys that the query of a row sees, `first` of them that an invocation works on, and the score of key s. */
 const ROW_CODE = wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.S;
-let t = index % p.T + p.offset;
+let at = row * p.S;
+let t = row % p.T + p.offset;
 let hi = select(p.S, min(p.S, t + 1u), p.causal == 1u);
-let lo = select(0u, t + 1u - min(p.window, t + 1u), p.window > 0u);`;
+let lo = select(0u, t + 1u - min(p.window, t + 1u), p.window > 0u);
+let first = lo + (own + LANES - lo % LANES) % LANES;`;
 const SCORE = wgsl`fn score(v: f32) -> f32 {
   let s = v * p.scale;
   return select(s, p.cap * safeTanh(s / max(p.cap, 1e-30)), p.cap > 0.0);
 }`;
 
-export const attentionSoftmaxKernel = defineKernel("attentionSoftmax", {
-	params: ROW_PARAMS,
-	buffers: { x: reads("f32"), y: writes("f32") },
-	workgroup: 16,
-	helpers: SCORE,
-	body: wgsl`${ROW_CODE}
+export const attentionSoftmaxKernel = defineKernel("attentionSoftmax", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: ROW_PARAMS,
+			buffers: { x: reads("f32"), y: writes("f32") },
+			joins: { rowMax: MAX, rowSum: SUM },
+			helpers: SCORE,
+			body: wgsl`${ROW_CODE}
 var top = -3.4028234e38;
-for (var s = lo; s < hi; s++) { top = nanMax(top, score(x_at(at + s))); }
-var total = 0.0;
-for (var s = lo; s < hi; s++) { let e = safeExp(score(x_at(at + s)) - top); total += e; y_set(at + s, e); }
-for (var s = 0u; s < p.S; s++) {
+for (var s = first; s < hi; s += LANES) { top = nanMax(top, score(x_at(at + s))); }
+top = rowMax(own, top);
+var sum = vec2f(0.0);
+for (var s = first; s < hi; s += LANES) { let e = safeExp(score(x_at(at + s)) - top); sum.x += e; y_set(at + s, e); }
+let total = rowSum(own, sum).x;
+for (var s = own; s < p.S; s += LANES) {
   if (s >= lo && s < hi && bitcast<u32>(total) != 0u) { y_set(at + s, y_at(at + s) / total); } else { y_set(at + s, 0.0); }
 }`,
-});
+		},
+		variant,
+	),
+);
 
 /** WGSL of the gradient; `c` is tanh of the score where the scores are capped. */
 const gradientBody = (cap: string, factor: string): string => wgsl`${ROW_CODE}
-var dot = 0.0;
-for (var s = lo; s < hi; s++) { dot += y_at(at + s) * dy_at(at + s); }
-for (var s = 0u; s < p.S; s++) {
+var sum = vec2f(0.0);
+for (var s = first; s < hi; s += LANES) { sum.x += y_at(at + s) * dy_at(at + s); }
+let dot = rowSum(own, sum).x;
+for (var s = own; s < p.S; s += LANES) {
   var g = 0.0;
   if (s >= lo && s < hi) {
     ${cap}
@@ -62,31 +70,38 @@ for (var s = 0u; s < p.S; s++) {
   dx_set(at + s, g);
 }`;
 
-export const attentionSoftmaxGradKernel = defineKernel("attentionSoftmax/dx", {
-	params: ROW_PARAMS,
-	buffers: { y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
-	workgroup: 16,
-	helpers: SCORE,
-	body: gradientBody("", ""),
-});
+export const attentionSoftmaxGradKernel = defineKernel("attentionSoftmax/dx", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: ROW_PARAMS,
+			buffers: { y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+			joins: { rowSum: SUM },
+			body: gradientBody("", ""),
+		},
+		variant,
+	),
+);
 
-export const cappedSoftmaxGradKernel = defineKernel("attentionSoftmax/dx/cap", {
-	params: ROW_PARAMS,
-	buffers: { x: reads("f32"), y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
-	workgroup: 16,
-	helpers: SCORE,
-	body: gradientBody("let c = score(x_at(at + s)) / p.cap;", " * (1.0 - c * c)"),
-});
+export const cappedSoftmaxGradKernel = defineKernel("attentionSoftmax/dx/cap", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: ROW_PARAMS,
+			buffers: { x: reads("f32"), y: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+			joins: { rowSum: SUM },
+			helpers: SCORE,
+			body: gradientBody("let c = score(x_at(at + s)) / p.cap;", " * (1.0 - c * c)"),
+		},
+		variant,
+	),
+);
 
 type MaskAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
 
 const NO_MASK: MaskAttrs = { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 };
 
-const rowsOf = (x: Physical): number => x.size / Math.max(1, x.shape[x.rank - 1]);
-
 const rowParams = (x: Physical, { causal, window, offset, scale, softcap }: MaskAttrs) => {
 	const [T, S] = x.shape.slice(-2);
-	return { rows: rowsOf(x), T, S, causal: Number(causal), window, offset, scale, cap: softcap };
+	return { rows: x.size / Math.max(1, S), T, S, causal: Number(causal), window, offset, scale, cap: softcap };
 };
 
 /** Whether query number `row` of T sees key s. */
@@ -111,8 +126,10 @@ export const attentionSoftmaxGradPrimitive = definePrimitive<MaskAttrs>({
 		const [y, dy] = [contiguous(inputs.y), contiguous(inputs.dy)];
 		const dx = runtime.empty(y.shape);
 		const params = rowParams(y, attrs);
-		if (attrs.softcap > 0) cappedSoftmaxGradKernel.run({ x: contiguous(inputs.x), y, dy, dx }, params, params.rows);
-		else attentionSoftmaxGradKernel.run({ y, dy, dx }, params, params.rows);
+		const variant = rowsOf(runtime, params.S);
+		const lanes = laneCount(params.rows, variant);
+		if (attrs.softcap > 0) cappedSoftmaxGradKernel.of(variant).run({ x: contiguous(inputs.x), y, dy, dx }, params, lanes);
+		else attentionSoftmaxGradKernel.of(variant).run({ y, dy, dx }, params, lanes);
 		return [dx];
 	},
 	grad: { x: "missing", y: "missing", dy: "missing" },
@@ -150,7 +167,9 @@ export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
 	forward: ({ runtime, inputs, attrs }) => {
 		const x = contiguous(inputs.x);
 		const y = runtime.empty(x.shape);
-		attentionSoftmaxKernel.run({ x, y }, rowParams(x, attrs), rowsOf(x));
+		const params = rowParams(x, attrs);
+		const variant = rowsOf(runtime, params.S);
+		attentionSoftmaxKernel.of(variant).run({ x, y }, params, laneCount(params.rows, variant));
 		return [y];
 	},
 	grad: {

@@ -36,6 +36,7 @@ let at = record * p.share + first;
 for (var i = 0u; i < min(4u, p.share - first); i++) { y_set(at + i, x_at(at + i) * factor[i]); }`,
 });
 
+/** Dropout of x by the two words of a key and a stream, as `dropout` runs it. */
 export const dropoutPrimitive: Primitive<DropoutAttrs> = definePrimitive<DropoutAttrs>({
 	name: "dropout",
 	signature: "x[...], keys[2] -> y[...]",

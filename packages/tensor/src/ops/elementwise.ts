@@ -4,12 +4,13 @@ import { defineKernel } from "../gpu/defineKernel.ts";
 import { type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
-import { type Attrs, type Bound, type Domain, definePrimitive, type GradRule, type Primitive } from "../primitive.ts";
+import { type Attrs, type Bound, type Domain, definePrimitive, type GradRule, type Primitive, type PrimitiveSpec } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
 import { sum } from "./expand.ts";
+import { jointly } from "./jointly.ts";
 import { planWalk, walkCode, walkParams } from "./strided.ts";
 import { derivative, evaluator, scaled } from "./symbolic.ts";
 import { reshape } from "./view.ts";
@@ -126,9 +127,15 @@ out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
 export const isCondition = ({ dtypes }: Row, operand: string): boolean =>
 	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
 
-/** A rule, and the primitive that it is made of. */
+/** A rule, and the primitive that it is made of: of dy, under the name `g`, and what it saves. */
 interface DerivedRule extends GradRule<Attrs> {
+	readonly saves: readonly string[];
 	readonly product: (() => Primitive<Attrs>) | undefined;
+	readonly g: string;
+	/** WGSL of the gradient, and what the tests know about it. */
+	readonly f: string;
+	readonly domain: Readonly<Record<string, Domain>>;
+	readonly bound: Bound;
 }
 
 /** The rule dx = dy * code, an element-wise primitive of its own that is derived when first needed. */
@@ -137,22 +144,49 @@ function rule(name: string, operand: string, code: string, operands: readonly st
 	const saves = [...new Set([...operands, "y"])].filter((v) => new RegExp(`(?<![.\\w])${v}\\b`).test(code));
 	const g = ["g", "h", "k", "l"].find((v) => !operands.includes(v)) as string;
 	let derived: Primitive<Attrs> | undefined;
+	const f = scaled(code, g);
+	const domain = Object.fromEntries([g, ...saves].map((o) => [o, o === g ? BETWEEN : o === "y" ? RESULT : domainOf(row, o)]));
+	const { abs = 0, ulp = 0 } = row.bound ?? {};
+	const bound = { abs: 1e-5 + 8 * abs, ulp: 128 + 2 * ulp, why: "a few products of what is as near as the row allows" };
 	const product = () => {
 		const dtypes = Object.fromEntries([g, ...saves].map((o) => [o, o !== g && o !== "y" ? typesOf(row, o) : FLOATS]));
-		const f = scaled(code, g);
-		const domain = Object.fromEntries([g, ...saves].map((o) => [o, o === g ? BETWEEN : o === "y" ? RESULT : domainOf(row, o)]));
-		const { abs = 0, ulp = 0 } = row.bound ?? {};
-		const bound = { abs: 1e-5 + 8 * abs, ulp: 128 + 2 * ulp, why: "a few products of what is as near as the row allows" };
 		const more = { dtypes, domain, bound, attrs: row.attrs, infinite: true };
 		derived ??= elementwise(`${name}.d${operand}`, [g, ...saves], { f, ref: evaluator(f), ...more }, `${label}.d${operand}`);
 		return derived;
 	};
 	return {
-		saves,
+		...{ saves, g, f, domain, bound },
 		product: code === "1.0" ? undefined : product,
 		rule: ({ dy, ...saved }, attrs, shape) =>
 			sumToOperand(code === "1.0" ? dy : product().apply([dy, ...saves.map((s) => saved[s])], attrs)[0], shape),
 	};
+}
+
+/**
+ * The gradients of all operands by one kernel, where two or more have one that is not dy itself; undefined for other rows. It is
+ * derived when first needed, too.
+ */
+function jointOf(name: string, rules: Readonly<Record<string, DerivedRule | "none">>, row: Row, label: string) {
+	const own = Object.entries(rules).flatMap(([o, r]): [string, DerivedRule][] => (r === "none" || r.product === undefined ? [] : [[o, r]]));
+	const saves = [...new Set(own.flatMap(([, r]) => r.saves))];
+	if (own.length < 2 || own.length < Object.keys(rules).length) return undefined;
+	const [[, { g, bound }]] = own;
+	let derived: Primitive<Attrs> | undefined;
+	const primitive = () => {
+		const terms = Object.fromEntries(own.map(([o, r]) => [o, r.f]));
+		const domains = Object.assign({}, ...own.map(([, r]) => r.domain));
+		derived ??= jointly(`${name}.d`, { operands: [g, ...saves], terms, attrs: row.attrs ?? {}, domains, bound }, label);
+		return derived;
+	};
+	const together: PrimitiveSpec<Attrs, string>["together"] = ({ dy, ...saved }, attrs, operands) => {
+		const given = [dy, ...saves.map((s) => saved[s])];
+		const shapes = Object.values(operands);
+		const isUniform = shapes.every((o) => sameShape(o.shape, dy.shape) && o.records === shapes[0].records);
+		if (!isUniform || given.some((t) => t.dtype !== "f32")) return undefined;
+		const grads = primitive().apply(given, attrs);
+		return Object.fromEntries(own.map(([o], i) => [o, grads[i]]));
+	};
+	return { primitive, together };
 }
 
 const BETWEEN: Domain = { range: [-2, 2] };
@@ -178,6 +212,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 		return rule(name, o, d[o], operands, row, label);
 	};
 	const rules = Object.fromEntries(operands.map((o) => [o, ruleOf(o)]));
+	const joint = jointOf(name, rules, row, label);
 	return definePrimitive<Attrs>({
 		name,
 		signature: `${operands.map((o) => `~${o}[...]`).join(", ")} -> ${operands.includes("y") ? "result" : "y"}[...]`,
@@ -220,7 +255,11 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 			return [out];
 		},
 		grad: rules,
-		derived: () => Object.values(rules).flatMap((r) => (r === "none" ? [] : (r.product?.() ?? []))),
+		...(joint && { together: joint.together }),
+		derived: () => [
+			...Object.values(rules).flatMap((r) => (r === "none" ? [] : (r.product?.() ?? []))),
+			...(joint ? [joint.primitive()] : []),
+		],
 		reference: (inputs, given) => {
 			const shape = broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
 			const data = new Float64Array(sizeOf(shape));

@@ -1,5 +1,5 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 
 /** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
@@ -11,7 +11,8 @@ export type GemmVariant = {
 	readonly b: BMode;
 	readonly aDtype: "f32" | "f16";
 	readonly bDtype: "f32" | "bf16" | "f16";
-	readonly accumulate: boolean;
+	/** What each product is added to: what stands in the result, or in c, which lies like the result. */
+	readonly onto: "y" | "c" | false;
 	/** Rows of the result can be stored as vec4. */
 	readonly wideStore: boolean;
 };
@@ -60,20 +61,26 @@ function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
 	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
 }
 
-function store({ accumulate, wideStore }: GemmVariant): string {
+/** The buffer of what is added from beside the result, where the variant has one. */
+export const summand = ({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStore">): Readonly<Record<string, BufferSpec>> =>
+	onto === "c" ? { c: reads("f32", wideStore ? 4 : 1) } : {};
+
+/** WGSL of what is stored where the product is `value`; `at` counts numbers, or fours of them. */
+export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStore">, at: string, value: string): string {
+	const four = wideStore ? "4" : "";
+	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
+}
+
+function store(variant: GemmVariant): string {
 	const lines: string[] = [];
 	for (const i of ROWS) {
 		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + n0;`];
 		for (const h of HALVES) {
-			if (wideStore) {
-				const at = `(o${i} + ${4 * h}u) >> 2u`;
-				const sum = accumulate ? `y_at4(${at}) + acc${i}_${h}` : `acc${i}_${h}`;
-				row.push(`if (n0 + ${4 * h}u < p.N) { y_set4(${at}, ${sum}); }`);
+			if (variant.wideStore) {
+				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, `acc${i}_${h}`)} }`);
 			} else {
 				for (const s of STEPS) {
-					const at = `o${i} + ${4 * h + s}u`;
-					const value = `acc${i}_${h}.${XYZW[s]}`;
-					row.push(`if (n0 + ${4 * h + s}u < p.N) { y_set(${at}, ${accumulate ? `y_at(${at}) + ${value}` : value}); }`);
+					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, `o${i} + ${4 * h + s}u`, `acc${i}_${h}.${XYZW[s]}`)} }`);
 				}
 			}
 		}
@@ -82,7 +89,8 @@ function store({ accumulate, wideStore }: GemmVariant): string {
 	return lines.join("\n  ");
 }
 
-const PARAMS = {
+/** Extents, batch axes and strides of a product; `tiles` is how many parts of the result are computed. */
+export const PARAMS = {
 	tiles: "u32",
 	M: "u32",
 	N: "u32",
@@ -105,7 +113,7 @@ const PARAMS = {
 
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
- * Plan: one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
+ * Plan "cpu": one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
  * Invocations are numbered along n, then m, then z, so that thin matrices fill the lanes too. The order of the sum is
  * the same for every element, wherever its row stands.
  */
@@ -123,6 +131,7 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
 		buffers: {
 			a: reads(aDtype, a === "s" ? 1 : 4),
 			b: reads(bDtype, b === "s" ? 1 : 4),
+			...summand(variant),
 			y: writes("f32", wideStore ? 4 : 1),
 		},
 		workgroup: 32,

@@ -1,7 +1,8 @@
 import type { Physical } from "../physical.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import { contiguous } from "./contiguous.ts";
-import { type AMode, type BMode, gemmKernel, TILE_M, TILE_N } from "./gemm.kernel.ts";
+import { type AMode, type BMode, type GemmVariant, gemmKernel, type PARAMS, TILE_M, TILE_N } from "./gemm.kernel.ts";
+import { extentOf, gemmJoinKernel, gemmTiledKernel, TILES, type Tile } from "./gemm.tiled.kernel.ts";
 
 /** The part of a result that a product is written to: a run of rows in each batch entry, or a run of columns. */
 export interface GemmTarget {
@@ -13,6 +14,8 @@ export interface GemmTarget {
 	readonly rowStride?: number | undefined;
 	/** Add to what is there. */
 	readonly accumulate: boolean;
+	/** Add to this instead, which lies in memory of its own as the result lies in its. */
+	readonly plus?: Physical | undefined;
 }
 
 interface Plan {
@@ -59,33 +62,89 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 /** Number `i` of the three batch axes, of which the first may be left out. */
 const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 
+/** Extents and strides of a product, as kernels take them. */
+type Size = Readonly<Record<Exclude<keyof typeof PARAMS, "tiles">, number>>;
+
+/** Workgroups that keep all units of a large GPU busy. */
+const ENOUGH = 256;
+/** A sum may be split where a record has no more rows, or columns, than this: elsewhere the result has tiles enough. */
+const THIN = 32;
+/** Least part of a sum. */
+const PART = 128;
+
+/** Length of the parts that sums over k are split into: all of k where they are not, as where the rows of a record are not known. */
+function partOf(rows: number | undefined, n: number, k: number): number {
+	if (rows === undefined || Math.min(rows, n) > THIN || k < 2 * PART) return Math.max(1, k);
+	const tiles = Math.ceil(rows / 64) * Math.ceil(n / 64);
+	const parts = Math.min(Math.floor(k / PART), Math.ceil(ENOUGH / tiles));
+	return 32 * Math.ceil(k / parts / 32);
+}
+
+const countOf = (tile: Tile, { M, N }: Size): number => {
+	const { rows, columns } = extentOf(tile);
+	return Math.ceil(M / rows) * Math.ceil(N / columns);
+};
+
+/** The largest tile of which there are enough; which it is changes no bit of the result. */
+function tileOf(size: Size, times: number): Tile {
+	if (size.N <= 16) return "64x16";
+	if (size.M <= 16) return "16x64";
+	if (Math.min(size.M, size.N) <= THIN) return "32x32";
+	if (times * countOf("128x128", size) >= ENOUGH) return "128x128";
+	return times * countOf("64x64", size) >= ENOUGH ? "64x64" : "32x32";
+}
+
+/** The matrices, the result, and what lies like it and is added to it. */
+type Operands = Readonly<Record<"a" | "b" | "y", Physical>> & { readonly c?: Physical };
+
+/** Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order. */
+function tiled(operands: Operands, size: Size, zs: number, run: number, variant: GemmVariant): void {
+	const { a, b, ...stored } = operands;
+	const { M, N, K, oz, om } = size;
+	const parts = Math.max(1, Math.ceil(K / run));
+	const tile = tileOf(size, zs * parts);
+	const tiles = zs * parts * countOf(tile, size);
+	const grid = tiles * TILES[tile].x * TILES[tile].y;
+	const flops = 2 * zs * M * N * K;
+	if (parts === 1) {
+		gemmTiledKernel.of({ ...variant, tile }).run(operands, { ...size, tiles, zs, run, op: 0 }, grid, flops);
+		return;
+	}
+	const { runtime } = a;
+	const x = runtime.empty([parts, zs, M, N]);
+	const kernel = gemmTiledKernel.of({ ...variant, onto: false, wideStore: fours(N), tile });
+	kernel.run({ a, b, y: x }, { ...size, tiles, zs, run, oz: M * N, om: N, op: zs * M * N }, grid, flops);
+	const total = { size: zs * M * N, parts, M, N, oz, om };
+	gemmJoinKernel.of({ onto: variant.onto }).run({ x, ...stored }, total, total.size);
+}
+
 /**
  * a `[..., M, K]` (f32 or f16) times b `[..., K, N]` (f32, f16 or bf16), accumulated in f32; the leading axes of both, the
  * record axis first, must already be equal (repeat with stride 0). Any strides; shapes are not checked. Without `target` the
- * result is a fresh contiguous f32 `[..., M, N]`, else the view of the target.
+ * result is a fresh contiguous f32 `[..., M, N]`, else the view of the target. `rows`, where it is given, is the number of rows that
+ * one record has: the sums over K may then be added in parts, by that number, N and K alone.
  */
-export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
+export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: number): Physical {
 	const lead = a.shape.slice(0, -2);
 	const [m, k] = a.shape.slice(-2);
 	const n = b.shape[b.rank - 1];
 	const om = target?.rowStride ?? n;
 	const p = plan(a, b, target === undefined || target.batchStride === m * om);
-	if (p === undefined) return a.isContiguous ? gemm(a, contiguous(b), target) : gemm(contiguous(a), b, target);
+	if (p === undefined) return a.isContiguous ? gemm(a, contiguous(b), target, rows) : gemm(contiguous(a), b, target, rows);
 	const y = target?.view ?? a.runtime.empty([...lead, m, n]);
 	if (sizeOf(lead) * m * n === 0) return y;
 	const z = sizeOf(p.lead);
 	const oz = target?.batchStride ?? p.m * n;
-	const kernel = gemmKernel.of({
+	const c = target?.plus;
+	const variant: GemmVariant = {
 		a: modeOfA(a, p, k),
 		b: modeOfB(b, p, k, n),
 		aDtype: a.dtype === "f16" ? "f16" : "f32",
 		bDtype: b.dtype === "bf16" || b.dtype === "f16" ? b.dtype : "f32",
-		accumulate: target?.accumulate ?? false,
-		wideStore: fours(n, oz, om, y.offset),
-	});
-	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
-	const size = {
-		tiles,
+		onto: c !== undefined ? "c" : target?.accumulate ? "y" : false,
+		wideStore: fours(n, oz, om, y.offset, c?.offset ?? 0),
+	};
+	const size: Size = {
 		M: p.m,
 		N: n,
 		K: k,
@@ -104,6 +163,12 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget): Physical {
 		oz,
 		om,
 	};
-	kernel.run({ a, b, y }, size, tiles, 2 * z * p.m * n * k);
+	const summand = c && { c };
+	if (a.runtime.device.plan === "gpu") {
+		tiled({ a, b, y, ...summand }, size, z, partOf(rows, n, k), variant);
+		return y;
+	}
+	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
+	gemmKernel.of(variant).run({ a, b, y, ...summand }, { ...size, tiles }, tiles, 2 * z * p.m * n * k);
 	return y;
 }

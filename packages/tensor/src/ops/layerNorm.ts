@@ -14,48 +14,57 @@ import { add, mul, sub } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
 import { reduceAxes } from "./expand.ts";
 import { mean, variance } from "./reduce.ts";
+import { laneCount, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 import { rsqrt } from "./unary.ts";
 import { permute, reshape } from "./view.ts";
 import { inF32 } from "./widen.ts";
 
-export const standardizeKernel = defineKernel("standardize", {
-	params: { rows: "u32", D: "u32", eps: "f32" },
-	buffers: { x: reads("f32"), y: writes("f32"), r: writes("f32") },
-	workgroup: 16,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
+export const standardizeKernel = defineKernel("standardize", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: { D: "u32", eps: "f32" },
+			buffers: { x: reads("f32"), y: writes("f32"), r: writes("f32") },
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
 let zero = p.rows >> 31u;
 var sum = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { sum = added(sum, x_at(at + d), zero); }
-let m = sum.x / f32(p.D);
+for (var d = own; d < p.D; d += LANES) { sum = added(sum, x_at(at + d), zero); }
+let m = rowSum(own, sum).x / f32(p.D);
 var squares = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { let v = x_at(at + d) - m; squares = added(squares, v * v, zero); }
-let r = inverseSqrt(squares.x / f32(p.D) + p.eps);
-r_set(index, r);
-for (var d = 0u; d < p.D; d++) { y_set(at + d, (x_at(at + d) - m) * r); }`,
-});
+for (var d = own; d < p.D; d += LANES) { let v = x_at(at + d) - m; squares = added(squares, v * v, zero); }
+let r = inverseSqrt(rowSum(own, squares).x / f32(p.D) + p.eps);
+if (own == 0u) { r_set(row, r); }
+for (var d = own; d < p.D; d += LANES) { y_set(at + d, (x_at(at + d) - m) * r); }`,
+		},
+		variant,
+	),
+);
 
-export const standardizeGradKernel = defineKernel("standardize/dx", {
-	params: { rows: "u32", D: "u32" },
-	buffers: { y: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
-	workgroup: 16,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
+export const standardizeGradKernel = defineKernel("standardize/dx", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: { D: "u32" },
+			buffers: { y: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
 let zero = p.rows >> 31u;
 var sum = vec2f(0.0);
 var dot = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) {
+for (var d = own; d < p.D; d += LANES) {
   let g = dy_at(at + d);
   sum = added(sum, g, zero);
   dot = added(dot, g * y_at(at + d), zero);
 }
-let r = r_at(index);
-let m = sum.x / f32(p.D);
-let c = dot.x / f32(p.D);
-for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) - m - y_at(at + d) * c)); }`,
-});
+let r = r_at(row);
+let m = rowSum(own, sum).x / f32(p.D);
+let c = rowSum(own, dot).x / f32(p.D);
+for (var d = own; d < p.D; d += LANES) { dx_set(at + d, r * (dy_at(at + d) - m - y_at(at + d) * c)); }`,
+		},
+		variant,
+	),
+);
 
 const meanOf = (row: Float64Array): number => row.reduce((a, b) => a + b, 0) / row.length;
 
@@ -72,7 +81,8 @@ export const standardizeGradPrimitive = definePrimitive({
 	forward: ({ runtime, inputs, axes: { D } }) => {
 		const [y, r, dy] = [contiguous(inputs.y), contiguous(inputs.r), contiguous(inputs.dy)];
 		const dx = runtime.empty(y.shape);
-		standardizeGradKernel.run({ y, r, dy, dx }, { rows: r.size, D }, r.size);
+		const variant = rowsOf(runtime, D);
+		standardizeGradKernel.of(variant).run({ y, r, dy, dx }, { rows: r.size, D }, laneCount(r.size, variant));
 		return [dx];
 	},
 	grad: { x: "missing", y: "missing", r: "missing", dy: "missing" },
@@ -107,7 +117,8 @@ export const standardizePrimitive = definePrimitive({
 		const x = contiguous(inputs.x);
 		const y = runtime.empty(x.shape);
 		const r = runtime.empty([...x.shape.slice(0, -1), 1]);
-		standardizeKernel.run({ x, y, r }, { rows: r.size, D, eps }, r.size);
+		const variant = rowsOf(runtime, D);
+		standardizeKernel.of(variant).run({ x, y, r }, { rows: r.size, D, eps }, laneCount(r.size, variant));
 		return [y, r];
 	},
 	grad: {

@@ -9,9 +9,11 @@ import { sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkType } from "./arguments.ts";
 import { add } from "./binary.ts";
+import { contiguous } from "./contiguous.ts";
 import { gemm } from "./gemm.ts";
 import { referenceProduct, rowProduct } from "./matmul.ts";
 import { slice } from "./slice.ts";
+import { defineSumming, type Summing, summed } from "./summing.ts";
 
 /** Rows of a matrix [N, K], one for all records, that fit one storage binding; all of them for most. */
 function rowsPerBinding(w: Physical): number {
@@ -39,6 +41,9 @@ function overRuns(w: Physical, x: Physical, step: (run: Physical, first: number)
 const columns = (t: Physical, first: number, count: number): Physical =>
 	t.view({ shape: [...t.shape.slice(0, -1), count], strides: t.strides, offset: t.offset + first * t.strides[t.rank - 1] });
 
+/** Rows of one record of x [B, ..., M, K]. */
+const rowsOf = (x: Physical): number => sizeOf(x.shape.slice(1, -1));
+
 /** x [B, ..., K] with an axis for its rows, which a vector lacks. */
 const withRows = (x: Physical): Physical => x.lift(Math.max(3, x.rank));
 
@@ -60,17 +65,19 @@ const WEIGHTS = ["f32", "f16", "bf16"] as const;
 const TEST = { bound: { abs: 2e-5, why: "sums of up to 9 products of size 4: 9 * 36 * 2^-24" } };
 
 /** dx = g w: the gradient of x, summed over the runs of w in order. */
-export const linearGradPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
+const linearGrad: Summing<Attrs> = defineSumming({
 	name: "linear.dx",
 	signature: "g[..., N], w[N, K] -> dx[..., K]",
 	dtypes: { g: FLOATS, w: WEIGHTS },
 	attrs: {},
-	forward: ({ runtime, inputs, axes: { K } }) => {
+	forward: ({ runtime, inputs, axes: { K } }, plus) => {
 		const g = withRows(inputs.g);
 		const dx = runtime.empty([...g.shape.slice(0, -1), K]);
 		const batchStride = dx.shape[dx.rank - 2] * K;
+		const before = plus && contiguous(plus);
 		overRuns(inputs.w, g, (w, first) => {
-			gemm(columns(g, first, w.shape[w.rank - 2]), w, { view: dx, batchStride, accumulate: first > 0 });
+			const onto = first > 0 ? { accumulate: true } : { accumulate: false, plus: before };
+			gemm(columns(g, first, w.shape[w.rank - 2]), w, { view: dx, batchStride, ...onto }, rowsOf(g));
 		});
 		return [dx.view({ shape: [...inputs.g.shape.slice(0, -1), K] })];
 	},
@@ -81,6 +88,7 @@ export const linearGradPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	reference: ({ g, w }) => [referenceRows(g, w)],
 	test: TEST,
 });
+export const { alone: linearGradPrimitive, plus: linearGradPlusPrimitive } = linearGrad;
 
 export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	name: "linear",
@@ -93,12 +101,12 @@ export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 		const batchStride = y.shape[y.rank - 2] * N;
 		overRuns(inputs.w, x, (w, first) => {
 			const view = columns(y, first, w.shape[w.rank - 2]);
-			gemm(x, w.transpose(), { view, batchStride, rowStride: N, accumulate: false });
+			gemm(x, w.transpose(), { view, batchStride, rowStride: N, accumulate: false }, rowsOf(x));
 		});
 		return [y.view({ shape: [...inputs.x.shape.slice(0, -1), N] })];
 	},
 	grad: {
-		x: { saves: ["w"], rule: ({ dy, w }) => linearGradPrimitive.apply([dy, w])[0] },
+		x: { saves: ["w"], rule: ({ dy, w }, attrs, _, arrived) => summed(linearGrad, [dy, w], arrived, attrs)[0] },
 		w: { saves: ["x"], rule: ({ dy, x }, _, operand) => rowProduct(dy, x, operand) },
 	},
 	reference: ({ x, w }) => [referenceRows(x, swapped(w))],

@@ -17,6 +17,7 @@ import { gemm } from "./gemm.ts";
 import { linear, linearGradPrimitive } from "./linear.ts";
 import { matmul } from "./matmul.ts";
 import { foldRecords } from "./records.ts";
+import { laneCount, MAX, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 import { oneHot } from "./scatter.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
@@ -40,33 +41,43 @@ const TILE = 8;
 
 const CAPPED = "fn capped(z: f32) -> f32 { return select(z, p.cap * safeTanh(z / max(p.cap, 1e-30)), p.cap > 0.0); }";
 
-/** The row of all G x `rows` rows that row i of a run is: rows start..start+run-1 of each group. */
-const ROW_OF = "fn rowOf(i: u32) -> u32 { return i / p.run * p.rows + p.start + i % p.run; }";
-const RUN_PARAMS = { rows: "u32", start: "u32", run: "u32", ignore: "i32" } as const;
+/** The row of all G x `all` rows that row i of a run is: rows start..start+run-1 of each group. */
+const ROW_OF = "fn rowOf(i: u32) -> u32 { return i / p.run * p.all + p.start + i % p.run; }";
+const RUN_PARAMS = { all: "u32", start: "u32", run: "u32", ignore: "i32" } as const;
 
 /** Running maximum m and sum l of exp(z - m) of each row, joined with one more chunk of logits; picks z[label]. */
-export const onlineKernel = defineKernel("crossEntropy/online", {
-	params: { count: "u32", n: "u32", first: "i32", cap: "f32", ...RUN_PARAMS },
-	buffers: { z: reads("f32"), labels: reads("i32"), state: writes("f32") },
-	workgroup: 16,
-	helpers: `${CAPPED}\n${ROW_OF}`,
-	body: wgsl`
-if (index >= p.count) { return; }
-let row = rowOf(index);
-let label = labels_at(row);
-if (label == p.ignore) { return; }
-let at = index * p.n;
-var top = select(state_at(3u * row), -3.4028234e38, p.first == 0);
-var total = select(state_at(3u * row + 1u), 0.0, p.first == 0);
-var m = top;
-for (var i = 0u; i < p.n; i++) { m = nanMax(m, capped(z_at(at + i))); }
-total = total * exp(top - m);
-for (var i = 0u; i < p.n; i++) { total += safeExp(capped(z_at(at + i)) - m); }
-state_set(3u * row, m);
-state_set(3u * row + 1u, total);
+export const onlineKernel = defineKernel("crossEntropy/online", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: { n: "u32", first: "i32", cap: "f32", ...RUN_PARAMS },
+			buffers: { z: reads("f32"), labels: reads("i32"), state: writes("f32") },
+			joins: { rowMax: MAX, rowSum: SUM },
+			helpers: `${CAPPED}\n${ROW_OF}`,
+			body: wgsl`
+let place = rowOf(row);
+let label = labels_at(place);
+let n = select(p.n, 0u, label == p.ignore);
+let at = row * p.n;
+// What was so far belongs to the first invocation.
+let isNew = p.first == 0 || own > 0u;
+var top = -3.4028234e38;
+var sum = vec2f(0.0);
+if (!isNew) { top = state_at(3u * place); }
+let before = top;
+for (var i = own; i < n; i += LANES) { top = nanMax(top, capped(z_at(at + i))); }
+let m = rowMax(own, top);
+if (!isNew) { sum.x = state_at(3u * place + 1u) * exp(before - m); }
+for (var i = own; i < n; i += LANES) { sum.x += safeExp(capped(z_at(at + i)) - m); }
+let total = rowSum(own, sum).x;
+if (own > 0u || label == p.ignore) { return; }
+state_set(3u * place, m);
+state_set(3u * place + 1u, total);
 let local = label - p.first;
-if (local >= 0 && local < i32(p.n)) { state_set(3u * row + 2u, capped(z_at(at + u32(local)))); }`,
-});
+if (local >= 0 && local < i32(p.n)) { state_set(3u * place + 2u, capped(z_at(at + u32(local)))); }`,
+		},
+		variant,
+	),
+);
 
 /** A label that is no class makes the loss and its gradient NaN. */
 export const finishKernel = defineKernel("crossEntropy/finish", {
@@ -120,7 +131,7 @@ interface Piece {
 	/** The part of h [G, run, D], and of w [G, n, D]. */
 	readonly h: Physical;
 	readonly w: Physical;
-	readonly params: Readonly<Record<"n" | "first" | "cap" | "ignore" | "rows" | "start" | "run", number>>;
+	readonly params: Readonly<Record<"n" | "first" | "cap" | "ignore" | "all" | "start" | "run", number>>;
 }
 
 /** At most `most` columns of the vocabulary, in whole tiles, whose rows of w fit one binding. */
@@ -150,7 +161,7 @@ function overPieces(h: Physical, w: Physical, attrs: LossAttrs, { columns, rows 
 		n = columns(V - first);
 		for (let start = 0; start < R; start += rows) {
 			const run = Math.min(rows, R - start);
-			const params = { n, first, cap: attrs.softcap, ignore: attrs.ignoreIndex, rows: R, start, run };
+			const params = { n, first, cap: attrs.softcap, ignore: attrs.ignoreIndex, all: R, start, run };
 			h.runtime.scope(() => step({ h: part(h, start, run), w: part(w, first, n), params }));
 		}
 	}
@@ -239,9 +250,9 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 		const [labels, lse, dy] = [contiguous(inputs.labels), contiguous(inputs.lse), contiguous(inputs.dy)];
 		const dh = V === 0 ? zeroed(runtime, inputs.h.shape) : runtime.empty(inputs.h.shape);
 		inChunks(inputs, attrs, (piece) => {
-			const { rows, start, run, first } = piece.params;
-			const view = dh.view({ shape: [piece.h.shape[0], run, D], strides: [rows * D, D, 1], offset: start * D });
-			gemm(logitGradient(piece, labels, lse, dy), piece.w, { view, batchStride: rows * D, accumulate: first > 0 });
+			const { all, start, run, first } = piece.params;
+			const view = dh.view({ shape: [piece.h.shape[0], run, D], strides: [all * D, D, 1], offset: start * D });
+			gemm(logitGradient(piece, labels, lse, dy), piece.w, { view, batchStride: all * D, accumulate: first > 0 });
 		});
 		return [dh];
 	},
@@ -316,8 +327,9 @@ export const linearCrossEntropyPrimitive: Primitive<LossAttrs> = definePrimitive
 		const state = runtime.empty([...labels.shape, 3]);
 		inChunks(inputs, attrs, (piece) => {
 			const z = logits(piece);
-			const { shape } = piece.h;
-			onlineKernel.run({ z, labels, state }, { count: shape[0] * shape[1], ...piece.params }, shape[0] * shape[1]);
+			const rows = piece.h.shape[0] * piece.h.shape[1];
+			const variant = rowsOf(runtime, piece.params.n);
+			onlineKernel.of(variant).run({ z, labels, state }, { rows, ...piece.params }, laneCount(rows, variant));
 		});
 		const [loss, lse] = [runtime.empty(labels.shape), runtime.empty(labels.shape)];
 		finishKernel.run({ state, labels, loss, lse }, { count, V, ignore: attrs.ignoreIndex }, count);

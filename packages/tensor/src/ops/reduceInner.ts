@@ -5,6 +5,7 @@ import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import { contiguous } from "./contiguous.ts";
+import { laneCount, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 
 /** A reduction. The extremes start from the first value, so that no stand-in for infinity is needed. */
 export type Reduction = "sum" | "prod" | "max" | "min";
@@ -19,7 +20,7 @@ export function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: 
 const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
 /** Rows longer than twice this are reduced in two passes. */
-const SPLIT = 256;
+const SPLIT = { cpu: 256, gpu: 4096 } as const;
 
 const PARAMS = { n: "u32", o1: "u32", so0: "u32", so1: "u32", r0: "u32", r1: "u32", sr0: "u32", sr1: "u32" } as const;
 
@@ -67,6 +68,33 @@ y_set(index, acc);`
 	};
 });
 
+/** Rows in order, by one workgroup each. */
+export const reduceRowsKernel = defineKernel(
+	"reduce/rows",
+	({ kind, dtype, ...variant }: { kind: Reduction; dtype: DType } & RowVariant) => {
+		const type = wgslScalar[dtype];
+		const isFloatSum = kind === "sum" && type === "f32";
+		const { init, step } = stepOf(kind, type);
+		return rowKernel(
+			{
+				params: { N: "u32" },
+				buffers: { x: reads(dtype), y: writes(resultOf(dtype)) },
+				joins: { joined: isFloatSum ? SUM : { type, of: step } },
+				body: wgsl`
+let at = row * p.N;
+let start = at + min(own, p.N - 1u);
+var acc = ${isFloatSum ? "vec2f(0.0)" : init};
+for (var i = own${kind === "max" || kind === "min" ? " + LANES" : ""}; i < p.N; i += LANES) { acc = ${
+					isFloatSum ? "added(acc, x_at(at + i), p.rows >> 31u)" : step("acc", "x_at(at + i)")
+				}; }
+let result = joined(own, acc)${isFloatSum ? ".x" : ""};
+if (own == 0u) { y_set(row, result); }`,
+			},
+			variant,
+		);
+	},
+);
+
 export const joinKernel = defineKernel("reduce/join", ({ kind, dtype }: { kind: Reduction; dtype: DType }) => ({
 	params: { n: "u32" },
 	buffers: { a: reads(dtype), b: reads(dtype), y: writes(dtype) },
@@ -75,8 +103,8 @@ export const joinKernel = defineKernel("reduce/join", ({ kind, dtype }: { kind: 
 }));
 
 /**
- * Reduces the last `inner` axes of x: one invocation a result, in a fixed order. The order depends on the sizes of one
- * record only, so that no record's sum changes with its companions.
+ * Reduces the last `inner` axes of x: one invocation (plan "gpu": one workgroup) a result, in a fixed order. The order depends on
+ * the sizes of one record only, so that no record's sum changes with its companions.
  */
 export function reduceInner(kind: Reduction, x: Physical, inner: number): Physical {
 	const cut = x.rank - inner;
@@ -84,24 +112,31 @@ export function reduceInner(kind: Reduction, x: Physical, inner: number): Physic
 	const length = sizeOf(x.shape.slice(cut));
 	const o = collapse(outerShape, [x.strides.slice(0, cut)]);
 	const r = collapse(x.shape.slice(cut), [x.strides.slice(cut)]);
-	const split = length > 2 * SPLIT && sizeOf(outerShape.slice(1)) < 4096;
+	const most = SPLIT[x.runtime.device.plan];
+	const split = length > 2 * most && sizeOf(outerShape.slice(1)) < 4096;
 	if (o.shape.length > 2 || r.shape.length > (split ? 1 : 2)) {
 		const flat = contiguous(x).view({ shape: [...outerShape, length] });
 		return reduceInner(kind, flat, 1);
 	}
 	if (split) {
-		const chunks = Math.floor(length / SPLIT);
+		const chunks = Math.floor(length / most);
 		const [step] = r.strides[0];
-		const head = x.view({ shape: [...outerShape, chunks, SPLIT], strides: [...x.strides.slice(0, cut), SPLIT * step, step] });
+		const head = x.view({ shape: [...outerShape, chunks, most], strides: [...x.strides.slice(0, cut), most * step, step] });
 		const tail = x.view({
-			shape: [...outerShape, length - chunks * SPLIT],
+			shape: [...outerShape, length - chunks * most],
 			strides: [...x.strides.slice(0, cut), step],
-			offset: x.offset + chunks * SPLIT * step,
+			offset: x.offset + chunks * most * step,
 		});
 		const parts = reduceInner(kind, reduceInner(kind, head, 1), 1);
-		return length === chunks * SPLIT ? parts : join(kind, parts, reduceInner(kind, tail, 1));
+		return length === chunks * most ? parts : join(kind, parts, reduceInner(kind, tail, 1));
 	}
 	const y = x.runtime.empty(outerShape, resultOf(x.dtype));
+	const variant = rowsOf(x.runtime, length);
+	if (variant.lanes !== false) {
+		const kernel = reduceRowsKernel.of({ kind, dtype: x.dtype, ...variant });
+		kernel.run({ x: contiguous(x), y }, { rows: y.size, N: length }, laneCount(y.size, variant));
+		return y;
+	}
 	const pad = (v: readonly number[], fill: number) => [...new Array<number>(2 - v.length).fill(fill), ...v];
 	const [, o1] = pad(o.shape, 1);
 	const [so0, so1] = pad(o.strides[0], 0);

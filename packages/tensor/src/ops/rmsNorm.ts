@@ -1,7 +1,7 @@
 import { FLOATS } from "../dtype.ts";
 import { optionsOf } from "../expects.ts";
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive } from "../primitive.ts";
@@ -13,39 +13,61 @@ import { add, mul, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
 import { sumToOperand } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
+import { laneCount, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
+import { defineSumming, summed } from "./summing.ts";
 import { rsqrt, square } from "./unary.ts";
 import { inF32 } from "./widen.ts";
 
-export const rmsNormKernel = defineKernel("rmsNorm", {
-	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-	buffers: { x: reads("f32"), w: reads("f32"), y: writes("f32"), r: writes("f32") },
-	workgroup: 16,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
-let wa = (index / p.share) * p.ws;
-var sum = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { let v = x_at(at + d); sum = added(sum, v * v, p.rows >> 31u); }
-let r = inverseSqrt(sum.x / f32(p.D) + p.eps);
-r_set(index, r);
-for (var d = 0u; d < p.D; d++) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
-});
+/** What is added to, where a kernel has it. */
+const SUMMAND: Readonly<Record<string, BufferSpec>> = { c: reads("f32") };
+const PARAMS = { D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" } as const;
 
-export const rmsNormGradKernel = defineKernel("rmsNorm/dx", {
-	params: { rows: "u32", D: "u32", share: "u32", ws: "u32", eps: "f32", offset: "f32" },
-	buffers: { x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
-	workgroup: 16,
-	body: wgsl`
-if (index >= p.rows) { return; }
-let at = index * p.D;
-let wa = (index / p.share) * p.ws;
-let r = r_at(index);
-var dot = vec2f(0.0);
-for (var d = 0u; d < p.D; d++) { dot = added(dot, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
-if (p.D == 1u) { dx_set(at, r * r * r * p.eps * dy_at(at) * (p.offset + w_at(wa))); return; }
-let c = r * r * dot.x / f32(p.D);
-for (var d = 0u; d < p.D; d++) { dx_set(at + d, r * (dy_at(at + d) * (p.offset + w_at(wa + d)) - x_at(at + d) * c)); }`,
-});
+export const rmsNormKernel = defineKernel("rmsNorm", (variant: RowVariant) =>
+	rowKernel(
+		{
+			params: PARAMS,
+			buffers: { x: reads("f32"), w: reads("f32"), y: writes("f32"), r: writes("f32") },
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
+let wa = (row / p.share) * p.ws;
+var sum = vec2f(0.0);
+for (var d = own; d < p.D; d += LANES) { let v = x_at(at + d); sum = added(sum, v * v, p.rows >> 31u); }
+let r = inverseSqrt(rowSum(own, sum).x / f32(p.D) + p.eps);
+if (own == 0u) { r_set(row, r); }
+for (var d = own; d < p.D; d += LANES) { y_set(at + d, x_at(at + d) * r * (p.offset + w_at(wa + d))); }`,
+		},
+		variant,
+	),
+);
+
+/** With `plus` it is added to c. */
+export const rmsNormGradKernel = defineKernel("rmsNorm/dx", ({ plus, ...variant }: RowVariant & { plus: boolean }) =>
+	rowKernel(
+		{
+			params: PARAMS,
+			buffers: {
+				...{ x: reads("f32"), w: reads("f32"), r: reads("f32"), dy: reads("f32"), dx: writes("f32") },
+				...(plus ? SUMMAND : undefined),
+			},
+			joins: { rowSum: SUM },
+			body: wgsl`
+let at = row * p.D;
+let wa = (row / p.share) * p.ws;
+let r = r_at(row);
+var sum = vec2f(0.0);
+for (var d = own; d < p.D; d += LANES) { sum = added(sum, dy_at(at + d) * (p.offset + w_at(wa + d)) * x_at(at + d), p.rows >> 31u); }
+let dot = rowSum(own, sum).x;
+let c = r * r * dot / f32(p.D);
+for (var d = own; d < p.D; d += LANES) {
+  let g = dy_at(at + d) * (p.offset + w_at(wa + d));
+  let value = select(r * (g - x_at(at + d) * c), r * r * r * p.eps * g, p.D == 1u);
+  dx_set(at + d, ${plus ? "c_at(at + d) + value" : "value"});
+}`,
+		},
+		variant,
+	),
+);
 
 export const rmsNormWeightGradKernel = defineKernel("rmsNorm/dw", {
 	params: { n: "u32", D: "u32" },
@@ -61,15 +83,18 @@ const scaleParams = (x: Physical, w: Physical) => ({ share: Math.max(1, sizeOf(x
 const scaleOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(square(x), [-1], { keepDim: true }), eps));
 
 /** dx = r (g - x r^2 mean(g x)) with g = dy (offset + w); of one number, where the difference cancels, r^3 eps g. */
-export const rmsNormGradPrimitive = definePrimitive({
+const rmsNormGrad = defineSumming({
 	name: "rmsNorm.dx",
 	signature: "x[..., D], w[D], r[..., 1], dy[..., D] -> dx[..., D]",
 	attrs: { eps: 1e-6, offset: 0 },
-	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }) => {
+	forward: ({ runtime, inputs, attrs: { eps, offset }, axes: { D } }, plus) => {
 		const [x, r, dy] = [contiguous(inputs.x), contiguous(inputs.r), contiguous(inputs.dy)];
 		const w = packed(inputs.w);
 		const dx = runtime.empty(x.shape);
-		rmsNormGradKernel.run({ x, w, r, dy, dx }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
+		const c = plus && { c: contiguous(plus) };
+		const variant = { ...rowsOf(runtime, D), plus: c !== undefined };
+		const params = { rows: r.size, D, ...scaleParams(x, w), eps, offset };
+		rmsNormGradKernel.of(variant).run({ x, w, r, dy, dx, ...c }, params, laneCount(r.size, variant));
 		return [dx];
 	},
 	grad: { x: "missing", w: "missing", r: "missing", dy: "missing" },
@@ -96,6 +121,8 @@ export const rmsNormGradPrimitive = definePrimitive({
 		sizes: { D: [1, 2, 5, 16] },
 	},
 });
+
+export const { alone: rmsNormGradPrimitive, plus: rmsNormGradPlusPrimitive } = rmsNormGrad;
 
 /** The terms dy x r whose sum over the rows is the gradient of w. */
 export const rmsNormWeightGradPrimitive = definePrimitive({
@@ -126,13 +153,15 @@ export const rmsNormPrimitive = definePrimitive({
 		const w = packed(inputs.w);
 		const y = runtime.empty(x.shape);
 		const r = runtime.empty([...x.shape.slice(0, -1), 1]);
-		rmsNormKernel.run({ x, w, y, r }, { rows: r.size, D, ...scaleParams(x, w), eps, offset }, r.size);
+		const variant = rowsOf(runtime, D);
+		const params = { rows: r.size, D, ...scaleParams(x, w), eps, offset };
+		rmsNormKernel.of(variant).run({ x, w, y, r }, params, laneCount(r.size, variant));
 		return [y, r];
 	},
 	grad: {
 		x: {
 			saves: ["x", "w", "r"],
-			rule: ({ x, w, r, dy }, attrs) => rmsNormGradPrimitive.apply([x, w, r, dy], attrs)[0],
+			rule: ({ x, w, r, dy }, attrs, _, arrived) => summed(rmsNormGrad, [x, w, r, dy], arrived, attrs)[0],
 		},
 		w: {
 			saves: ["x", "r"],

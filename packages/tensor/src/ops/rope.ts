@@ -38,9 +38,12 @@ let hi = x_at(at + (j + p.J) * p.sk);
 let record = z / p.share;
 let c = c_at(record * p.rc + t * p.J + j);
 let s = s_at(record * p.rs + t * p.J + j) * p.sign;
-y_set(row * 2u * p.J + j, lo * c - hi * s);
-y_set(row * 2u * p.J + j + p.J, hi * c + lo * s);`,
+let to = ((record * p.T + t) * p.share + z % p.share) * 2u * p.J + j;
+y_set(to, lo * c - hi * s);
+y_set(to + p.J, hi * c + lo * s);`,
 });
+
+/* A result lies in memory as projections give their heads, positions first: so are gradients of heads those of a projection, uncopied. */
 
 /** x as a view [z0, z1, T, K], the record axis in z; copies only when more than two leading axes do not merge. */
 function fourAxes(x: Physical): Physical {
@@ -64,7 +67,9 @@ export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ 
 	forward: ({ runtime, inputs, attrs, axes: { T, J } }) => {
 		const x = fourAxes(inputs.x);
 		const [c, s] = [packed(inputs.cos), packed(inputs.sin)];
-		const y = runtime.empty(inputs.x.shape);
+		const [B, ...own] = inputs.x.shape;
+		const lead = own.slice(0, -2);
+		const y = runtime.empty([B, T, ...lead, 2 * J]);
 		const [s0, s1, st, sk] = x.strides;
 		const share = Math.max(1, sizeOf(inputs.x.shape.slice(1, -2)));
 		const pairs = y.size / 2;
@@ -73,7 +78,8 @@ export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ 
 			{ n: pairs, T, J, z1: x.shape[1], s0, s1, st, sk, share, rc: c.strides[0], rs: s.strides[0], sign: attrs.inverse ? -1 : 1 },
 			pairs,
 		);
-		return [y];
+		const heads = lead.map((_, i) => i + 2);
+		return [y.permute([0, ...heads, 1, y.rank - 1])];
 	},
 	grad: {
 		x: {

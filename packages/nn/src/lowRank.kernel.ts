@@ -1,0 +1,184 @@
+import { type BufferSpec, defineKernel, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+
+/** Ranks that one invocation takes. */
+export const RANKS = 8;
+/** Rows of x that one invocation takes where it works by itself, and how many are a workgroup. */
+const ROWS = 4;
+const DOWN_LANES = 16;
+/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once. */
+export const COLUMNS = 16;
+
+type Variant = {
+	/** x and A are read four numbers at once. */
+	readonly wide: boolean;
+	/** x is dropped out on the way. */
+	readonly drops: boolean;
+	/** Ranks of an invocation, at most RANKS. */
+	readonly ranks: number;
+};
+
+type DownVariant = Variant & {
+	/** Invocations that share a row; false where each works by itself. */
+	readonly lanes: false | 32;
+};
+
+type BackVariant = Variant & {
+	/** What dx is added to: c, or what is there; nothing where it is false. */
+	readonly onto: "c" | "dx" | false;
+	/** Invocations that share the rows of a column; false where one walks down them all. */
+	readonly parts: false | 4;
+};
+
+const MASK_PARAMS = { ks: "u32", stream: "u32", limit: "u32", kept: "f32" } as const;
+
+/** What is read at once. */
+const numbersOf = ({ wide }: Pick<Variant, "wide">): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
+
+/**
+ * `factor` is what dropout multiplies the numbers of a record from number e on with: those of the operation `dropout`, drawn again.
+ */
+function helpers(variant: Variant): string {
+	const { wide, drops } = variant;
+	const V = numbersOf(variant);
+	const lines = [
+		`const STEP = ${wide ? 4 : 1}u;`,
+		`fn x_v(i: u32) -> ${V} { return ${wide ? "x_at4(i >> 2u)" : "x_at(i)"}; }`,
+		`fn a_v(i: u32) -> ${V} { return ${wide ? "a_at4(i >> 2u)" : "a_at(i)"}; }`,
+		`fn plusDot(sum: f32, v: ${V}, w: ${V}) -> f32 { return ${wide ? "sum + v.x * w.x + v.y * w.y + v.z * w.z + v.w * w.w" : "sum + v * w"}; }`,
+	];
+	if (!drops)
+		return [
+			...lines,
+			`fn keyOf(record: u32) -> vec2u { return vec2u(0u); }\nfn factor(key: vec2u, e: u32) -> ${V} { return ${V}(1.0); }`,
+		].join("\n");
+	const drawn = wide
+		? `let more = threefry(key, vec2u((e >> 1u) + 1u, p.stream));
+  return select(vec4f(0.0), vec4f(p.kept), (vec4u(words, more) >> vec4u(8u)) >= vec4u(p.limit));`
+		: "return select(0.0, p.kept, (select(words.x, words.y, (e & 1u) == 1u) >> 8u) >= p.limit);";
+	return [
+		...lines,
+		THREEFRY_WGSL,
+		"fn keyOf(record: u32) -> vec2u { return vec2u(keys_at(p.ks * record), keys_at(p.ks * record + 1u)); }",
+		`fn factor(key: vec2u, e: u32) -> ${V} {
+  let words = threefry(key, vec2u(e >> 1u, p.stream));
+  ${drawn}
+}`,
+	].join("\n");
+}
+
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+/* Buffers that some variants have. */
+type Buffers = Readonly<Record<string, BufferSpec>>;
+const keysOf = (drops: boolean): Buffers => (drops ? { keys: reads("u32") } : {});
+const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? { c: reads("f32", lanes) } : {});
+
+/**
+ * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record. Workgroups go along the rows, the records and the ranks.
+ * Plan "cpu": an invocation has ROWS rows. Plan "gpu" (`lanes`): so many invocations share a row, and join what they found by halves.
+ */
+export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
+	const { wide, drops, ranks, lanes } = variant;
+	const rows = upTo(lanes === false ? ROWS : 1);
+	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");
+	const store = (row: string, rank: string, value: string): string =>
+		`if (${row} < p.T && ${rank} < p.R) { low_set((record * p.T + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
+	return {
+		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
+		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops) },
+		workgroup: lanes || DOWN_LANES,
+		shared: lanes === false ? undefined : { parts: { type: "f32", length: ranks * lanes } },
+		helpers: helpers(variant),
+		body: wgsl`
+let record = wid.y;
+let key = keyOf(record);
+let t0 = ${lanes === false ? `(wid.x * ${DOWN_LANES}u + lane) * ${ROWS}u` : "wid.x"};
+let r0 = wid.z * ${ranks}u;
+if (t0 >= p.T) { return; }
+${rows.map((i) => `let e${i} = min(t0 + ${i}u, p.T - 1u) * p.K;`).join(" ")}
+${upTo(ranks)
+	.map((r) => `let w${r} = record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
+	.join("\n")}
+${each((i, r) => `var s${i}_${r} = 0.0;`)}
+for (var k = ${lanes === false ? "0u" : "lane * STEP"}; k < p.K; k += ${lanes || 1}u * STEP) {
+  ${upTo(ranks)
+		.map((r) => `let a${r} = a_v(w${r} + k);`)
+		.join("\n  ")}
+  ${rows.map((i) => `let x${i} = x_v(record * p.xs + e${i} + k) * factor(key, e${i} + k);`).join("\n  ")}
+  ${each((i, r) => `s${i}_${r} = plusDot(s${i}_${r}, x${i}, a${r});`)}
+}
+${
+	lanes === false
+		? each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
+		: `${upTo(ranks)
+				.map((r) => `parts[lane * ${ranks}u + ${r}u] = s0_${r};`)
+				.join(" ")}
+for (var half = ${lanes / 2}u; half > 0u; half >>= 1u) {
+  workgroupBarrier();
+  if (lane < half) { ${upTo(ranks)
+		.map((r) => `parts[lane * ${ranks}u + ${r}u] += parts[(lane + half) * ${ranks}u + ${r}u];`)
+		.join(" ")} }
+}
+workgroupBarrier();
+if (lane < ${ranks}u) { ${store("t0", "r0 + lane", "parts[lane]")} }`
+}`,
+	};
+});
+
+/** Workgroups of `lowRank/down` along the rows. */
+export const downGroups = (rows: number, { lanes }: Pick<DownVariant, "lanes">): number =>
+	lanes === false ? Math.ceil(rows / (DOWN_LANES * ROWS)) : rows;
+
+/**
+ * From h = dy B: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
+ * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
+ * at once. Plan "gpu": as many as `parts` share them, and the first adds up what they found. Workgroups go along the columns and the
+ * records.
+ */
+export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
+	const { wide, drops, ranks, onto, parts } = variant;
+	const lanes = wide ? 4 : 1;
+	const others = upTo((parts || 1) - 1).map((q) => q + 1);
+	const place = (q: string, r: number): string => `found[(${q} * ${COLUMNS}u + column) * ${ranks}u + ${r}u]`;
+	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
+	const V = numbersOf(variant);
+	const dx = wide ? "4((record * p.T * p.K + e) >> 2u" : "(record * p.T * p.K + e";
+	return {
+		params: { T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
+		buffers: {
+			...{ h: reads("f32"), x: reads("f32", lanes), a: reads("f32", lanes), dx: writes("f32", lanes), da: writes("f32", lanes) },
+			...keysOf(drops),
+			...summandOf(onto === "c", lanes),
+		},
+		workgroup: COLUMNS * (parts || 1),
+		shared: parts === false ? undefined : { found: { type: V, length: COLUMNS * parts * ranks } },
+		helpers: helpers(variant),
+		body: wgsl`
+let record = wid.y;
+let key = keyOf(record);
+let column = lane % ${COLUMNS}u;
+let part = lane / ${COLUMNS}u;
+let own = (wid.x * ${COLUMNS}u + column) * STEP;
+let isInside = own < p.K;
+${parts === false ? "if (!isInside) { return; }" : ""}
+let k = min(own, p.K - STEP);
+${each((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
+for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
+  let e = t * p.K + k;
+  let f = factor(key, e);
+  let x = x_v(record * p.xs + e) * f;
+  let at = (record * p.T + t) * p.R + p.r0;
+  var sum = ${V}(0.0);
+  ${each((r) => `let h${r} = h_at(at + ${r}u) * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)}
+  dx_set${dx}, ${onto === false ? "" : `${onto}_at${dx}) + `}sum * f);
+}
+${
+	parts === false
+		? ""
+		: `${each((r) => `${place("part", r)} = g${r};`)}
+workgroupBarrier();
+if (part > 0u || !isInside) { return; }
+${each((r) => others.map((q) => `g${r} += ${place(`${q}u`, r)};`).join(" "))}`
+}
+${each((r) => `da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}u) * p.K + k) / STEP, g${r});`)}`,
+	};
+});

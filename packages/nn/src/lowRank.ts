@@ -1,0 +1,178 @@
+import { linear, matmul, mul, type Tensor, transpose } from "@hushgrad/tensor";
+import {
+	contiguous,
+	definePrimitive,
+	defineSumming,
+	dropoutPrimitive,
+	gemm,
+	type NdArray,
+	type Physical,
+	type Primitive,
+	packed,
+	rowProduct,
+	type Summing,
+	sizeOf,
+	summed,
+} from "@hushgrad/tensor/author";
+import { COLUMNS, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+
+/** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
+export type LowRankAttrs = { scale: number; p: number; stream: number };
+
+type Views = Readonly<Record<string, Physical>>;
+
+/** x in memory as the kernels read it, and their numbers; the record axis keeps stride 0 where x is one for all. */
+function layout({ x: given, a: rows, keys: words }: Views, { scale, p, stream }: LowRankAttrs) {
+	const [x, a] = [packed(given), packed(rows)];
+	const keys = words && packed(words);
+	const [R, K] = a.shape.slice(-2);
+	const T = sizeOf(x.shape.slice(1, -1));
+	const mask = { ks: keys?.strides[0] ?? 0, stream, limit: Math.floor(p * 2 ** 24), kept: 1 / (1 - p) };
+	return {
+		buffers: { x, a, ...(keys && { keys }) },
+		numbers: { T, K, R, xs: x.strides[0], rs: a.strides[0], scale, ...mask },
+		wide: [K, x.offset, a.offset].every((v) => v % 4 === 0),
+		drops: keys !== undefined,
+	};
+}
+
+/** low = scale dropout(x) A^T, in float64. */
+function referenceLow({ x, a, keys }: Readonly<Record<string, NdArray>>, { scale, ...attrs }: LowRankAttrs): Float64Array {
+	const kept = keys === undefined ? x : dropoutPrimitive.spec.reference({ x, keys }, attrs)[0];
+	const [R, K] = a.shape;
+	const rows = x.data.length / K;
+	const low = new Float64Array(rows * R);
+	for (let i = 0; i < rows; i++)
+		for (let r = 0; r < R; r++) for (let k = 0; k < K; k++) low[i * R + r] += scale * kept.data[i * K + k] * a.data[r * K + k];
+	return low;
+}
+
+/** What both forms share in the tests: with a key and without. */
+const SIZES = { K: [4, 5, 8], R: [1, 3, 8, 9] };
+const ATTRS: LowRankAttrs = { scale: 0.5, p: 0.25, stream: 0 };
+const KEYS = { bits: true } as const;
+
+/** dx = scale dropout'(h A), and dA = scale h^T dropout(x), from h = dy B. */
+function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> {
+	return defineSumming<LowRankAttrs, string>({
+		name,
+		signature: `h[..., R], x[..., K], a[R, K]${drops ? ", keys[2]" : ""} -> dx[..., K], da[R, K]`,
+		...(drops && { dtypes: { keys: ["u32"] } }),
+		attrs: ATTRS,
+		forward: ({ runtime, inputs, B, attrs }, plus) => {
+			const { buffers, numbers, wide, drops: isDropped } = layout(inputs, attrs);
+			const { K, R } = numbers;
+			const h = contiguous(inputs.h);
+			const c = plus && contiguous(plus);
+			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
+			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
+			const groups = Math.ceil(K / (COLUMNS * (isWide ? 4 : 1)));
+			const parts = runtime.device.plan === "gpu" && 4;
+			for (let r0 = 0; r0 < R; r0 += RANKS) {
+				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
+				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, parts });
+				kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
+			}
+			return [dx, da];
+		},
+		grad: Object.fromEntries(["h", "x", "a", "keys"].map((operand) => [operand, "missing"])),
+		reference: ({ h, x, a, keys }, { scale, ...attrs }) => {
+			const [R, K] = a.shape;
+			const ones = { shape: x.shape, data: x.data.map(() => 1) };
+			const factor = keys === undefined ? ones : dropoutPrimitive.spec.reference({ x: ones, keys }, attrs)[0];
+			const [dx, da] = [new Float64Array(x.data.length), new Float64Array(R * K)];
+			for (let i = 0; i < dx.length; i++) {
+				const [t, k] = [Math.floor(i / K), i % K];
+				for (let r = 0; r < R; r++) {
+					const part = scale * factor.data[i] * h.data[t * R + r];
+					dx[i] += part * a.data[r * K + k];
+					da[r * K + k] += part * x.data[i];
+				}
+			}
+			return [
+				{ data: dx, shape: x.shape },
+				{ data: da, shape: a.shape },
+			];
+		},
+		test: {
+			bound: { abs: 2e-4, why: "sums of up to 729 products of size 3" },
+			domains: { keys: KEYS },
+			sizes: SIZES,
+			nonEmpty: ["R", "K"],
+		},
+	});
+}
+
+/** z = y + low B^T with low = scale dropout(x) A^T; `low` is for the gradient of B. */
+function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAttrs>): Primitive<LowRankAttrs> {
+	const kept = (x: Tensor, keys: Tensor | undefined, { p, stream }: LowRankAttrs): Tensor =>
+		keys === undefined ? x : dropoutPrimitive.apply([x, keys], { p, stream })[0];
+	const own = drops ? ["keys"] : [];
+	return definePrimitive<LowRankAttrs, string>({
+		name,
+		signature: `y[..., N], x[..., K], a[R, K], b[N, R]${drops ? ", keys[2]" : ""} -> z[..., N], low[..., R]`,
+		...(drops && { dtypes: { keys: ["u32"] } }),
+		attrs: ATTRS,
+		forward: ({ runtime, inputs, B, attrs, axes: { N } }) => {
+			const { buffers, numbers, wide, drops: isDropped } = layout(inputs, attrs);
+			const { T, R } = numbers;
+			const low = runtime.empty([B, T, R]);
+			const ranks = Math.min(RANKS, Math.max(1, R));
+			const lanes = runtime.device.plan === "gpu" && 32;
+			const variant = { wide, drops: isDropped, ranks, lanes } as const;
+			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
+			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);
+			const y = contiguous(inputs.y);
+			const view = runtime.empty([B, T, N]);
+			gemm(low, inputs.b.transpose(), { view, batchStride: T * N, accumulate: false, plus: y });
+			return [view.view({ shape: y.shape }), low.view({ shape: [...inputs.x.shape.slice(0, -1), R] })];
+		},
+		grad: {
+			y: { saves: [], rule: ({ dy }) => dy },
+			x: {
+				saves: ["a", "b", ...own],
+				rule: ({ dy, a, b, keys }, attrs) => kept(matmul(mul(matmul(dy, b), attrs.scale), a), keys, attrs),
+			},
+			a: {
+				saves: ["b", "x", ...own],
+				rule: ({ dy, b, x, keys }, attrs, operand) => rowProduct(mul(matmul(dy, b), attrs.scale), kept(x, keys, attrs), operand),
+			},
+			// `low` is for all gradients together: a constant, in which nothing could be differentiated.
+			b: {
+				saves: ["low", "x", "a", ...own],
+				rule: ({ dy, x, a, keys }, attrs, operand) => rowProduct(dy, mul(linear(kept(x, keys, attrs), a), attrs.scale), operand),
+			},
+			...(drops && { keys: "none" }),
+		},
+		together: ({ dy, x, a, b, low, keys }, attrs, operands, arrived) => {
+			const [dx, da] = summed(gradient, [linear(dy, transpose(b)), x, a, ...(keys === undefined ? [] : [keys])], arrived.x, attrs);
+			return { y: dy, x: dx, a: da, b: rowProduct(dy, low, operands.b) };
+		},
+		reference: ({ y, b, ...inputs }, attrs) => {
+			const low = referenceLow(inputs, attrs);
+			const [N, R] = b.shape;
+			const z = y.data.map((v, i) => {
+				let sum = v;
+				for (let r = 0; r < R; r++) sum += low[Math.floor(i / N) * R + r] * b.data[(i % N) * R + r];
+				return sum;
+			});
+			return [
+				{ data: z, shape: y.shape },
+				{ data: low, shape: [...inputs.x.shape.slice(0, -1), R] },
+			];
+		},
+		test: {
+			bound: { abs: 2e-4, why: "sums of 9 numbers of size 50, each of 8 products" },
+			domains: { keys: KEYS },
+			sizes: SIZES,
+			nonEmpty: ["R", "K"],
+		},
+	});
+}
+
+const gradient = defineLowRankGrad("lowRank.dx", false);
+const droppedGradient = defineLowRankGrad("lowRankDropout.dx", true);
+export const { alone: lowRankGradPrimitive, plus: lowRankGradPlusPrimitive } = gradient;
+export const { alone: lowRankDropoutGradPrimitive, plus: lowRankDropoutGradPlusPrimitive } = droppedGradient;
+export const lowRankPrimitive = defineLowRank("lowRank", false, gradient);
+export const lowRankDropoutPrimitive = defineLowRank("lowRankDropout", true, droppedGradient);

@@ -1,0 +1,40 @@
+import { defineConfig } from "vitest/config";
+import { required, swiftShader } from "./tools/browser.mjs";
+import browser from "./vitest.browser.config.ts";
+import main from "./vitest.config.ts";
+
+const env = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "12" };
+
+/** The kernels of plan "gpu", which no driver that computes on the processor takes by itself, on the three that the tests have. */
+export default defineConfig({
+	test: {
+		projects: [
+			{
+				...main,
+				test: {
+					...main.test,
+					name: "lavapipe",
+					include: [
+						"tests/tensor/{primitives,longAxes,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
+						"tests/dp/{selfCheck,streaming}.test.ts",
+						"tests/privacy/attacks.engine.test.ts",
+					],
+					env,
+				},
+			},
+			{
+				...main,
+				test: {
+					...main.test,
+					name: "swiftshader",
+					include: ["tests/tensor/{primitives,longAxes}.test.ts"],
+					env: { ...env, VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"), HUSHGRAD_EXPECT_ADAPTER: "swiftshader" },
+				},
+			},
+			{
+				...browser,
+				test: { ...browser.test, name: "chromium", include: ["tests/tensor/{primitives,longAxes}.test.ts"], env },
+			},
+		],
+	},
+});
