@@ -35,7 +35,8 @@ const single =
 
 /** The logarithm of the softmax at the targets, negative. */
 const losses = (logits: string): Node[] => [
-	op("LogSoftmax", logits, "logs", { axis: -1 }),
+	op("Softmax", logits, "p", { axis: -1 }),
+	op("Log", "p", "logs"),
 	op("Unsqueeze", "targets last", "at"),
 	op("GatherElements", "logs at", "found", { axis: 1 }),
 	op("Squeeze", "found last", "loss"),

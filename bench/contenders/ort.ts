@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { versionOf } from "../suite/environment.ts";
 import { sizeOf } from "../suite/row.ts";
-import { type Maker, serve } from "../suite/serve.ts";
+import { Cannot, type Maker, serve } from "../suite/serve.ts";
 import { openGpu } from "./gpu.ts";
 import { model, type TypeName } from "./onnx.ts";
 import { GRAPHS } from "./ort.graphs.ts";
@@ -34,6 +34,13 @@ interface Held {
 }
 
 const { values: flags } = parseArgs({ options: { adapter: { type: "string" }, packages: { type: "string", default: "." } } });
+
+/** All of a graph runs on the GPU, or none. */
+const OPTIONS = {
+	executionProviders: ["webgpu"],
+	preferredOutputLocation: "gpu-buffer",
+	extra: { session: { disable_cpu_ep_fallback: "1" } },
+};
 
 /** Dawn takes no views of shared memory, of which the runtime's is made. */
 function copyViews(queue: GPUQueue): void {
@@ -85,8 +92,10 @@ await serve<Held>(async () => {
 		programs[work] = async (inputs, attrs) => {
 			const graph = graphOf(Object.fromEntries(Object.entries(inputs).map(([n, { shape }]) => [n, shape])), attrs);
 			const own = Object.entries(graph.own ?? {}).map(([n, { values, type, shape }]) => [n, held(values, type, shape)] as const);
-			const options = { executionProviders: ["webgpu"], preferredOutputLocation: "gpu-buffer", graphOptimizationLevel: "all" };
-			const session = await ort.InferenceSession.create(model(graph), options);
+			const session = await ort.InferenceSession.create(model(graph), OPTIONS).catch((error: Error) => {
+				release(own.map(([, h]) => h));
+				throw /fallback/.test(error.message) ? new Cannot("part of it would run on the processor") : error;
+			});
 			const feeds = Object.fromEntries([...Object.entries(inputs), ...own].map(([n, { tensor }]) => [n, tensor]));
 			const run = async () => {
 				const results = await session.run(feeds);

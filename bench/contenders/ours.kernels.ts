@@ -78,13 +78,6 @@ function repeated({ x, y }: Named, count: unknown): Tensor {
 	return z;
 }
 
-/** Sum of the squares of what one head of attention gives. */
-const attentionLoss = (x: Tensor, w: readonly Tensor[]): Tensor => {
-	const [q, k, v, o] = w;
-	const y = matmul(scaledDotProductAttention(matmul(x, q), matmul(x, k), matmul(x, v), {}), o);
-	return sum(mul(y, y));
-};
-
 /** Operations and small steps. */
 export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 	/** What an operation leaves beside its result is released at once. */
@@ -216,14 +209,15 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 			};
 			return { run, dispose: () => optimizer.dispose() };
 		},
-		perSample: several(({ x, ...weights }) => {
-			const slots = ["q", "k", "v", "o"].map((name) => ({ value: weights[name] }));
-			const loss = (record: Tensor) => () =>
-				attentionLoss(
-					record,
-					slots.map(({ value }) => value),
-				);
-			return vmap((record: Tensor) => [...valueAndGrad(loss(record), slots).grads])(x);
+		perSample: several(({ x, w1, b1, w2, b2 }) => {
+			const slots = [w1, b1, w2, b2].map((value) => ({ value }));
+			/** Of the slots, which stand for each record's own while it is differentiated by them. */
+			const loss = (record: Tensor): Tensor => {
+				const [u, c, v, d] = slots.map(({ value }) => value);
+				const y = add(matmul(tanh(add(matmul(record, u), c)), v), d);
+				return sum(mul(y, y));
+			};
+			return vmap((record: Tensor) => [...valueAndGrad(() => loss(record), slots).grads])(x);
 		}),
 	};
 }

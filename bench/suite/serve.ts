@@ -35,6 +35,9 @@ export interface Library<T> {
 	release(tensors: readonly T[]): void;
 }
 
+/** Thrown by a program that a library turns out not to have: no failure. */
+export class Cannot extends Error {}
+
 const MOST_RUNS = 400;
 
 class Prepared<T> {
@@ -112,7 +115,14 @@ export async function serve<T>(open: () => Promise<Library<T>>): Promise<void> {
 		const maker = Object.hasOwn(library.programs, row.work) ? library.programs[row.work] : undefined;
 		if (maker === undefined) return { cannot: library.cannot(row.work) };
 		const inputs = await upload(library, row);
-		const made = await maker(inputs, row.attrs);
+		let made: Awaited<ReturnType<Maker<T>>>;
+		try {
+			made = await maker(inputs, row.attrs);
+		} catch (error) {
+			library.release(Object.values(inputs));
+			if (error instanceof Cannot) return { cannot: error.message };
+			throw error;
+		}
 		const program = typeof made === "function" ? { run: made } : made;
 		current = new Prepared(library, clock, program, Object.values(inputs));
 		clock.begin();
