@@ -36,13 +36,12 @@ import type { Maker } from "../suite/serve.ts";
 
 type Named = Readonly<Record<string, Tensor>>;
 
-/** Sixteen vectors an invocation: a workgroup costs a driver on the processor more than a vector does. */
+/** Four vectors an invocation: a workgroup costs a driver on the processor more than a vector does. */
 const copyKernel = defineKernel("ceiling/copy", {
-	params: { n: "u32" },
+	params: { n: "u32", step: "u32" },
 	buffers: { x: reads("f32", 4), y: writes("f32", 4) },
 	workgroup: 64,
-	body: `let first = index % 64u + index / 64u * 1024u;
-for (var i = 0u; i < 16u; i++) { let at = first + i * 64u; if (at < p.n) { y_set4(at, x_at4(at)); } }`,
+	body: "for (var at = index; at < p.n; at += p.step) { y_set4(at, x_at4(at)); }",
 });
 const EIGHT = [0, 1, 2, 3, 4, 5, 6, 7];
 const multiplyAddKernel = defineKernel("ceiling/multiplyAdd", {
@@ -99,7 +98,7 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 			return () =>
 				device.scope(() => {
 					const runtime = runtimeOf(device);
-					copyKernel.run({ x: runtime.empty([4 * n]), y: runtime.empty([4 * n]) }, { n }, n / 16);
+					copyKernel.run({ x: runtime.empty([4 * n]), y: runtime.empty([4 * n]) }, { n, step: n / 4 }, n / 4);
 					return [];
 				});
 		},

@@ -8,7 +8,7 @@ import type { Row } from "./row.ts";
 /** Every row there is. */
 export const ROWS: readonly Row[] = [...PRODUCTS, ...LINES, ...ELEMENTS, ...ENGINE, ...END_TO_END];
 
-const COUNT = 2 ** 24;
+const COUNT = 2 ** 22;
 const LANES = 4096;
 const TURNS = 2048;
 

@@ -14,6 +14,7 @@ export { filled, zeroed } from "./ops/create.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, gemm } from "./ops/gemm.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
+export { rowsAtOnce } from "./ops/turns.ts";
 export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
