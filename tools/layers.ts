@@ -5,7 +5,13 @@ import { type Import, importsOf } from "./imports.ts";
 import { readSources, type Source } from "./sources.ts";
 
 /** What each package may import. */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = { tensor: [], nn: ["tensor"], dp: ["tensor"], models: ["tensor", "nn"] };
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+	tensor: [],
+	nn: ["tensor"],
+	dp: ["tensor"],
+	models: ["tensor", "nn"],
+	finetune: ["tensor", "nn", "dp", "models"],
+};
 
 /** A package's sources, or a folder of the root. */
 interface Place {

@@ -8,7 +8,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 /** @typedef {{ name: string, folder: string, version: string }} Package */
 
 /** @type {readonly Package[]} */
-export const packages = ["tensor", "nn", "dp", "models"].map((short) => {
+export const packages = ["tensor", "nn", "dp", "models", "finetune"].map((short) => {
 	const folder = join(root, "packages", short);
 	const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
 	return { name, folder, version };

@@ -1,0 +1,29 @@
+import type { Terminal } from "../../packages/finetune/src/cli/command.ts";
+
+/** A terminal that keeps what is written to it. */
+export class FakeTerminal implements Terminal {
+	readonly columns: number;
+	readonly isInteractive = false;
+	readonly hasColor: boolean;
+	readonly #controller = new AbortController();
+	readonly interrupted = this.#controller.signal;
+	stdout = "";
+	stderr = "";
+
+	constructor({ columns = 80, hasColor = false } = {}) {
+		this.columns = columns;
+		this.hasColor = hasColor;
+	}
+
+	readonly out = (text: string): void => {
+		this.stdout += text;
+	};
+
+	readonly err = (text: string): void => {
+		this.stderr += text;
+	};
+
+	interrupt(): void {
+		this.#controller.abort();
+	}
+}
