@@ -41,7 +41,7 @@ const FLAGS = {
 	help: { type: "boolean", short: "h", default: false },
 } as const;
 
-const SETTINGS: Settings = { rounds: 10, sampleMs: 80, rowMs: 12_000 };
+const SETTINGS: Settings = { rounds: 8, sampleMs: 60, rowMs: 8000 };
 const QUICK: Settings = { rounds: 3, sampleMs: 15, rowMs: 2000 };
 
 /** What the arguments ask for; a text to print instead for --help and --list. @throws UsageError */

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { COUNTED } from "../support/counters.ts";
 import { COST, costName, type Report, rateOf, versusBest } from "./report.ts";
 import type { Row } from "./row.ts";
 import { type Measured, type Outcome, type RowResult, ran } from "./run.ts";
@@ -44,6 +45,8 @@ ${settings.rounds} rounds of samples of ${settings.sampleMs} ms or one run, fewe
 	for (const { series, sizes, exponent } of report.growth) {
 		parts.push(`${COST[cost]} of a private step by ${series} = ${sizes.join(", ")}: to the power of ${exponent.toFixed(2)}.\n`);
 	}
+	const calls = countsTable(rows, ours);
+	if (calls !== "") parts.push(`## Calls into WebGPU, a step\n\n${calls}\n`);
 	const reasons = absent(report);
 	if (reasons !== "") parts.push(`## What others cannot run\n\n${reasons}\n`);
 	if (failures.length > 0) parts.push(`## What failed\n\n${failures.map((f) => `- ${f.replaceAll("\n", " ")}`).join("\n")}\n`);
@@ -119,6 +122,23 @@ function cell(mine: Measured, outcome: Outcome | undefined, isSoftware: boolean)
 	if (other === undefined) return outcome?.status === "failed" ? "failed" : "–";
 	const wall = (other.wall.median / mine.wall.median).toFixed(2);
 	return isSoftware ? `${(other.gpu.median / mine.gpu.median).toFixed(2)} (wall ${wall})` : wall;
+}
+
+/** What steps ask of WebGPU; the rows of a series are left out. */
+function countsTable(rows: readonly RowResult[], ours: string): string {
+	const counted = rows.flatMap(({ row, outcomes }) => {
+		const counts = row.growth === undefined ? ran(outcomes[ours])?.counts : undefined;
+		return counts === undefined ? [] : [{ name: row.name, counts }];
+	});
+	if (counted.length === 0) return "";
+	const kinds = Object.keys(counted[0].counts);
+	return table(
+		["", ...counted.map(({ name }) => name)],
+		kinds.map((kind) => [
+			COUNTED[kind as keyof typeof COUNTED] ?? kind,
+			...counted.map(({ counts }) => counts[kind].toLocaleString("en-US")),
+		]),
+	);
 }
 
 function absent({ rows }: Report): string {
