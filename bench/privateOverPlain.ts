@@ -8,12 +8,9 @@
  * thread's until it first waits (issuing), of wall time, and of the kernels' own times where the device has a clock. Prints Markdown.
  */
 import { parseArgs } from "node:util";
-import { PlainTrainer, PrivacyEngine, secureNoise } from "@hushgrad/dp";
-import type { TrainingRecord } from "@hushgrad/models";
-import { AdamW } from "@hushgrad/nn";
-import { type DropoutKey, requestDevice } from "@hushgrad/tensor";
+import { requestDevice } from "@hushgrad/tensor";
 import { Counters, mainThreadMs } from "./support/counters.ts";
-import { loraModel } from "./support/loraModel.ts";
+import { plainTraining, privateTraining } from "./support/loraSteps.ts";
 
 const { values: flags } = parseArgs({
 	options: {
@@ -54,36 +51,9 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 
 /** The steps of both kinds for a batch of so many rows. */
 function stepsOf(rows: number) {
-	const encode = (r: number) => ({
-		ids: Int32Array.from({ length }, (_, i) => (i * 7919 + r * 104_729 + 3) % vocabulary),
-		targets: Int32Array.from({ length }, (_, i) => ((i + 1) * 7919 + r * 104_729 + 3) % vocabulary),
-		weight: 1 / length,
-	});
-	const of = () => {
-		const model = loraModel(device, { hidden, layers, length, vocabulary });
-		const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
-		return { model, loss, optimizer: new AdamW(model.trainableParameters(), { lr: 1e-4 }) };
-	};
-	const [a, b] = [of(), of()];
-	const sizes = { datasetSize: rows, physicalBatchSize: rows };
-	const trainer = new PlainTrainer({ optimizer: a.optimizer, batchSize: rows, ...sizes });
-	const engine = PrivacyEngine.makePrivate({
-		optimizer: b.optimizer,
-		model: b.model,
-		expectedBatchSize: rows,
-		noiseMultiplier: 1,
-		targetDelta: 1e-3,
-		steps: 1000,
-		maxGradNorm: 1,
-		allowMeaninglessEpsilon: true,
-		noise: secureNoise(),
-		...sizes,
-	});
-	return {
-		parameters: a.optimizer.vector.length,
-		plain: () => trainer.step(encode, a.loss),
-		private: () => engine.step(encode, b.loss),
-	};
+	const sizes = { hidden, layers, length, vocabulary, rows };
+	const plain = plainTraining(device, sizes);
+	return { parameters: plain.parameters, plain: plain.step, private: privateTraining(device, sizes).step };
 }
 
 console.log(`${device.info.description}; hidden ${hidden}, ${layers} layers, ${length} tokens, LoRA r=8 on NF4; ${steps} pairs of steps\n`);

@@ -39,7 +39,7 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "missing guard of a store",
-		file: `${OPS}/elementwise.ts`,
+		file: `${OPS}/elementwise.kernel.ts`,
 		from: "body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, operands.length)}",
 		to: "body: wgsl`\n${walkCode(rank, operands.length)}",
 		tests: ["tests/tensor/primitives.unary.test.ts"],

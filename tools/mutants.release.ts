@@ -152,8 +152,8 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	{
 		name: "padding counted among what is not finite",
 		file: `${DP}/clip/addClipped.ts`,
-		from: "if (factors_at(b * p.K + p.group) < 0.0) { acc += p.whole; }",
-		to: "if (factors_at(b * p.K + p.group) <= 0.0) { acc += p.whole; }",
+		from: "if (index == p.P && f < 0.0) { acc += p.whole; }",
+		to: "if (index == p.P && f <= 0.0) { acc += p.whole; }",
 		tests: ["tests/dp/engine.test.ts"],
 		only: "equals clipping",
 	},

@@ -6,6 +6,7 @@ export const COUNTED = {
 	submits: "queue.submit",
 	mapAsyncs: "mapAsync",
 	buffersCreated: "buffers created",
+	bytesCreated: "bytes of buffers created",
 	stagingBuffers: "... of them for reading back (MAP_READ)",
 	dispatches: "dispatches",
 	computePasses: "compute passes",
@@ -20,24 +21,30 @@ export type Counts = Record<keyof typeof COUNTED, number>;
 export class Counters {
 	/** `mainThreadMs` at the first mapAsync since this was last cleared. */
 	firstMap: number | undefined;
-	readonly #device: Device;
+	readonly #undo: (() => void)[] = [];
 	readonly #counts = Object.fromEntries(Object.keys(COUNTED).map((k) => [k, 0])) as Counts;
 
 	constructor(device: Device) {
-		this.#device = device;
 		const { gpu } = device;
 		const probe = gpu.createBuffer({ size: 4, usage: 0x8 });
 		const ofBuffers = Object.getPrototypeOf(probe);
-		const ofEncoders = Object.getPrototypeOf(gpu.createCommandEncoder());
+		const encoder = gpu.createCommandEncoder();
+		const ofEncoders = Object.getPrototypeOf(encoder);
+		const pass = encoder.beginComputePass();
+		const ofPasses = Object.getPrototypeOf(pass);
+		pass.end();
+		encoder.finish();
 		probe.destroy();
 		this.#wrap(gpu.queue, "submit", "submits");
 		this.#wrap(ofBuffers, "mapAsync", "mapAsyncs", () => {
 			this.firstMap ??= mainThreadMs();
 		});
-		this.#wrap(gpu, "createBuffer", "buffersCreated", ([{ usage }]) => {
+		this.#wrap(gpu, "createBuffer", "buffersCreated", ([{ usage, size }]) => {
 			if ((usage & 0x1) !== 0) this.#counts.stagingBuffers++;
+			this.#counts.bytesCreated += size;
 		});
 		this.#wrap(ofEncoders, "beginComputePass", "computePasses");
+		this.#wrap(ofPasses, "dispatchWorkgroups", "dispatches");
 		this.#wrap(ofEncoders, "copyBufferToBuffer", "bufferCopies");
 		this.#wrap(gpu.queue, "writeBuffer", "writeBuffers", ([, , values, , size]) => {
 			// A size is in bytes here: the library hands over ArrayBuffers. Typed arrays come whole.
@@ -53,18 +60,28 @@ export class Counters {
 	}
 
 	now(): Counts {
-		return { ...this.#counts, dispatches: this.#device.counters().dispatches };
+		return { ...this.#counts };
+	}
+
+	/** Counts no more. */
+	stop(): void {
+		for (const undo of this.#undo.splice(0).reverse()) undo();
 	}
 
 	// biome-ignore lint/suspicious/noExplicitAny: arguments of any method of WebGPU
 	#wrap(object: any, method: string, count: keyof Counts, look?: (args: any[]) => void): void {
 		const counts = this.#counts;
 		const original = object[method];
+		const isOwn = Object.hasOwn(object, method);
 		object[method] = function (...args: unknown[]) {
 			counts[count]++;
 			look?.(args);
 			return original.apply(this, args);
 		};
+		this.#undo.push(() => {
+			if (isOwn) object[method] = original;
+			else delete object[method];
+		});
 	}
 }
 

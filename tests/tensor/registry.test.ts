@@ -34,7 +34,7 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	binary: { home: "tensor/src/ops/operands.ts", makes: ["primitive", "row"] },
 	ofSeveral: { home: "tensor/src/ops/operands.ts", makes: ["primitive", "row"] },
 	withScalar: { home: "tensor/src/ops/elementwise.ts", makes: ["primitive", "row"] },
-	kernelsOf: { home: "tensor/src/ops/elementwise.ts", makes: ["row"] },
+	kernelsOf: { home: "tensor/src/ops/elementwise.kernel.ts", makes: ["row"] },
 	rule: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
 	jointly: { home: "tensor/src/ops/jointly.ts", makes: ["derived"] },
 	jointOf: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },

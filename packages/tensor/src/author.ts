@@ -18,6 +18,7 @@ export { type GemmTarget, gemm } from "./ops/gemm.ts";
 export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
 export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
+export { rowsAtOnce } from "./ops/turns.ts";
 export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";

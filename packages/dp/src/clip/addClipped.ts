@@ -1,25 +1,34 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { inRows } from "./rows.ts";
 
-export const addClippedKernel = defineKernel("dp/addClipped", {
-	params: { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
-	buffers: { g: reads("f32"), factors: reads("f32"), sum: writes("i32") },
-	workgroup: 64,
-	helpers: "fn stepsOf(f: f32, g: f32) -> i32 { if (f <= 0.0) { return 0; } return i32(round(f * g)); }",
-	body: wgsl`
+/** An invocation adds one coordinate, or four side by side; the counts, which come after the coordinates, by itself. */
+export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 }) => {
+	const [four, ints] = lanes === 4 ? ["4", "vec4i"] : ["", "i32"];
+	const parts = lanes === 4 ? [0, 1, 2, 3].map((k) => [k, `steps[${k}]`] as const) : [[0, "steps"] as const];
+	return {
+		params: { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
+		buffers: { g: reads("f32", lanes), factors: reads("f32"), sum: writes("i32") },
+		workgroup: 64,
+		body: wgsl`
 if (index >= p.n) { return; }
-var acc = sum_at(index);
-if (index == p.P) {
-  for (var b = 0u; b < p.B; b++) { if (factors_at(b * p.K + p.group) < 0.0) { acc += p.whole; } }
-} else if (index == p.P + 1u) {
+if (index < p.P) {
+  var steps = ${ints}();
   for (var b = 0u; b < p.B; b++) {
     let f = factors_at(b * p.K + p.group);
-    if (f > 0.0) { acc += select(-p.whole, p.whole, f >= p.full); }
+    if (f > 0.0) { steps += ${ints}(round(f * g_at${four}(b * p.row + index))); }
   }
+  ${parts.map(([k, part]) => `sum_set(index * ${lanes}u + ${k}u, sum_at(index * ${lanes}u + ${k}u) + ${part});`).join("\n  ")}
 } else {
-  for (var b = 0u; b < p.B; b++) { acc += stepsOf(factors_at(b * p.K + p.group), g_at(b * p.row + index)); }
-}
-sum_set(index, acc);`,
+  let at = p.P * ${lanes}u + index - p.P;
+  var acc = sum_at(at);
+  for (var b = 0u; b < p.B; b++) {
+    let f = factors_at(b * p.K + p.group);
+    if (index == p.P && f < 0.0) { acc += p.whole; }
+    if (index > p.P && f > 0.0) { acc += select(-p.whole, p.whole, f >= p.full); }
+  }
+  sum_set(at, acc);
+}`,
+	};
 });
 
 /** Halves to the even number, as WGSL's round(). */
@@ -38,11 +47,11 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	attrs: { whole: 3, full: 40, group: 0 },
 	forward: ({ inputs, axes: { B, P, K, S }, attrs }) => {
 		const { g, row } = inRows(inputs.g);
-		addClippedKernel.run(
-			{ sum: inputs.sum, g, factors: contiguous(inputs.factors) },
-			{ n: Math.min(S, P + 2), P, B, row, K, ...attrs },
-			Math.min(S, P + 2),
-		);
+		const summed = Math.min(S, P);
+		const lanes = [summed, row, g.offset].every((v) => v % 4 === 0) ? 4 : 1;
+		const n = summed / lanes + Math.min(S - summed, 2);
+		const sizes = { n, P: summed / lanes, B, row: row / lanes, K, ...attrs };
+		addClippedKernel.of({ lanes }).run({ sum: inputs.sum, g, factors: contiguous(inputs.factors) }, sizes, n);
 		return [];
 	},
 	grad: { sum: "none", g: "none", factors: "none" },

@@ -3,10 +3,11 @@ import {
 	contiguous,
 	defineKernel,
 	definePrimitive,
-	type Kernel,
+	type KernelFamily,
 	type NdArray,
 	type Primitive,
 	reads,
+	rowsAtOnce,
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
@@ -18,7 +19,10 @@ export interface RuleSpec<S extends string, N extends string> {
 	readonly state: readonly S[];
 	/** Numbers of a step, the same for all coordinates; read from the device, so that a captured step can take new ones. */
 	readonly numbers: readonly N[];
-	/** WGSL: `w`, `g`, the state and the numbers are f32 variables; it assigns w and the state. */
+	/**
+	 * WGSL: the numbers are f32 variables, and so are `w`, `g` and the state, or vectors of them: what it calls must take both. It assigns w
+	 * and the state.
+	 */
 	readonly update: string;
 	/** The same in float64: the new w, then the new state in order. */
 	readonly reference: (v: Readonly<Record<S | N | "w" | "g", number>>) => readonly number[];
@@ -28,7 +32,7 @@ export interface RuleSpec<S extends string, N extends string> {
 
 export interface Rule {
 	readonly primitive: Primitive;
-	readonly kernel: Kernel;
+	readonly kernel: KernelFamily;
 	/** The vectors that it carries on beside the parameters. */
 	readonly stateNames: readonly string[];
 	/** How many numbers a step has. */
@@ -42,21 +46,25 @@ export interface Rule {
 export function defineRule<S extends string, N extends string>(spec: RuleSpec<S, N>): Rule {
 	const { name, state, numbers, update } = spec;
 	const vectors = ["w", ...state];
-	const kernel = defineKernel(name, {
-		params: { n: "u32" },
-		buffers: {
-			g: reads("f32"),
-			numbers: reads("f32"),
-			...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32")])),
-		},
-		workgroup: 64,
-		body: wgsl`
-if (index >= p.n) { return; }
+	const kernel = defineKernel(name, ({ lanes }: { lanes: 1 | 4 }) => {
+		const four = lanes === 4 ? "4" : "";
+		return {
+			params: { n: "u32", step: "u32" },
+			buffers: {
+				g: reads("f32", lanes),
+				numbers: reads("f32"),
+				...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32", lanes)])),
+			},
+			workgroup: 64,
+			body: wgsl`
 ${numbers.map((n, i) => `let ${n} = numbers_at(${i}u);`).join(" ")}
-let g = g_at(index);
-${vectors.map((v) => `var ${v}_ = ${v}_at(index);`).join(" ")}
-${update.replace(new RegExp(`\\b(${vectors.join("|")})\\b`, "g"), "$1_")}
-${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
+for (var at = index; at < p.n; at += p.step) {
+  let g = g_at${four}(at);
+  ${vectors.map((v) => `var ${v}_ = ${v}_at${four}(at);`).join(" ")}
+  ${update.replace(new RegExp(`\\b(${vectors.join("|")})\\b`, "g"), "$1_")}
+  ${vectors.map((v) => `${v}_set${four}(at, ${v}_);`).join(" ")}
+}`,
+		};
 	});
 	const signature: string = `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`;
 	const primitive = definePrimitive({
@@ -69,7 +77,9 @@ ${vectors.map((v) => `${v}_set(index, ${v}_);`).join(" ")}`,
 			const numbers = contiguous(inputs.numbers);
 			pieces[0].forEach(({ size }, i) => {
 				const parts = Object.fromEntries(vectors.map((name, k) => [name, pieces[k][i]]));
-				kernel.run({ ...parts, g: pieces[vectors.length][i], numbers }, { n: size }, size);
+				const lanes = [size, ...pieces.map((p) => p[i].offset)].every((v) => v % 4 === 0) ? 4 : 1;
+				const step = rowsAtOnce(size / lanes, 1);
+				kernel.of({ lanes }).run({ ...parts, g: pieces[vectors.length][i], numbers }, { n: size / lanes, step }, step);
 			});
 			return [];
 		},

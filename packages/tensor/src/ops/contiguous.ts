@@ -4,7 +4,7 @@ import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { isContiguous, type Shape, viewStrides } from "../shape.ts";
-import { planWalk, walkCode, walkParams } from "./strided.ts";
+import { planWalk, walkCode, walkParams, walkValues } from "./strided.ts";
 
 /** WGSL that turns `v`, as a kernel sees dtype `from`, into a value (or the low bits of a word) of dtype `to`. */
 function conversion(from: DType, to: DType, v: string): string {
@@ -64,9 +64,9 @@ export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
 }
 
 function copyInOrder(x: Physical, y: Physical, keep: boolean): void {
-	const { rank, params } = planWalk(x.shape, [x]);
-	const kernel = copyKernel.of({ from: x.dtype, to: y.dtype, rank, keep });
-	kernel.run({ x, y }, { n: x.size, ...params }, Math.ceil(x.size / perWord(y.dtype)));
+	const { extents, strides } = planWalk(x.shape, [x]);
+	const kernel = copyKernel.of({ from: x.dtype, to: y.dtype, rank: extents.length, keep });
+	kernel.run({ x, y }, { n: x.size, ...walkValues(extents, strides) }, Math.ceil(x.size / perWord(y.dtype)));
 }
 
 /** The same values in row-major order, all records one after the other; the view itself when it is so already, else a copy. */
@@ -105,6 +105,7 @@ export function copyInto(x: Physical, target: Physical): void {
 		copyInOrder(x, target, true);
 		return;
 	}
-	const { rank, params } = planWalk(x.shape, [x, target]);
-	copyIntoKernel.of({ dtype: x.dtype, rank }).run({ x, y: target }, { n: x.size, ...params }, x.size);
+	const { extents, strides } = planWalk(x.shape, [x, target]);
+	const kernel = copyIntoKernel.of({ dtype: x.dtype, rank: extents.length });
+	kernel.run({ x, y: target }, { n: x.size, ...walkValues(extents, strides) }, x.size);
 }

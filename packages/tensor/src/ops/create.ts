@@ -12,22 +12,23 @@ import type { Runtime } from "../runtime.ts";
 import { checkShape, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { checkDType, RANGES } from "../upload.ts";
+import { rowsAtOnce } from "./turns.ts";
 
 /** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
 	defineKernel(name, ({ dtype }: { dtype: DType }) => {
 		const scalar = wgslScalar[dtype];
 		return {
-			params: { n: "u32", a: scalar, b: scalar },
+			params: { n: "u32", step: "u32", a: scalar, b: scalar },
 			buffers: { y: writes(dtype) },
 			workgroup: 64,
-			body: wgsl`if (index >= p.n) { return; }\nlet i = ${scalar}(index);\ny_set(index, ${value(scalar, dtype)});`,
+			body: wgsl`for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set(at, ${value(scalar, dtype)}); }`,
 		};
 	});
 
 export const fullKernel = generator("full", (_, dtype) => (dtype === "bool" ? "select(0u, 1u, p.a != 0u)" : "p.a"));
 export const rampKernel = generator("ramp", () => "p.a + i * p.b");
-export const eyeKernel = generator("eye", (scalar) => `select(${scalar}(0), ${scalar}(1), index / u32(p.a) == index % u32(p.a))`);
+export const eyeKernel = generator("eye", (scalar) => `select(${scalar}(0), ${scalar}(1), at / u32(p.a) == at % u32(p.a))`);
 
 /**
  * A view filled with one value; `shape` starts with the record axis. The value is not checked against the dtype.
@@ -45,7 +46,10 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 	}
 	const y = runtime.empty(shape, dtype, op);
 	const step = b < 0 && wgslScalar[dtype] === "u32" ? b + 2 ** 32 : b;
-	for (const part of kernel === fullKernel ? y.pieces : [y]) kernel.of({ dtype }).run({ y: part }, { n: part.size, a, b: step }, part.size);
+	for (const part of kernel === fullKernel ? y.pieces : [y]) {
+		const atOnce = rowsAtOnce(part.size, 1, 16);
+		kernel.of({ dtype }).run({ y: part }, { n: part.size, step: atOnce, a, b: step }, atOnce);
+	}
 	return y;
 }
 

@@ -1,17 +1,15 @@
-import { type DType, FLOATS, wgslScalar } from "../dtype.ts";
+import { type DType, FLOATS } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
-import { defineKernel } from "../gpu/defineKernel.ts";
-import { type ParamType, reads, writes } from "../gpu/kernel.ts";
-import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, type Bound, type Domain, definePrimitive, type GradRule, type Primitive, type PrimitiveSpec } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
+import { inFoursOf, isCondition, isList, kernelsOf } from "./elementwise.kernel.ts";
 import { sum } from "./expand.ts";
 import { jointly } from "./jointly.ts";
-import { planWalk, walkCode, walkParams } from "./strided.ts";
+import { planWalk, walkValues } from "./strided.ts";
 import { derivative, evaluator, scaled } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
@@ -91,41 +89,6 @@ function derivatives(operands: readonly string[], { f, d }: Row): Readonly<Recor
 	if (d === "none") return Object.fromEntries(operands.map((o) => [o, "0.0"]));
 	return Object.fromEntries(operands.map((o) => [o, d?.[o] ?? derivative(f, o)]));
 }
-
-/** The kernels of a row: one element an invocation with any strides, or four at once where all operands lie in order. */
-function kernelsOf(name: string, operands: readonly string[], row: Row) {
-	const attrParams = <T extends ParamType>(type: T) => Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, type]));
-	const four = (i: number): string => `f(${operands.map((n) => `${n}[${i}]`).join(", ")})`;
-	const strided = defineKernel(`map/${name}`, ({ types, result, rank }: { types: string; result: DType; rank: number }) => {
-		const dtypes = types.split("-") as DType[];
-		const scalar = wgslScalar[dtypes[operands.findIndex((o) => !isCondition(row, o))] ?? result];
-		const code = scalar === "f32" ? row.f : integerCode(row.integer ?? row.f, scalar);
-		return {
-			params: { n: "u32", ...attrParams(scalar), ...walkParams(rank, operands.length) },
-			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
-			workgroup: 64,
-			helpers: scalar === "f32" ? undefined : row.helpers?.replace(/\bT\b/g, scalar),
-			body: wgsl`if (index >= p.n) { return; }
-${walkCode(rank, operands.length)}
-${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
-out_buf_set(index, ${row.result === "bool" ? `select(0u, 1u, ${code})` : code});`,
-		};
-	});
-	const inFours = defineKernel(`map4/${name}`, {
-		params: { n: "u32", ...attrParams("f32") },
-		buffers: { ...Object.fromEntries(operands.map((n) => [`${n}_buf`, reads("f32", 4)])), out_buf: writes("f32", 4) },
-		workgroup: 64,
-		helpers: `fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
-		body: wgsl`if (index >= p.n) { return; }
-${operands.map((n) => `let ${n} = ${n}_buf_at4(index);`).join("\n")}
-out_buf_set4(index, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));`,
-	});
-	return { strided, inFours };
-}
-
-/** Whether an operand only selects: its type says nothing about the result. */
-export const isCondition = ({ dtypes }: Row, operand: string): boolean =>
-	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
 
 /** A rule, and the primitive that it is made of: of dy, under the name `g`, and what it saves. */
 interface DerivedRule extends GradRule<Attrs> {
@@ -245,13 +208,15 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 			const walk = planWalk(out.shape, views);
 			const buffers: Record<string, Physical> & { out_buf: Physical } = { out_buf: out };
 			for (let i = 0; i < views.length; i++) buffers[bufferNames[i]] = views[i];
-			const inFour = type === "f32" && out.size % 4 === 0 && walk.isFlat && walk.rank === 1 && views.every(isAligned);
-			const n = inFour ? out.size / 4 : out.size;
-			const numbers: Record<string, number> & { n: number } = Object.assign(inFour ? {} : walk.params, { n });
+			const numbers: Record<string, number> = {};
 			for (const a in given) numbers[a] = Number(given[a]);
-			const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.rank };
-			const kernel = inFour ? inFours : strided.of(variant);
-			kernel.run(buffers, numbers, n);
+			const isF32 = type === "f32" && views.every((v) => v.dtype === "f32");
+			const fours = isF32 ? inFoursOf(walk, views) : undefined;
+			if (fours !== undefined) inFours.of(fours.variant).run(buffers, Object.assign(fours.params, numbers), fours.invocations);
+			else {
+				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.extents.length };
+				strided.of(variant).run(buffers, { n: out.size, ...numbers, ...walkValues(walk.extents, walk.strides) }, out.size);
+			}
 			return [out];
 		},
 		grad: rules,
@@ -278,14 +243,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 	});
 }
 
-/** Whether a view can be read four elements at a time. */
-const isAligned = (t: Physical): boolean => t.dtype === "f32" && t.offset % 4 === 0;
-
-const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
 const isDomain = (d: Domain | Readonly<Record<string, Domain>>): d is Domain => ["range", "belowAxis", "bits", "whole"].some((k) => k in d);
-
-/** The same expression for whole numbers: literals become integers. */
-const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
 
 /** Refuses a number that the type of the operands does not hold. */
 function checkNumber(op: string, name: string, value: number | boolean, dtype: DType): void {

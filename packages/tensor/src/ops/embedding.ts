@@ -12,9 +12,10 @@ import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { eq, logicalOr, maskedFill, sub } from "./binary.ts";
 import { contiguous, packed } from "./contiguous.ts";
-import { full } from "./create.ts";
+import { full, zeroed } from "./create.ts";
 import { outside } from "./indexing.ts";
 import { foldRecords } from "./records.ts";
+import { rowsAtOnce } from "./turns.ts";
 import { unsqueeze } from "./view.ts";
 
 /** No id is negative. */
@@ -26,11 +27,15 @@ export interface EmbeddingOptions {
 	readonly paddingIdx?: number | undefined;
 }
 
-/** Writes only the results whose id lies in this run of rows of the table; each record has `share` ids. */
-export const embeddingKernel = defineKernel("embedding", ({ dtype }: { dtype: DType }) => ({
+/**
+ * Writes only the results whose id lies in this run of rows of the table; each record has `share` ids. With `lanes` 4 a column is a
+ * vector. An invocation has one column and goes from row to row.
+ */
+export const embeddingKernel = defineKernel("embedding", ({ dtype, lanes }: { dtype: DType; lanes: 1 | 4 }) => ({
 	params: {
-		n: "u32",
+		rows: "u32",
 		D: "u32",
+		step: "u32",
 		share: "u32",
 		si: "u32",
 		sb: "u32",
@@ -41,38 +46,65 @@ export const embeddingKernel = defineKernel("embedding", ({ dtype }: { dtype: DT
 		V: "i32",
 		nan: "u32",
 	},
-	buffers: { table: reads(dtype), ids: reads("i32"), y: writes("f32") },
+	buffers: { table: reads(dtype, lanes), ids: reads("i32"), y: writes("f32", lanes) },
 	workgroup: 64,
 	body: wgsl`
-if (index >= p.n) { return; }
-let row = index / p.D;
-let record = row / p.share;
-let known = ids_at(record * p.si + row % p.share);
-let id = known - p.first;
-if (known < 0 || known >= p.V) {
-  y_set(index, bitcast<f32>(p.nan));
-} else if (id >= 0 && id < p.count) {
-  y_set(index, table_at(record * p.sb + u32(id) * p.sv + (index % p.D) * p.sd));
+let column = index % p.D;
+let first = index / p.D;
+if (first >= p.step) { return; }
+for (var row = first; row < p.rows; row += p.step) {
+  var record = 0u;
+  if (p.share < p.rows) { record = row / p.share; }
+  let known = ids_at(record * p.si + row - record * p.share);
+  let id = known - p.first;
+  if (known < 0 || known >= p.V) {
+    y_set${lanes === 4 ? "4" : ""}(row * p.D + column, ${lanes === 4 ? "vec4f" : ""}(bitcast<f32>(p.nan)));
+  } else if (id >= 0 && id < p.count) {
+    y_set${lanes === 4 ? "4" : ""}(row * p.D + column, table_at${lanes === 4 ? "4" : ""}(record * p.sb + u32(id) * p.sv + column * p.sd));
+  }
 }`,
 }));
 
-/** One invocation a row of the result walks the ids of its group in order. */
-export const scatterRowsKernel = defineKernel("embedding/scatter", {
-	params: { n: "u32", D: "u32", V: "u32", share: "u32", padding: "i32" },
-	buffers: { dy: reads("f32"), ids: reads("i32"), out: writes("f32") },
-	workgroup: 32,
+/**
+ * By the place of an id: the next place of its group with the same id, −1 for none. `kind`, 0 before, becomes 1 where a place with the same
+ * id precedes, and 2 where the id is for no row. Reads as many ids as lie between equal ones.
+ */
+export const linksKernel = defineKernel("embedding/links", {
+	params: { n: "u32", V: "u32", share: "u32", padding: "i32" },
+	buffers: { ids: reads("i32"), kind: writes("i32"), next: writes("i32") },
+	workgroup: 64,
 	body: wgsl`
 if (index >= p.n) { return; }
-let v = i32(index % p.V);
-let start = (index / p.V) * p.share;
-let at = index * p.D;
-for (var d = 0u; d < p.D; d++) { out_set(at + d, 0.0); }
-if (v == p.padding) { return; }
-for (var t = start; t < start + p.share; t++) {
-  if (ids_at(t) == v) {
-    for (var d = 0u; d < p.D; d++) { out_set(at + d, out_at(at + d) + dy_at(t * p.D + d)); }
-  }
+let v = ids_at(index);
+if (v < 0 || v >= i32(p.V) || v == p.padding) {
+  kind_set(index, 2);
+  return;
+}
+let end = index / p.share * p.share + p.share;
+var t = index + 1u;
+while (t < end && ids_at(t) != v) { t++; }
+next_set(index, select(-1, i32(t), t < end));
+if (t < end) { kind_set(t, 1); }`,
+});
+
+/** A column of a first place, an invocation's, is the sum over the places with its id, in order. */
+export const scatterRowsKernel = defineKernel("embedding/scatter", ({ lanes }: { lanes: 1 | 4 }) => {
+	const [four, zero] = lanes === 4 ? ["4", "vec4f()"] : ["", "0.0"];
+	return {
+		params: { rows: "u32", D: "u32", step: "u32", V: "u32", share: "u32" },
+		buffers: { dy: reads("f32", lanes), ids: reads("i32"), kind: reads("i32"), next: reads("i32"), out: writes("f32", lanes) },
+		workgroup: 64,
+		body: wgsl`
+let column = index % p.D;
+let first = index / p.D;
+if (first >= p.step) { return; }
+for (var place = first; place < p.rows; place += p.step) {
+  if (kind_at(place) != 0) { continue; }
+  var sum = ${zero};
+  for (var t = i32(place); t >= 0; t = next_at(u32(t))) { sum += dy_at${four}(u32(t) * p.D + column); }
+  out_set${four}((place / p.share * p.V + u32(ids_at(place))) * p.D + column, sum);
 }`,
+	};
 });
 
 /** Rows of a table, one for all records, that fit one storage binding. */
@@ -89,12 +121,17 @@ function forward(table: Physical, given: Physical): Physical {
 	const y = table.runtime.empty([...ids.shape, D]);
 	const step = Math.max(1, B > 1 && sb !== 0 ? V : Math.min(V, rowsPerBinding(table)));
 	const share = Math.max(1, sizeOf(ids.shape.slice(1)));
-	const same = { n: y.size, D, share, si: ids.strides[0], sb, sv, sd, V, nan: QUIET_NAN };
+	const lanes = sd === 1 && [D, sb, sv, table.offset].every((v) => v % 4 === 0) ? 4 : 1;
+	const rows = sizeOf(ids.shape);
+	const columns = D / lanes;
+	const atOnce = rowsAtOnce(rows, columns);
+	const strides = { si: ids.strides[0], sb: sb / lanes, sv: sv / lanes, sd };
+	const same = { rows, D: columns, step: atOnce, share, ...strides, V, nan: QUIET_NAN };
 	let first = 0;
 	do {
 		const count = Math.min(step, V - first);
 		const run = table.view({ shape: [B, count, D], strides: table.strides, offset: table.offset + first * sv });
-		embeddingKernel.of({ dtype: table.dtype }).run({ table: run, ids, y }, { ...same, first, count }, y.size);
+		embeddingKernel.of({ dtype: table.dtype, lanes }).run({ table: run, ids, y }, { ...same, first, count }, columns * atOnce);
 		first += step;
 	} while (first < V);
 	return y;
@@ -106,9 +143,16 @@ function forward(table: Physical, given: Physical): Physical {
  */
 export function scatterRows(dy: Physical, ids: Physical, shape: readonly number[], share: number, padding: number): Physical {
 	const [V, D] = shape.slice(-2);
-	const out = dy.runtime.empty(shape);
-	const n = sizeOf(shape.slice(0, -1));
-	scatterRowsKernel.run({ dy: contiguous(dy), ids: contiguous(ids), out }, { n, D, V, share, padding }, n);
+	const { runtime } = dy;
+	const out = zeroed(runtime, shape);
+	const own = contiguous(ids);
+	const [kind, next] = [zeroed(runtime, own.shape, "i32"), runtime.empty(own.shape, "i32")];
+	linksKernel.run({ ids: own, kind, next }, { n: own.size, V, share, padding }, own.size);
+	const given = contiguous(dy);
+	const lanes = D % 4 === 0 && given.offset % 4 === 0 ? 4 : 1;
+	const step = rowsAtOnce(own.size, D / lanes);
+	const sizes = { rows: own.size, D: D / lanes, step, V, share };
+	scatterRowsKernel.of({ lanes }).run({ dy: given, ids: own, kind, next, out }, sizes, sizes.D * step);
 	return out;
 }
 
@@ -185,8 +229,8 @@ byRows(embeddingPrimitive, {
 
 /**
  * Rows of a table: `y[..., :] = table[ids[...], :]`. ids i32 `[...]`, table `[V, D]` (f32 or bf16) → f32 `[..., D]`; an id
- * outside 0..V−1 gives NaN and no gradient. The gradient adds rows up in a fixed order, in time proportional to V times the
- * number of ids, and leaves row `paddingIdx` at 0. Tables larger than one storage binding are read in parts.
+ * outside 0..V−1 gives NaN and no gradient. The gradient adds rows up in a fixed order, in time proportional to V + n min(n, V)
+ * for n ids, and leaves row `paddingIdx` at 0. Tables larger than one storage binding are read in parts.
  * @throws DTypeError for another table, or ids that are not i32.
  * @throws ShapeError unless the table has two axes.
  * @throws ValueError when `paddingIdx` is no row of the table.

@@ -3,7 +3,8 @@ import { ValueError } from "../errors.ts";
 import type { Attrs, Domain, Primitive } from "../primitive.ts";
 import { refused } from "../shown.ts";
 import { Tensor } from "../tensor.ts";
-import { elementwise, isCondition, type Row } from "./elementwise.ts";
+import { isCondition } from "./elementwise.kernel.ts";
+import { elementwise, type Row } from "./elementwise.ts";
 
 /** What an operation of several operands takes for one of them: a tensor, or a JavaScript number of type N. */
 type Value<N> = Tensor | N;

@@ -3,26 +3,25 @@ import { collapse, type Shape } from "../shape.ts";
 
 /** How a kernel walks operands of one shape: merged extents, and each operand's strides along them. */
 export interface Walk {
-	readonly rank: number;
-	/** The parameters that `walkParams` declares, and their values. */
-	readonly params: Record<string, number>;
-	/** Whether every operand is walked in order, without gaps. */
-	readonly isFlat: boolean;
+	readonly extents: Shape;
+	readonly strides: readonly Shape[];
 }
 
-/** The extents after the first, then the strides of each operand, by the names that `walkCode` uses. */
+/** The walk of views of one shape. */
 export function planWalk(shape: Shape, operands: readonly Physical[]): Walk {
-	const merged = collapse(
+	const { shape: extents, strides } = collapse(
 		shape,
 		operands.map((t) => t.strides),
 	);
-	const rank = merged.shape.length;
+	return { extents, strides };
+}
+
+/** The parameters that `walkParams` declares: the extents after the first, then the strides of each operand. */
+export function walkValues(extents: Shape, strides: readonly Shape[]): Record<string, number> {
 	const params: Record<string, number> = {};
-	for (let i = 1; i < rank; i++) params[extentName(i)] = merged.shape[i];
-	merged.strides.forEach((strides, o) => {
-		for (let i = 0; i < rank; i++) params[strideName(o, i)] = strides[i];
-	});
-	return { rank, params, isFlat: rank === 0 || (rank === 1 && merged.strides.every(([s]) => s === 1)) };
+	for (let i = 1; i < extents.length; i++) params[extentName(i)] = extents[i];
+	for (let o = 0; o < strides.length; o++) for (let i = 0; i < extents.length; i++) params[strideName(o, i)] = strides[o][i];
+	return params;
 }
 
 /* Names as kept strings: making them anew for every call takes longer than the walk. */

@@ -1,0 +1,106 @@
+import { type DType, wgslScalar } from "../dtype.ts";
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { type ParamType, reads, writes } from "../gpu/kernel.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
+import { sizeOf } from "../shape.ts";
+import type { Row } from "./elementwise.ts";
+import { type Walk, walkCode, walkParams, walkValues } from "./strided.ts";
+import { rowsAtOnce } from "./turns.ts";
+
+/**
+ * How an operand is read four elements at a time, one letter each: v, a vector that lies in order; r, the same vector in every line;
+ * s, one number a line.
+ */
+type Mode = "v" | "r" | "s";
+
+/** The same expression for whole numbers: literals become integers. */
+const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
+
+/** The kernels of a row: one element an invocation with any strides, or four at once where each operand lies in order or repeats. */
+export function kernelsOf(name: string, operands: readonly string[], row: Row) {
+	const attrParams = <T extends ParamType>(type: T) => Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, type]));
+	const strided = defineKernel(`map/${name}`, ({ types, result, rank }: { types: string; result: DType; rank: number }) => {
+		const dtypes = types.split("-") as DType[];
+		const scalar = wgslScalar[dtypes[operands.findIndex((o) => !isCondition(row, o))] ?? result];
+		const code = scalar === "f32" ? row.f : integerCode(row.integer ?? row.f, scalar);
+		return {
+			params: { n: "u32", ...attrParams(scalar), ...walkParams(rank, operands.length) },
+			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
+			workgroup: 64,
+			helpers: scalar === "f32" ? undefined : row.helpers?.replace(/\bT\b/g, scalar),
+			body: wgsl`if (index >= p.n) { return; }
+${walkCode(rank, operands.length)}
+${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
+out_buf_set(index, ${row.result === "bool" ? `select(0u, 1u, ${code})` : code});`,
+		};
+	});
+	const inFours = defineKernel(`map4/${name}`, ({ modes, rank }: { modes: string; rank: number }) => {
+		const modeOf = (i: number) => modes[i] as Mode;
+		const four = (k: number): string => `f(${operands.map((n, i) => (modeOf(i) === "s" ? n : `${n}[${k}]`)).join(", ")})`;
+		const read = (n: string, i: number): string =>
+			modeOf(i) === "s" ? `let ${n} = ${n}_buf_at(i${i});` : `let ${n} = ${n}_buf_at4(i${i} + column);`;
+		return {
+			params: { rows: "u32", D: "u32", step: "u32", ...attrParams("f32"), ...walkParams(rank, operands.length) },
+			buffers: {
+				...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads("f32", modeOf(i) === "s" ? 1 : 4)])),
+				out_buf: writes("f32", 4),
+			},
+			workgroup: 64,
+			helpers: `fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
+			body: wgsl`let column = index % p.D;
+let first = index / p.D;
+if (first >= p.step) { return; }
+${operands.map((n, i) => (modeOf(i) === "r" ? `let ${n} = ${n}_buf_at4(column);` : "")).join("\n")}
+for (var line = first; line < p.rows; line += p.step) {
+  ${walkCode(rank, operands.length, "line")}
+  ${operands.map((n, i) => (modeOf(i) === "r" ? "" : read(n, i))).join("\n  ")}
+  out_buf_set4(line * p.D + column, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));
+}`,
+		};
+	});
+	return { strided, inFours };
+}
+
+/** Whether an operand only selects: its type says nothing about the result. */
+export const isCondition = ({ dtypes }: Row, operand: string): boolean =>
+	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
+
+export const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
+
+/** A run of the kernel that takes four elements at once: its variant, its numbers, its invocations. */
+interface Fours {
+	readonly variant: { readonly modes: string; readonly rank: number };
+	readonly params: Record<string, number> & Record<"rows" | "D" | "step", number>;
+	readonly invocations: number;
+}
+
+/**
+ * The plan for operands in f32 that lie in order along the last axis of the walk, or repeat along it; undefined for others. Each
+ * invocation has one column of four and goes from line to line, so that what repeats is read once and no place is divided for.
+ */
+export function inFoursOf({ extents, strides }: Walk, views: readonly Physical[]): Fours | undefined {
+	const last = extents.length - 1;
+	if (last < 0 || extents[last] % 4 !== 0) return undefined;
+	// One axis alone is taken for lines of four.
+	const isFlat = last === 0;
+	const D = isFlat ? 1 : extents[last] / 4;
+	const outer = isFlat ? [extents[0] / 4] : extents.slice(0, last);
+	let modes = "";
+	const steps: number[][] = [];
+	for (const [o, view] of views.entries()) {
+		const inner = strides[o][last];
+		const apart = isFlat ? [4 * inner] : strides[o].slice(0, last);
+		if (inner === 0) modes += "s";
+		else if (inner !== 1 || view.offset % 4 !== 0 || apart.some((s) => s % 4 !== 0)) return undefined;
+		else modes += apart.every((s) => s === 0) ? "r" : "v";
+		steps.push(inner === 0 ? apart : apart.map((s) => s / 4));
+	}
+	const rows = sizeOf(outer);
+	const step = rowsAtOnce(rows, D);
+	return {
+		variant: { modes, rank: outer.length },
+		params: { rows, D, step, ...walkValues(outer, steps) },
+		invocations: D * step,
+	};
+}
