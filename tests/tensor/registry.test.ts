@@ -118,7 +118,7 @@ describe("the only way to a kernel and to the tape", () => {
 		["is recorded", /\brecorder\.dispatch\(/, ["tensor/src/runtime.ts"]],
 		["is put in between others", /\brecorder\.encode\(/, ["tensor/src/gpu/guard.ts"]],
 		["is compiled", /\b(createShaderModule|createComputePipeline)\b/, ["tensor/src/gpu/pipelines.ts"]],
-		["is encoded", /\bbeginComputePass\b/, ["tensor/src/gpu/recorder.ts", "tensor/src/gpu/replay.ts"]],
+		["is encoded", /\b(beginComputePass|dispatchWorkgroups)\b/, ["tensor/src/gpu/recorder.ts", "tensor/src/gpu/replay.ts"]],
 		["is run", /\.run\(this, /, ["tensor/src/gpu/defineKernel.ts"]],
 		["is made", /\bnew (Kernel|KernelFamily)\b/, ["tensor/src/gpu/defineKernel.ts"]],
 		["of a primitive is made", /\bnew Primitive\b/, ["tensor/src/primitive.ts"]],
