@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
-import { isSoftware, planFor } from "../packages/tensor/src/gpu/plan.ts";
+import { isSoftware, planFor } from "@hushgrad/tensor/author";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 interface Finding {
