@@ -7,7 +7,6 @@ import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
-import { isSoftware, planFor } from "../packages/tensor/src/gpu/plan.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 interface Finding {
@@ -25,6 +24,8 @@ export interface Report {
 	readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
 	/** The one that is taken when none is asked for. */
 	readonly adapter: Adapter | null;
+	/** Which kernels run on it: `Device.plan`. */
+	readonly plan: Plan | null;
 	/** All that `requestDevice({ adapter })` may open, by number. */
 	readonly adapters: readonly Adapter[];
 	readonly findings: readonly Finding[];
@@ -39,8 +40,6 @@ interface Adapter {
 	readonly name: string;
 	readonly backend: string;
 	readonly isSoftware: boolean;
-	/** Which kernels run on it: `Device.plan`. */
-	readonly plan: Plan;
 	readonly features: readonly string[];
 	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
 	readonly heldBack: readonly string[];
@@ -94,8 +93,7 @@ async function describe({ backend, name }: AdapterName): Promise<Adapter | undef
 		description,
 		name,
 		backend,
-		isSoftware: isSoftware(info),
-		plan: planFor(info, limits),
+		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
 		features: [...features].sort(),
 		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
@@ -111,24 +109,26 @@ function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
 }
 
 /** The adapters there are, the one that is taken, and what keeps Hushgrad from using that. */
-async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter | null; findings: Finding[] }> {
+async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter | null; plan: Plan | null; findings: Finding[] }> {
 	const broken = (problem: string, fix: string): Finding => ({ problem, fix, isFatal: true });
 	const firstLine = (error: Error): string => error.message.split("\n")[0];
 	const names = await listAdapters().catch((error: Error) => error);
-	if (names instanceof Error) return { adapters: [], taken: null, findings: [broken(firstLine(names), "npm ci")] };
+	if (names instanceof Error) return { adapters: [], taken: null, plan: null, findings: [broken(firstLine(names), "npm ci")] };
 	const described = await Promise.all(names.map(describe));
 	const adapters = described.filter((a) => a !== undefined);
-	if (adapters.length === 0) return { adapters, taken: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
+	if (adapters.length === 0) return { adapters, taken: null, plan: null, findings: [broken(NO_ADAPTER, "npm run driver")] };
 	const device = await requestDevice().catch((error: Error) => error);
-	if (device instanceof Error) return { adapters, taken: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
-	const { device: name, description } = device.info;
+	if (device instanceof Error)
+		return { adapters, taken: null, plan: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
+	const { info, plan } = device;
 	device.destroy();
-	return { adapters, taken: adapters.find((a) => a.device === name && a.description === description) ?? adapters[0], findings: [] };
+	const taken = adapters.find((a) => a.device === info.device && a.description === info.description) ?? adapters[0];
+	return { adapters, taken, plan, findings: [] };
 }
 
 async function examine(): Promise<Report> {
 	const node = process.versions.node;
-	const { adapters, taken: adapter, findings } = await examineAdapters();
+	const { adapters, taken: adapter, plan, findings } = await examineAdapters();
 	const hardware = adapters.find((a) => !a.isSoftware);
 	if (isOlder(node, NODE_NEEDED)) {
 		findings.unshift({
@@ -153,6 +153,7 @@ async function examine(): Promise<Report> {
 		system: `${/^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? process.platform} (${process.arch})`,
 		memory: { totalBytes: totalmem(), freeBytes: freemem() },
 		adapter,
+		plan,
 		adapters,
 		findings,
 	};
@@ -184,7 +185,7 @@ function showAdapter(adapter: Adapter, number: number): string[] {
 		row(`adapter ${number}`, adapter.name),
 		row("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", ")),
 		row("driver", adapter.description),
-		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}, plan ${adapter.plan}`),
+		row("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`),
 		row("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`),
 		row("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`),
 		row(
@@ -198,7 +199,7 @@ function showAdapter(adapter: Adapter, number: number): string[] {
 	];
 }
 
-function show({ ok, node, webgpu, system, memory, adapter, adapters, findings }: Report): string {
+function show({ ok, node, webgpu, system, memory, adapter, plan, adapters, findings }: Report): string {
 	const lines = [
 		row("Node", `${node.version} (${node.needed} or newer)`),
 		row("system", system),
@@ -206,6 +207,7 @@ function show({ ok, node, webgpu, system, memory, adapter, adapters, findings }:
 		row("webgpu", webgpu === null ? "not installed" : `${webgpu} (Dawn)`),
 		...(adapters.length === 0 ? [row("adapter", "none")] : adapters.flatMap(showAdapter)),
 	];
+	if (plan !== null) lines.push(row("kernels", `plan ${plan}`));
 	const other = adapters.find((a) => a !== adapter);
 	if (adapter !== null && other !== undefined) {
 		const choice = `requestDevice({ adapter: ${JSON.stringify(other.name)} })`;
