@@ -6,7 +6,7 @@ export { type ArgumentKind, expects, instanceOf, isCount, isIterable, type Kind,
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 export { defineKernel, Kernel, KernelFamily, type Variant } from "./gpu/defineKernel.ts";
 export { type BufferSpec, type KernelSpec, type ParamType, reads, writes } from "./gpu/kernel.ts";
-export { isSoftware, planFor } from "./gpu/plan.ts";
+export { isSoftware } from "./gpu/plan.ts";
 export { wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";
 export { blaming, named, unblamed } from "./named.ts";

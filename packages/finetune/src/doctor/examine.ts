@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { freemem, totalmem } from "node:os";
 import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
-import { isSoftware, planFor } from "@hushgrad/tensor/author";
+import { isSoftware } from "@hushgrad/tensor/author";
 import { quietly } from "../cli/openDevice.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
@@ -29,6 +29,8 @@ export interface MachineReport {
 	readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
 	/** The one that is taken when none is asked for. */
 	readonly adapter: Adapter | null;
+	/** Which kernels run on it: `Device.plan`. */
+	readonly plan: Plan | null;
 	/** All that `requestDevice({ adapter })` may open, by number. */
 	readonly adapters: readonly Adapter[];
 	/** The fatal ones first. */
@@ -50,8 +52,6 @@ export interface Adapter {
 	readonly backend: string;
 	/** Whether the driver computes on the processor. */
 	readonly isSoftware: boolean;
-	/** Which kernels run on it: `Device.plan`. */
-	readonly plan: Plan;
 	/** Features of WebGPU that it has. */
 	readonly features: readonly string[];
 	/** Those that Dawn holds back until its toggles for unsafe and for NVIDIA's 16-bit features are set. */
@@ -114,8 +114,7 @@ async function describe({ backend, name }: AdapterName): Promise<Adapter | undef
 		description,
 		name,
 		backend,
-		isSoftware: isSoftware(info),
-		plan: planFor(info, limits),
+		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
 		features: [...features].sort(),
 		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
@@ -131,20 +130,24 @@ function matrixConfigs(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
 }
 
 /** The adapters there are, the one that is taken, and what keeps Hushgrad from using that. */
-async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter | null; findings: Finding[] }> {
+async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter | null; plan: Plan | null; findings: Finding[] }> {
 	const broken = (problem: string, fix: string): Finding => ({ problem, fix, isFatal: true });
 	const firstLine = (error: Error): string => error.message.split("\n")[0];
 	const names = await listAdapters().catch((error: Error) => error);
-	if (names instanceof Error) return { adapters: [], taken: null, findings: [broken(firstLine(names), "npm install webgpu")] };
+	if (names instanceof Error) return { adapters: [], taken: null, plan: null, findings: [broken(firstLine(names), "npm install webgpu")] };
 	const described = await Promise.all(names.map(describe));
 	const adapters = described.filter((a) => a !== undefined);
-	if (adapters.length === 0)
-		return { adapters, taken: null, findings: [broken(NO_ADAPTER, "npm run driver, or sudo apt-get install mesa-vulkan-drivers")] };
+	if (adapters.length === 0) {
+		const findings = [broken(NO_ADAPTER, "npm run driver, or sudo apt-get install mesa-vulkan-drivers")];
+		return { adapters, taken: null, plan: null, findings };
+	}
 	const device = await requestDevice().catch((error: Error) => error);
-	if (device instanceof Error) return { adapters, taken: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
-	const { device: name, description } = device.info;
+	if (device instanceof Error)
+		return { adapters, taken: null, plan: null, findings: [broken(firstLine(device), "update the driver of your GPU")] };
+	const { info, plan } = device;
 	device.destroy();
-	return { adapters, taken: adapters.find((a) => a.device === name && a.description === description) ?? adapters[0], findings: [] };
+	const taken = adapters.find((a) => a.device === info.device && a.description === info.description) ?? adapters[0];
+	return { adapters, taken, plan, findings: [] };
 }
 
 /** Examines this machine: opens each of its adapters, and lets them go again. */
@@ -152,7 +155,7 @@ export const examineMachine = (): Promise<MachineReport> => quietly(examine);
 
 async function examine(): Promise<MachineReport> {
 	const node = process.versions.node;
-	const { adapters, taken: adapter, findings } = await examineAdapters();
+	const { adapters, taken: adapter, plan, findings } = await examineAdapters();
 	const hardware = adapters.find((a) => !a.isSoftware);
 	if (isOlder(node, NODE_NEEDED)) {
 		findings.unshift({
@@ -179,6 +182,7 @@ async function examine(): Promise<MachineReport> {
 		system: `${/^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? process.platform} (${process.arch})`,
 		memory: { totalBytes: totalmem(), freeBytes: freemem() },
 		adapter,
+		plan,
 		adapters,
 		findings,
 	};

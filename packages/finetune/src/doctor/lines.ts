@@ -16,7 +16,7 @@ function showAdapter({ field }: Printer, adapter: Adapter, number: number): void
 	field(`adapter ${number}`, adapter.name);
 	field("vendor", [adapter.vendor, adapter.architecture].filter((s) => s !== "").join(", "));
 	field("driver", adapter.description);
-	field("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}, plan ${adapter.plan}`);
+	field("backend", `${adapter.backend}, ${adapter.isSoftware ? "software on the CPU" : "hardware"}`);
 	field("features", `${["shader-f16", "subgroups", "timestamp-query"].map(has).join(", ")}${missing}`);
 	field("subgroups", subgroupSizes === null ? "none" : `of ${[...new Set(subgroupSizes)].join(" to ")} invocations`);
 	const shapes = matrices.map((c) => `${c.M}x${c.N}x${c.K} ${c.componentType} to ${c.resultComponentType}`);
@@ -26,7 +26,7 @@ function showAdapter({ field }: Printer, adapter: Adapter, number: number): void
 }
 
 /** Prints a report. */
-export function showMachine(print: Printer, { ok, node, webgpu, system, memory, adapter, adapters, findings }: MachineReport): void {
+export function showMachine(print: Printer, { ok, node, webgpu, system, memory, adapter, plan, adapters, findings }: MachineReport): void {
 	const { field, line, heading, warn, bad, good } = print;
 	field("Node", `${node.version} (${node.needed} or newer)`);
 	field("system", system);
@@ -34,6 +34,7 @@ export function showMachine(print: Printer, { ok, node, webgpu, system, memory, 
 	field("webgpu", webgpu === null ? "not installed" : `${webgpu} (Dawn)`);
 	if (adapters.length === 0) field("adapter", "none");
 	for (const [number, one] of adapters.entries()) showAdapter(print, one, number);
+	if (plan !== null) field("kernels", `plan ${plan}`);
 	const other = adapters.find((a) => a !== adapter);
 	if (adapter !== null && other !== undefined) {
 		line(`Adapter ${adapters.indexOf(adapter)} is taken; another one by --gpu ${JSON.stringify(other.name)}, or by its number.`);
