@@ -165,6 +165,17 @@ describe("a run that goes on", () => {
 	});
 });
 
+describe("a run that diverges", () => {
+	it.each(["private", "no-private"])("stops, %s, and says what to change", async (kind) => {
+		await inFolder(async (folder) => {
+			const settings = await settingsOf(folder, { lr: "3e38", ...(kind === "private" ? {} : { "no-private": "", records: undefined }) });
+			const error = await train(settings).catch((e) => e);
+			expect(error).toMatchObject({ name: "RunError", code: "run/diverged", hint: expect.stringMatching(/--lr.*--max-grad-norm/) });
+			expect(lines(runFiles(settings.output).metrics).length).toBeLessThan(STEPS);
+		});
+	});
+});
+
 describe("the folder of a run", () => {
 	it("is refused where it holds something, is a file or cannot be made, and is left as it was where the run does not begin", async () => {
 		await inFolder(async (folder) => {
