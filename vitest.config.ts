@@ -8,7 +8,7 @@ export default defineConfig({
 	ssr: { resolve: { conditions } },
 	test: {
 		include: ["tests/**/*.test.ts"],
-		exclude: ["tests/browser/**", "tests/packages/**"],
+		exclude: ["tests/browser/**", "tests/packages/**", "tests/pages/**"],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
 		pool: "forks",

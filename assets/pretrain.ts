@@ -1,12 +1,12 @@
 /**
- * Pre-trains assets/tiny-vaultgemma from random weights on assets/pretraining/*.txt, with this library.
+ * Pre-trains assets/tiny-vaultgemma from random weights, with this library, on assets/pretraining/*.txt and on turns made from them.
  * `npm run pretrain` writes model.safetensors (bf16) beside config.json and tokenizer.model; `-- --help` lists the flags.
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { encodeExample, readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, cosineWithWarmup, countParameters, normalInit, zerosInit } from "@hushgrad/nn";
 import {
 	type Device,
@@ -22,16 +22,17 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
+import { echoTurns, instructed, type Turn, turnsOf } from "./turns.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "tiny-vaultgemma");
 
 const { values: flags } = parseArgs({
 	options: {
-		steps: { type: "string", default: "700" },
+		steps: { type: "string", default: "900" },
 		batch: { type: "string", default: "16" },
 		length: { type: "string", default: "96" },
-		lr: { type: "string", default: "3e-3" },
+		lr: { type: "string", default: "8e-3" },
 		seed: { type: "string", default: "1" },
 		output: { type: "string", default: target },
 		help: { type: "boolean", default: false },
@@ -39,10 +40,10 @@ const { values: flags } = parseArgs({
 });
 if (flags.help) {
 	console.log(`npm run pretrain -- [options]
-  --steps 700     optimisation steps
+  --steps 900     optimisation steps
   --batch 16      windows of text in a step
   --length 96     tokens of a window
-  --lr 3e-3       highest learning rate, of a cosine with a warm-up of 30 steps
+  --lr 8e-3       highest learning rate, of a cosine with a warm-up of 60 steps
   --seed 1        of weights and batches
   --output DIR    where model.safetensors is written; assets/tiny-vaultgemma when left out`);
 	process.exit();
@@ -52,25 +53,40 @@ const LENGTH = Number(flags.length);
 /** Share of the paragraphs held out to watch over-fitting. */
 const HELD_OUT = 0.03;
 
+/** How often a paragraph of prose stands in the stream, and each of its turns. */
+const REPEATS = 2;
+/** Texts to be said again, for each paragraph of prose. */
+const ECHOES = 4;
+
 interface Corpus {
 	readonly train: Int32Array;
 	readonly heldOut: Int32Array;
 }
 
-/** Paragraphs in random order, each followed by <eos>, as one stream of ids. */
+/** Prose and turns in random order, each a text from <bos> to <eos>, as one stream of ids. */
 async function readCorpus(tokenizer: SentencePieceTokenizer, k: Key): Promise<Corpus> {
 	const folder = join(here, "pretraining");
 	const names = (await readdir(folder)).filter((n) => n.endsWith(".txt")).sort();
 	const texts = await Promise.all(names.map((n) => readFile(join(folder, n), "utf8")));
-	const paragraphs = texts
-		.flatMap((t) => t.split(/\n\s*\n/))
-		.map((p) => p.trim())
-		.filter((p) => p !== "");
-	const order = [...permutation(paragraphs.length, k)].map((i) => paragraphs[i]);
-	const cut = Math.round(order.length * (1 - HELD_OUT));
-	const ids = (part: string[]) => Int32Array.from(part.flatMap((p) => [...tokenizer.encode(p), tokenizer.eosId]));
-	return { train: ids(order.slice(0, cut)), heldOut: ids(order.slice(cut)) };
+	const paragraphs = shuffled(
+		texts
+			.flatMap((t) => t.split(/\n\s*\n/))
+			.map((p) => p.trim())
+			.filter((p) => p !== ""),
+		foldIn(k, 0),
+	);
+	const cut = Math.round(paragraphs.length * (1 - HELD_OUT));
+	const prose = (p: string) => [tokenizer.bosId, ...tokenizer.encode(p), tokenizer.eosId];
+	const turn = (t: Turn) => [...encodeExample(tokenizer, t, { maxLength: 1000 }).ids, tokenizer.eosId];
+	const streamOf = (part: readonly string[]): Int32Array => {
+		const documents = [...part.map(prose), ...instructed(turnsOf(part), foldIn(k, 1)).map(turn)];
+		const echoes = echoTurns(ECHOES * part.length, part, foldIn(k, 3)).map(turn);
+		return Int32Array.from(shuffled([...Array<number[][]>(REPEATS).fill(documents).flat(), ...echoes], foldIn(k, 2)).flat());
+	};
+	return { train: streamOf(paragraphs.slice(0, cut)), heldOut: streamOf(paragraphs.slice(cut)) };
 }
+
+const shuffled = <T>(list: readonly T[], k: Key): T[] => Array.from(permutation(list.length, k), (i) => list[i] as T);
 
 /** Random windows of the stream: ids and the ids one further on. Each begins with <bos>. */
 function windows(stream: Int32Array, starts: ArrayLike<number>, bos: number) {
@@ -132,7 +148,7 @@ async function evaluate(): Promise<number> {
 const steps = Number(flags.steps);
 const optimizer = new AdamW(model.trainableParameters(), {
 	lr: Number(flags.lr),
-	schedule: cosineWithWarmup(30, steps),
+	schedule: cosineWithWarmup(60, steps),
 	betas: [0.9, 0.98],
 	weightDecay: 0.3,
 });

@@ -11,7 +11,7 @@ const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, "utf8")) as 
 
 describe("partsFor", () => {
 	it("runs everything without arguments, the packages last where there is a script for them", () => {
-		const parts = ["driver", "browser", "test:device", "test:swiftshader", "test:browser"];
+		const parts = ["driver", "browser", "test:device", "test:swiftshader", "test:browser", "test:pages"];
 		expect(partsFor([], {}).parts).toEqual(parts);
 		expect(partsFor([], { "test:packages": "" }).parts).toEqual([...parts, "test:packages"]);
 	});

@@ -1,3 +1,4 @@
+export type { AuditResult } from "./audit/auditResult.ts";
 export { type Command, ExitCode, type Terminal, type Work } from "./cli/command.ts";
 export { commands } from "./cli/commands.ts";
 export { main } from "./cli/main.ts";
@@ -11,6 +12,11 @@ export {
 	type TooLong,
 	tokenizeRecords,
 } from "./data/tokenizeRecords.ts";
+export { exactMatch, normalizeAnswer, tokenF1 } from "./evaluation/answerScores.ts";
+export { type EvaluateOptions, type EvaluationPart, evaluate } from "./evaluation/evaluate.ts";
+export type { AnsweredExample, AnswerScores, Evaluation, EvaluationPair } from "./evaluation/evaluation.ts";
+export { type ChoiceAccuracy, type Choices, choiceAccuracy, distractorsOf } from "./evaluation/multipleChoice.ts";
+export { writeReport } from "./report/writeReport.ts";
 export { RunError } from "./run/errors.ts";
 export type { Checking, Evaluating, Loading, RunEvent, StepMeasures, Stepped, Warned } from "./run/events.ts";
 export { type RunOptions, type RunResult, resume, train } from "./run/run.ts";

@@ -19,6 +19,8 @@ export const runFiles = (folder: string) => ({
 	statement: join(folder, "statement.txt"),
 	/** Evaluations before and after training. */
 	evaluation: join(folder, "evaluation.json"),
+	/** What an attack on a copy of the run could tell: `AuditResult`. */
+	audit: join(folder, "audit.json"),
 	/** The last two checkpoints, one folder each: for this run alone, to be removed when it is over. */
 	checkpoints: join(folder, "checkpoints"),
 	/** The trained adapter, in peft's format. */

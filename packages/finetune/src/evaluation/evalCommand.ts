@@ -1,0 +1,119 @@
+import { readFile } from "node:fs/promises";
+import { writeFileAtomic } from "@hushgrad/nn/files";
+import { requestDevice, ValueError } from "@hushgrad/tensor";
+import { z } from "zod";
+import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
+import { helpText } from "../cli/help.ts";
+import { printerOf } from "../cli/printer.ts";
+import { runFiles } from "../run/runFolder.ts";
+import { readArguments } from "../settings/arguments.ts";
+import { settingsSchema } from "../settings/schema.ts";
+import { type EvaluateOptions, evaluate } from "./evaluate.ts";
+import type { EvaluationPair } from "./evaluation.ts";
+import { partLine } from "./partLine.ts";
+import { findSubject, loadBase, putOn, readSubjectRecords, type Subject } from "./subject.ts";
+import { coverageText, evaluationRows } from "./table.ts";
+
+const { prompt, response, model } = settingsSchema.shape;
+
+const FLAGS = {
+	data: z
+		.string()
+		.min(1)
+		.optional()
+		.meta({ description: "private records to evaluate, all of them; those the run held out when left out" }),
+	publicEval: z.string().min(1).optional().meta({ description: "records that are public: only of them may the numbers be published" }),
+	prompt,
+	response,
+	template: z.string().min(1).optional().meta({ description: "as of train; an adapter that lies in no run needs it" }),
+	model: model.optional().meta({ description: "folder of the base, where it is not where it was" }),
+	examples: z.int().min(0).default(5).meta({ description: "answers that are kept and shown, of public or consented records" }),
+	consented: z.boolean().default(false).meta({ description: "whose records are evaluated has agreed that answers are shown" }),
+	maxNewTokens: z.int().min(1).default(48).meta({ description: "tokens of an answer, at most" }),
+};
+
+/** `hushgrad eval`. */
+export const evalCommand: Command = {
+	name: "eval",
+	summary: "measures an adapter against its base, on records it was not trained on",
+	help: (columns) =>
+		helpText(
+			{
+				usage: "hushgrad eval RUN [flags]",
+				about:
+					"Evaluates the adapter in RUN, a folder of a run or of an adapter, and its base: loss of the response tokens, the right answer among four by likelihood, token F1 and exact match of greedy answers, and what was forgotten of a public text. No ε covers what is measured on private records.",
+				flags: FLAGS,
+			},
+			columns,
+		),
+	prepare: async (args, terminal) => {
+		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
+		const { publicEval, data, examples, consented, maxNewTokens, ...named } = values;
+		if (publicEval !== undefined && data !== undefined) {
+			throw new ValueError("cli/arguments", "--data and --public-eval are given, expected one of them");
+		}
+		const given = Object.fromEntries(Object.entries({ ...named, data: publicEval ?? data }).filter(([, value]) => value !== undefined));
+		const subject = await findSubject(positionals[0] ?? "", given);
+		const isPublic = publicEval !== undefined;
+		const which = isPublic || data !== undefined ? "all" : "held-out";
+		const found = await readSubjectRecords(subject.settings, which);
+		const options: EvaluateOptions = {
+			...{ form: found.form, isPublic, maxNewTokens, physicalBatchSize: subject.settings.physicalBatchSize },
+			keptExamples: isPublic || consented ? examples : undefined,
+			signal: terminal.interrupted,
+		};
+		return async () => {
+			const line = partLine(terminal);
+			const device = await requestDevice();
+			try {
+				const base = await loadBase(device, subject.settings);
+				const measure = (when: string) =>
+					evaluate(base, found.tokenizer, found.records, {
+						...options,
+						onProgress: (what, done, total) => line.show(`${when}: ${what}`, done, total),
+					});
+				const before = await measure("before");
+				await putOn(base, subject, device);
+				const after = await measure("after");
+				line.end();
+				await keep(subject, { before, after });
+				show(terminal, { before, after }, found.dropped);
+			} catch (error) {
+				line.end();
+				if (!terminal.interrupted.aborted) throw error;
+				terminal.err("interrupted: nothing was kept of the evaluation\n");
+				return ExitCode.interrupted;
+			} finally {
+				device.destroy();
+			}
+			return ExitCode.done;
+		};
+	},
+};
+
+/** Writes the evaluation beside the run. */
+async function keep({ run }: Subject, pair: EvaluationPair): Promise<void> {
+	if (run !== undefined) await writeFileAtomic(runFiles(run).evaluation, `${JSON.stringify(pair, undefined, "\t")}\n`);
+}
+
+/** The evaluations of a run so far; empty where there are none. */
+export async function readEvaluation(path: string): Promise<EvaluationPair> {
+	const text = await readFile(path, "utf8").catch(() => "{}");
+	return JSON.parse(text) as EvaluationPair;
+}
+
+function show(terminal: Terminal, { before, after }: Required<EvaluationPair>, dropped: number): void {
+	const { heading, field, line, warning } = printerOf(terminal);
+	if (after === undefined) return;
+	heading(`${after.records} records, before → after`);
+	if (dropped > 0) warning(`${dropped} records are too long for the model, and left out`);
+	for (const row of evaluationRows({ before, after })) field(row.name, `${row.before} → ${row.after}`);
+	for (const [i, { prompt, response, answer }] of (after.examples ?? []).entries()) {
+		heading(prompt);
+		field("before", before?.examples?.[i]?.answer ?? "");
+		field("after", answer);
+		field("record", response);
+	}
+	heading("What ε covers");
+	line(coverageText(after));
+}
