@@ -20,6 +20,7 @@ export async function takeSteps(session: Session, keeper: Keeper, { tell, signal
 		if (keeper.saved === training.steps) return;
 		tell({ kind: "saving", step: training.steps });
 		await keeper.save(session);
+		tell({ kind: "saved", step: training.steps });
 	};
 	for (let isFirst = true; training.steps < steps && signal?.aborted !== true; isFirst = false) {
 		if (isFirst) tell({ kind: "compiling", step: training.steps + 1 });
