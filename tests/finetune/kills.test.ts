@@ -16,6 +16,12 @@ const count = ({ by, during }: End): void => {
 	table.set(row, (table.get(row) ?? 0) + 1);
 };
 
+/** What a long run shows meanwhile. */
+const showTable = (): void => {
+	const total = [...table.values()].reduce((a, b) => a + b, 0);
+	console.log([`${total} ended, by and during:`, ...[...table].sort().map(([row, n]) => `  ${row.padEnd(24)} ${n}`)].join("\n"));
+};
+
 let made = 0;
 /** The next moment: signals and events in turn, milliseconds at random. */
 function moment(): Kill {
@@ -56,6 +62,7 @@ describe("a run whose process is ended at any moment", () => {
 				expect([...owners.values()].every((processes) => processes.size === 1)).toBe(true);
 				const { statement } = runFiles(join(folder, "run"));
 				expect(readFileSync(statement, "utf8")).toContain(`T = ${STEPS} of ${STEPS} planned`);
+				if (KILLS > 20) showTable();
 			});
 		}
 	});
@@ -69,8 +76,9 @@ describe("a run whose process is ended at any moment", () => {
 			await inFolder(async (folder) => {
 				left -= Math.max(1, await endedOften(folder, "research", Math.min(left, MOST)));
 				expect(trainedIn(folder)).toEqual(whole);
+				if (KILLS > 20) showTable();
 			});
 		}
-		console.log(["ended by, during:", ...[...table].sort().map(([row, n]) => `  ${row.padEnd(24)} ${n}`)].join("\n"));
+		showTable();
 	});
 }, 36_000_000);
