@@ -52,13 +52,15 @@ describe("a run whose process is ended at any moment", () => {
 	it("with secure noise goes on, never takes a step twice, and none that the ledger has not", async () => {
 		for (let left = Math.ceil(KILLS / 2); left > 0; ) {
 			await inFolder(async (folder) => {
-				left -= Math.max(1, await endedOften(folder, "secure", Math.min(left, MOST)));
+				const ended = await endedOften(folder, "secure", Math.min(left, MOST));
+				left -= Math.max(1, ended);
 				const taken = await notedIn(folder);
 				// A process that ends before the first checkpoint leaves no run, and the next one is new.
 				expect(taken.at(-1)).toBe(STEPS);
 				const owners = new Map<number, Set<number>>();
 				for (const { process, step } of drawsIn(folder)) owners.set(step, (owners.get(step) ?? new Set()).add(process));
-				expect(owners.has(STEPS)).toBe(true);
+				// A step that was noted and not drawn is one that a process ended in.
+				expect(owners.size).toBeGreaterThanOrEqual(STEPS - ended);
 				expect([...owners.values()].every((processes) => processes.size === 1)).toBe(true);
 				const { statement } = runFiles(join(folder, "run"));
 				expect(readFileSync(statement, "utf8")).toContain(`T = ${STEPS} of ${STEPS} planned`);
