@@ -144,21 +144,41 @@ describe("a run that is saved and goes on", () => {
 
 		it("goes on where it was: each record enters one step of it", async () => {
 			const { engine, step, resumed, drawn } = await begin();
-			expect(engine.privateState()).toBeUndefined();
 			for (let i = 0; i < 2; i++) await step(engine);
-			const kept = JSON.parse(JSON.stringify(engine.privateState())) as PrivateState;
+			const kept = JSON.parse(JSON.stringify(engine.privateState(N))) as PrivateState;
 			const next = await resumed(engine.state(), kept);
 			expect(next.steps).toBe(2);
 			for (let i = 0; i < 2; i++) await step(next);
 			expect(drawn.flat().sort((a, b) => a - b)).toEqual(all);
 			await step(next);
-			expect(next.privateState()?.epoch).toBe(1);
+			expect(next.privateState(N)?.epoch).toBe(1);
+			for (let i = 5; i < 8; i++) await step(next);
+			expect(next.privateState(N)).toBeUndefined();
+		});
+
+		it("goes on also where the epoch had not begun: before the first step, and between two epochs", async () => {
+			for (const before of [0, 4]) {
+				const { engine, step, resumed, drawn } = await begin();
+				for (let i = 0; i < before; i++) await step(engine);
+				const [state, kept] = [engine.state(), engine.privateState(N)];
+				await step(engine);
+				const next = await resumed(state, kept);
+				expect(next.steps).toBe(before + 1);
+				for (let i = 1; i < 4; i++) await step(next);
+				const own = drawn.slice(before).flat();
+				expect(own.sort((a, b) => a - b)).toEqual(all);
+			}
+		});
+
+		it("has nothing to keep of noise that repeats, and of other sampling", async () => {
+			expect(problem(device(), { sampling: { kind: "random-allocation" }, steps: 8 }).engine.privateState(N)).toBeUndefined();
+			expect(problem(device(), { noise: secureNoise() }).engine.privateState(N)).toBeUndefined();
 		});
 
 		it("leaves out the steps that the ledger has besides, and gives up an epoch that was not kept", async () => {
 			const { engine, step, resumed } = await begin();
 			await step(engine);
-			const [state, kept] = [engine.state(), engine.privateState()];
+			const [state, kept] = [engine.state(), engine.privateState(N)];
 			await step(engine);
 			expect((await resumed(state, kept)).steps).toBe(2);
 			expect((await resumed(state)).steps).toBe(4);
@@ -169,7 +189,7 @@ describe("a run that is saved and goes on", () => {
 		it("takes the private state of this run and no other", async () => {
 			const { engine, step, resumed } = await begin();
 			await step(engine);
-			const [state, kept] = [engine.state(), engine.privateState() as PrivateState];
+			const [state, kept] = [engine.state(), engine.privateState(N) as PrivateState];
 			const refused = { code: "privacy/state", message: expect.stringContaining("private part") };
 			for (const change of [{ run: "other" }, { epoch: -1 }, { epoch: 0.5 }, { steps: [4] }, { steps: ["0"] }, { steps: undefined }]) {
 				await expect(resumed(state, { ...kept, ...change } as PrivateState)).rejects.toMatchObject(refused);

@@ -16,6 +16,12 @@ const count = ({ by, during }: End): void => {
 	table.set(row, (table.get(row) ?? 0) + 1);
 };
 
+/** What a long run shows meanwhile. */
+const showTable = (): void => {
+	const total = [...table.values()].reduce((a, b) => a + b, 0);
+	console.log([`${total} ended, by and during:`, ...[...table].sort().map(([row, n]) => `  ${row.padEnd(24)} ${n}`)].join("\n"));
+};
+
 let made = 0;
 /** The next moment: signals and events in turn, milliseconds at random. */
 function moment(): Kill {
@@ -46,16 +52,19 @@ describe("a run whose process is ended at any moment", () => {
 	it("with secure noise goes on, never takes a step twice, and none that the ledger has not", async () => {
 		for (let left = Math.ceil(KILLS / 2); left > 0; ) {
 			await inFolder(async (folder) => {
-				left -= Math.max(1, await endedOften(folder, "secure", Math.min(left, MOST)));
+				const ended = await endedOften(folder, "secure", Math.min(left, MOST));
+				left -= Math.max(1, ended);
 				const taken = await notedIn(folder);
 				// A process that ends before the first checkpoint leaves no run, and the next one is new.
 				expect(taken.at(-1)).toBe(STEPS);
 				const owners = new Map<number, Set<number>>();
 				for (const { process, step } of drawsIn(folder)) owners.set(step, (owners.get(step) ?? new Set()).add(process));
-				expect(owners.has(STEPS)).toBe(true);
+				// A step that was noted and not drawn is one that a process ended in.
+				expect(owners.size).toBeGreaterThanOrEqual(STEPS - ended);
 				expect([...owners.values()].every((processes) => processes.size === 1)).toBe(true);
 				const { statement } = runFiles(join(folder, "run"));
 				expect(readFileSync(statement, "utf8")).toContain(`T = ${STEPS} of ${STEPS} planned`);
+				if (KILLS > 20) showTable();
 			});
 		}
 	});
@@ -69,8 +78,9 @@ describe("a run whose process is ended at any moment", () => {
 			await inFolder(async (folder) => {
 				left -= Math.max(1, await endedOften(folder, "research", Math.min(left, MOST)));
 				expect(trainedIn(folder)).toEqual(whole);
+				if (KILLS > 20) showTable();
 			});
 		}
-		console.log(["ended by, during:", ...[...table].sort().map(([row, n]) => `  ${row.padEnd(24)} ${n}`)].join("\n"));
+		showTable();
 	});
 }, 36_000_000);

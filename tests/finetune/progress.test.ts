@@ -68,6 +68,7 @@ describe("a log of a run", () => {
 			now = 1000 * seconds;
 			progress.tell(event);
 		};
+		at(0, { kind: "preparing" });
 		at(0, { kind: "checking", done: 1, total: 100 });
 		at(0.1, { kind: "checking", done: 100, total: 100 });
 		at(1, { kind: "opening" });
@@ -78,8 +79,9 @@ describe("a log of a run", () => {
 		const own = { ...stepped, private: undefined, steps: 6 };
 		for (let i = 1; i <= 6; i++) at(10 + 2 * i, { ...own, step: i, epsilon: i });
 		at(23, { kind: "warning", message: "the GPU was lost" });
-		at(24, { kind: "evaluating", when: "after", done: 0, total: 5 });
+		at(24, { kind: "evaluating", when: "after", part: "losses", done: 0, total: 5 });
 		expect(terminal.stderr.split("\n")).toEqual([
+			"reading the data, planning the noise",
 			"hashing the base",
 			"opening the GPU",
 			"loading the base in 4 bits",
@@ -89,7 +91,7 @@ describe("a log of a run", () => {
 			"████████░░░░  step 4/6  ε 4.000 of 8  1234 tokens/s  1.2 GB  0:08 < 0:04",
 			"████████████  step 6/6  ε 6.000 of 8  1234 tokens/s  1.2 GB  0:12 < 0:00",
 			"warning: the GPU was lost",
-			"evaluating after training",
+			"evaluating after training, losses",
 			"",
 		]);
 		expect(terminal.stdout).toBe("");

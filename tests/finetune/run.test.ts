@@ -37,7 +37,7 @@ function stopAfter(step: number) {
 describe("a run", () => {
 	it("trains from a table to an adapter, and leaves what belongs to it, all of it public but for the checkpoints", async () => {
 		await inFolder(async (folder) => {
-			const settings = await settingsOf(folder, { records: "54", "batch-size": "18", "target-modules": undefined });
+			const settings = await settingsOf(folder, { records: "54", "batch-size": "18", "target-modules": undefined, "held-out": "0.1" });
 			const events: RunEvent[] = [];
 			const result = await train(settings, { onEvent: (event) => events.push(event) });
 			const files = runFiles(settings.output);
@@ -58,10 +58,11 @@ describe("a run", () => {
 			expect(statSync(join(files.checkpoints, "step-000004", "private.json")).mode & 0o077).toBe(0);
 			expect(existsSync(join(files.checkpoints, "step-000006", "private.json"))).toBe(false);
 			expect(readdirSync(files.adapter).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
+			expect(readFileSync(files.report, "utf8")).toContain("<html");
 			for (const file of [files.environment, files.plan, files.evaluation])
 				expect(JSON.parse(readFileSync(file, "utf8"))).toBeTypeOf("object");
 			const kinds = events.map(({ kind }) => kind).filter((kind, i, all) => kind !== all[i - 1]);
-			expect(kinds.slice(0, 5)).toEqual(["checking", "opening", "loading", "evaluating", "compiling"]);
+			expect(kinds.slice(0, 6)).toEqual(["preparing", "checking", "opening", "loading", "evaluating", "compiling"]);
 			expect(kinds.at(-1)).toBe("evaluating");
 			const { ledger, close } = await fileLedger(settings.ledger);
 			const [run] = [
@@ -161,6 +162,17 @@ describe("a run that goes on", () => {
 			writeFileSync(settings.data, cards);
 			await expect(resume(settings.output)).resolves.toMatchObject({ isFinished: true });
 			await expect(resume(folder)).rejects.toMatchObject({ name: "FormatError" });
+		});
+	});
+});
+
+describe("a run that diverges", () => {
+	it.each(["private", "no-private"])("stops, %s, and says what to change", async (kind) => {
+		await inFolder(async (folder) => {
+			const settings = await settingsOf(folder, { lr: "3e38", ...(kind === "private" ? {} : { "no-private": "", records: undefined }) });
+			const error = await train(settings).catch((e) => e);
+			expect(error).toMatchObject({ name: "RunError", code: "run/diverged", hint: expect.stringMatching(/--lr.*--max-grad-norm/) });
+			expect(lines(runFiles(settings.output).metrics).length).toBeLessThan(STEPS);
 		});
 	});
 });

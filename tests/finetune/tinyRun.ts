@@ -33,6 +33,7 @@ export const flagsOf = (folder: string, changes: Readonly<Record<string, string 
 		"too-long": "cut",
 		"target-modules": "q_proj",
 		"save-every": "2",
+		"held-out": "0",
 		...changes,
 	}).flatMap(([name, value]) => (value === undefined ? [] : value === "" ? [`--${name}`] : [`--${name}`, value]));
 

@@ -210,12 +210,17 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	}
 
 	/**
-	 * What is saved beside `state()` where the records themselves may lie, so that an epoch of random allocation goes on where it was;
-	 * undefined where nothing is to be kept: of other sampling, before the first step, and of noise that repeats.
+	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in goes
+	 * on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
+	 * Undefined where nothing is to be kept: of other sampling, of noise that repeats, and after the last step.
 	 */
-	privateState(): PrivateState | undefined {
-		const allocation = this.#noise.secure ? this.#sampler.allocation : undefined;
-		return allocation && { run: this.#run, ...allocation };
+	privateState(records: number): PrivateState | undefined {
+		return blaming("PrivacyEngine.privateState", () => {
+			checkInteger("records", records, { min: 0 });
+			if (!this.#noise.secure || this.#steps >= this.#plan.steps) return undefined;
+			const allocation = this.#sampler.allocationFor(this.#steps + 1, records, this.#noise);
+			return allocation && { run: this.#run, ...allocation };
+		});
 	}
 
 	/** What was planned; frozen, public. */

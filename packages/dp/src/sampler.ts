@@ -115,7 +115,7 @@ const EPOCHS = 2 ** 31;
 /** Chooses the records of each step. */
 export class Sampler {
 	readonly #mechanism: SampledMechanism;
-	/** The step that each record is in, of the epoch that runs; which records they are is not known yet of one that was restored. */
+	/** The step that each record is in, of the epoch that runs; which records they are is not known yet of one that was drawn ahead. */
 	#assigned: { readonly epoch: number; readonly records: number | readonly unknown[] | undefined; readonly steps: Int32Array } | undefined;
 
 	/** `allocation` is that of an epoch which goes on. */
@@ -126,9 +126,22 @@ export class Sampler {
 		this.#assigned = { epoch, records: undefined, steps: Int32Array.from(steps) };
 	}
 
-	/** The allocation of the epoch that runs; undefined where there is none. */
-	get allocation(): Allocation | undefined {
-		return this.#assigned && { epoch: this.#assigned.epoch, steps: [...this.#assigned.steps] };
+	/** The allocation of the epoch that a step is in, of so many records: drawn now where the epoch has not begun. Undefined of other sampling. */
+	allocationFor(step: number, count: number, source: NoiseSource): Allocation | undefined {
+		if (this.#mechanism.sampling.kind !== "random-allocation") return undefined;
+		const epoch = this.#epochOf(step);
+		if (this.#assigned?.epoch !== epoch) this.#assigned = { epoch, records: undefined, steps: this.#allocate(epoch, count, source) };
+		return { epoch, steps: [...this.#assigned.steps] };
+	}
+
+	#epochOf(step: number): number {
+		return Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
+	}
+
+	#allocate(epoch: number, count: number, source: NoiseSource): Int32Array {
+		const own = source.forStep(EPOCHS + epoch);
+		const length = stepsPerEpoch(this.#mechanism);
+		return Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length));
 	}
 
 	/**
@@ -154,18 +167,14 @@ export class Sampler {
 			}
 			return subset(poissonBatch({ datasetSize: count, sampleRate }, ofStep), sampling.maxBatchSize, ofStep);
 		}
-		const epoch = Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
+		const epoch = this.#epochOf(step);
 		const steps = this.#assignedIn(epoch, records, count, source);
 		const own = (step - 1) % stepsPerEpoch(this.#mechanism);
 		return Int32Array.from({ length: count }, (_, i) => i).filter((i) => steps[i] === own);
 	}
 
 	#assignedIn(epoch: number, records: number | readonly unknown[], count: number, source: NoiseSource): Int32Array {
-		if (this.#assigned?.epoch !== epoch) {
-			const own = source.forStep(EPOCHS + epoch);
-			const length = stepsPerEpoch(this.#mechanism);
-			this.#assigned = { epoch, records, steps: Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length)) };
-		}
+		if (this.#assigned?.epoch !== epoch) this.#assigned = { epoch, records, steps: this.#allocate(epoch, count, source) };
 		const { steps, records: before } = this.#assigned;
 		if (before === undefined && steps.length === count) this.#assigned = { epoch, records, steps };
 		const isSame =

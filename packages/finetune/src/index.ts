@@ -18,7 +18,7 @@ export type { AnsweredExample, AnswerScores, Evaluation, EvaluationPair } from "
 export { type ChoiceAccuracy, type Choices, choiceAccuracy, distractorsOf } from "./evaluation/multipleChoice.ts";
 export { writeReport } from "./report/writeReport.ts";
 export { RunError } from "./run/errors.ts";
-export type { Checking, Evaluating, Loading, RunEvent, StepMeasures, Stepped, Warned } from "./run/events.ts";
+export type { Checking, Compiling, Evaluating, Loading, RunEvent, Saved, StepMeasures, Stepped, Warned } from "./run/events.ts";
 export { type RunOptions, type RunResult, resume, train } from "./run/run.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
 export { type Defaults, defaultsFor, parameterCount } from "./settings/defaults.ts";

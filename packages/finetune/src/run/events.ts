@@ -1,13 +1,23 @@
+import type { EvaluationPart } from "../evaluation/evaluate.ts";
+
 /** What a run tells while it goes on. All of it is public but `private`. */
 export type RunEvent =
+	| { readonly kind: "preparing" | "opening" }
 	| Checking
 	| Loading
-	| { readonly kind: "opening" }
 	| Compiling
 	| Stepped
 	| Evaluating
-	| { readonly kind: "saving"; readonly step: number }
+	| Saved<"saving">
+	| Saved<"saved">
 	| Warned;
+
+/** A checkpoint is being written, or was. */
+export interface Saved<Kind extends "saving" | "saved"> {
+	readonly kind: Kind;
+	/** The step that the run goes on from. */
+	readonly step: number;
+}
 
 /** The base model is being compared with what it was, or hashed for the first time. */
 export interface Checking {
@@ -74,9 +84,11 @@ export interface Evaluating {
 	readonly kind: "evaluating";
 	/** Whether training is still to come. */
 	readonly when: "before" | "after";
-	/** Parts of the work done. */
+	/** What is being measured. */
+	readonly part: EvaluationPart;
+	/** How much of it is done. */
 	readonly done: number;
-	/** Parts of the work. */
+	/** Of how much. */
 	readonly total: number;
 }
 

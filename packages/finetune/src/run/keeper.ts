@@ -59,8 +59,7 @@ export class Keeper {
 	async save({ model, optimizer, training }: Session): Promise<void> {
 		const { steps: updates, tensors } = optimizer.state();
 		const state = { version: 1, step: training.steps, updates, identity: this.identity, engine: training.state() } as const;
-		const isOver = training.steps >= this.prepared.settings.steps;
-		const privateState = isOver ? undefined : training.privateState();
+		const privateState = training.privateState();
 		await writeCheckpoint(this.files.checkpoints, { state, privateState }, { vector: optimizer.vector, state: tensors });
 		this.saved = training.steps;
 		await saveAdapter(model, this.files.adapter, this.prepared.lora);

@@ -18,6 +18,8 @@ export class Progress {
 	/** What is being done, and since when; `before` of it was done by then, which says nothing of the pace. */
 	#work = { what: "", began: 0, before: 0 };
 	#view: Omit<ProgressView, "elapsed"> = { what: "", facts: [] };
+	/** What happens beside it. */
+	#note: string | undefined;
 	/** When the view was made. */
 	#seen = 0;
 	#logged = Number.NEGATIVE_INFINITY;
@@ -35,21 +37,25 @@ export class Progress {
 			this.print(`warning: ${event.message}\n`);
 			return;
 		}
+		if (event.kind === "saving" || event.kind === "saved") {
+			this.#note = event.kind === "saving" ? "saving" : undefined;
+			this.#draw();
+			return;
+		}
 		const now = this.#now();
 		const { what, done, total } = workOf(event);
-		const isNew = what !== this.#work.what && event.kind !== "saving";
+		const isNew = what !== this.#work.what;
 		if (isNew && event.kind === "step") this.#work = { what, began: now - 1000 * event.seconds, before: event.step - 1 };
 		else if (isNew) {
 			this.#work = { what, began: now, before: done ?? 0 };
 			this.#logged = now;
 		}
-		const facts = event.kind === "step" ? factsOf(event) : event.kind === "saving" ? this.#view.facts : [];
-		this.#view = { what, done, total, facts, left: this.#left(now, done, total) };
+		this.#view = { what, done, total, facts: event.kind === "step" ? factsOf(event) : [], left: this.#left(now, done, total) };
 		this.#seen = now;
 		if (this.#live !== undefined) this.#draw();
 		else if (event.kind === "step") this.#log(now, isNew || event.step === event.steps);
 		else if (isNew) this.#terminal.err(`${what}\n`);
-		else if (event.kind !== "saving") this.#log(now, false);
+		else this.#log(now, false);
 	}
 
 	/** Writes what is to stay. */
@@ -72,9 +78,10 @@ export class Progress {
 
 	#line(columns: number): string {
 		const now = this.#now();
-		const { left } = this.#view;
+		const { left, facts } = this.#view;
 		const rest = left === undefined ? undefined : Math.max(0, left - (now - this.#seen));
-		return progressLine({ ...this.#view, elapsed: now - this.#work.began, left: rest }, columns);
+		const shown = this.#note === undefined ? facts : [this.#note, ...facts];
+		return progressLine({ ...this.#view, facts: shown, elapsed: now - this.#work.began, left: rest }, columns);
 	}
 
 	/** A driver writes by itself while it is opened: there is no line then. */

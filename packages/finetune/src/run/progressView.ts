@@ -67,20 +67,22 @@ function bytes(count: number): string {
 }
 
 /** What is done in the course of an event: a name that stays the same as long as it is the same work. */
-export function workOf(event: Exclude<RunEvent, { readonly kind: "warning" }>): Pick<ProgressView, "what" | "done" | "total"> {
+export function workOf(
+	event: Exclude<RunEvent, { readonly kind: "warning" | "saving" | "saved" }>,
+): Pick<ProgressView, "what" | "done" | "total"> {
 	switch (event.kind) {
+		case "preparing":
+			return { what: "reading the data, planning the noise" };
 		case "checking":
 			return { what: "hashing the base", done: event.done, total: event.total };
-		case "loading":
-			return { what: event.isQuantizing ? "loading the base in 4 bits" : "loading the base", done: event.done, total: event.total };
 		case "opening":
 			return { what: "opening the GPU" };
+		case "loading":
+			return { what: event.isQuantizing ? "loading the base in 4 bits" : "loading the base", done: event.done, total: event.total };
 		case "compiling":
 			return { what: "first step, compiling its kernels" };
 		case "evaluating":
-			return { what: `evaluating ${event.when} training`, done: event.done, total: event.total };
-		case "saving":
-			return { what: `saving step ${event.step}` };
+			return { what: `evaluating ${event.when} training, ${event.part}`, done: event.done, total: event.total };
 		case "step":
 			return { what: "step", done: event.step, total: event.steps };
 	}

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { NoiseSource } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { type Device, requestDevice } from "@hushgrad/tensor";
+import { writeReport } from "../report/writeReport.ts";
 import { readSettingsFrom, type Settings, settingsText } from "../settings/settings.ts";
 import { newestCheckpoint } from "./checkpoint.ts";
 import { checkFree, claimFolder } from "./claim.ts";
@@ -72,6 +73,7 @@ export const resume = async (folder: string, options: RunOptions = {}): Promise<
 export async function prepareTrain(settings: Settings, options: RunOptions = {}): Promise<ReadyRun> {
 	const folder = settings.output;
 	await checkFree(folder);
+	options.onEvent?.({ kind: "preparing" });
 	const prepared = await prepare(settings, isResearch(options));
 	const claim = await claimFolder(folder, settingsText(settings), bytesOf(prepared));
 	const start = async (): Promise<RunResult> => {
@@ -90,6 +92,7 @@ export async function prepareTrain(settings: Settings, options: RunOptions = {})
 /** The part of `resume` that takes no GPU. */
 export async function prepareResume(folder: string, options: RunOptions = {}): Promise<ReadyRun> {
 	const settings = { ...(await readSettingsFrom(runFiles(folder).settings)), output: folder };
+	options.onEvent?.({ kind: "preparing" });
 	const prepared = await prepare(settings, isResearch(options));
 	return { prepared, start: async () => carryOut(await keeperOf(folder, prepared, options), options) };
 }
@@ -149,6 +152,7 @@ async function onDevice(keeper: Keeper, options: RunOptions & SessionOptions): P
 			(await evaluateOnce(session, keeper, "before", options)) &&
 			(await takeSteps(session, keeper, options)) &&
 			(await evaluateOnce(session, keeper, "after", options));
+		await writeReport(folder);
 		return { folder, steps: training.steps, isFinished, statement: training.statement() };
 	} finally {
 		device.destroy();

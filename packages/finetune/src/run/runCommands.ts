@@ -2,6 +2,7 @@ import { z } from "zod";
 import { type Command, ExitCode, type Terminal, type Work } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { printerOf } from "../cli/printer.ts";
+import { wrap } from "../cli/width.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { readSettings } from "../settings/readSettings.ts";
 import type { Prepared } from "./prepare.ts";
@@ -51,27 +52,28 @@ export const resumeCommand: Command = {
 	},
 };
 
-/** Prepares a run, and gives the work of taking its steps with a progress line. */
+/** Prepares a run, and gives the work of taking its steps, with a progress line all the while. */
 async function workOf(terminal: Terminal, folder: string, prepareRun: (options: RunOptions) => Promise<ReadyRun>): Promise<Work> {
-	let progress: Progress | undefined;
+	const progress = new Progress(terminal);
 	const signal = terminal.interrupted;
-	const run = await prepareRun({ signal, onEvent: (event) => progress?.tell(event) });
+	const run = await prepareRun({ signal, onEvent: (event) => progress.tell(event) }).catch(async (error) => {
+		await progress.close();
+		throw error;
+	});
 	return async () => {
-		printPlan(terminal, run.prepared);
-		const shown = new Progress(terminal);
-		progress = shown;
-		const onInterrupt = (): void => shown.print("finishing the step, then saving; once more stops at once\n");
+		showPlan({ ...terminal, out: (text) => progress.print(text) }, run.prepared);
+		const onInterrupt = (): void => progress.print("finishing the step, then saving; once more stops at once\n");
 		signal.addEventListener("abort", onInterrupt, { once: true });
 		const result = await run.start().finally(() => {
 			signal.removeEventListener("abort", onInterrupt);
-			return shown.close();
+			return progress.close();
 		});
 		return printResult(terminal, folder, result, run.prepared.settings.steps);
 	};
 }
 
 /** What is about to happen, in public numbers. */
-function printPlan(terminal: Terminal, { settings, plan, trained }: Prepared): void {
+function showPlan(terminal: Terminal, { settings, plan, trained }: Prepared): void {
 	const { field } = printerOf(terminal);
 	const { model, rank, quantization, records, batchSize, steps, lr, output, epsilon, delta } = settings;
 	field("base", `${model}${quantization === "nf4" ? ", linear layers in 4 bits (NF4)" : ""}`);
@@ -91,10 +93,11 @@ function printResult(terminal: Terminal, folder: string, { isFinished, steps, st
 		terminal.err(`interrupted after step ${steps} of ${planned}, and saved: hushgrad resume ${folder} goes on\n`);
 		return ExitCode.interrupted;
 	}
-	const { adapter } = runFiles(folder);
-	terminal.out(`\n${statement}\n\n`);
+	const { adapter, report } = runFiles(folder);
+	terminal.out(`\n${wrap(statement, terminal.columns).join("\n")}\n\n`);
 	const { field } = printerOf(terminal);
 	field("adapter", adapter);
+	field("report", report);
 	field("ask it", `hushgrad chat ${folder}`);
 	return ExitCode.done;
 }

@@ -20,6 +20,7 @@ export async function takeSteps(session: Session, keeper: Keeper, { tell, signal
 		if (keeper.saved === training.steps) return;
 		tell({ kind: "saving", step: training.steps });
 		await keeper.save(session);
+		tell({ kind: "saved", step: training.steps });
 	};
 	for (let isFirst = true; training.steps < steps && signal?.aborted !== true; isFirst = false) {
 		if (isFirst) tell({ kind: "compiling", step: training.steps + 1 });
@@ -41,8 +42,8 @@ export async function takeSteps(session: Session, keeper: Keeper, { tell, signal
 	return training.steps >= steps;
 }
 
-/** Whether a checkpoint is to be written after a step: every so often, and where an epoch has begun, whose allocation it keeps. */
+/** Whether a checkpoint is to be written after a step: every so often, and before each epoch, whose allocation it keeps. */
 function isDue(step: number, { settings: { saveEvery }, plan }: Prepared): boolean {
 	if (step % saveEvery === 0) return true;
-	return plan?.sampling.kind === "random-allocation" && step % Math.round(1 / plan.sampleRate) === 1;
+	return plan?.sampling.kind === "random-allocation" && step % Math.round(1 / plan.sampleRate) === 0;
 }
