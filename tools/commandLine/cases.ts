@@ -10,6 +10,8 @@ export interface Case {
 
 const refused = (...args: string[]): Case => ({ args, code: 2 });
 
+const TRAIN = ["train", "--data", "cards.csv", "--model", "model", "--records", "54"];
+
 /** Command lines with something wrong in them, of every command. */
 export const cases: readonly Case[] = [
 	refused(),
@@ -19,6 +21,30 @@ export const cases: readonly Case[] = [
 	refused("help", "trian"),
 	...settingsCases("plan"),
 	refused("plan", "--show-examples=yes"),
+	...settingsCases("train"),
+	refused("train", "--data", "three-broken.csv", "--model", "model", "--records", "30000"),
+	...["full", "cards.csv", "cards.csv/inside"].map((output) => refused(...TRAIN, "--output", output)),
+	...["resume", "eval", "report", "chat", "generate", "merge", "adapters"].flatMap((name) => [
+		refused(name, ...(name === "generate" ? ["--prompt", "Why?"] : name === "merge" ? ["--output", "merged"] : []), "absent", "two"),
+		refused(name, "--modle", "model"),
+	]),
+	...["resume", "eval", "report", "chat"].flatMap((name) => [
+		refused(name),
+		refused(name, "absent"),
+		refused(name, "empty"),
+		refused(name, "cards.csv"),
+	]),
+	refused("generate", "model"),
+	refused("generate", "model", "--prompt", ""),
+	refused("generate", "empty", "--prompt", "Why?"),
+	refused("generate", "model", "--prompt", "Why?", "--temperature", "-1"),
+	refused("generate", "model", "--prompt", "Why?", "--top-p", "0"),
+	refused("generate", "model", "--prompt", "Why?", "--max-new-tokens", "0"),
+	refused("chat", "model", "--repetition-penalty", "0"),
+	refused("merge", "model", "--output", "merged"),
+	refused("merge", "model"),
+	refused("merge", "model", "--output", "merged", "--dtype", "int8"),
+	refused("eval", "model", "--data", "cards.csv", "--public-eval", "cards.csv"),
 	refused("doctor", "now"),
 	refused("doctor", "--jsn"),
 	refused("doctor", "--json", "--json"),
