@@ -100,8 +100,8 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "sampling at twice the accounted rate",
 		file: `${DP}/engine.ts`,
-		from: "new Sampler(plan);",
-		to: "new Sampler({ ...plan, sampleRate: Math.min(1, 2 * plan.sampleRate) });",
+		from: "new Sampler(plan, privateState);",
+		to: "new Sampler({ ...plan, sampleRate: Math.min(1, 2 * plan.sampleRate) }, privateState);",
 		tests: ["tests/dp/wiring.test.ts"],
 		only: "draws L records",
 	},

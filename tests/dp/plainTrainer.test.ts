@@ -123,6 +123,17 @@ describe("PlainTrainer", () => {
 		expect(relativeError(other.losses, (await byHand(device(), 1)).losses)).toBeLessThan(1e-6);
 	});
 
+	it("goes on after steps that were taken before, bit for bit", async () => {
+		const whole = await trained(device());
+		const net = fill(new Net(), device());
+		const optimizer = new AdamW(net.trainableParameters(), { lr: 0.05 });
+		const trainerAfter = (stepsTaken: number) => new PlainTrainer({ optimizer, datasetSize: N, batchSize: BATCH, stepsTaken });
+		const [first, rest] = [trainerAfter(0), trainerAfter(2)];
+		for (let i = 0; i < 2; i++) await first.step(encode, lossOf(net));
+		for (let i = 2; i < STEPS; i++) expect((await rest.step(encode, lossOf(net))).step).toBe(i + 1);
+		expect(await valuesOf(net)).toEqual(whole.values);
+	});
+
 	it("takes the same two functions as the engine, and without noise and clipping the same steps", async () => {
 		const net = fill(new Net(), device());
 		const engine = PrivacyEngine.makePrivateWithEpsilon({

@@ -1,4 +1,4 @@
-import { type EngineState, insecureNoiseForTests, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
+import { type EngineState, insecureNoiseForTests, PrivacyEngine, PrivacyLedger, type PrivateState, secureNoise } from "@hushgrad/dp";
 import { AdamW } from "@hushgrad/nn";
 import { type Device, data } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
@@ -71,6 +71,23 @@ describe("a run that is saved and goes on", () => {
 		await expect(engine.step(first.encode, first.loss)).rejects.toMatchObject({ code: "privacy/plan-spent" });
 	});
 
+	it("keeps the first step spent where the state was written before it", async () => {
+		for (const [noise, steps] of [
+			[secureNoise(), 1],
+			[insecureNoiseForTests(5), 0],
+		] as const) {
+			const store = memory();
+			const first = problem(device(), { noise, ledger: { ledger: await PrivacyLedger.open(store), dataset: "d" } });
+			const state = first.engine.state();
+			await first.engine.step(first.encode, first.loss);
+			const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };
+			const engine = PrivacyEngine.fromState(state, first.engine.plan, { optimizer: first.optimizer, noise, ledger });
+			expect(engine.steps).toBe(steps);
+			await engine.step(first.encode, first.loss);
+			expect(ledger.ledger.runsOn("d").map((r) => r.taken)).toEqual([steps + 1]);
+		}
+	});
+
 	it("goes on with no other plan, no other noise, no other ledger, and from nothing that is no state", async () => {
 		const store = memory();
 		const ledger = { ledger: await PrivacyLedger.open(store), dataset: "d" };
@@ -96,5 +113,71 @@ describe("a run that is saved and goes on", () => {
 		for (const none of [undefined, null, 3, {}, { ...state, version: 2 }, { ...state, steps: -1 }, { ...state, excess: "0" }]) {
 			expect(() => go(none)).toThrow(refused("privacy/state-format"));
 		}
+	});
+
+	describe("in an epoch of random allocation", () => {
+		/** A run of two epochs of four steps, and the records that each step draws. */
+		const begin = async () => {
+			const store = memory();
+			const open = async () => ({ ledger: await PrivacyLedger.open(store), dataset: "d" });
+			const options = { noise: secureNoise(), sampling: { kind: "random-allocation" as const }, steps: 8 };
+			const first = problem(device(), { ...options, ledger: await open() });
+			const drawn: number[][] = [];
+			const step = async (engine: PrivacyEngine) => {
+				const own = new Set<number>();
+				await engine.step((i) => {
+					own.add(i);
+					return record(i);
+				}, first.loss);
+				drawn.push([...own]);
+			};
+			const resumed = async (state: EngineState, privateState?: PrivateState) =>
+				PrivacyEngine.fromState(state, first.engine.plan, {
+					optimizer: first.optimizer,
+					noise: secureNoise(),
+					ledger: await open(),
+					privateState,
+				});
+			return { engine: first.engine, step, resumed, drawn };
+		};
+		const all = Array.from({ length: N }, (_, i) => i);
+
+		it("goes on where it was: each record enters one step of it", async () => {
+			const { engine, step, resumed, drawn } = await begin();
+			expect(engine.privateState()).toBeUndefined();
+			for (let i = 0; i < 2; i++) await step(engine);
+			const kept = JSON.parse(JSON.stringify(engine.privateState())) as PrivateState;
+			const next = await resumed(engine.state(), kept);
+			expect(next.steps).toBe(2);
+			for (let i = 0; i < 2; i++) await step(next);
+			expect(drawn.flat().sort((a, b) => a - b)).toEqual(all);
+			await step(next);
+			expect(next.privateState()?.epoch).toBe(1);
+		});
+
+		it("leaves out the steps that the ledger has besides, and gives up an epoch that was not kept", async () => {
+			const { engine, step, resumed } = await begin();
+			await step(engine);
+			const [state, kept] = [engine.state(), engine.privateState()];
+			await step(engine);
+			expect((await resumed(state, kept)).steps).toBe(2);
+			expect((await resumed(state)).steps).toBe(4);
+			for (let i = 0; i < 3; i++) await step(engine);
+			expect((await resumed(state, kept)).steps).toBe(8);
+		});
+
+		it("takes the private state of this run and no other", async () => {
+			const { engine, step, resumed } = await begin();
+			await step(engine);
+			const [state, kept] = [engine.state(), engine.privateState() as PrivateState];
+			const refused = { code: "privacy/state", message: expect.stringContaining("private part") };
+			for (const change of [{ run: "other" }, { epoch: -1 }, { epoch: 0.5 }, { steps: [4] }, { steps: ["0"] }, { steps: undefined }]) {
+				await expect(resumed(state, { ...kept, ...change } as PrivateState)).rejects.toMatchObject(refused);
+			}
+			const own = { optimizer: problem(device()).optimizer, privateState: kept };
+			expect(() => PrivacyEngine.follow(engine.plan, own)).toThrow(expect.objectContaining(refused));
+			const fewer = await resumed(state, { ...kept, steps: kept.steps.slice(1) });
+			await expect(step(fewer)).rejects.toMatchObject({ code: "privacy/records-changed" });
+		});
 	});
 });

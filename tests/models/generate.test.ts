@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import {
 	type CausalLM,
+	encodePrompt,
 	fromPretrained,
 	type GenerateOptions,
 	generate,
@@ -157,6 +158,7 @@ describe("generateTextStream", () => {
 		];
 		expect(a).toBe(b);
 		expect(a.length).toBeGreaterThan(0);
+		expect(await generateText(model, own, encodePrompt(own, "What does insulin do?"), how)).toBe(a);
 		for await (const piece of generateTextStream(model, own, "What does insulin do?", how)) {
 			expect(a.startsWith(piece)).toBe(true);
 			break;

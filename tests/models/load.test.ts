@@ -234,3 +234,14 @@ describe("config.json", () => {
 		expect(() => parseConfig({ ...plain, eos_token_id: ["1"] })).toThrow(expect.objectContaining({ code: "config/field" }));
 	});
 });
+
+it("tells how far loading is, tensor by tensor, up to the whole model", async () => {
+	const told: { readonly loaded: number; readonly total: number }[] = [];
+	const model = await fromPretrained(goldenPath("vaultgemma/plain"), { device: device(), onProgress: (progress) => told.push(progress) });
+	const tensors = [...model.namedParameters()];
+	const total = tensors.reduce((sum, [, p]) => sum + p.shape.reduce((a, b) => a * b, 1), 0);
+	expect(told.length).toBe(tensors.length);
+	expect(told.at(-1)).toEqual({ loaded: total, total });
+	expect(told.every((p, i) => i === 0 || p.loaded > (told[i - 1]?.loaded ?? 0))).toBe(true);
+	model.dispose();
+});

@@ -4,7 +4,16 @@ import { checkInteger } from "./check.ts";
 import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
-import { checkLedger, checkState, countedSteps, type EngineState, factsOf, type LedgerUse } from "./engineState.ts";
+import {
+	checkLedger,
+	checkPrivateState,
+	checkState,
+	countedSteps,
+	type EngineState,
+	factsOf,
+	type LedgerUse,
+	type PrivateState,
+} from "./engineState.ts";
 import { addNoise, type GaussianMechanism } from "./mechanism.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
 import { ParameterUpdates } from "./parameterUpdates.ts";
@@ -45,6 +54,11 @@ export interface EngineOptions {
 	readonly key?: Key | undefined;
 	/** Where each step is noted before it is taken, and what other runs have spent is read. */
 	readonly ledger?: LedgerUse | undefined;
+	/**
+	 * Of a run that goes on (`fromState`): what `privateState()` gave. Without it a run of random allocation gives up what is left of the
+	 * epoch.
+	 */
+	readonly privateState?: PrivateState | undefined;
 	/**
 	 * Check in every k-th step that records stay apart, beside the first step in which two records meet under a program; only there
 	 * when left out. A check runs one physical batch again, up to twice.
@@ -104,6 +118,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			key = state?.key ?? keyOf(0),
 			selfCheckEvery,
 			ledger,
+			privateState,
 		} = options;
 		checkNoiseSource(noise);
 		checkOptimizer("PrivacyEngine", optimizer);
@@ -119,14 +134,15 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#vector = vector;
 		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
 		this.#perRecord = new PerRecord(vector, model, gradients);
-		this.#sampler = new Sampler(plan);
+		if (privateState !== undefined) checkPrivateState(privateState, state);
+		this.#sampler = new Sampler(plan, privateState);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
 		this.#divergence = new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);
 		if (ledger !== undefined) checkLedger(ledger);
 		this.#ledger = ledger && { ...ledger };
 		this.#run = state?.run ?? crypto.randomUUID();
-		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger);
-		if (state?.ledger !== undefined) this.#begun = Promise.resolve();
+		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger, privateState);
+		if (ledger?.ledger.run(this.#run) !== undefined) this.#begun = Promise.resolve();
 		Object.freeze(this);
 	}
 
@@ -187,6 +203,15 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			key: this.#key,
 			...(use && this.#begun && { ledger: { dataset: use.dataset, length: use.ledger.length, head: use.ledger.head } }),
 		};
+	}
+
+	/**
+	 * What is saved beside `state()` where the records themselves may lie, so that an epoch of random allocation goes on where it was;
+	 * undefined where nothing is to be kept: of other sampling, before the first step, and of noise that repeats.
+	 */
+	privateState(): PrivateState | undefined {
+		const allocation = this.#noise.secure ? this.#sampler.allocation : undefined;
+		return allocation && { run: this.#run, ...allocation };
 	}
 
 	/** What was planned; frozen, public. */

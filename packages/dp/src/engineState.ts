@@ -2,7 +2,7 @@ import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
 import { expects, instanceOf } from "@hushgrad/tensor/author";
 import { PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
-import { stepsPerEpoch } from "./sampler.ts";
+import { type Allocation, isAllocation, stepsPerEpoch } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** The numbers of a plan. */
@@ -14,6 +14,12 @@ export interface LedgerUse {
 	readonly ledger: PrivacyLedger;
 	/** Name of the data set, the same for all runs on the same records: what they spend is added up under it. */
 	readonly dataset: string;
+}
+
+/** What a run knows that nobody else may: who is in which step of the epoch that runs. To be kept where the records themselves may lie. */
+export interface PrivateState extends Allocation {
+	/** Name of the run. */
+	readonly run: string;
 }
 
 /** Where a run stands, for a file: plain numbers and texts, all of them public. The parameters are saved beside it. */
@@ -99,25 +105,37 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 }
 
 /**
- * Where a run of random allocation may go on: who was in which step of the epoch is known to the process that ended only, so what is left
- * of that epoch is given up.
+ * Where a run of random allocation may go on: in an epoch whose allocation was kept, at once. Who was in which step of another one was known
+ * to the process that ended only, so what is left of that epoch is given up.
  */
-function wholeEpochs(plan: PlanFacts, steps: number): number {
+function whereToGoOn(plan: PlanFacts, steps: number, kept: Allocation | undefined): number {
 	if (plan.sampling.kind !== "random-allocation") return steps;
 	const epoch = stepsPerEpoch(plan);
+	if (kept?.epoch === Math.floor((steps - 1) / epoch)) return steps;
 	return Math.min(plan.steps, Math.ceil(steps / epoch) * epoch);
 }
 
+/** @throws PrivacyError for a private state that is not of this run. */
+export function checkPrivateState(kept: PrivateState, state: EngineState | undefined): void {
+	expects("PrivacyEngine", { privateState: kept }, { privateState: "options" });
+	const isOwn = state !== undefined && kept.run === state.run && state.plan.sampling.kind === "random-allocation";
+	if (isOwn && isAllocation(kept, stepsPerEpoch(state.plan))) return;
+	refuseState("has a private part that is not of this run", "give what engine.privateState() gave together with engine.state()");
+}
+
 /** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
-export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined): number {
+export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined, kept?: PrivateState): number {
 	if (source.secure !== state.secure) {
 		refuseState(
 			`is of a run ${state.secure ? "with" : "without"} secure noise`,
 			"go on with a source of the same kind: the statement is about the whole run",
 		);
 	}
-	const whole = state.secure ? (steps: number): number => wholeEpochs(state.plan, steps) : (steps: number): number => steps;
-	if (state.ledger === undefined) return whole(state.steps);
+	const whole = state.secure ? (steps: number): number => whereToGoOn(state.plan, steps, kept) : (steps: number): number => steps;
+	if (state.ledger === undefined) {
+		// Written before the first step; the ledger may have seen more of the run since.
+		return whole(state.secure ? Math.max(state.steps, use?.ledger.run(state.run)?.taken ?? 0) : state.steps);
+	}
 	const { dataset, length, head } = state.ledger;
 	if (use === undefined) return refuseState("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
 	if (use.dataset !== dataset)

@@ -59,7 +59,7 @@ export { type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/
 export type { GradientColumns } from "./clip/gradientColumns.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
-export type { EngineState, LedgerMark, LedgerUse, PlanFacts } from "./engineState.ts";
+export type { EngineState, LedgerMark, LedgerUse, PlanFacts, PrivateState } from "./engineState.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
 export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release } from "./mechanism.ts";
@@ -88,7 +88,7 @@ export {
 	recordKey,
 } from "./records.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";
-export type { SampledMechanism, Sampling } from "./sampler.ts";
+export type { Allocation, SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
 export type { PlannedSchedule, Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";

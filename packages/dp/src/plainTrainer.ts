@@ -51,6 +51,8 @@ export interface PlainTrainerOptions {
 	readonly physicalBatchSize?: number | undefined;
 	/** Key of the choice of records and of the dropout masks; `key(0)` when left out. */
 	readonly key?: Key | undefined;
+	/** Of a run that goes on: steps that were taken before, 0 when left out. The next step is what it would have been then. */
+	readonly stepsTaken?: number | undefined;
 }
 
 /**
@@ -67,16 +69,18 @@ export class PlainTrainer implements Trainer<PlainReport> {
 	 */
 	constructor(options: PlainTrainerOptions) {
 		expects("PlainTrainer", { options }, { options: "options" });
-		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer } = options;
+		const { datasetSize, batchSize, physicalBatchSize = 8, optimizer, stepsTaken = 0 } = options;
 		checkOptimizer("PlainTrainer", optimizer);
 		blaming("PlainTrainer", () => {
 			checkInteger("physicalBatchSize", physicalBatchSize);
 			checkInteger("datasetSize", datasetSize);
+			checkInteger("stepsTaken", stepsTaken, { min: 0 });
 		});
 		if (!(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= datasetSize)) {
 			throw new ValueError("trainer/batch", `PlainTrainer: batchSize is ${batchSize}, expected 1 to ${datasetSize}`);
 		}
 		this.#options = options;
+		this.#steps = stepsTaken;
 		this.#batcher = new Batcher(optimizer.vector.tensor.device);
 	}
 

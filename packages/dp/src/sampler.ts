@@ -91,17 +91,44 @@ function leastNoise(mechanism: SampledMechanism, first: number, count: number): 
 	return least;
 }
 
+/**
+ * Which step of an epoch each record is in. Not public: whoever has it knows the steps without the amplification by sampling. It belongs
+ * where the records themselves may lie.
+ */
+export interface Allocation {
+	/** The epoch, from 0. */
+	readonly epoch: number;
+	/** The step of the epoch that record 0, 1, … is in, from 0. */
+	readonly steps: readonly number[];
+}
+
+/** Whether it is what random allocation can have drawn in an epoch of so many steps. */
+export const isAllocation = ({ epoch, steps }: Partial<Allocation>, length: number): boolean =>
+	Number.isSafeInteger(epoch) &&
+	(epoch as number) >= 0 &&
+	Array.isArray(steps) &&
+	steps.every((s) => Number.isInteger(s) && s >= 0 && s < length);
+
 /** Streams of sources with a seed that assign epochs; those below are of the steps. */
 const EPOCHS = 2 ** 31;
 
 /** Chooses the records of each step. */
 export class Sampler {
 	readonly #mechanism: SampledMechanism;
-	/** The step that each record is in, of the epoch that runs. */
-	#assigned: { readonly epoch: number; readonly records: number | readonly unknown[]; readonly steps: Int32Array } | undefined;
+	/** The step that each record is in, of the epoch that runs; which records they are is not known yet of one that was restored. */
+	#assigned: { readonly epoch: number; readonly records: number | readonly unknown[] | undefined; readonly steps: Int32Array } | undefined;
 
-	constructor(mechanism: SampledMechanism) {
+	/** `allocation` is that of an epoch which goes on. */
+	constructor(mechanism: SampledMechanism, allocation?: Allocation) {
 		this.#mechanism = mechanism;
+		if (allocation === undefined) return;
+		const { epoch, steps } = allocation;
+		this.#assigned = { epoch, records: undefined, steps: Int32Array.from(steps) };
+	}
+
+	/** The allocation of the epoch that runs; undefined where there is none. */
+	get allocation(): Allocation | undefined {
+		return this.#assigned && { epoch: this.#assigned.epoch, steps: [...this.#assigned.steps] };
 	}
 
 	/**
@@ -140,10 +167,13 @@ export class Sampler {
 			this.#assigned = { epoch, records, steps: Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length)) };
 		}
 		const { steps, records: before } = this.#assigned;
+		if (before === undefined && steps.length === count) this.#assigned = { epoch, records, steps };
 		const isSame =
-			typeof records === "number" || typeof before === "number"
-				? records === before
-				: records.length === before.length && records.every((r, i) => r === before[i]);
+			before === undefined
+				? steps.length === count
+				: typeof records === "number" || typeof before === "number"
+					? records === before
+					: records.length === before.length && records.every((r, i) => r === before[i]);
 		if (isSame) return steps;
 		throw new PrivacyError("privacy/records-changed", "the records are not those of the step before, nor in their order", {
 			op: "PrivacyEngine.step",

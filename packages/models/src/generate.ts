@@ -204,7 +204,8 @@ export interface TextOptions extends Omit<GenerateOptions, "sample"> {
 }
 
 /**
- * What a model answers to one user turn of Gemma's chat format, piece by piece: text in, text out, trimmed. It ends with an end
+ * What a model answers to one user turn of Gemma's chat format, or to the ids of a prompt that was made otherwise, piece by piece: text in,
+ * text out, trimmed. It ends with an end
  * token, at the end of the model's turn (`<end_of_turn>`), before a text of `stop`, or after maxNewTokens. A piece comes as soon as
  * it is certain: what may be the beginning of a stop text, and spaces, wait for what follows. The same key gives the same draws.
  * @throws ValueError as `generate` and `encodePrompt`, and for a stop text that is empty.
@@ -212,7 +213,7 @@ export interface TextOptions extends Omit<GenerateOptions, "sample"> {
 export function generateTextStream(
 	model: CausalLM,
 	tokenizer: SentencePieceTokenizer,
-	prompt: string,
+	prompt: string | readonly number[],
 	options: TextOptions,
 ): AsyncGenerator<string> {
 	return pieces("generateTextStream", model, tokenizer, prompt, options);
@@ -224,7 +225,7 @@ async function* pieces(
 	op: string,
 	model: CausalLM,
 	tokenizer: SentencePieceTokenizer,
-	prompt: string,
+	prompt: string | readonly number[],
 	all: TextOptions,
 ): AsyncGenerator<string> {
 	expects(op, { tokenizer, options: all }, { tokenizer: TOKENIZER, options: "options" });
@@ -241,7 +242,8 @@ async function* pieces(
 	};
 	const stream = new TokenStream(tokenizer);
 	const end = new Ending(stop);
-	for await (const id of tokens(op, model, named(op, encodePrompt)(tokenizer, prompt), how)) {
+	const ids = Array.isArray(prompt) ? prompt : named(op, encodePrompt)(tokenizer, prompt as string);
+	for await (const id of tokens(op, model, ids, how)) {
 		const piece = end.push(stream.push(id));
 		if (piece !== "") yield piece;
 		if (end.isReached) return;
@@ -315,7 +317,7 @@ class Ending {
 export async function generateText(
 	model: CausalLM,
 	tokenizer: SentencePieceTokenizer,
-	prompt: string,
+	prompt: string | readonly number[],
 	options: TextOptions,
 ): Promise<string> {
 	let text = "";

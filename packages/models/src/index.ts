@@ -15,7 +15,7 @@ export {
 	type TextOptions,
 } from "./generate.ts";
 export { type GenerationConfig, readGenerationConfig } from "./generationConfig.ts";
-export { fromPretrained, type LoadOptions, loadWeights, type SaveOptions, saveModel, weightsOf } from "./load.ts";
+export { fromPretrained, type LoadOptions, type LoadProgress, loadWeights, type SaveOptions, saveModel, weightsOf } from "./load.ts";
 export { type ChatMessage, type ChatOptions, encodeChat, GEMMA_CHAT_TEMPLATE, renderChat } from "./text/chat.ts";
 export {
 	type Example,

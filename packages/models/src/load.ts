@@ -15,7 +15,7 @@ import {
 } from "@hushgrad/nn";
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, NumericError } from "@hushgrad/tensor";
-import { blaming, expects, named, oneOf, optional, optionsOf } from "@hushgrad/tensor/author";
+import { blaming, expects, named, oneOf, optional, optionsOf, sizeOf } from "@hushgrad/tensor/author";
 import { CHECKPOINT, type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { readConfig, serializeConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
@@ -31,6 +31,16 @@ export interface LoadOptions {
 	 * checkpoint has them: in 4 bits where bitsandbytes wrote it so, else in f32.
 	 */
 	readonly quantization?: "nf4" | undefined;
+	/** Is told after each tensor how much of the model is on the device. */
+	readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** How far loading is. */
+export interface LoadProgress {
+	/** Numbers loaded. */
+	readonly loaded: number;
+	/** Numbers of the whole model. */
+	readonly total: number;
 }
 
 /** Left out, the layers are held as the checkpoint has them. */
@@ -48,13 +58,14 @@ const TIED = "lm_head.weight";
  */
 export const fromPretrained = named("fromPretrained", async (directory: string, options: LoadOptions): Promise<VaultGemmaForCausalLM> => {
 	expects("fromPretrained", { directory }, { directory: "text" });
-	const { device, quantization } = optionsOf("fromPretrained", options, { device: "device", quantization: QUANTIZATION });
+	const kinds = { device: "device", quantization: QUANTIZATION, onProgress: "function?" } as const;
+	const { device, quantization, onProgress } = optionsOf("fromPretrained", options, kinds);
 	const model = new VaultGemmaForCausalLM(await readConfig(directory));
 	const checkpoint = await openCheckpoint(directory);
 	try {
 		const inFour = quantizedWeights(checkpoint.names());
 		quantizeLinears(model, (path) => quantization === "nf4" || inFour.has(`${path}.weight`));
-		await loadWeights(model, checkpoint, device, directory);
+		await loadWeights(model, checkpoint, device, directory, onProgress);
 		model.init(device);
 		await device.flush();
 	} catch (error) {
@@ -69,17 +80,23 @@ export const fromPretrained = named("fromPretrained", async (directory: string, 
 /**
  * Gives every parameter of a model its value from a checkpoint (F32, F16 or BF16, or NF4 of bitsandbytes for an `NF4Parameter`), in
  * the form in which the parameter holds it. A stored lm_head.weight is passed over: it is the embedding. `directory` is for
- * messages.
+ * messages; `onProgress` is told after each tensor.
  * @throws FormatError naming the tensor: before anything was uploaded, for one that is missing, extra, misshaped, no float, or in
  * four bits where the parameter is not; on the way, for one that holds NaN or infinity, or that `readQuantized` refuses.
  */
 export const loadWeights = named(
 	"loadWeights",
-	async (model: Module, checkpoint: Checkpoint, device: Device, directory: string): Promise<void> => {
+	async (
+		model: Module,
+		checkpoint: Checkpoint,
+		device: Device,
+		directory: string,
+		onProgress?: (progress: LoadProgress) => void,
+	): Promise<void> => {
 		expects(
 			"loadWeights",
-			{ model, checkpoint, device, directory },
-			{ model: MODULE, checkpoint: CHECKPOINT, device: "device", directory: "text" },
+			{ model, checkpoint, device, directory, onProgress },
+			{ model: MODULE, checkpoint: CHECKPOINT, device: "device", directory: "text", onProgress: "function?" },
 		);
 		const parameters = new Map(model.namedParameters());
 		checkNames(directory, parameters, checkpoint);
@@ -93,15 +110,19 @@ export const loadWeights = named(
 				});
 			}
 		}
+		const total = [...parameters.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+		let loaded = 0;
 		for (const [name, parameter] of parameters) {
 			if (parameter instanceof NF4Parameter && inFour.has(name)) {
 				const state = await readQuantized(checkpoint, name, directory);
 				checkShape(directory, name, state.shape, parameter.shape);
 				parameter.loadQuantized(device, state);
-				continue;
+			} else {
+				const { dtype } = checkpoint.info(name);
+				parameter.load(device, finite(directory, name, toFloat32(await checkpoint.read(name), dtype)), dtype);
 			}
-			const { dtype } = checkpoint.info(name);
-			parameter.load(device, finite(directory, name, toFloat32(await checkpoint.read(name), dtype)), dtype);
+			loaded += sizeOf(parameter.shape);
+			onProgress?.({ loaded, total });
 		}
 	},
 );

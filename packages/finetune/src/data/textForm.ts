@@ -1,4 +1,12 @@
-import { type ChatMessage, type Example, encodeExample, encodePrompt, renderChat, type SentencePieceTokenizer } from "@hushgrad/models";
+import {
+	type ChatMessage,
+	type Example,
+	encodeChat,
+	encodeExample,
+	encodePrompt,
+	renderChat,
+	type SentencePieceTokenizer,
+} from "@hushgrad/models";
 import { ValueError } from "@hushgrad/tensor";
 
 /** How a prompt and its response become one text, and a prompt by itself the beginning of one. */
@@ -7,6 +15,8 @@ export interface TextForm {
 	readonly example: (pair: { readonly prompt: string; readonly response: string }) => Example;
 	/** A prompt, up to where the response begins: what generation goes on from. */
 	readonly prompt: (prompt: string) => number[];
+	/** A conversation that ends with a prompt, up to where the next response begins; undefined for a form of single prompts. */
+	readonly chat?: ((messages: readonly ChatMessage[]) => number[]) | undefined;
 	/** Tokens that end a response of this form. */
 	readonly endIds: readonly number[];
 }
@@ -29,6 +39,7 @@ export function textForm(tokenizer: SentencePieceTokenizer, template: string): T
 		return {
 			example: (pair) => encodeExample(tokenizer, pair, unlimited),
 			prompt: (prompt) => encodePrompt(tokenizer, prompt),
+			chat: (messages) => encodeChat(tokenizer, messages, { addGenerationPrompt: true }),
 			endIds: [tokenizer.idOf("<end_of_turn>"), tokenizer.eosId],
 		};
 	}

@@ -1,17 +1,17 @@
 import { join } from "node:path";
 
 /**
- * What lies in the folder of a run. All but `privateMetrics` is public: it says nothing of a record that the guarantee does not cover.
- * Written from the first step on, each file whole or not at all.
+ * What lies in the folder of a run. All but `privateMetrics`, `checkpoints` and what `evaluation` says of records that were kept from training
+ * is public: it tells nothing of a record that the guarantee does not cover. Written from the first step on, each file whole or not at all.
  */
 export const runFiles = (folder: string) => ({
 	/** Every setting, defaults included: `Settings` as JSON. `hushgrad resume` reads it. */
 	settings: join(folder, "settings.json"),
-	/** Versions, device, driver, platform, fingerprint of data and base. */
+	/** Versions, device, driver, platform, SHA-256 of the base. */
 	environment: join(folder, "environment.json"),
 	/** The privacy plan in numbers. */
 	plan: join(folder, "plan.json"),
-	/** A line of JSON for each step: step, epsilon, lr, seconds. */
+	/** A line of JSON for each step: step, epsilon, lr. Not its seconds: they tell how many records it drew. */
 	metrics: join(folder, "metrics.jsonl"),
 	/** A line for each step of what ε does not cover; only where it was asked for. */
 	privateMetrics: join(folder, "private-metrics.jsonl"),
@@ -21,7 +21,7 @@ export const runFiles = (folder: string) => ({
 	evaluation: join(folder, "evaluation.json"),
 	/** What an attack on a copy of the run could tell: `AuditResult`. */
 	audit: join(folder, "audit.json"),
-	/** The last two checkpoints, one folder each. */
+	/** The last two checkpoints, one folder each: for this run alone, to be removed when it is over. */
 	checkpoints: join(folder, "checkpoints"),
 	/** The trained adapter, in peft's format. */
 	adapter: join(folder, "adapter"),
