@@ -51,7 +51,13 @@ describe("a report", () => {
 	it("shows what there is of a run that goes on, and what was not covered as such", async () => {
 		const page = textOf(await pageOf({ stepsTaken: 5, isPublic: false }));
 		expect(page).toContain("5 of 16 steps are taken");
-		expect(page).toContain("Not covered by ε");
+		expect(page).toContain("the numbers are left out here");
+		expect(page).not.toContain("4.8123");
+		const asked = await withRun({ isPublic: false }, async (folder) =>
+			readFileSync(await writeReport(folder, { withPrivateResults: true }), "utf8"),
+		);
+		expect(asked).toContain("Not covered by ε");
+		expect(asked).toContain("4.8123");
 		expect(textOf(await pageOf({ isBare: true }))).toContain("no step yet");
 	});
 

@@ -1,3 +1,4 @@
+export { type AuditOptions, audit } from "./audit/audit.ts";
 export type { AuditResult } from "./audit/auditResult.ts";
 export { type Command, ExitCode, type Terminal, type Work } from "./cli/command.ts";
 export { commands } from "./cli/commands.ts";
@@ -16,6 +17,7 @@ export { exactMatch, normalizeAnswer, tokenF1 } from "./evaluation/answerScores.
 export { type EvaluateOptions, type EvaluationPart, evaluate } from "./evaluation/evaluate.ts";
 export type { AnsweredExample, AnswerScores, Evaluation, EvaluationPair } from "./evaluation/evaluation.ts";
 export { type ChoiceAccuracy, type Choices, choiceAccuracy, distractorsOf } from "./evaluation/multipleChoice.ts";
+export type { ReportOptions } from "./report/page.ts";
 export { writeReport } from "./report/writeReport.ts";
 export { RunError } from "./run/errors.ts";
 export type { Checking, Compiling, Evaluating, Loading, RunEvent, Saved, StepMeasures, Stepped, Warned } from "./run/events.ts";

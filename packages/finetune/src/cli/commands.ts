@@ -1,3 +1,4 @@
+import { auditCommand } from "../audit/auditCommand.ts";
 import { doctor } from "../doctor/command.ts";
 import { evalCommand } from "../evaluation/evalCommand.ts";
 import { adaptersCommand } from "../generate/adaptersCommand.ts";
@@ -16,6 +17,7 @@ export const commands: readonly Command[] = [
 	resumeCommand,
 	evalCommand,
 	reportCommand,
+	auditCommand,
 	chatCommand,
 	generateCommand,
 	adaptersCommand,

@@ -114,7 +114,7 @@ async function describe({ backend, name }: AdapterName): Promise<Adapter | undef
 		description,
 		name,
 		backend,
-		isSoftware: /llvmpipe|swiftshader|lavapipe|software/i.test(`${vendor} ${architecture} ${device} ${description}`),
+		isSoftware: isSoftware(info),
 		features: [...features].sort(),
 		heldBack: [...(all?.features ?? [])].filter((f) => !features.has(f)).sort(),
 		limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),

@@ -1,17 +1,19 @@
-import { readFile } from "node:fs/promises";
+import { deviceOf, loadAdapter } from "@hushgrad/models";
 import { writeFileAtomic } from "@hushgrad/nn/files";
-import { requestDevice, ValueError } from "@hushgrad/tensor";
+import { ValueError } from "@hushgrad/tensor";
 import { z } from "zod";
 import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { printerOf } from "../cli/printer.ts";
+import { withAnswerer } from "../generate/session.ts";
+import { checkBase } from "../generate/tuned.ts";
 import { runFiles } from "../run/runFolder.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { settingsSchema } from "../settings/schema.ts";
 import { type EvaluateOptions, evaluate } from "./evaluate.ts";
-import type { EvaluationPair } from "./evaluation.ts";
+import type { Evaluation, EvaluationPair } from "./evaluation.ts";
 import { partLine } from "./partLine.ts";
-import { findSubject, loadBase, putOn, readSubjectRecords, type Subject } from "./subject.ts";
+import { findSubject, type Subject } from "./subject.ts";
 import { coverageText, evaluationRows } from "./table.ts";
 
 const { prompt, response, model } = settingsSchema.shape;
@@ -52,65 +54,61 @@ export const evalCommand: Command = {
 		if (publicEval !== undefined && data !== undefined) {
 			throw new ValueError("cli/arguments", "--data and --public-eval are given, expected one of them");
 		}
-		const given = Object.fromEntries(Object.entries({ ...named, data: publicEval ?? data }).filter(([, value]) => value !== undefined));
-		const subject = await findSubject(positionals[0] ?? "", given);
+		const subject = await findSubject(positionals[0] ?? "", { ...named, data: publicEval ?? data });
 		const isPublic = publicEval !== undefined;
-		const which = isPublic || data !== undefined ? "all" : "held-out";
-		const found = await readSubjectRecords(subject.settings, which);
-		const options: EvaluateOptions = {
-			...{ form: found.form, isPublic, maxNewTokens, physicalBatchSize: subject.settings.physicalBatchSize },
-			keptExamples: isPublic || consented ? examples : undefined,
-			signal: terminal.interrupted,
-		};
+		const kept = isPublic || consented ? examples : undefined;
 		return async () => {
-			const line = partLine(terminal);
-			const device = await requestDevice();
-			try {
-				const base = await loadBase(device, subject.settings);
-				const measure = (when: string) =>
-					evaluate(base, found.tokenizer, found.records, {
-						...options,
-						onProgress: (what, done, total) => line.show(`${when}: ${what}`, done, total),
-					});
-				const before = await measure("before");
-				await putOn(base, subject, device);
-				const after = await measure("after");
-				line.end();
-				await keep(subject, { before, after });
-				show(terminal, { before, after }, found.dropped);
-			} catch (error) {
-				line.end();
-				if (!terminal.interrupted.aborted) throw error;
+			const pair = await measured(subject, terminal, { isPublic, maxNewTokens, keptExamples: kept });
+			if (pair === undefined) {
 				terminal.err("interrupted: nothing was kept of the evaluation\n");
 				return ExitCode.interrupted;
-			} finally {
-				device.destroy();
 			}
+			const { run } = subject;
+			if (run !== undefined) await writeFileAtomic(runFiles(run).evaluation, `${JSON.stringify(pair, undefined, "\t")}\n`);
+			show(terminal, pair, subject.dropped);
 			return ExitCode.done;
 		};
 	},
 };
 
-/** Writes the evaluation beside the run. */
-async function keep({ run }: Subject, pair: EvaluationPair): Promise<void> {
-	if (run !== undefined) await writeFileAtomic(runFiles(run).evaluation, `${JSON.stringify(pair, undefined, "\t")}\n`);
+type Measured = { readonly [When in keyof EvaluationPair]-?: Evaluation };
+
+/** Evaluates the base, puts the adapter on it and evaluates it again. Undefined where it was interrupted. */
+async function measured(
+	{ tuned, records, physicalBatchSize }: Subject,
+	terminal: Terminal,
+	options: Pick<EvaluateOptions, "isPublic" | "maxNewTokens" | "keptExamples">,
+): Promise<Measured | undefined> {
+	const signal = terminal.interrupted;
+	const line = partLine(terminal);
+	try {
+		await checkBase(tuned, () => {});
+		return await withAnswerer({ ...tuned, adapter: undefined }, terminal, async ({ model, tokenizer, form, endIds }) => {
+			const measure = (when: string): Promise<Evaluation> =>
+				evaluate(model, tokenizer, records, {
+					...{ ...options, form: { ...form, endIds }, physicalBatchSize, signal },
+					onProgress: (what, done, total) => line.show(`${when}: ${what}`, done, total),
+				});
+			const before = await measure("before");
+			await loadAdapter(model, tuned.adapter ?? "", deviceOf(model));
+			return { before, after: await measure("after") };
+		});
+	} catch (error) {
+		if (signal.aborted) return undefined;
+		throw error;
+	} finally {
+		line.end();
+	}
 }
 
-/** The evaluations of a run so far; empty where there are none. */
-export async function readEvaluation(path: string): Promise<EvaluationPair> {
-	const text = await readFile(path, "utf8").catch(() => "{}");
-	return JSON.parse(text) as EvaluationPair;
-}
-
-function show(terminal: Terminal, { before, after }: Required<EvaluationPair>, dropped: number): void {
+function show(terminal: Terminal, { before, after }: Measured, dropped: number): void {
 	const { heading, field, line, warning } = printerOf(terminal);
-	if (after === undefined) return;
 	heading(`${after.records} records, before → after`);
 	if (dropped > 0) warning(`${dropped} records are too long for the model, and left out`);
 	for (const row of evaluationRows({ before, after })) field(row.name, `${row.before} → ${row.after}`);
 	for (const [i, { prompt, response, answer }] of (after.examples ?? []).entries()) {
 		heading(prompt);
-		field("before", before?.examples?.[i]?.answer ?? "");
+		field("before", before.examples?.[i]?.answer ?? "");
 		field("after", answer);
 		field("record", response);
 	}

@@ -8,14 +8,20 @@ import type { RunFacts } from "./runFacts.ts";
 import { STYLE } from "./style.ts";
 import { columnTable, leaves, type Pair, pairTable, section } from "./tables.ts";
 
+/** What a report shows beside what is public. */
+export interface ReportOptions {
+	/** Also show evaluations on private records, which ε does not cover: such a page is not to be published. False when left out. */
+	readonly withPrivateResults?: boolean | undefined;
+}
+
 /** The whole page of a run: one file that needs nothing else. */
-export async function reportPage(facts: RunFacts): Promise<string> {
+export async function reportPage(facts: RunFacts, options: ReportOptions = {}): Promise<string> {
 	const { name } = facts;
 	const body = [
 		trainedSection(facts),
 		await guaranteeSection(facts),
 		await trainingSection(facts),
-		evaluationSection(facts),
+		evaluationSection(facts, options),
 		answersSection(facts),
 		auditSection(facts),
 		settingsSection(facts),
@@ -127,9 +133,16 @@ async function trainingSection({ steps, settings }: RunFacts): Promise<Html> {
 	return section("training", "Training", html`<div class="figures">${figures}</div>\n`);
 }
 
-function evaluationSection({ evaluation }: RunFacts): Html {
+function evaluationSection({ evaluation }: RunFacts, { withPrivateResults = false }: ReportOptions): Html {
 	const rows = evaluationRows(evaluation);
 	const measured = evaluation.after ?? evaluation.before;
+	if (measured !== undefined && measured.isPublic !== true && !withPrivateResults) {
+		return section(
+			"evaluation",
+			"Evaluation",
+			html`<p>The run was evaluated on private records, which no ε covers: the numbers are left out here. <code>hushgrad eval --public-eval</code> measures on public ones.</p>\n`,
+		);
+	}
 	if (measured === undefined || rows.length === 0)
 		return section("evaluation", "Evaluation", html`<p>Nothing was measured yet: <code>hushgrad eval</code> does.</p>\n`);
 	return section(
@@ -159,11 +172,11 @@ function answersSection({ evaluation: { before, after } }: RunFacts): Html {
 
 function auditSection({ audit }: RunFacts): Html {
 	if (audit === undefined) return nothing;
-	const { canaries, included, steps, epsilonLower, epsilon, significance, exposure } = audit;
-	const holds = epsilonLower <= epsilon;
+	const { canaries, included, steps, epsilonLower, epsilon, significance, exposure, withData } = audit;
+	const holds = epsilonLower <= (epsilon ?? Number.POSITIVE_INFINITY);
 	const pairs: Pair[] = [
 		["ε that the attack proves, at least", epsilonLower.toFixed(2)],
-		["ε that is guaranteed, at most", budget(epsilon)],
+		["ε that is guaranteed, at most", epsilon === undefined ? "∞: the run is not private" : budget(epsilon)],
 		["Canaries", `${canaries}, of which a coin took ${included} into training`],
 		["Steps of the copy", String(steps)],
 		["The lower bound may be wrong with probability", String(significance)],
@@ -179,7 +192,7 @@ function auditSection({ audit }: RunFacts): Html {
 	return section(
 		"audit",
 		"Audit",
-		html`<p>A copy of the run was trained with made-up records, canaries, among the data. Whether each was there had to be guessed from the trained model.</p>\n`,
+		html`<p>A copy of the run was trained on made-up records, canaries${withData ? ", and on its data" : " alone"}. Whether each was there had to be guessed from the trained model.</p>\n`,
 		verdict,
 		pairTable("What the attack could tell", pairs),
 	);

@@ -1,9 +1,17 @@
+import { z } from "zod";
 import { type Command, ExitCode } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { printerOf } from "../cli/printer.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { readRunFacts } from "./runFacts.ts";
 import { writeReport } from "./writeReport.ts";
+
+const FLAGS = {
+	privateResults: z
+		.boolean()
+		.default(false)
+		.meta({ description: "also show evaluations on private records, which ε does not cover: not to be published" }),
+};
 
 /** `hushgrad report`. */
 export const reportCommand: Command = {
@@ -12,18 +20,19 @@ export const reportCommand: Command = {
 	help: (columns) =>
 		helpText(
 			{
-				usage: "hushgrad report RUN",
+				usage: "hushgrad report RUN [flags]",
 				about:
 					"Writes RUN/report.html from what is public in the folder of a run, finished or not: what was trained on what, the guarantee in words and as curves, evaluation, audit, settings and environment. One file, without scripts, that loads nothing.",
+				flags: FLAGS,
 			},
 			columns,
 		),
 	prepare: async (args, terminal) => {
-		const { positionals } = await readArguments({}, args, { positionals: ["run"] });
+		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
 		const [folder = ""] = positionals;
 		await readRunFacts(folder);
 		return async () => {
-			printerOf(terminal).field("report", await writeReport(folder));
+			printerOf(terminal).field("report", await writeReport(folder, { withPrivateResults: values.privateResults }));
 			return ExitCode.done;
 		};
 	},

@@ -1,6 +1,6 @@
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { runFiles } from "../run/runFolder.ts";
-import { reportPage } from "./page.ts";
+import { type ReportOptions, reportPage } from "./page.ts";
 import { readRunFacts } from "./runFacts.ts";
 
 /**
@@ -8,8 +8,8 @@ import { readRunFacts } from "./runFacts.ts";
  * page is one file that loads nothing and runs nothing, and every text in it is escaped.
  * @throws FormatError for a folder without a run, and for files that are damaged.
  */
-export async function writeReport(folder: string): Promise<string> {
+export async function writeReport(folder: string, options: ReportOptions = {}): Promise<string> {
 	const path = runFiles(folder).report;
-	await writeFileAtomic(path, await reportPage(await readRunFacts(folder)));
+	await writeFileAtomic(path, await reportPage(await readRunFacts(folder), options));
 	return path;
 }

@@ -1,7 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { textForm } from "../data/textForm.ts";
-import { readEvaluation } from "../evaluation/evalCommand.ts";
 import { evaluate } from "../evaluation/evaluate.ts";
+import type { EvaluationPair } from "../evaluation/evaluation.ts";
 import type { Keeper } from "./keeper.ts";
 import type { Session } from "./session.ts";
 import type { StepOptions } from "./steps.ts";
@@ -10,6 +11,12 @@ import type { StepOptions } from "./steps.ts";
 const RECORDS = 200;
 /** Those of them that it answers. */
 const ANSWERS = 8;
+
+/** The evaluations of a run so far; empty where there are none. */
+async function readEvaluation(path: string): Promise<EvaluationPair> {
+	const text = await readFile(path, "utf8").catch(() => "{}");
+	return JSON.parse(text) as EvaluationPair;
+}
 
 /**
  * Evaluates the model and keeps the result, unless it is there already; it takes no more memory than a step did. Gives whether it is there:
