@@ -11,6 +11,7 @@ export type RunEvent =
 
 /** The base model is being compared with what it was, or hashed for the first time. */
 export interface Checking {
+	/** Which event it is. */
 	readonly kind: "checking";
 	/** Bytes read. */
 	readonly done: number;
@@ -20,6 +21,7 @@ export interface Checking {
 
 /** The base model is on its way to the GPU, and quantised where that is asked for. */
 export interface Loading {
+	/** Which event it is. */
 	readonly kind: "loading";
 	/** Numbers loaded. */
 	readonly done: number;
@@ -31,6 +33,7 @@ export interface Loading {
 
 /** The first step on this device was begun: it makes its kernels on the way. */
 export interface Compiling {
+	/** Which event it is. */
 	readonly kind: "compiling";
 	/** Its number. */
 	readonly step: number;
@@ -38,6 +41,7 @@ export interface Compiling {
 
 /** A step was taken. */
 export interface Stepped {
+	/** Which event it is. */
 	readonly kind: "step";
 	/** Its number, from 1. */
 	readonly step: number;
@@ -71,6 +75,7 @@ export interface StepMeasures {
 
 /** Held-out records are evaluated. */
 export interface Evaluating {
+	/** Which event it is. */
 	readonly kind: "evaluating";
 	/** Whether training is still to come. */
 	readonly when: "before" | "after";
@@ -82,6 +87,7 @@ export interface Evaluating {
 
 /** Something that the user should know; the run goes on. */
 export interface Warned {
+	/** Which event it is. */
 	readonly kind: "warning";
 	/** What it is. */
 	readonly message: string;
