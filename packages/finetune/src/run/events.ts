@@ -21,6 +21,7 @@ export interface Saved<Kind extends "saving" | "saved"> {
 
 /** The base model is being compared with what it was, or hashed for the first time. */
 export interface Checking {
+	/** Which event it is. */
 	readonly kind: "checking";
 	/** Bytes read. */
 	readonly done: number;
@@ -30,6 +31,7 @@ export interface Checking {
 
 /** The base model is on its way to the GPU, and quantised where that is asked for. */
 export interface Loading {
+	/** Which event it is. */
 	readonly kind: "loading";
 	/** Numbers loaded. */
 	readonly done: number;
@@ -41,6 +43,7 @@ export interface Loading {
 
 /** The first step on this device was begun: it makes its kernels on the way. */
 export interface Compiling {
+	/** Which event it is. */
 	readonly kind: "compiling";
 	/** Its number. */
 	readonly step: number;
@@ -48,6 +51,7 @@ export interface Compiling {
 
 /** A step was taken. */
 export interface Stepped {
+	/** Which event it is. */
 	readonly kind: "step";
 	/** Its number, from 1. */
 	readonly step: number;
@@ -81,6 +85,7 @@ export interface StepMeasures {
 
 /** Held-out records are evaluated. */
 export interface Evaluating {
+	/** Which event it is. */
 	readonly kind: "evaluating";
 	/** Whether training is still to come. */
 	readonly when: "before" | "after";
@@ -94,6 +99,7 @@ export interface Evaluating {
 
 /** Something that the user should know; the run goes on. */
 export interface Warned {
+	/** Which event it is. */
 	readonly kind: "warning";
 	/** What it is. */
 	readonly message: string;
