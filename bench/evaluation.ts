@@ -53,11 +53,8 @@ async function measure(kind: Kind, seed: number): Promise<Evaluation> {
 		"batch-size": "100",
 		output,
 	};
-	const privacy = kind === "none" ? ["--no-private"] : ["--epsilon", kind === "base" ? "8" : kind];
-	const args = Object.entries({ ...given, ledger: join(folder, "ledger"), seed: `${seed}` }).flatMap(([name, value]) => [
-		`--${name}`,
-		value,
-	]);
+	const privacy = kind === "none" ? ["--no-private"] : ["--epsilon", kind === "base" ? "8" : kind, "--ledger", join(folder, "ledger")];
+	const args = Object.entries({ ...given, seed: `${seed}` }).flatMap(([name, value]) => [`--${name}`, value]);
 	const { settings } = await readSettings([...args, ...privacy]);
 	try {
 		if (kind !== "base") await train(settings, { noise: insecureNoiseForTests(1000 + seed) });
