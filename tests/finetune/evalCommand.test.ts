@@ -60,7 +60,7 @@ async function evaluated(...args: string[]) {
 describe("hushgrad eval", () => {
 	it("measures a run before and after on what it held out, covered by nothing, and shows no record", async () => {
 		const { code, terminal, pair } = await evaluated(folder, "--max-new-tokens", "6");
-		expect(terminal.stderr.replaceAll(/^(before|after): .*\n/gm, "")).toBe("");
+		expect(terminal.stderr.replaceAll(/^(before: |after: |opening |loading ).*\n/gm, "")).toBe("");
 		expect(code).toBe(0);
 		const { before, after } = pair();
 		expect(after).toMatchObject({ covered: false, isPublic: false });
@@ -98,7 +98,8 @@ describe("hushgrad eval", () => {
 
 	it.each<[string, () => string[], RegExp]>([
 		["no folder", () => [], /RUN is missing/],
-		["a folder that is none", () => ["/nowhere"], /folder of no run and of no adapter/],
+		["a folder that is none", () => ["/nowhere"], /no run, no adapter and no model/],
+		["a folder of a base", () => [MODEL], /folder of no run and of no adapter/],
 		["an adapter without data", () => [runFiles(folder).adapter], /--data or --public-eval/],
 		["two files", () => [folder, "--data", "a.csv", "--public-eval", "b.csv"], /expected one of them/],
 		["data that is not there", () => [folder, "--data", at("none.csv")], /does not exist/],

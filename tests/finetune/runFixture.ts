@@ -92,6 +92,7 @@ export function writeRun(folder: string, options: FixtureOptions = {}): void {
 	json(files.audit, {
 		canaries: 128,
 		included: 61,
+		withData: false,
 		steps: 16,
 		epsilonLower,
 		epsilon: plan.epsilon,
