@@ -77,11 +77,15 @@ function valuesOf(domain: Domain = { range: [-2, 2] }): string {
 	return `[${domain.range.join(", ")}]`;
 }
 
-/** "yes" where it can be differentiated on and on, "once" where a gradient's own gradient is not built. */
+/**
+ * "yes" where it can be differentiated on and on, "once" where a gradient's own gradient is not built. What gives the gradients of an
+ * operation together runs only where they are not differentiated themselves: otherwise its ordinary rules do.
+ */
 function gradientOf(p: Primitive, all: readonly Primitive[]): string {
 	if (p.inPlace) return "none, in place";
+	if (all.some((q) => q.spec.together !== undefined && p.spec.name.startsWith(`${q.spec.name}.`))) return "none, never traced";
 	const isBuilt = (q: Primitive): boolean => q.spec.composite !== undefined || !Object.values(q.spec.grad).includes("missing");
-	const isSmooth = all.filter((q) => q.spec.name.startsWith(`${p.spec.name}.`)).every(isBuilt);
+	const isSmooth = p.spec.together !== undefined || all.filter((q) => q.spec.name.startsWith(`${p.spec.name}.`)).every(isBuilt);
 	return byOperand(p, (name) => {
 		const rule = p.spec.grad[name];
 		if (rule === "none") return "zero";

@@ -20,7 +20,7 @@ describe("command lines with something wrong in them", () => {
 		const answer = all.find((a) => a.args === args);
 		const said = `${answer?.out}${answer?.err}`;
 		expect(answer?.ended, said).toBe(code);
-		if (args.length > 0) expect(answer?.err).toMatch(/^\n?error: \S/);
+		if (args.length > 0) expect(answer?.err).toMatch(/^error: \S/m);
 		expect(said).not.toMatch(/\n\s+at |a fault of its own|\[object|undefined/);
 		expect(said, "nothing of a record").not.toMatch(/confidential|warfarin|aspirin|Elm Street/i);
 		expect(answer?.seconds).toBeLessThan(1);

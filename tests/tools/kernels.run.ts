@@ -106,7 +106,7 @@ const rest = byName(
 	compiled.filter((k) => !shown.has(k)),
 	(k) => k.key,
 );
-const derived = rest.filter((k) => /^map4?\/\w+\.d\w+/.test(k.key));
+const derived = rest.filter((k) => /^map4?\/\w+\.d/.test(k.key));
 console.log(`derived: ${derived.length} gradients of rows`);
 for (const k of derived) show(k.key, k.spec, "  ");
 const forms: readonly object[] = numbered().flatMap((p) =>

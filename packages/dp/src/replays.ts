@@ -157,10 +157,10 @@ export class Replays<T> {
 	/** Captures a program as it runs; undefined where that is refused. */
 	#capture(bucket: Bucket<T>, staged: StagedBatch, program: BatchProgram<T>): T | undefined {
 		const { recorder } = runtimeOf(this.#device);
+		const open = program.open?.() ?? [];
 		const batch = staged.upload(this.#device);
 		for (const t of tensorsOf(batch)) this.#device.keep(t);
 		const { copies } = recorder;
-		const open = program.open?.() ?? [];
 		try {
 			const step = capture<T>(this.#device, () => program.run(batch, open));
 			bucket.captured = { step, batch, staged };

@@ -134,6 +134,10 @@ class Hub {
 		const hash = createHash("sha256");
 		const length = Number(response.headers.get("content-length") ?? Number.NaN);
 		let received = 0;
+		const brokenOff = async (why: string, cause?: unknown): Promise<never> => {
+			await rm(partial, { force: true });
+			return refuse(`the download broke off: ${why}`, this.#data, "try again", cause);
+		};
 		try {
 			const body = Readable.fromWeb(response.body as import("node:stream/web").ReadableStream<Uint8Array>);
 			body.on("data", (chunk: Uint8Array) => {
@@ -141,13 +145,12 @@ class Hub {
 				received += chunk.length;
 			});
 			await pipeline(body, createWriteStream(partial));
-			// Of a compressed answer the length is that of the packed bytes.
-			if (Number.isFinite(length) && response.headers.get("content-encoding") === null && received !== length)
-				throw new Error(`${received} of ${length} bytes came`);
 		} catch (cause) {
-			await rm(partial, { force: true });
-			refuse(`the download broke off: ${(cause as Error).message}`, this.#data, "try again", cause);
+			await brokenOff((cause as Error).message, cause);
 		}
+		// Of a compressed answer the length is that of the packed bytes.
+		if (Number.isFinite(length) && response.headers.get("content-encoding") === null && received !== length)
+			await brokenOff(`${received} of ${length} bytes came`);
 		// The names that Hugging Face's own tools give: git's hash of a small file, SHA-256 of a large one.
 		const [, git] = /^(?:W\/)?"?([0-9a-f]{40})"?$/.exec(response.headers.get("etag") ?? "") ?? [];
 		const blob = join(blobs, git ?? hash.digest("hex"));
