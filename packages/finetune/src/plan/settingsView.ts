@@ -11,7 +11,10 @@ export function showSettings({ field, dim }: Printer, settings: Settings, source
 	const names = Object.keys(settingsSchema.shape).filter((name) => name in sources) as (keyof Settings &
 		keyof typeof settingsSchema.shape)[];
 	const shown = names.map((name) => ({ name: typed(name), value: valueText(settings[name]), source: sourceText(sources[name]) }));
-	for (const { name, value, source } of shown) field(name, `${padTo(value, VALUE)} ${dim(source)}`, NAME);
+	for (const { name, value, source } of shown) {
+		const isLong = value.length > VALUE;
+		field(name, isLong ? `${value} ${dim(`(${source})`)}` : `${padTo(value, VALUE)} ${dim(source)}`, NAME);
+	}
 }
 
 const NAME = 24;
