@@ -14,6 +14,7 @@ export default defineConfig({
 				test: {
 					...main.test,
 					name: "lavapipe",
+					sequence: { groupOrder: 0 },
 					include: [
 						"tests/tensor/{primitives,longAxes,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
 						"tests/dp/{selfCheck,streaming}.test.ts",
@@ -27,13 +28,20 @@ export default defineConfig({
 				test: {
 					...main.test,
 					name: "swiftshader",
+					sequence: { groupOrder: 1 },
 					include: ["tests/tensor/{primitives,longAxes}.test.ts"],
 					env: { ...env, VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"), HUSHGRAD_EXPECT_ADAPTER: "swiftshader" },
 				},
 			},
 			{
 				...browser,
-				test: { ...browser.test, name: "chromium", include: ["tests/tensor/{primitives,longAxes}.test.ts"], env },
+				test: {
+					...browser.test,
+					name: "chromium",
+					sequence: { groupOrder: 2 },
+					include: ["tests/tensor/{primitives,longAxes}.test.ts"],
+					env,
+				},
 			},
 		],
 	},
