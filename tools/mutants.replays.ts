@@ -49,12 +49,11 @@ export const REPLAY_MUTANTS: readonly Mutant[] = [
 		only: "flat clipping, instantiated",
 	},
 	{
-		name: "losses that the next batch overwrites",
+		name: "losses that pass for norms",
 		file: `${DP}/diagnostics.ts`,
 		from: "both: losses.device.keep(cat([losses, norms]))",
 		to: "both: losses.device.keep(cat([losses, losses]))",
-		tests: REPLAYS,
-		only: "flat clipping, instantiated",
+		tests: ["tests/dp/wiring.test.ts"],
 	},
 	{
 		name: "a plain sum in memory that the next batch is computed in",
