@@ -2,8 +2,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import { insecureNoiseForTests } from "@hushgrad/dp";
 import { RunError, type RunEvent, resume, train } from "@hushgrad/finetune";
 import { type Device, requestDevice } from "@hushgrad/tensor";
-import { runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
+import { destroyAtDispatch } from "../support/lostDevice.ts";
 import { notedIn, trainedIn } from "./killedRun.ts";
 import { inFolder, STEPS, settingsOf } from "./tinyRun.ts";
 
@@ -31,13 +31,7 @@ const whole = inFolder(async (folder) => {
 /** Opens a device whose GPU goes away just before its n-th dispatch. */
 async function openFor(n: number): Promise<Device> {
 	const device = await requestDevice();
-	const { recorder } = runtimeOf(device);
-	const dispatch = recorder.dispatch.bind(recorder);
-	let left = n;
-	recorder.dispatch = (...args) => {
-		if (left-- === 0) device.gpu.destroy();
-		dispatch(...args);
-	};
+	destroyAtDispatch(device, n);
 	return device;
 }
 

@@ -1,15 +1,15 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { planPrivacy } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { main } from "../../packages/finetune/src/cli/main.ts";
 import { displayWidth } from "../../packages/finetune/src/cli/width.ts";
 import { readRecords } from "../../packages/finetune/src/data/readRecords.ts";
 import { plan } from "../../packages/finetune/src/plan/command.ts";
 import { roughNoise } from "../../packages/finetune/src/plan/privacy.ts";
+import { useFolder } from "./folder.ts";
 import { FakeTerminal } from "./terminal.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -17,17 +17,7 @@ const MODEL = ["--model", join(root, "assets/tiny-vaultgemma")];
 /** Short runs, so that calibration is quick. */
 const SHORT = ["--steps", "2", "--sampling", "poisson"];
 
-let folder: string;
-beforeAll(async () => {
-	folder = await mkdtemp(join(tmpdir(), "hushgrad-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
-
-const file = async (name: string, text: string): Promise<string> => {
-	const path = join(folder, name);
-	await writeFile(path, text);
-	return path;
-};
+const { path: folder, file } = useFolder();
 const rows = (count: number) => Array.from({ length: count }, (_, i) => `What is secret ${i}?,a thing of kind ${i}`);
 const csv = (lines: readonly string[]) => `question,answer\n${lines.join("\n")}\n`;
 const run = async (args: readonly string[], options = {}) => {
@@ -39,7 +29,7 @@ const run = async (args: readonly string[], options = {}) => {
 describe("hushgrad plan", () => {
 	it("shows settings and their sources, data, memory, noise, the curve, and the next command; writes nothing, shows no record", async () => {
 		const data = await file("fine.csv", csv(rows(60)));
-		const before = await readdir(folder);
+		const before = await readdir(folder());
 		const { code, out, err } = await run(["--data", data, "--records", "54"]);
 		expect({ code, err }).toEqual({ code: 0, err: "" });
 		expect(out).toMatch(/lr +0.015 +by model size/);
@@ -52,7 +42,7 @@ describe("hushgrad plan", () => {
 		expect(out).toMatch(/ε 4\.00 +σ about [\d.]+: [\d.]+ times the noise/);
 		expect(out).toContain("hushgrad train \\\n");
 		expect(out).not.toContain("secret");
-		expect(await readdir(folder)).toEqual(before);
+		expect(await readdir(folder())).toEqual(before);
 	});
 
 	it("prints five records as tokens only when asked", async () => {
@@ -139,13 +129,13 @@ describe("hushgrad plan", () => {
 		expect(out.replaceAll(/\s+/g, " ")).toContain(
 			`There is an earlier run on the same records, by the ledger: all together ε = ${together.epsilon.toFixed(2)}`,
 		);
-		expect((await readdir(folder)).filter((name) => name.startsWith("again"))).toEqual(["again.csv", "again.csv.ledger"]);
+		expect((await readdir(folder())).filter((name) => name.startsWith("again"))).toEqual(["again.csv", "again.csv.ledger"]);
 	});
 
 	it.each([60, 80, 120, 200])("no line is wider than %i columns", async (columns) => {
 		const data = await file("wide.csv", csv([...rows(58), "心臓とは何ですか,血液を送る臓器です", "twice,the same"]));
 		const { out } = await run(["--data", data, "--records", "54", "--show-examples", "--epsilon", "20"], { columns });
-		for (const line of out.replaceAll(folder, "/data").split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(columns);
+		for (const line of out.replaceAll(folder(), "/data").split("\n")) expect(displayWidth(line)).toBeLessThanOrEqual(columns);
 	});
 });
 

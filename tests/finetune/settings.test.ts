@@ -1,9 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { readArguments } from "../../packages/finetune/src/settings/arguments.ts";
 import { typed } from "../../packages/finetune/src/settings/names.ts";
@@ -11,23 +10,14 @@ import { readSettings } from "../../packages/finetune/src/settings/readSettings.
 import { settingsSchema } from "../../packages/finetune/src/settings/schema.ts";
 import { readSettingsFrom, settingsText } from "../../packages/finetune/src/settings/settings.ts";
 import { type Source, sourceText } from "../../packages/finetune/src/settings/sources.ts";
+import { useFolder } from "./folder.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const MODEL = join(root, "assets/tiny-vaultgemma");
 const DATA = join(root, "assets/flashcards.json");
 const BASE = ["--model", MODEL, "--data", DATA, "--records", "400"];
 
-let folder: string;
-beforeAll(async () => {
-	folder = await mkdtemp(join(tmpdir(), "hushgrad-"));
-});
-afterAll(() => rm(folder, { recursive: true }));
-
-const file = async (name: string, text: string): Promise<string> => {
-	const path = join(folder, name);
-	await writeFile(path, text);
-	return path;
-};
+const { path: folder, file } = useFolder();
 const text = (source: Source | undefined): string => (source === undefined ? "" : sourceText(source));
 const refusal = (args: readonly string[]): Promise<string> =>
 	readSettings(args).then(
@@ -51,9 +41,9 @@ describe("readSettings", () => {
 
 	it("does not train the 1B at the small model's rate", async () => {
 		const config = { model_type: "vaultgemma", vocab_size: 256000, hidden_size: 1152, intermediate_size: 6912, num_attention_heads: 4 };
-		await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, num_key_value_heads: 4, head_dim: 256 }));
-		await writeFile(join(folder, "tokenizer.model"), "");
-		const { settings } = await readSettings(["--model", folder, "--data", "x.csv", "--records", "7700"]);
+		await file("config.json", JSON.stringify({ ...config, num_key_value_heads: 4, head_dim: 256 }));
+		await file("tokenizer.model", "");
+		const { settings } = await readSettings(["--model", folder(), "--data", "x.csv", "--records", "7700"]);
 		expect(settings).toMatchObject({ lr: 1e-4, batchSize: 128, maxLength: 256, delta: 1e-5 });
 	});
 
@@ -116,8 +106,8 @@ describe("readSettings", () => {
 	});
 
 	it("knows a settings file that is none", async () => {
-		expect(await refusal(["--config", join(folder, "absent.yaml")])).toContain("does not exist");
-		expect(await refusal(["--config", folder])).toContain("is a folder");
+		expect(await refusal(["--config", join(folder(), "absent.yaml")])).toContain("does not exist");
+		expect(await refusal(["--config", folder()])).toContain("is a folder");
 		expect(await refusal(["--config", await file("list.yaml", "- 1\n")])).toContain("no names with values");
 		expect(await refusal(["--config", await file("torn.json", '{"lr": 1,\n"rank": ')])).toMatch(/torn\.json:2 is neither YAML nor JSON/);
 		expect(await refusal(["--config", await file("twice.yaml", "lr: 1\nlr: 2\n")])).toMatch(/twice\.yaml:2 .*unique/);

@@ -13,8 +13,8 @@ import {
 	type Tensor,
 	valueAndGrad,
 } from "@hushgrad/tensor";
-import { runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
+import { destroyAtDispatch } from "../support/lostDevice.ts";
 
 const STEPS = 6;
 const SHAPES = [
@@ -79,17 +79,6 @@ class Run {
 function withinFiveSeconds<T>(promise: Promise<T>): Promise<T> {
 	const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error("pending after 5 s")), 5000).unref());
 	return Promise.race([promise, late]);
-}
-
-/** Destroys the GPU device just before its n-th dispatch from now. */
-function destroyAtDispatch(device: Device, n: number): void {
-	const { recorder } = runtimeOf(device);
-	const dispatch = recorder.dispatch.bind(recorder);
-	let left = n;
-	recorder.dispatch = (...args) => {
-		if (left-- === 0) device.gpu.destroy();
-		dispatch(...args);
-	};
 }
 
 describe("a device that is lost in the middle of a step", () => {
