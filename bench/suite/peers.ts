@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,9 +37,7 @@ export function install(peers = PEERS, root = FOLDER) {
 			const still = missing();
 			if (still !== undefined) throw new Error(`npm left ${still.join(" ")} out`);
 		} catch (error) {
-			const { stderr } = error as { readonly stderr?: Buffer | string };
-			const lines = String(stderr ?? (error as Error).message).split("\n");
-			failed.push(`${name} cannot be installed: ${lines.find((line) => line.includes("rror")) ?? lines[0]}`);
+			failed.push(`${name} cannot be installed: ${(error as Error).message}`);
 			return [];
 		}
 		const path = fileURLToPath(new URL(`../contenders/${script}`, import.meta.url));
@@ -48,9 +46,35 @@ export function install(peers = PEERS, root = FOLDER) {
 	return { peers: found, failed };
 }
 
+/** Settings of npm that say where packages come from. All others that a caller has, as how much npm says, are not for us. */
+const PLACES = /^npm_config_(registry|cache|userconfig|globalconfig|(https?_)?proxy|noproxy|cafile|strict_ssl)$/i;
+
+/** @throws Error with npm's own words, or with how it ended. */
 function npmInstall(folder: string, packages: Peer["packages"]): void {
 	mkdirSync(folder, { recursive: true });
 	writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, dependencies: packages }, null, "\t"));
-	const flags = ["--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"];
-	execFileSync("npm", ["install", ...flags], { cwd: folder, stdio: ["ignore", "ignore", "pipe"], shell: process.platform === "win32" });
+	const flags = ["--loglevel=error", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"];
+	const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_config_/i.test(name) || PLACES.test(name)));
+	const ended = spawnSync("npm", ["install", ...flags], { cwd: folder, env, encoding: "utf8", shell: process.platform === "win32" });
+	if (ended.status !== 0) throw new Error(faultOf(ended));
+}
+
+/** How a program ended. */
+export interface Ended {
+	/** Exit code; null where a signal ended it, or it never began. */
+	readonly status: number | null;
+	readonly signal: string | null;
+	readonly stdout: string | null;
+	readonly stderr: string | null;
+	/** Why it never began. */
+	readonly error?: Error | undefined;
+}
+
+/** Why npm did not do its work, in one line: its own words, else how it ended. */
+export function faultOf({ status, signal, stdout, stderr, error }: Ended): string {
+	const lines = [stderr, stdout].flatMap((text) => (text ?? "").split("\n")).filter((line) => line.trim() !== "");
+	const words = lines.find((line) => line.includes("rror")) ?? lines[0];
+	if (words !== undefined) return words;
+	if (error !== undefined) return `npm did not begin: ${error.message}`;
+	return signal === null ? `npm ended with code ${status} and said nothing` : `npm was ended by ${signal} and said nothing`;
 }

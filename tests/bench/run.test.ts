@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { chart } from "../../bench/suite/chart.ts";
 import { Contender } from "../../bench/suite/contender.ts";
 import { environment } from "../../bench/suite/environment.ts";
 import { page } from "../../bench/suite/page.ts";
-import { install } from "../../bench/suite/peers.ts";
+import { faultOf, install } from "../../bench/suite/peers.ts";
 import { reportOf, versusBest } from "../../bench/suite/report.ts";
 import { normal, type Row } from "../../bench/suite/row.ts";
 import { ROWS } from "../../bench/suite/rows.ts";
@@ -58,21 +58,37 @@ describe("a run", () => {
 });
 
 describe("rivals", () => {
-	it("that cannot be installed are told, and leave the others alone", () => {
-		const root = mkdtempSync(join(tmpdir(), "hushgrad-peers-"));
-		try {
-			const missing = { name: "missing", script: "jax.ts", packages: { missing: "file:./nowhere" } };
-			const broken = { name: "broken", script: "jax.ts", packages: { broken: "file:./nowhere.tgz" } };
-			const empty = { name: "empty", script: "tfjs.ts", packages: {} };
-			const { peers, failed } = install([missing, broken, empty], root);
-			expect(peers.map((p) => p.name)).toEqual(["empty"]);
-			expect(failed).toEqual([
-				"missing cannot be installed: npm left missing file:./nowhere out",
-				expect.stringMatching(/^broken cannot be installed: npm error/),
-			]);
-		} finally {
-			rmSync(root, { recursive: true });
-		}
+	it.each([{}, { npm_config_loglevel: "silent", npm_config_dry_run: "true", NPM_CONFIG_JSON: "true" }])(
+		"that cannot be installed are told, and leave the others alone, whatever npm is set to: %o",
+		(env) => {
+			for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+			const root = mkdtempSync(join(tmpdir(), "hushgrad-peers-"));
+			try {
+				const missing = { name: "missing", script: "jax.ts", packages: { missing: "file:./nowhere" } };
+				const broken = { name: "broken", script: "jax.ts", packages: { broken: "file:./nowhere.tgz" } };
+				const empty = { name: "empty", script: "tfjs.ts", packages: {} };
+				const { peers, failed } = install([missing, broken, empty], root);
+				expect(peers.map((p) => p.name)).toEqual(["empty"]);
+				expect(failed).toEqual([
+					"missing cannot be installed: npm left missing file:./nowhere out",
+					expect.stringMatching(/^broken cannot be installed: npm error/),
+				]);
+			} finally {
+				vi.unstubAllEnvs();
+				rmSync(root, { recursive: true });
+			}
+		},
+	);
+
+	it("whose npm says nothing are told by how it ended", () => {
+		const silent = { status: null, signal: null, stdout: "", stderr: "\n" };
+		expect(faultOf({ ...silent, status: 3 })).toBe("npm ended with code 3 and said nothing");
+		expect(faultOf({ ...silent, signal: "SIGKILL" })).toBe("npm was ended by SIGKILL and said nothing");
+		expect(faultOf({ ...silent, stdout: null, stderr: null, error: new Error("spawnSync npm ENOENT") })).toBe(
+			"npm did not begin: spawnSync npm ENOENT",
+		);
+		expect(faultOf({ ...silent, status: 1, stdout: "npm error 404" })).toBe("npm error 404");
+		expect(faultOf({ ...silent, status: 1, stderr: "npm warn old\nnpm error code E404\n" })).toBe("npm error code E404");
 	});
 });
 

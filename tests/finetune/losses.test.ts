@@ -14,57 +14,59 @@ const FULL = Number(process.env.HUSHGRAD_FULL ?? 1);
 const noise = insecureNoiseForTests(7);
 
 const whole = inFolder(async (folder) => {
-	let dispatches = 0;
-	const openDevice = async (): Promise<Device> => {
-		const device = await requestDevice();
-		const { destroy } = device.gpu;
-		device.gpu.destroy = () => {
-			dispatches = device.counters().dispatches;
-			destroy.call(device.gpu);
-		};
-		return device;
-	};
-	await train(await settingsOf(folder), { noise, openDevice });
-	return { ...trainedIn(folder), dispatches };
+	await train(await settingsOf(folder), { noise });
+	return trainedIn(folder);
 });
 
-/** Opens a device whose GPU goes away just before its n-th dispatch. */
-async function openFor(n: number): Promise<Device> {
-	const device = await requestDevice();
-	destroyAtDispatch(device, n);
-	return device;
+/** How a run is carried out on devices of which some are lost, each between two steps that it takes or within the second of them. */
+class Losing {
+	/** What it warned of. */
+	readonly warnings: string[] = [];
+	readonly #losses: number[];
+	#opened: Device | undefined;
+
+	/** `losses` has, for each device that is lost, after which step of the run; those that are opened later stay. */
+	constructor(losses: readonly number[]) {
+		this.#losses = [...losses];
+	}
+
+	readonly noise = noise;
+	readonly openDevice = async (): Promise<Device> => {
+		this.#opened = await requestDevice();
+		return this.#opened;
+	};
+	readonly onEvent = (event: RunEvent): void => {
+		if (event.kind === "warning") this.warnings.push(event.message);
+		if (event.kind !== "step" || event.step !== this.#losses[0] || this.#opened === undefined) return;
+		this.#losses.shift();
+		destroyAtDispatch(this.#opened, Math.floor(FEWEST_DISPATCHES * Math.random()));
+	};
 }
+
+/** Dispatches of a step, at least: whichever of so many the GPU is lost at, the next step meets it. */
+const FEWEST_DISPATCHES = 20;
 
 describe("a GPU that is lost in the middle of a run", () => {
 	it("is opened again, once, and the run ends where the uninterrupted one does, bit for bit", async () => {
-		const { dispatches, ...expected } = await whole;
 		for (let trial = 0; trial < LOST; trial++) {
 			await inFolder(async (folder) => {
-				const settings = await settingsOf(folder);
-				let opened = 0;
-				const warnings: string[] = [];
-				const result = await train(settings, {
-					noise,
-					// Not before the first checkpoint: what begins anew is no news.
-					openDevice: () => (opened++ === 0 ? openFor(Math.floor(dispatches * (0.1 + 0.89 * Math.random()))) : requestDevice()),
-					onEvent: (event: RunEvent) => event.kind === "warning" && warnings.push(event.message),
-				});
+				const how = new Losing([1 + (trial % (STEPS - 1))]);
+				const result = await train(await settingsOf(folder), how);
 				expect(result.isFinished).toBe(true);
-				expect(warnings).toEqual([expect.stringMatching(/^the GPU was lost; opening it again and going on from step \d/)]);
-				expect(trainedIn(folder)).toEqual(expected);
+				expect(how.warnings).toEqual([expect.stringMatching(/^the GPU was lost; opening it again and going on from step \d/)]);
+				expect(trainedIn(folder)).toEqual(await whole);
 			});
 		}
 	});
 
 	it("ends the run the second time, which says how to go on, and goes on", async () => {
-		const { dispatches, ...expected } = await whole;
 		await inFolder(async (folder) => {
 			const settings = await settingsOf(folder);
-			const error = await train(settings, { noise, openDevice: () => openFor(Math.floor(dispatches * 0.3)) }).catch((e) => e);
+			const error = await train(settings, new Losing([1, 2])).catch((e) => e);
 			expect(error).toBeInstanceOf(RunError);
 			expect(error).toMatchObject({ code: "run/stopped", hint: expect.stringMatching(/hushgrad resume .*run goes on from step \d/) });
 			await resume(settings.output, { noise });
-			expect(trainedIn(folder)).toEqual(expected);
+			expect(trainedIn(folder)).toEqual(await whole);
 			expect(await notedIn(folder)).toEqual([STEPS]);
 		});
 	});
@@ -94,7 +96,6 @@ async function withRoom<T>(bytes: number, act: () => Promise<T>): Promise<T> {
 
 describe("a disk that is full", () => {
 	it("stops a run, wherever it is, and the run goes on to the same end once there is room", async () => {
-		const { dispatches: _, ...expected } = await whole;
 		for (let trial = 0; trial < FULL; trial++) {
 			await inFolder(async (folder) => {
 				const settings = await settingsOf(folder);
@@ -103,7 +104,7 @@ describe("a disk that is full", () => {
 				const error = await withRoom(room, () => train(settings, { noise }).catch((e) => e));
 				expect(error).toMatchObject({ name: "RunError", code: "run/disk-full", hint: expect.stringContaining("hushgrad resume") });
 				await resume(settings.output, { noise });
-				expect(trainedIn(folder)).toEqual(expected);
+				expect(trainedIn(folder)).toEqual(await whole);
 			});
 		}
 	});

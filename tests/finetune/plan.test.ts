@@ -66,6 +66,8 @@ describe("hushgrad plan", () => {
 		expect(stopped.out).toMatch(/broken +1 at which training would stop:\n +row 5: answer is empty/);
 		expect(stopped.out).toMatch(/too long +1 at which training would stop: row 12/);
 		expect(stopped.err).toContain("training would stop at the records above");
+		expect(stopped.out).toContain("Noise and ε are worked out once training would not stop");
+		expect(stopped.out).not.toContain("σ");
 		const dropped = await run(["--data", data, "--records", "54", "--broken", "drop", "--too-long", "cut"]);
 		expect(dropped.code).toBe(0);
 		expect(dropped.out).toMatch(/too long +1 cut: row 12/);

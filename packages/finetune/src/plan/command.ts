@@ -39,6 +39,9 @@ interface Planned {
 	readonly tokenizer: SentencePieceTokenizer;
 	readonly records: Records;
 	readonly tokenized: TokenizedRecords;
+	/** Whether training would stop at what is wrong with the records. */
+	readonly isStopped: boolean;
+	/** Undefined without privacy, and where training would stop: it takes the most time of all. */
 	readonly plan: PrivacyPlan | undefined;
 	readonly earlier: Earlier | undefined;
 }
@@ -64,7 +67,7 @@ export const plan: Command = {
 		return async () => {
 			const print = printerOf(terminal);
 			show(print, planned, own.showExamples);
-			if (own.measure) await showTime(print, settings);
+			if (own.measure && !planned.isStopped) await showTime(print, settings);
 			return end(print, terminal, planned, commandLine(args));
 		};
 	},
@@ -76,14 +79,16 @@ async function gather(settings: Settings, sources: Sources): Promise<Planned> {
 	const config = await readConfig(settings.model);
 	const records = await readRecords({ ...settings, broken: "drop" });
 	const tokenized = tokenizeRecords(tokenizer, records, { ...settings, tooLong: settings.tooLong === "stop" ? "drop" : settings.tooLong });
-	const plan = privacyPlan(settings);
+	const isStopped =
+		(settings.broken === "stop" && records.broken.length > 0) || (settings.tooLong === "stop" && tokenized.tooLong.length > 0);
+	const plan = isStopped ? undefined : privacyPlan(settings);
 	const ledger = plan === undefined ? undefined : await readFile(settings.ledger, "utf8").catch(() => undefined);
 	const earlier = plan === undefined || ledger === undefined ? undefined : await earlierRuns(ledger, records.fingerprint, plan);
-	return { settings, sources, config, tokenizer, records, tokenized, plan, earlier };
+	return { settings, sources, config, tokenizer, records, tokenized, isStopped, plan, earlier };
 }
 
 function show(print: Printer, planned: Planned, withExamples: boolean): void {
-	const { settings, sources, config, tokenizer, tokenized, plan } = planned;
+	const { settings, sources, config, tokenizer, tokenized, isStopped, plan } = planned;
 	const { heading, field, line } = print;
 	heading("Settings");
 	showSettings(print, settings, sources);
@@ -106,8 +111,9 @@ function show(print: Printer, planned: Planned, withExamples: boolean): void {
 	for (const [name, bytes] of memory) field(name, bytesText(bytes));
 	field("together", bytesText(memory.reduce((sum, [, bytes]) => sum + bytes, 0)));
 	heading("Privacy");
-	if (plan === undefined) line("None: --no-private trains without clipping and noise.");
-	else showPrivacy(print, plan);
+	if (plan !== undefined) showPrivacy(print, plan);
+	else if (isStopped && settings.private) line("Noise and ε are worked out once training would not stop at the records above.");
+	else line("None: --no-private trains without clipping and noise.");
 }
 
 function showData(print: Printer, { settings, records, tokenized }: Planned): void {
@@ -169,12 +175,10 @@ async function showTime({ heading, field }: Printer, settings: Settings): Promis
 }
 
 function end(print: Printer, terminal: Terminal, planned: Planned, next: string): ExitCode {
-	const { settings, config, records, tokenized, earlier } = planned;
+	const { settings, config, records, isStopped, earlier } = planned;
 	const found = warnings({ settings, parameters: parameterCount(config), records, earlier });
 	print.heading(found.length === 0 ? "Nothing unwise was found." : "Legal, but is it wise?");
 	for (const warning of found) print.warning(warning);
-	const isStopped =
-		(settings.broken === "stop" && records.broken.length > 0) || (settings.tooLong === "stop" && tokenized.tooLong.length > 0);
 	if (isStopped) {
 		terminal.err(
 			`\n${print.bad("error:")} training would stop at the records above\n  Hint: mend them, or use --broken drop, --too-long drop or --too-long cut\n`,
