@@ -22,13 +22,12 @@ export const matrixExtentOf = (tile: MatrixTile): { readonly rows: number; reado
 	return { rows: 16 * down * rows, columns: 16 * across * columns };
 };
 
-export type MatrixVariant = Pick<GemmVariant, "aDtype" | "bDtype" | "onto" | "wideStore"> &
+export type MatrixVariant = Pick<GemmVariant, "aDtype" | "bDtype" | "onto"> &
 	Pick<MatrixUnit, "m" | "n" | "k" | "lanes" | "isEmulated"> & { readonly tile: MatrixTile };
 
 /** Fours of words, of eight f16 each, from one row of a slice to the next: one more than a block has, for other banks of memory. */
 const STRIDE = BLOCK / 8 + 1;
 const FOUR = [0, 1, 2, 3];
-const XYZW = "xyzw";
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** WGSL of matrices in the subgroup's hands: types Left, Right and Sum, and functions that read, multiply and write them. */
@@ -54,7 +53,7 @@ fn rightAt(at: u32) -> Right { return at; }
 fn halfAt(at: u32, k: u32) -> f32 { return unpack2x16float(slices[at + k / 8u][k / 2u % 4u])[k % 2u]; }
 fn multiplied(left: Left, right: Right, sum: Sum, own: u32) -> Sum {
   var sums = sum;
-  for (var i = 0u; i < ${fours}u; i++) {
+  for (var i = 0u; i < ${fours}u + (p.K >> 31u); i++) {
     let four = own + i * ${lanes}u;
     var s = sums[i];
     for (var k = 0u; k < ${k}u + (p.K >> 31u); k++) {
@@ -77,7 +76,7 @@ const OPERAND = { aM: "u32", bN: "u32" } as const;
  * so that it is the same by any tile. A row and a column of which one holds infinity or NaN are multiplied in f32 instead, from a and b.
  */
 export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVariant) => {
-	const { aDtype, bDtype, wideStore, tile, m, n, k, lanes: width, isEmulated } = variant;
+	const { aDtype, bDtype, onto, tile, m, n, k, lanes: width, isEmulated } = variant;
 	const { down, across, rows, columns } = MATRIX_TILES[tile];
 	const extent = matrixExtentOf(tile);
 	const lanes = width * down * across;
@@ -124,13 +123,17 @@ export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVari
 		return `{ ${[...rights, ...products].join("\n        ")} }`;
 	};
 	const perSum = (m * n) / 4;
-	const keep = (i: number, j: number): string => `workgroupBarrier();
-  keep(sub * ${perSum}u, sum${i}_${j}, own);
+	const perSubgroup = perSum * acrosses.length;
+	const wide = n * acrosses.length;
+	/** WGSL that stores the sums of a row of matrices, through the memory of the workgroup: a unit alone knows where it has a number. */
+	const keep = (i: number): string => `workgroupBarrier();
+  ${acrosses.map((j) => `keep(sub * ${perSubgroup}u + ${j * perSum}u, sum${i}_${j}, own);`).join(" ")}
   workgroupBarrier();
-  for (var four = own; four < ${perSum}u; four += ${width}u) {
-    let m = m0 + subDownOfLane * ${16 * rows}u + ${i * m}u + four / ${n / 4}u;
-    let n = n0 + subAcrossOfLane * ${16 * columns}u + ${j * n}u + four % ${n / 4}u * 4u;
-    store(z, m, n, bitcast<vec4f>(slices[subOfLane * ${perSum}u + four]));
+  for (var at = own; at < ${m * wide}u; at += ${width}u) {
+    let row = at / ${wide}u;
+    let column = at % ${wide}u;
+    let four = slices[subOfLane * ${perSubgroup}u + column / ${n}u * ${perSum}u + (row * ${n}u + column % ${n}u) / 4u];
+    store(z, rowOfLane + ${i * m}u + row, columnOfLane + column, bitcast<f32>(four[column % 4u]));
   }`;
 	const plain = `fn plain(z: u32, m: u32, n: u32) -> f32 {
   let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
@@ -148,20 +151,20 @@ fn product(z: u32, m: u32, n: u32, sum: f32) -> f32 {
   let third = powerOfTwo(e / 3);
   return sum * third * third * powerOfTwo(e - 2 * (e / 3));
 }`;
-	const head = "if (m >= p.M || n >= p.N) { return; } let o = z * p.oz + m * p.om + n;";
-	const value = (s: number): string => `product(z, m, n + ${s}u, v.${XYZW[s]})`;
-	const store = wideStore
-		? `fn store(z: u32, m: u32, n: u32, v: vec4f) { ${head} ${stored(variant, "o >> 2u", `vec4f(${FOUR.map(value).join(", ")})`)} }`
-		: `fn store(z: u32, m: u32, n: u32, v: vec4f) { ${head} ${FOUR.map((s) => `if (n + ${s}u < p.N) { ${stored(variant, `o + ${s}u`, value(s))} }`).join(" ")} }`;
+	const store = `fn store(z: u32, m: u32, n: u32, sum: f32) {
+  if (m >= p.M || n >= p.N) { return; }
+  let o = z * p.oz + m * p.om + n;
+  ${stored({ onto, wideStore: false }, "o", "product(z, m, n, sum)")}
+}`;
 	return {
 		params: { ...PARAMS, ...OPERAND, blocks: "u32", zs: "u32" },
 		buffers: {
 			...{ a: reads(aDtype), b: reads(bDtype), left: reads("u32", 4), leftE: reads("u32"), right: reads("u32", 4), rightE: reads("u32") },
-			...summand(variant),
-			y: writes("f32", wideStore ? 4 : 1),
+			...summand({ onto, wideStore: false }),
+			y: writes("f32"),
 		},
 		workgroup: lanes,
-		shared: { slices: { type: "vec4u", length: Math.max(end, perSum * down * across) } },
+		shared: { slices: { type: "vec4u", length: Math.max(end, perSubgroup * down * across) } },
 		features: isEmulated ? [] : MATRIX_FEATURES,
 		helpers: [POWER_OF_TWO, (isEmulated ? emulated : native)(variant), plain, store].join("\n"),
 		body: wgsl`
@@ -176,8 +179,8 @@ fn product(z: u32, m: u32, n: u32, sum: f32) -> f32 {
   let rightRow = z * p.bN;
   let own = lane % ${width}u;
   let subOfLane = lane / ${width}u;
-  let subDownOfLane = subOfLane / ${across}u;
-  let subAcrossOfLane = subOfLane % ${across}u;
+  let rowOfLane = m0 + subOfLane / ${across}u * ${16 * rows}u;
+  let columnOfLane = n0 + subOfLane % ${across}u * ${16 * columns}u;
   let sub = ${isEmulated ? "subOfLane" : "subgroup"};
   let subDown = sub / ${across}u;
   let subAcross = sub % ${across}u;
@@ -195,6 +198,6 @@ fn product(z: u32, m: u32, n: u32, sum: f32) -> f32 {
     ${each(({ count, begin }, from) => `slices[${begin}u + (in / 4u * ${count}u + row) * ${STRIDE}u + in % 4u] = ${from};`)}
     workgroupBarrier();
   }
-  ${downs.flatMap((i) => acrosses.map((j) => keep(i, j))).join("\n  ")}`,
+  ${downs.map(keep).join("\n  ")}`,
 	};
 });

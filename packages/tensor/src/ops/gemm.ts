@@ -154,7 +154,13 @@ function halvesOf(x: Physical, rows: Rows, zs: number, dtype: HalvesVariant["dty
 }
 
 /** Runs a product in plan "matrix". */
-function byMatrices(unit: MatrixUnit, operands: Operands, size: Size, zs: number, { a: aMode, b: bMode, ...variant }: GemmVariant): void {
+function byMatrices(
+	unit: MatrixUnit,
+	operands: Operands,
+	size: Size,
+	zs: number,
+	{ a: aMode, b: bMode, wideStore: _wide, ...variant }: GemmVariant,
+): void {
 	const { a, b, ...stored } = operands;
 	const { M, N, K, z1, z2 } = size;
 	const { least: _, ...matrices } = unit;
