@@ -5,7 +5,7 @@ import main from "./vitest.config.ts";
 
 const env = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "12" };
 
-/** The kernels of plan "gpu", which no driver that computes on the processor takes by itself, on the three that the tests have. */
+/** The kernels of plan "gpu", and of plan "matrix" in plain WGSL, which no driver that computes on the processor takes by itself, on the three that the tests have. */
 export default defineConfig({
 	test: {
 		projects: [
@@ -29,7 +29,7 @@ export default defineConfig({
 					...main.test,
 					name: "swiftshader",
 					sequence: { groupOrder: 1 },
-					include: ["tests/tensor/{primitives,longAxes}.test.ts"],
+					include: ["tests/tensor/{primitives,plans.matrix,longAxes}.test.ts"],
 					env: { ...env, VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"), HUSHGRAD_EXPECT_ADAPTER: "swiftshader" },
 				},
 			},
@@ -39,7 +39,7 @@ export default defineConfig({
 					...browser.test,
 					name: "chromium",
 					sequence: { groupOrder: 2 },
-					include: ["tests/tensor/{primitives,longAxes}.test.ts"],
+					include: ["tests/tensor/{primitives,plans.matrix,longAxes}.test.ts"],
 					env,
 				},
 			},

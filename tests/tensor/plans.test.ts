@@ -181,10 +181,10 @@ describe("the plan of a device", () => {
 	const granted = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 };
 
 	it("follows from the kind of the adapter", () => {
-		expect(planFor(software, granted)).toBe("cpu");
-		expect(planFor(graphics, granted)).toBe("gpu");
-		expect(planFor(software, granted, "gpu")).toBe("gpu");
-		expect(planFor(graphics, granted, "cpu")).toBe("cpu");
+		expect(planFor(software, granted).plan).toBe("cpu");
+		expect(planFor(graphics, granted).plan).toBe("gpu");
+		expect(planFor(software, granted, "gpu").plan).toBe("gpu");
+		expect(planFor(graphics, granted, "cpu").plan).toBe("cpu");
 		expect([device().plan, other().plan]).toEqual(["gpu", "cpu"]);
 	});
 
@@ -193,8 +193,8 @@ describe("the plan of a device", () => {
 		["maxComputeInvocationsPerWorkgroup", 128],
 	])("that lacks %s is cpu; asked for gpu it says what is missing", (limit, value) => {
 		const limits = { ...granted, [limit]: value };
-		expect(planFor(graphics, limits)).toBe("cpu");
-		expect(planFor(graphics, limits, "cpu")).toBe("cpu");
+		expect(planFor(graphics, limits).plan).toBe("cpu");
+		expect(planFor(graphics, limits, "cpu").plan).toBe("cpu");
 		expect(() => planFor(graphics, limits, "gpu")).toThrow(
 			expect.objectContaining({
 				name: "DeviceError",

@@ -67,7 +67,14 @@ export class DryDevice {
 
 	constructor(adapter: DryAdapter) {
 		const info = { vendor: "", architecture: "", device: adapter.name, description: "recorded, not run" };
-		this.device = new Device({} as GPU, this.#gpu(adapter), info, Number.POSITIVE_INFINITY, { level: 0 }, adapter.plan);
+		this.device = new Device(
+			{} as GPU,
+			this.#gpu(adapter),
+			info,
+			Number.POSITIVE_INFINITY,
+			{ level: 0 },
+			adapter.plan && { plan: adapter.plan },
+		);
 	}
 
 	/** What was submitted since the last call. */

@@ -67,7 +67,7 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
 			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
 			const groups = Math.ceil(K / (COLUMNS * (isWide ? 4 : 1)));
-			const parts = runtime.device.plan === "gpu" && 4;
+			const parts = runtime.device.plan !== "cpu" && 4;
 			for (let r0 = 0; r0 < R; r0 += RANKS) {
 				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
 				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, parts });
@@ -118,7 +118,7 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 			const { T, R } = numbers;
 			const low = runtime.empty([B, T, R]);
 			const ranks = Math.min(RANKS, Math.max(1, R));
-			const lanes = runtime.device.plan === "gpu" && 32;
+			const lanes = runtime.device.plan !== "cpu" && 32;
 			const variant = { wide, drops: isDropped, ranks, lanes } as const;
 			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
 			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);

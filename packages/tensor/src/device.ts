@@ -1,7 +1,8 @@
 import { type DebugOptions, type Leak, showLeaks } from "./debug.ts";
 import type { DType } from "./dtype.ts";
 import { DeviceError, NumericError } from "./errors.ts";
-import { type Plan, planFor } from "./gpu/plan.ts";
+import type { MatrixUnit } from "./gpu/matrices.ts";
+import { type Plan, type Planned, planFor } from "./gpu/plan.ts";
 import type { MemoryReport } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import type { GPU, GPUAdapterInfo, GPUDevice } from "./gpu/types.ts";
@@ -46,9 +47,12 @@ export class Device {
 	readonly info: GPUAdapterInfo;
 	/**
 	 * Which kernels run where an operation has several: "cpu" on drivers that compute on the processor, where every invocation works by
-	 * itself, else "gpu", where those of a workgroup share their memory. Profiles name the kernels that ran.
+	 * itself, else "gpu", where those of a workgroup share their memory; "matrix", where it was asked for. Profiles name the kernels that
+	 * ran.
 	 */
 	readonly plan: Plan;
+	/** What products of matrices run on in plan "matrix": sizes of the matrices that a subgroup multiplies. */
+	readonly matrices: MatrixUnit | undefined;
 	/** The debug settings, defaults filled in. */
 	readonly debug: Settled<DebugOptions>;
 	/** WebGPU's entry point: Dawn's instance lives only as long as it is reachable. */
@@ -65,11 +69,13 @@ export class Device {
 	}
 
 	/** Takes over a WebGPU device; `memoryBudget` is in bytes. `requestDevice` calls it. */
-	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}, plan?: Plan) {
+	constructor(instance: GPU, gpu: GPUDevice, info: GPUAdapterInfo, memoryBudget: number, debug: DebugOptions = {}, planned?: Planned) {
 		this.instance = instance;
 		this.gpu = gpu;
 		this.info = info;
-		this.plan = plan ?? planFor(info, gpu.limits);
+		const { plan, matrices } = planned ?? planFor(info, gpu.limits);
+		this.plan = plan;
+		this.matrices = matrices;
 		this.debug = withDefaults<Settled<DebugOptions>>({ level: 0, nan: false, memory: false, log: (text) => console.error(text) }, debug);
 		this.#runtime = new Runtime(this, gpu, memoryBudget, this.debug);
 		Object.freeze(this);

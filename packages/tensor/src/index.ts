@@ -18,7 +18,8 @@ export {
 	ValueError,
 } from "./errors.ts";
 export { checkFinite } from "./finite.ts";
-export type { Plan } from "./gpu/plan.ts";
+export type { MatrixUnit } from "./gpu/matrices.ts";
+export type { Plan, Planned } from "./gpu/plan.ts";
 export type { MemoryReport } from "./gpu/pool.ts";
 export type { AdapterName } from "./gpu/types.ts";
 export { data, item, type TensorOptions, tensor, toNested, write } from "./host.ts";

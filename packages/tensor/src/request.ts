@@ -3,6 +3,7 @@ import { type DebugOptions, parseDebug } from "./debug.ts";
 import { Device } from "./device.ts";
 import { DeviceError, ValueError } from "./errors.ts";
 import { expects, isCount, type Kind, oneOf, optional } from "./expects.ts";
+import { MATRIX_FEATURES } from "./gpu/matrices.ts";
 import { type Plan, planFor } from "./gpu/plan.ts";
 import type { AdapterName } from "./gpu/types.ts";
 
@@ -21,8 +22,8 @@ export interface DeviceOptions {
 	 */
 	readonly memoryBudget?: number | undefined;
 	/**
-	 * Which kernels run: "gpu" or "cpu" (see `Device.plan`). By the kind of the adapter when left out. Each is correct wherever it runs,
-	 * and slow on the other kind.
+	 * Which kernels run: "gpu" or "cpu" (see `Plan`). By the kind of the adapter when left out. Each is correct wherever it runs,
+	 * and slow on the other kind. "matrix" is for GPUs with units for products of matrices, in Node.
 	 */
 	readonly plan?: Plan | undefined;
 	/** What the device tells about itself; HUSHGRAD_DEBUG of the environment when left out. */
@@ -52,7 +53,7 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference, plan: wanted } = options;
 	const preference = oneOf("high-performance", "low-power");
 	expects("requestDevice", { adapter: chosen, powerPreference }, { adapter: optional(ADAPTER), powerPreference: optional(preference) });
-	expects("requestDevice", { plan: wanted }, { plan: optional(oneOf("cpu", "gpu")) });
+	expects("requestDevice", { plan: wanted }, { plan: optional(oneOf("cpu", "gpu", "matrix")) });
 	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
 	expects("requestDevice", { "debug.level": debug.level, "debug.log": debug.log }, { "debug.level": "number?", "debug.log": "function?" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
@@ -60,14 +61,15 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 			op: "requestDevice",
 		});
 	}
-	const gpu = await requestGpu(chosen);
+	const gpu = await requestGpu(chosen, wanted);
 	const adapter = await gpu.requestAdapter(powerPreference && { powerPreference });
 	if (adapter === null) {
 		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", { hint: adapterHint });
 	}
-	const plan = planFor(adapter.info, adapter.limits, wanted);
+	const planned = planFor(adapter.info, adapter.limits, wanted, adapter.features);
+	const features: readonly string[] = [...WANTED_FEATURES, ...(planned.plan === "matrix" ? MATRIX_FEATURES : [])];
 	const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
-	const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+	const requiredFeatures = [...new Set(features)].filter((name) => adapter.features.has(name)) as GPUFeatureName[];
 	const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug, plan);
+	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug, planned);
 }

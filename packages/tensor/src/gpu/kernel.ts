@@ -16,7 +16,7 @@ export interface BufferSpec {
 
 /** Memory of a workgroup: an array that its invocations share, undefined at first. */
 export interface SharedSpec {
-	readonly type: "f32" | "i32" | "u32" | "vec2f" | "vec2u" | "vec4f";
+	readonly type: "f32" | "i32" | "u32" | "vec2f" | "vec2u" | "vec4u" | "vec4f";
 	readonly length: number;
 }
 
@@ -41,6 +41,11 @@ export interface KernelSpec<P extends string = string, B extends string = string
 	readonly workgroup: number | readonly [number, number, number];
 	/** Arrays that the invocations of a workgroup share, by name: 16 KiB together are allowed everywhere. */
 	readonly shared?: Readonly<Record<string, SharedSpec>> | undefined;
+	/**
+	 * Features of WebGPU that it needs beyond those of its buffers, such as "subgroups". With "subgroups" the entry point has `subgroup`,
+	 * the number of the subgroup in its workgroup.
+	 */
+	readonly features?: readonly string[] | undefined;
 	/** WGSL before the entry point: functions and constants. It may use `p`, the accessors and what is shared. */
 	readonly helpers?: string | undefined;
 	/**
@@ -66,7 +71,7 @@ export const writes = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, 
 export const workgroupOf = ({ workgroup }: KernelSpec): readonly [number, number, number] =>
 	typeof workgroup === "number" ? [workgroup, 1, 1] : workgroup;
 
-const SHARED_BYTES = { f32: 4, i32: 4, u32: 4, vec2f: 8, vec2u: 8, vec4f: 16 } as const;
+const SHARED_BYTES = { f32: 4, i32: 4, u32: 4, vec2f: 8, vec2u: 8, vec4u: 16, vec4f: 16 } as const;
 
 /** What a kernel takes of the device beyond bindings: invocations of a workgroup, and bytes that they share. */
 export const needsOf = (spec: KernelSpec): { readonly invocations: number; readonly bytes: number } => ({
@@ -113,9 +118,9 @@ export function kernelSource(spec: KernelSpec): string {
 	const names = Object.keys(spec.buffers);
 	const fields = [...Object.entries(spec.params), ...names.map((n) => [`${n}_base`, "u32"] as const)];
 	const calls = preludeFor(`${spec.helpers ?? ""}${spec.body}`);
-	const f16 = names.some((n) => spec.buffers[n].dtype === "f16") ? ["enable f16;"] : [];
+	const features = new Set([...(names.some((n) => spec.buffers[n].dtype === "f16") ? ["shader-f16"] : []), ...(spec.features ?? [])]);
 	const lines = [
-		...f16,
+		...[...features].map((name) => `enable ${name.replace("shader-", "").replaceAll("-", "_")};`),
 		`struct Params { ${fields.map(([n, t]) => `${n}: ${t}`).join(", ")} }`,
 		"@group(0) @binding(0) var<uniform> p: Params;",
 	];
@@ -134,7 +139,7 @@ export function kernelSource(spec: KernelSpec): string {
 	lines.push(
 		`@compute @workgroup_size(${x}, ${y}, ${z})
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(workgroup_id) wid: vec3u,
-        @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+        @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32${features.has("subgroups") ? ", @builtin(subgroup_id) subgroup: u32" : ""}) {
   let index = (wid.y * nwg.x + wid.x) * ${x * y * z}u + lane;
 ${spec.body}
 }`,

@@ -1,6 +1,6 @@
 import { DeviceError } from "../errors.ts";
 import { shown } from "../shown.ts";
-import { isSoftware } from "./plan.ts";
+import { isSoftware, type Plan } from "./plan.ts";
 import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
 
 const OLDEST = [20, 19];
@@ -11,10 +11,11 @@ const DAWN = "webgpu";
  * Toggles of Dawn. Timestamps to the nanosecond, since nobody else's pages run beside a program in Node. f16 on NVIDIA, which Dawn holds
  * back for faults of its drivers with matrices of f16 among uniforms: kernels here have f16 in storage alone, and compute in f32.
  *
- * Left as they are: robustness, so that no kernel reads or writes beyond a buffer; allow_unsafe_apis and use_vulkan_memory_model, which
- * matrices of subgroups need, and no kernel here has.
+ * Left as it is: robustness, so that no kernel reads or writes beyond a buffer.
  */
 const FLAGS = ["disable-dawn-features=timestamp_quantization", "enable-dawn-features=vulkan_enable_f16_on_nvidia"];
+/** For the plan "matrix" alone: Dawn counts matrices of subgroups among the unsafe, and needs Vulkan's memory model for them. */
+const MATRIX_FLAGS = [FLAGS[0], `${FLAGS[1]},allow_unsafe_apis,use_vulkan_memory_model`];
 
 type Create = typeof import("webgpu")["create"];
 
@@ -22,11 +23,12 @@ type Create = typeof import("webgpu")["create"];
  * The GPU entry point in Node, Deno and Bun: Dawn, from the npm package `webgpu`; with `adapter`, one that has that adapter alone.
  * Imports nothing by itself, so that it can say what is wrong where a bundler put it into a page.
  */
-export async function requestGpu(adapter?: string | number): Promise<GPU> {
+export async function requestGpu(adapter?: string | number, plan?: Plan): Promise<GPU> {
 	const create = await load();
-	if (adapter === undefined) return create(FLAGS);
+	const flags = plan === "matrix" ? MATRIX_FLAGS : FLAGS;
+	if (adapter === undefined) return create(flags);
 	const { backend, name } = choose(adapter, await namesBy(create));
-	return create([...FLAGS, `backend=${backend}`, `adapter=${name}`]);
+	return create([...flags, `backend=${backend}`, `adapter=${name}`]);
 }
 
 /** The adapters that Dawn finds, in its order. */

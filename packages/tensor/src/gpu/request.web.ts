@@ -1,11 +1,12 @@
 import { DeviceError } from "../errors.ts";
+import type { Plan } from "./plan.ts";
 import type { AdapterName, GPU, GPUAdapterInfo } from "./types.ts";
 
 /** A page sees one adapter, the one that it is given. */
 export const adaptersFound = async (): Promise<AdapterName[]> => [];
 
 /** The GPU entry point in a browser. */
-export async function requestGpu(adapter?: string | number): Promise<GPU> {
+export async function requestGpu(adapter?: string | number, _?: Plan): Promise<GPU> {
 	if (adapter !== undefined) {
 		throw new DeviceError("device/adapter", "requestDevice: a page cannot choose its adapter by name", { hint: "give powerPreference" });
 	}

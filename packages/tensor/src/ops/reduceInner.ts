@@ -20,7 +20,7 @@ export function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: 
 const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
 /** Rows longer than twice this are reduced in two passes. */
-const SPLIT = { cpu: 256, gpu: 4096 } as const;
+const SPLIT = { cpu: 256, gpu: 4096, matrix: 4096 } as const;
 
 const PARAMS = { n: "u32", o1: "u32", so0: "u32", so1: "u32", r0: "u32", r1: "u32", sr0: "u32", sr1: "u32" } as const;
 

@@ -1,0 +1,203 @@
+import { defineKernel } from "../gpu/defineKernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
+import { MATRIX_FEATURES, type MatrixUnit } from "../gpu/matrices.ts";
+import { wgsl } from "../gpu/wgsl.ts";
+import { BLOCK, POWER_OF_TWO, partsOf } from "./gemm.halves.kernel.ts";
+import { type GemmVariant, PARAMS, stored, summand } from "./gemm.kernel.ts";
+
+/**
+ * Parts of the result that a workgroup computes: so many subgroups down and across, each of which has so many squares of 16 x 16 down
+ * (rows) and across (columns). A workgroup has 32 down across invocations, at most 256.
+ */
+export const MATRIX_TILES = {
+	"128x128": { down: 2, across: 4, rows: 4, columns: 2 },
+	"64x64": { down: 2, across: 2, rows: 2, columns: 2 },
+	"32x32": { down: 2, across: 2, rows: 1, columns: 1 },
+} as const;
+export type MatrixTile = keyof typeof MATRIX_TILES;
+
+/** Rows and columns of a tile. */
+export const matrixExtentOf = (tile: MatrixTile): { readonly rows: number; readonly columns: number } => {
+	const { down, across, rows, columns } = MATRIX_TILES[tile];
+	return { rows: 16 * down * rows, columns: 16 * across * columns };
+};
+
+export type MatrixVariant = Pick<GemmVariant, "aDtype" | "bDtype" | "onto"> &
+	Pick<MatrixUnit, "m" | "n" | "k" | "lanes" | "isEmulated"> & { readonly tile: MatrixTile };
+
+/** Fours of words, of eight f16 each, from one row of a slice to the next: one more than a block has, for other banks of memory. */
+const STRIDE = BLOCK / 8 + 1;
+const FOUR = [0, 1, 2, 3];
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** WGSL of matrices in the subgroup's hands: types Left, Right and Sum, and functions that read, multiply and write them. */
+const native = ({ m, n, k }: MatrixVariant): string => `alias Left = subgroup_matrix_left<f16, ${k}, ${m}>;
+alias Right = subgroup_matrix_right<f16, ${n}, ${k}>;
+alias Sum = subgroup_matrix_result<f32, ${n}, ${m}>;
+fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&slices, at, ${STRIDE}u); }
+fn rightAt(at: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&slices, at, ${STRIDE}u); }
+fn multiplied(left: Left, right: Right, sum: Sum, own: u32) -> Sum { return subgroupMatrixMultiplyAccumulate(left, right, sum); }
+fn keep(at: u32, sum: Sum, own: u32) { subgroupMatrixStore<row_major>(&slices, at, sum, ${n / 4}u); }`;
+
+/**
+ * The same in plain WGSL: a factor is the place where it lies, and each invocation has some fours of a sum. `p.K >> 31u` is 0 in a way
+ * that no compiler knows: it keeps drivers from unrolling, and from seconds of compilation.
+ */
+function emulated({ m, n, k, lanes }: MatrixVariant): string {
+	const fours = (m * n) / 4 / lanes;
+	return `alias Left = u32;
+alias Right = u32;
+alias Sum = array<vec4f, ${fours}>;
+fn leftAt(at: u32) -> Left { return at; }
+fn rightAt(at: u32) -> Right { return at; }
+fn halfAt(at: u32, k: u32) -> f32 { return unpack2x16float(slices[at + k / 8u][k / 2u % 4u])[k % 2u]; }
+fn multiplied(left: Left, right: Right, sum: Sum, own: u32) -> Sum {
+  var sums = sum;
+  for (var i = 0u; i < ${fours}u + (p.K >> 31u); i++) {
+    let four = own + i * ${lanes}u;
+    var s = sums[i];
+    for (var k = 0u; k < ${k}u + (p.K >> 31u); k++) {
+      s += halfAt(left + four / ${n / 4}u * ${STRIDE}u, k) * vec4f(${FOUR.map((c) => `halfAt(right + (four % ${n / 4}u * 4u + ${c}u) * ${STRIDE}u, k)`).join(", ")});
+    }
+    sums[i] = s;
+  }
+  return sums;
+}
+fn keep(at: u32, sum: Sum, own: u32) { for (var i = 0u; i < ${fours}u; i++) { slices[at + own + i * ${lanes}u] = bitcast<vec4u>(sum[i]); } }`;
+}
+
+const OPERAND = { aM: "u32", bN: "u32" } as const;
+
+/**
+ * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n], from `left` and `right`, which are a and the transpose of b as f16 (see
+ * gemm/halves), by matrices of subgroups.
+ * Plan "matrix": a workgroup computes a tile. Slices of the factors, a block deep, lie in its memory; the next are asked for before they
+ * are multiplied. Where both numbers have two parts, high high + high low + low high is added. Each element is summed along k in order,
+ * so that it is the same by any tile. A row and a column of which one holds infinity or NaN are multiplied in f32 instead, from a and b.
+ */
+export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVariant) => {
+	const { aDtype, bDtype, onto, tile, m, n, k, lanes: width, isEmulated } = variant;
+	const { down, across, rows, columns } = MATRIX_TILES[tile];
+	const extent = matrixExtentOf(tile);
+	const lanes = width * down * across;
+	const [aParts, bParts] = [partsOf(aDtype), partsOf(bDtype)];
+	const [bBegin, end] = [extent.rows * aParts * STRIDE, (extent.rows * aParts + extent.columns * bParts) * STRIDE];
+	const sides = [
+		{ name: "left", count: extent.rows, parts: aParts, begin: 0, first: "leftRow + m0", last: "p.M - m0 - 1u" },
+		{ name: "right", count: extent.columns, parts: bParts, begin: bBegin, first: "rightRow + n0", last: "p.N - n0 - 1u" },
+	] as const;
+	/** WGSL for each four of words of a slice that an invocation has. */
+	const each = (make: (side: (typeof sides)[number], register: string) => string): string =>
+		sides
+			.flatMap((side) => {
+				const total = side.count * side.parts * 4;
+				return upTo(Math.ceil(total / lanes)).map((turn) => {
+					const place = `let word = lane + ${turn * lanes}u; let row = word / ${4 * side.parts}u; let in = word % ${4 * side.parts}u;`;
+					const guard = (turn + 1) * lanes <= total ? "" : `if (lane < ${total - turn * lanes}u) `;
+					return `${guard}{ ${place} ${make(side, `${side.name}${turn}`)} }`;
+				});
+			})
+			.join("\n    ");
+	const registers = sides.flatMap(({ name, count, parts }) => upTo(Math.ceil((count * parts * 4) / lanes)).map((turn) => `${name}${turn}`));
+	const [downs, acrosses] = [upTo((16 * rows) / m), upTo((16 * columns) / n)];
+	const sums = downs.flatMap((i) => acrosses.map((j) => `sum${i}_${j}`));
+	/** Factors in the slices, by part and row; `step` is where they begin in a block. */
+	const leftAt = (part: number, i: number): string =>
+		`leftAt((${part * extent.rows + m * i}u + subDown * ${16 * rows}u) * ${STRIDE}u + step)`;
+	const rightAt = (part: number, j: number): string =>
+		`rightAt(${bBegin}u + (${part * extent.columns + n * j}u + subAcross * ${16 * columns}u) * ${STRIDE}u + step)`;
+	const multiply = (): string => {
+		const rights = acrosses.flatMap((j) => upTo(bParts).map((part) => `let right${j}_${part}_ = ${rightAt(part, j)};`));
+		const products = downs.map((i) => {
+			const lefts = upTo(aParts).map((part) => `let left${part}_ = ${leftAt(part, i)};`);
+			const pairs = [
+				[0, 1],
+				[1, 0],
+				[0, 0],
+			].filter(([pa, pb]) => pa < aParts && pb < bParts);
+			const all = pairs.flatMap(([pa, pb]) =>
+				acrosses.map((j) => `sum${i}_${j} = multiplied(left${pa}_, right${j}_${pb}_, sum${i}_${j}, own);`),
+			);
+			return `{ ${[...lefts, ...all].join(" ")} }`;
+		});
+		return `{ ${[...rights, ...products].join("\n        ")} }`;
+	};
+	const perSum = (m * n) / 4;
+	const perSubgroup = perSum * acrosses.length;
+	const wide = n * acrosses.length;
+	/** WGSL that stores the sums of a row of matrices, through the memory of the workgroup: a unit alone knows where it has a number. */
+	const keep = (i: number): string => `workgroupBarrier();
+  ${acrosses.map((j) => `keep(sub * ${perSubgroup}u + ${j * perSum}u, sum${i}_${j}, own);`).join(" ")}
+  workgroupBarrier();
+  for (var at = own; at < ${m * wide}u; at += ${width}u) {
+    let row = at / ${wide}u;
+    let column = at % ${wide}u;
+    let four = slices[subOfLane * ${perSubgroup}u + column / ${n}u * ${perSum}u + (row * ${n}u + column % ${n}u) / 4u];
+    store(z, rowOfLane + ${i * m}u + row, columnOfLane + column, bitcast<f32>(four[column % 4u]));
+  }`;
+	const plain = `fn plain(z: u32, m: u32, n: u32) -> f32 {
+  let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
+  let rowA = c0 * p.a0 + c1 * p.a1 + c2 * p.a2 + m * p.am;
+  let columnB = c0 * p.b0 + c1 * p.b1 + c2 * p.b2 + n * p.bn;
+  var sum = 0.0;
+  for (var k = 0u; k < p.K; k++) { sum += a_at(rowA + k * p.ak) * b_at(columnB + k * p.bk); }
+  return sum;
+}
+fn product(z: u32, m: u32, n: u32, sum: f32) -> f32 {
+  let eLeft = leftE_at(z * p.aM + m);
+  let eRight = rightE_at(z * p.bN + n);
+  if (max(eLeft, eRight) == 255u) { return plain(z, m, n); }
+  let e = i32(eLeft + eRight) - 282;
+  let third = powerOfTwo(e / 3);
+  return sum * third * third * powerOfTwo(e - 2 * (e / 3));
+}`;
+	const store = `fn store(z: u32, m: u32, n: u32, sum: f32) {
+  if (m >= p.M || n >= p.N) { return; }
+  let o = z * p.oz + m * p.om + n;
+  ${stored({ onto, wideStore: false }, "o", "product(z, m, n, sum)")}
+}`;
+	return {
+		params: { ...PARAMS, ...OPERAND, blocks: "u32", zs: "u32" },
+		buffers: {
+			...{ a: reads(aDtype), b: reads(bDtype), left: reads("u32", 4), leftE: reads("u32"), right: reads("u32", 4), rightE: reads("u32") },
+			...summand({ onto, wideStore: false }),
+			y: writes("f32"),
+		},
+		workgroup: lanes,
+		shared: { slices: { type: "vec4u", length: Math.max(end, perSubgroup * down * across) } },
+		features: isEmulated ? [] : MATRIX_FEATURES,
+		helpers: [POWER_OF_TWO, (isEmulated ? emulated : native)(variant), plain, store].join("\n"),
+		body: wgsl`
+  let group = wid.y * nwg.x + wid.x;
+  if (group >= p.tiles) { return; }
+  let nt = (p.N + ${extent.columns - 1}u) / ${extent.columns}u;
+  let mt = (p.M + ${extent.rows - 1}u) / ${extent.rows}u;
+  let n0 = (group % nt) * ${extent.columns}u;
+  let m0 = ((group / nt) % mt) * ${extent.rows}u;
+  let z = group / (nt * mt);
+  let leftRow = z * p.aM;
+  let rightRow = z * p.bN;
+  let own = lane % ${width}u;
+  let subOfLane = lane / ${width}u;
+  let rowOfLane = m0 + subOfLane / ${across}u * ${16 * rows}u;
+  let columnOfLane = n0 + subOfLane % ${across}u * ${16 * columns}u;
+  let sub = ${isEmulated ? "subOfLane" : "subgroup"};
+  let subDown = sub / ${across}u;
+  let subAcross = sub % ${across}u;
+  ${sums.map((sum) => `var ${sum}: Sum;`).join(" ")}
+  for (var block = 0u; ; block++) {
+    ${registers.map((r) => `var ${r} = vec4u();`).join(" ")}
+    if (block < p.blocks) {
+    ${each(({ name, parts, first, last }, to) => `${to} = ${name}_at4(((${first} + min(row, ${last})) * p.blocks + block) * ${4 * parts}u + in);`)}
+    }
+    if (block > 0u) {
+      for (var step = 0u; step < ${BLOCK / 8}u; step += ${k / 8}u) ${multiply()}
+    }
+    if (block >= p.blocks) { break; }
+    workgroupBarrier();
+    ${each(({ count, begin }, from) => `slices[${begin}u + (in / 4u * ${count}u + row) * ${STRIDE}u + in % 4u] = ${from};`)}
+    workgroupBarrier();
+  }
+  ${downs.map(keep).join("\n  ")}`,
+	};
+});
