@@ -77,8 +77,15 @@ async function measure(kind: Kind, seed: number): Promise<Evaluation> {
 	}
 }
 
-const COLUMNS: readonly (readonly [string, number, (e: Evaluation) => number | undefined])[] = [
+type Column = readonly [name: string, digits: number, read: (evaluation: Evaluation, base: Evaluation | undefined) => number | undefined];
+
+const COLUMNS: readonly Column[] = [
 	["loss per response token", 4, (e) => e.lossPerToken],
+	[
+		"less than the base's",
+		4,
+		(e, base) => (base === undefined || base === e ? undefined : (base.lossPerToken ?? Number.NaN) - (e.lossPerToken ?? Number.NaN)),
+	],
 	["right of four", 3, (e) => e.multipleChoice?.accuracy],
 	["the same, per token", 3, (e) => e.multipleChoice?.accuracyPerToken],
 	["token F1", 3, (e) => e.answers?.tokenF1],
@@ -88,8 +95,9 @@ const COLUMNS: readonly (readonly [string, number, (e: Evaluation) => number | u
 	["loss of public text", 4, (e) => e.publicText?.lossPerToken],
 ];
 
-/** Mean over the seeds ± its standard error. */
+/** Mean over the seeds ± its standard error; nothing where there is none. */
 function cell(values: readonly number[], digits: number): string {
+	if (values.length === 0) return "";
 	const mean = values.reduce((a, b) => a + b, 0) / values.length;
 	if (values.length < 2) return mean.toFixed(digits);
 	const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (values.length - 1);
@@ -97,12 +105,13 @@ function cell(values: readonly number[], digits: number): string {
 }
 
 function tableOf(lines: readonly Line[]): string {
+	const baseOf = new Map(lines.flatMap(({ kind, seed, evaluation }) => (kind === "base" ? [[seed, evaluation] as const] : [])));
 	const rows = [...new Set(lines.map(({ kind }) => kind))].map((kind) => {
 		const own = lines.filter((line) => line.kind === kind);
 		const name = kind === "base" ? "base" : kind === "none" ? "not private" : `ε = ${kind}`;
 		const cells = COLUMNS.map(([, digits, read]) =>
 			cell(
-				own.map(({ evaluation }) => read(evaluation) ?? Number.NaN),
+				own.flatMap(({ seed, evaluation }) => read(evaluation, baseOf.get(seed)) ?? []),
 				digits,
 			),
 		);

@@ -25,10 +25,11 @@ const { values } = parseArgs({
 		seeds: { type: "string", default: "5" },
 		out: { type: "string", default: "bench/results/utility.jsonl" },
 		table: { type: "string" },
+		baseline: { type: "string", default: "poisson" },
 	},
 });
 
-if (values.table !== undefined) console.log(utilityTable(await readRuns(values.table)));
+if (values.table !== undefined) console.log(utilityTable(await readRuns(values.table), values.baseline));
 else await study(values.variants.split(","), values.epsilons.split(",").map(Number), Number(values.seeds), values.out);
 
 /** Makes the runs that the file does not have yet, seed by seed, so that a study that is cut off compares what it has. */

@@ -1,4 +1,4 @@
-"""The study of bench/utility.ts in torch 2.13 on a CPU, many times faster than WebGPU on a software driver.
+"""The study of bench/utility.ts in torch, on a GPU where there is one; on a CPU still many times faster than WebGPU on a software driver.
 
     node --import tsx -C @hushgrad/source bench/support/twinData.ts out/twin poisson,ffa 1,3,8 0,1,2,3,4
     python bench/utilityTwin.py out/twin bench/results/utilityTwin.jsonl
@@ -26,6 +26,10 @@ W = {
 }
 cfg = study["config"]
 D, H, K = cfg["hidden_size"], cfg["num_attention_heads"], cfg["head_dim"]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+AT_A_TIME = 400 if DEVICE == "cuda" else 32
+torch.set_default_device(DEVICE)
+W = {n: w.to(DEVICE) for n, w in W.items()}
 T, P = 80, 40  # no card has more tokens, nor more of them learned
 angles = torch.arange(T)[:, None] * cfg["rope_theta"] ** (-torch.arange(0, K, 2) / K)[None]
 COS, SIN = angles.cos(), angles.sin()
@@ -124,7 +128,7 @@ def train(plan, seed):
     for t, batch in enumerate(batches(plan, cut, rng), 1):
         total = torch.zeros(count)
         seen = []
-        for part in torch.from_numpy(batch).split(32):
+        for part in torch.from_numpy(batch).to(DEVICE).split(AT_A_TIME):
             n = len(part)
             each = [p.expand(n, *p.shape).clone().requires_grad_(i in trained) for i, p in enumerate(parameters)]
             value = losses(own[part], lora(each), scale, o["dropout"]).sum()

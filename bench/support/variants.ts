@@ -27,9 +27,17 @@ const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
 	longer: withOptions({ steps: 32 }),
 };
 
-/** A setting that is multiplied: `lr*2`, `clip*0.1`, `rank*0.5`, `steps*2`, `batch*2`. */
-const FACTORS = { lr: "lr", clip: "max-grad-norm", rank: "rank", alpha: "alpha", steps: "steps", batch: "batch" } as const;
-const FACTOR = /^(lr|clip|rank|alpha|steps|batch)\*(\d*\.?\d+)$/;
+/** A setting that is multiplied: `lr*2`, `clip*0.1`, `rank*0.5`, `dropout*0`, `steps*2`, `batch*2`. */
+const FACTORS = {
+	lr: "lr",
+	clip: "max-grad-norm",
+	rank: "rank",
+	alpha: "alpha",
+	dropout: "dropout",
+	steps: "steps",
+	batch: "batch",
+} as const;
+const FACTOR = /^(lr|clip|rank|alpha|dropout|steps|batch)\*(\d*\.?\d+)$/;
 
 /** The variant of a name, such as `ffa+allocation+lr*2`. @throws ValueError for a change that there is none of. */
 export function variantOf(name: string): Variant {

@@ -18,7 +18,7 @@ const FLAGS = {
 	},
 	"physical-batch": { default: "16", kind: "count", help: "cards on the GPU at a time; changes memory, not privacy" },
 	"max-grad-norm": { default: "1", kind: "positive", help: "clipping norm of one card's gradient" },
-	lr: { default: "1.5e-2", kind: "positive", help: "learning rate of AdamW, the highest" },
+	lr: { default: "1e-2", kind: "positive", help: "learning rate of AdamW, the highest" },
 	beta1: { default: "0", kind: "fraction", help: "momentum of AdamW; with none the noise of all steps weighs alike" },
 	schedule: { default: "constant", kind: ["constant", "cosine"], help: "of the learning rate" },
 	"warmup-steps": { default: "2", kind: "whole", help: "steps of linear warm-up before a cosine" },

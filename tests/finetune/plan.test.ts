@@ -32,7 +32,7 @@ describe("hushgrad plan", () => {
 		const before = await readdir(folder());
 		const { code, out, err } = await run(["--data", data, "--records", "54"]);
 		expect({ code, err }).toEqual({ code: 0, err: "" });
-		expect(out).toMatch(/lr +0.015 +by model size/);
+		expect(out).toMatch(/lr +0.01 +by model size/);
 		expect(out).toMatch(/records +54 +--records/);
 		expect(out).toMatch(/records +\d\d to train on, \d+ held out; N = 54 is what becomes public/);
 		expect(out).toMatch(/adapter +52,992 of them trained/);
@@ -100,7 +100,7 @@ describe("hushgrad plan", () => {
 			"δ = 0.005 is above 1/(10·N) = 0.001",
 			"N = 100 is declared, which is more than the file has",
 			"The warm-up of 3 steps is as long as the run of 2",
-			"A learning rate of 1 is 67 times what suits",
+			"A learning rate of 1 is 100 times what suits",
 			"1 record stands more than once in the data (rows 60 and 61)",
 			"--private-losses shows losses",
 		]) {

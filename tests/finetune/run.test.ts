@@ -154,8 +154,8 @@ describe("a run that goes on", () => {
 			const [text, cards] = [readFileSync(path, "utf8"), readFileSync(settings.data, "utf8")];
 			const refused = (message: RegExp) =>
 				expect(resume(settings.output)).rejects.toMatchObject({ code: "run/changed", message: expect.stringMatching(message) });
-			writeFileSync(path, text.replace('"lr": 0.015', '"lr": 0.5'));
-			await refused(/the setting lr \(was 0.015, now it is 0.5\)/);
+			writeFileSync(path, text.replace('"lr": 0.01', '"lr": 0.5'));
+			await refused(/the setting lr \(was 0.01, now it is 0.5\)/);
 			writeFileSync(path, text);
 			writeFileSync(settings.data, `${cards}What is new?,A card.\n`);
 			await refused(/the data .*SHA-256/);

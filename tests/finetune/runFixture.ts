@@ -48,7 +48,7 @@ export function writeRun(folder: string, options: FixtureOptions = {}): void {
 		steps: 16,
 		batchSize: 100,
 		physicalBatchSize: 16,
-		lr: 0.015,
+		lr: 0.01,
 		saveEvery: 2,
 	};
 	const settings = settingsSchema.parse({
@@ -69,7 +69,7 @@ export function writeRun(folder: string, options: FixtureOptions = {}): void {
 	json(files.plan, isPrivate ? plan : { private: false, steps: 16 });
 	const line = (step: number) => ({
 		step,
-		lr: 0.015,
+		lr: 0.01,
 		...(isPrivate ? { epsilon: plan.epsilonAfter(step), notFinite: 0.3 } : { loss: 5 - step / 10 }),
 	});
 	writeFileSync(files.metrics, Array.from({ length: stepsTaken }, (_, i) => `${JSON.stringify(line(i + 1))}\n`).join(""));

@@ -29,7 +29,7 @@ describe("readSettings", () => {
 	it("completes the tutorial's settings for the small model", async () => {
 		const { settings, sources } = await readSettings(BASE);
 		expect(settings).toMatchObject({
-			...{ records: 400, delta: 1e-5, steps: 16, batchSize: 100, physicalBatchSize: 16, lr: 1.5e-2, maxLength: 80, maxResponse: 64 },
+			...{ records: 400, delta: 1e-5, steps: 16, batchSize: 100, physicalBatchSize: 16, lr: 1e-2, maxLength: 80, maxResponse: 64 },
 			...{ rank: 8, alpha: 16, dropout: 0.05, maxGradNorm: 1, beta1: 0, private: true, sampling: "random-allocation", saveEvery: 2 },
 		});
 		expect(settings).not.toHaveProperty("epochs");
@@ -150,7 +150,7 @@ it("the file of a run that was changed is refused by name", async () => {
 	const path = await file(
 		"changed.json",
 		settingsText(settings)
-			.replace('"lr": 0.015', '"lr": "fast"')
+			.replace('"lr": 0.01', '"lr": "fast"')
 			.replace(/.*"steps".*\n/, ""),
 	);
 	expect(await readFile(path, "utf8")).toContain("fast");
@@ -159,5 +159,5 @@ it("the file of a run that was changed is refused by name", async () => {
 
 it("the example of a settings file is the tutorial's", async () => {
 	const { settings } = await readSettings(["--config", join(root, "examples/flashcards.yaml")]);
-	expect(settings).toMatchObject({ epsilon: 8, steps: 16, records: 400, lr: 1.5e-2, batchSize: 100 });
+	expect(settings).toMatchObject({ epsilon: 8, steps: 16, records: 400, lr: 1e-2, batchSize: 100 });
 });

@@ -1,6 +1,6 @@
 import { numberText } from "../cli/units.ts";
 import type { Records } from "../data/records.ts";
-import { sizeDefaults } from "../settings/defaults.ts";
+import { usualRate } from "../settings/defaults.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Earlier } from "./privacy.ts";
 
@@ -51,9 +51,11 @@ function trainingWarnings({ settings, parameters }: Judged): string[] {
 	const found: string[] = [];
 	if (warmupSteps >= steps) found.push(`The warm-up of ${warmupSteps} steps is as long as the run of ${steps}: its rate is never reached.`);
 	else if (2 * warmupSteps > steps) found.push(`The warm-up of ${warmupSteps} steps takes more than half of the run of ${steps}.`);
-	const usual = sizeDefaults(parameters).lr;
+	const usual = usualRate(parameters, settings.private);
 	if (lr > 5 * usual)
-		found.push(`A learning rate of ${lr} is ${(lr / usual).toPrecision(2)} times what suits a model of this size, ${usual}.`);
+		found.push(
+			`A learning rate of ${lr} is ${numberText(Number((lr / usual).toPrecision(2)))} times what suits a model of this size, ${usual}.`,
+		);
 	if (settings.private && batchSize < 32)
 		found.push(`In a batch of ${batchSize} the noise weighs more than the gradients: take as many records a step as time allows.`);
 	return found;

@@ -9,8 +9,9 @@ import type { Source } from "./sources.ts";
 export interface ModelDefaults {
 	/** That many. */
 	readonly parameters: number;
-	/** Learning rate of AdamW. */
+	/** Learning rate of AdamW, with the noise of differential privacy and without. */
 	readonly lr: number;
+	readonly plainLr: number;
 	/** Tokens of a record. */
 	readonly maxLength: number;
 	/** Records on the GPU at a time. */
@@ -20,17 +21,24 @@ export interface ModelDefaults {
 }
 
 /**
- * The small rate is that of VaultGemma 1B on medical flashcards at ε = 2 (batches of 128, rank 8, 256 tokens); the large one was measured on
- * the shipped model (docs/utility.md), which has 1600 times fewer parameters; the one between is their geometric mean.
+ * The small rate is that of VaultGemma 1B on medical flashcards at ε = 2 (batches of 128, rank 8, 256 tokens), and serves without noise, too;
+ * the large ones were measured on the shipped model (docs/utility.md), which has 1600 times fewer parameters; those between are their
+ * geometric means.
  */
 const BY_SIZE: readonly ModelDefaults[] = [
-	{ parameters: 10e6, lr: 1.5e-2, maxLength: 80, physicalBatchSize: 16, batchSize: 128 },
-	{ parameters: 300e6, lr: 1e-3, maxLength: 256, physicalBatchSize: 8, batchSize: 128 },
-	{ parameters: Number.POSITIVE_INFINITY, lr: 1e-4, maxLength: 256, physicalBatchSize: 4, batchSize: 128 },
+	{ parameters: 10e6, lr: 1e-2, plainLr: 3e-3, maxLength: 80, physicalBatchSize: 16, batchSize: 128 },
+	{ parameters: 300e6, lr: 1e-3, plainLr: 5e-4, maxLength: 256, physicalBatchSize: 8, batchSize: 128 },
+	{ parameters: Number.POSITIVE_INFINITY, lr: 1e-4, plainLr: 1e-4, maxLength: 256, physicalBatchSize: 4, batchSize: 128 },
 ];
 
 /** What suits a model of so many parameters. */
 export const sizeDefaults = (parameters: number): ModelDefaults => BY_SIZE.find((size) => parameters <= size.parameters) ?? BY_SIZE[0];
+
+/** The learning rate that suits a model of so many parameters. */
+export function usualRate(parameters: number, isPrivate: boolean): number {
+	const { lr, plainLr } = sizeDefaults(parameters);
+	return isPrivate ? lr : plainLr;
+}
 
 /** Passes over the records. */
 const EPOCHS = 4;
@@ -81,7 +89,7 @@ export function defaultsFor(config: VaultGemmaConfig, given: GivenSettings, reco
 		steps,
 		batchSize,
 		physicalBatchSize: derive("physicalBatchSize", model, Math.min(size.physicalBatchSize, batchSize)),
-		lr: derive("lr", model, size.lr),
+		lr: derive("lr", model, usualRate(parameterCount(config), given.private)),
 		ledger: derive("ledger", from("data"), isHubName(given.data) ? join("out", `${name}.ledger`) : `${given.data}.ledger`),
 		saveEvery: derive("saveEvery", from("steps"), Math.max(1, Math.min(25, Math.floor(steps / 8)))),
 		output: derive("output", from("data"), join("out", name)),
