@@ -153,6 +153,22 @@ describe("element-wise operations in a row", () => {
 		expect(one.bits).toEqual(all.bits);
 	});
 
+	it("give back the memory that they read", async () => {
+		const x = drawn(1, [8, 100]);
+		const step = () => tanh(mul(sum(x, [0]), 2));
+		await run(step);
+		const { heldBuffers } = device().memory();
+		for (let i = 0; i < 3; i++) await run(step);
+		expect(device().memory().heldBuffers).toBe(heldBuffers);
+	});
+
+	it("keep no more in memory than they would apart", async () => {
+		const x = drawn(1, [8, 100]);
+		const of = (from: number) => sum(slice(x, 0, from, from + 4), [0]);
+		expect((await run(() => tanh(mul(of(0), 2)))).kernels).toBe(2);
+		expect((await run(() => tanh(mul(of(0), of(4))))).kernels, "two sums would have to stay, in place of a product").toBe(4);
+	});
+
 	it("are as many kernels as they need, where they are many", async () => {
 		const [x, y] = [drawn(1, [64]), drawn(2, [64])];
 		const long = () => {

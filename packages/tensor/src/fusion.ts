@@ -54,8 +54,6 @@ const MOST_STEPS = 12;
 const MOST_LEAVES = 7;
 /** Axes of a walk, at most. */
 const MOST_AXES = 4;
-/** Commands between two dispatches that become one, at most: what the first reads has to stay until the second runs. */
-const NEAR = 16;
 /** Kernels of one device that are made of several formulas, at most. */
 const MOST_KERNELS = 256;
 
@@ -121,7 +119,7 @@ function groupsOf(commands: readonly object[], first: number): Group[] {
 		const { bindings, pipeline, elementwise } = command as Dispatch;
 		const result = bindings[bindings.length - 1];
 		if (elementwise !== undefined) {
-			const group = groupAt(at, elementwise, bindings, open, written);
+			const group = groupAt(at, first, elementwise, bindings, open, written);
 			const { storage } = result;
 			// Only what another command reads, and nobody owns, may do without memory.
 			const isPassing = !storage.isOwned && storage.buffer === undefined && storage.lastUse > first + at;
@@ -135,6 +133,7 @@ function groupsOf(commands: readonly object[], first: number): Group[] {
 /** A dispatch, with those of the open groups that it can take in; they are open no more. */
 function groupAt(
 	at: number,
+	first: number,
 	{ formula, numbers, extents, strides }: Elementwise,
 	bindings: readonly Binding[],
 	open: Map<Storage, Group>,
@@ -149,7 +148,7 @@ function groupAt(
 		const source = open.get(storage);
 		if (source === undefined || made.has(storage)) continue;
 		const reads = operands.filter((o) => o.binding.storage === storage);
-		if (!isPassedOn(storage, source, reads, extents) || !isReadable(source, at, written)) continue;
+		if (!isPassedOn(storage, source, reads, extents) || !isReadable(source, storage, at, first, written)) continue;
 		const joined = joinedOf(group, source, operands.length - 1, numbers.length);
 		if (joined === undefined) continue;
 		group = joined;
@@ -170,10 +169,18 @@ function isPassedOn(storage: Storage, source: Group, reads: readonly Leaf[], ext
 	return reads.every((r) => r.binding.base === 0 && r.binding.offset === 0 && isContiguous(extents, r.strides));
 }
 
-/** Whether what a group reads is still there, unchanged, when the command `at` runs. */
-function isReadable({ places, leaves }: Group, at: number, written: ReadonlyMap<Storage, number>): boolean {
+/** Whether what a group reads is still there, unchanged, when the command `at` runs, and takes no more memory until then than its result. */
+function isReadable({ places, leaves }: Group, result: Storage, at: number, first: number, written: ReadonlyMap<Storage, number>): boolean {
 	const last = places[places.length - 1];
-	return at - last <= NEAR && leaves.every(({ binding }) => (written.get(binding.storage) ?? -1) < last);
+	const staying = new Set<Storage>();
+	for (const { binding } of leaves) {
+		const { storage } = binding;
+		if ((written.get(storage) ?? -1) > last) return false;
+		if (!storage.isOwned && storage.lastUse < first + at) staying.add(storage);
+	}
+	let bytes = 0;
+	for (const { size } of staying) bytes += size;
+	return bytes <= result.size;
 }
 
 /** Both groups as one, with room for a step of so many further leaves and numbers; undefined where that is too much. */
