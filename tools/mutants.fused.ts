@@ -124,6 +124,27 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: PRIMITIVES,
 		only: "rope",
 	},
+	{
+		name: "sums of four columns that lose what rounding left over",
+		file: `${OPS}/reduceInner.ts`,
+		from: "let c = (t - a[0]) - y;",
+		to: "let c = (t - a[0]) + y;",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
+	{
+		name: "rows that are read by fours from the first row on",
+		file: `${OPS}/reduceInner.ts`,
+		from: "let first = (start + i * p.sr0) / 4u;",
+		to: "let first = start / 4u;",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
+	{
+		name: "parts of columns in the order of parts of rows",
+		file: `${OPS}/reduceInner.ts`,
+		from: "isOfColumns ? parts.transpose() : parts",
+		to: "parts",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
 	...(
 		[
 			["that has an owner", "if (storage.isOwned || storage.uses", "if (storage.uses"],

@@ -153,6 +153,14 @@ describe("element-wise operations in a row", () => {
 		expect(one.bits).toEqual(all.bits);
 	});
 
+	it("read what lies in one memory each in its own order", async () => {
+		const x = drawn(1, [8, 8]);
+		const step = () => mul(add(x, 1), transpose(x, 0, 1));
+		const [one, all] = [await run(step), await apart(step)];
+		expect(one.kernels).toBe(1);
+		expect(one.bits).toEqual(all.bits);
+	});
+
 	it("give back the memory that they read", async () => {
 		const x = drawn(1, [8, 100]);
 		const step = () => tanh(mul(sum(x, [0]), 2));
@@ -194,7 +202,7 @@ describe("a result stays in memory", () => {
 	it("that is returned, read by two, read in part, or read otherwise", async () => {
 		const input = x();
 		const [a, b] = device().scope(() => {
-			const first = add(input, 1);
+			const first = mul(add(input, 1), 1.5);
 			return [first, mul(first, 2)];
 		});
 		expect([...((await data(b)) as Float32Array)]).toEqual([...((await data(a)) as Float32Array)].map((v) => Math.fround(2 * v)));
