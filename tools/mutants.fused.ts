@@ -127,8 +127,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "sums of four columns that lose what rounding left over",
 		file: `${OPS}/reduceInner.ts`,
-		from: "let c = (t - a[0]) - y;",
-		to: "let c = (t - a[0]) + y;",
+		from: "let c = (t - acc) - y;",
+		to: "let c = (t - acc) + y;",
 		tests: ["tests/tensor/sumReadings.test.ts"],
 	},
 	{

@@ -39,6 +39,15 @@ type Reading = "one" | "row" | "columns";
 const inPairs = (v: readonly string[]): string =>
 	v.length === 1 ? v[0] : `(${inPairs(v.slice(0, v.length / 2))} + ${inPairs(v.slice(v.length / 2))})`;
 
+/** WGSL of what `added` of the prelude does, for four sums `acc` and what their rounding left over. */
+const addingFour = (v: string): string => wgsl`{
+    let y = ${v} - lost;
+    let t = bitcast<vec4f>(bitcast<vec4u>(acc + y) ^ vec4u(zero));
+    let c = (t - acc) - y;
+    lost = select(vec4f(0.0), c, (bitcast<vec4u>(c) & vec4u(0x7f800000u)) != vec4u(0x7f800000u));
+    acc = t;
+  }`;
+
 /**
  * Floats are added by eights, in pairs, and these with a correction: the order depends on the number of values alone, not on how they are
  * read.
@@ -46,40 +55,32 @@ const inPairs = (v: readonly string[]): string =>
 function floatSum(reading: Reading): string {
 	const eight = [0, 1, 2, 3, 4, 5, 6, 7];
 	const fours = ["a", "b"].flatMap((v) => ["x", "y", "z", "w"].map((i) => `${v}.${i}`));
-	const added = reading === "columns" ? "added4" : "added";
+	const adding = (v: string): string => (reading === "columns" ? addingFour(v) : `acc = added(acc, ${v}, zero);`);
 	const read = (at: string): string => (reading === "columns" ? `x_at4((${at}) / 4u)` : `x_at(${at})`);
 	const rows = wgsl`for (var i = 0u; i < p.r0; i++) {
   let first = (start + i * p.sr0) / 4u;
   for (var j = 0u; j < p.r1 / 4u; j += 2u) {
     let a = x_at4(first + j);
     let b = x_at4(first + j + 1u);
-    acc = added(acc, ${inPairs(fours)}, zero);
+    ${adding(inPairs(fours))}
   }
 }`;
 	const strided = wgsl`var k = 0u;
 for (; k + 8u <= length; k += 8u) {
   let at = placeOf(start, k);
   if (k % p.r1 + 8u <= p.r1) {
-    acc = ${added}(acc, ${inPairs(eight.map((i) => read(`at + ${i}u * p.sr1`)))}, zero);
+    ${adding(inPairs(eight.map((i) => read(`at + ${i}u * p.sr1`))))}
   } else {
-    acc = ${added}(acc, ${inPairs(eight.map((i) => read(`placeOf(start, k + ${i}u)`)))}, zero);
+    ${adding(inPairs(eight.map((i) => read(`placeOf(start, k + ${i}u)`))))}
   }
 }
-for (; k < length; k++) { acc = ${added}(acc, ${read("placeOf(start, k)")}, zero); }`;
+for (; k < length; k++) { ${adding(read("placeOf(start, k)"))} }`;
 	return wgsl`let zero = p.n >> 31u;
 let length = p.r0 * p.r1;
-var acc = ${reading === "columns" ? "mat2x4f()" : "vec2f(0.0)"};
+${reading === "columns" ? "var acc = vec4f(0.0); var lost = vec4f(0.0);" : "var acc = vec2f(0.0);"}
 ${reading === "row" ? rows : strided}
-${reading === "columns" ? "y_set4(index, acc[0]);" : "y_set(index, acc.x);"}`;
+${reading === "columns" ? "y_set4(index, acc);" : "y_set(index, acc.x);"}`;
 }
-
-/** `added` of the prelude, of four sums at once. */
-const ADDED_4 = `fn added4(a: mat2x4f, v: vec4f, zero: u32) -> mat2x4f {
-  let y = v - a[1];
-  let t = bitcast<vec4f>(bitcast<vec4u>(a[0] + y) ^ vec4u(zero));
-  let c = (t - a[0]) - y;
-  return mat2x4f(t, select(vec4f(0.0), c, (bitcast<vec4u>(c) & vec4u(0x7f800000u)) != vec4u(0x7f800000u)));
-}`;
 
 export const reduceKernel = defineKernel("reduce", ({ kind, dtype, reading }: { kind: Reduction; dtype: DType; reading: Reading }) => {
 	const { init, step } = stepOf(kind, wgslScalar[dtype]);
@@ -89,8 +90,7 @@ export const reduceKernel = defineKernel("reduce", ({ kind, dtype, reading }: { 
 		params: PARAMS,
 		buffers: { x: reads(dtype, reading === "one" ? 1 : 4), y: writes(resultOf(dtype), columns) },
 		workgroup: 32,
-		helpers: `fn placeOf(start: u32, k: u32) -> u32 { return start + (k / p.r1) * p.sr0 + (k % p.r1) * p.sr1; }
-${columns === 4 ? ADDED_4 : ""}`,
+		helpers: "fn placeOf(start: u32, k: u32) -> u32 { return start + (k / p.r1) * p.sr0 + (k % p.r1) * p.sr1; }",
 		body: wgsl`
 let result = index * ${columns}u;
 if (result >= p.n) { return; }
