@@ -7,6 +7,7 @@ const NF4 = ["tests/nn/nf4.test.ts"];
 const LOW_RANK = ["tests/nn/lowRank.test.ts"];
 const PRIMITIVES = ["tests/tensor/primitives.test.ts"];
 const BINARY = ["tests/tensor/primitives.binary.test.ts"];
+const FUSION = ["tests/engine/fusion.test.ts"];
 const AUTOGRAD = ["tests/engine/autograd.test.ts"];
 
 /** Faults of kernels that do the work of several operations, and of gradients that add to what has arrived. */
@@ -130,4 +131,51 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: PRIMITIVES,
 		only: "rope",
 	},
+	{
+		name: "sums of four columns that lose what rounding left over",
+		file: `${OPS}/reduceInner.ts`,
+		from: "let c = (t - acc) - y;",
+		to: "let c = (t - acc) + y;",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
+	{
+		name: "rows that are read by fours from the first row on",
+		file: `${OPS}/reduceInner.ts`,
+		from: "let first = (start + i * p.sr0) / 4u;",
+		to: "let first = start / 4u;",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
+	{
+		name: "parts of columns in the order of parts of rows",
+		file: `${OPS}/reduceInner.ts`,
+		from: "isOfColumns ? parts.transpose() : parts",
+		to: "parts",
+		tests: ["tests/tensor/sumReadings.test.ts"],
+	},
+	...(
+		[
+			["that has an owner", "if (storage.isOwned || storage.uses", "if (storage.uses"],
+			["that two commands read", "storage.uses !== 1 + reads.length", "storage.uses === 0"],
+			["that is read in part", "|| sizeOf(extents) !== sizeOf(source.extents)", ""],
+			["that is read in another order", "&& isContiguous(extents, r.strides)", ""],
+			["of what was overwritten in between", "(written.get(storage) ?? -1) > last", "last < 0"],
+			[
+				"whose operands stay for ever",
+				"for (const { storage } of dispatch.bindings) storage.lastUse =",
+				"for (const { storage } of []) storage.lastUse =",
+			],
+			["of a leaf taken for another", "l.strides.every((s, i) => s === strides[i])", "true"],
+			["of operands that need more memory", "return bytes <= result.size;", "return true;"],
+			["with the numbers of the first step", "p.of${k}_$1", "p.of0_$1"],
+			["of steps out of order", "n < 0 ? n - shift : others[n]", "n < 0 ? n : others[n]"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `one kernel in place of a result ${what}`,
+			file: `${TENSOR}/fusion.ts`,
+			from,
+			to,
+			tests: FUSION,
+		}),
+	),
 ];

@@ -3,14 +3,15 @@ import { type DebugOptions, LeakTracker } from "./debug.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError, DTypeError, ShapeError, ValueError } from "./errors.ts";
-import { checkApart, linearGrid, MAX_GRID } from "./gpu/binding.ts";
+import { Fusion } from "./fusion.ts";
+import { bindingOf, checkApart, gridOf, MAX_GRID } from "./gpu/binding.ts";
 import type { Kernel } from "./gpu/defineKernel.ts";
 import { MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import { PipelineCache } from "./gpu/pipelines.ts";
 import { BufferPool, sizeClass } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
-import { type Binding, type Grid, Recorder } from "./gpu/recorder.ts";
+import { type Binding, type Grid, type Known, Recorder } from "./gpu/recorder.ts";
 import { Staging } from "./gpu/staging.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
@@ -96,6 +97,7 @@ export class Runtime {
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
 			if (debug.level >= 4) debug.log(`// ${key}\n${wgsl}\n`);
 		});
+		this.recorder.fusion = new Fusion(this.pipelines);
 		this.staging = new Staging(gpu);
 		this.status = new Status(gpu);
 		if (debug.level >= 1) this.leaks = new LeakTracker();
@@ -282,18 +284,24 @@ export class Runtime {
 	}
 
 	/** Records one run of a kernel, with buffers and numbers in its order and unchecked: `Kernel.run` takes them by name. */
-	run(kernel: Kernel, views: readonly Physical[], params: readonly number[], grid: number | Grid, flops?: number): void {
+	run(
+		kernel: Kernel,
+		views: readonly Physical[],
+		params: readonly number[],
+		grid: number | Grid,
+		{ flops, elementwise }: Known = {},
+	): void {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
 		const bindings = views.map((view, i) => this.#bind(kernel, pipeline.buffers[i], view));
 		checkApart(kernel.key, pipeline.layoutKey, pipeline.buffers, bindings);
 		if (grid === 0) return;
-		const groups = typeof grid === "number" ? linearGrid(Math.ceil(grid / pipeline.lanes)) : grid;
+		const groups = typeof grid === "number" ? gridOf(grid, pipeline) : grid;
 		if (groups.some((g) => g > MAX_GRID)) {
 			throw new ShapeError("kernel/grid", `${kernel.key}: ${groups.join(" x ")} workgroups exceed the limit of ${MAX_GRID} an axis`);
 		}
 		const work = this.recorder.profiler && { flops, bytes: views.reduce((sum, t) => sum + t.bytes, 0), path: this.#path };
-		this.recorder.dispatch({ pipeline, bindings, params, grid: groups, work });
+		this.recorder.dispatch({ pipeline, bindings, params, grid: groups, work, elementwise });
 	}
 
 	/**
@@ -381,17 +389,6 @@ export class Runtime {
 		const { storage } = view;
 		if (this.#touched?.has(storage) === false) this.#touched.set(storage, storage.writes);
 		if (access === "write") storage.writes++;
-		const limit = this.gpu.limits.maxStorageBufferBindingSize;
-		if (storage.size <= limit) return { storage, offset: 0, size: storage.size, base: view.offset };
-		const width = bytesPerElement[dtype];
-		const last = view.shape.reduce((sum, d, i) => sum + (d - 1) * view.strides[i], view.offset);
-		const offset = Math.floor((view.offset * width) / 256) * 256;
-		const size = Math.ceil(((last + 1) * width - offset) / 16) * 16;
-		if (size > limit) {
-			throw new DeviceError("device/binding-limit", `${key}: a view of ${size} bytes exceeds one storage binding`, {
-				hint: `maxStorageBufferBindingSize is ${limit}; use a smaller physical batch, or shorter records`,
-			});
-		}
-		return { storage, offset, size: Math.min(size, storage.size - offset), base: view.offset - offset / width };
+		return bindingOf(key, view, this.gpu.limits.maxStorageBufferBindingSize);
 	}
 }

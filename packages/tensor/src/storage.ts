@@ -28,6 +28,8 @@ export class Storage implements Extent {
 	buffer: PooledBuffer | undefined;
 	/** Number of the last recorded command that uses it. */
 	lastUse = -1;
+	/** Bindings and copies of it in commands that were recorded. */
+	uses = 0;
 	/** Whether it will ever have memory: not where it was made by a step that is recorded without being run. */
 	readonly isReal: boolean;
 	/** How often its values were written: two equal counts tell that nothing changed in between. */

@@ -48,7 +48,7 @@ export class Kernel<P extends string = string, B extends string = string> {
 		for (const v of views) isRight &&= v instanceof Physical && v.runtime === views[0].runtime;
 		for (let i = 0; i < numbers.length; i++) isRight &&= isOf(this.#types[i], numbers[i]);
 		if (!isRight) throw this.#fault(buffers, params);
-		views[0].runtime.run(this, views, numbers, grid, flops);
+		views[0].runtime.run(this, views, numbers, grid, { flops });
 	}
 
 	/** The error of a call with wrong names or values. */

@@ -1,5 +1,7 @@
 import { DeviceError } from "../errors.ts";
+import type { Elementwise } from "../fusion.ts";
 import type { Storage } from "../storage.ts";
+import { writeParams } from "./binding.ts";
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
@@ -32,6 +34,13 @@ export interface Dispatch<S extends Placed = Storage> {
 	readonly grid: Grid;
 	/** What a profile tells of it. */
 	readonly work?: Work | undefined;
+	readonly elementwise?: Known["elementwise"];
+}
+
+/** What a caller may tell of a run of a kernel. */
+export interface Known extends Pick<Work, "flops"> {
+	/** What it computes, where that is element by element. */
+	readonly elementwise?: Elementwise | undefined;
 }
 
 /** A copy to a buffer that can be read. */
@@ -51,27 +60,17 @@ export interface BufferGuard {
 	check(buffer: PooledBuffer, storage: Storage): void;
 }
 
+/** What makes one dispatch of several, of commands that are about to be submitted. */
+interface Fusing {
+	fuse(commands: readonly Command[], first: number): readonly (Command | undefined)[];
+}
+
 /** Kernels in one submit: the GPU runs them while the next are encoded. */
 const CHUNK = 256;
 /** Commands, at least, that are worth a submit before anybody waits for them. */
 const WORTH_A_SUBMIT = 64;
 const RING_SLOTS = 2048;
 const MAX_BIND_GROUPS = 16384;
-
-/** Writes the parameter block of a dispatch at byte `at`. */
-export function writeParams(words: DataView, at: number, { pipeline, params, bindings }: Dispatch<Placed>): void {
-	let next = at;
-	for (let i = 0; i < params.length; i++, next += 4) {
-		const type = pipeline.params[i][1];
-		if (type === "f32") words.setFloat32(next, params[i], true);
-		else if (type === "i32") words.setInt32(next, params[i], true);
-		else words.setUint32(next, params[i], true);
-	}
-	for (const b of bindings) {
-		words.setUint32(next, b.base, true);
-		next += 4;
-	}
-}
 
 const bufferOf = ({ storage }: Binding<Placed>): PooledBuffer => storage.buffer as PooledBuffer;
 
@@ -117,6 +116,8 @@ const unreal = ({ bytes, label }: Storage): DeviceError =>
 export class Recorder {
 	/** Times kernels while set. */
 	profiler: Profiler | undefined;
+	/** Makes fewer kernels of those recorded while set. */
+	fusion: Fusing | undefined;
 	/** Watches buffers while set. */
 	guard: BufferGuard | undefined;
 	readonly #device: GPUDevice;
@@ -150,7 +151,7 @@ export class Recorder {
 		});
 	}
 
-	/** Dispatches recorded since the device was made. */
+	/** Dispatches recorded since the device was made; those that became one when they were submitted are one. */
 	get dispatches(): number {
 		return this.#dispatches;
 	}
@@ -184,7 +185,10 @@ export class Recorder {
 		this.#recorded?.push(dispatch);
 		if (this.#isRehearsing) return;
 		if (this.#commands.length >= RING_SLOTS) this.flush();
-		for (const { storage } of dispatch.bindings) storage.lastUse = this.#first + this.#commands.length;
+		for (const { storage } of dispatch.bindings) {
+			storage.lastUse = this.#first + this.#commands.length;
+			storage.uses++;
+		}
 		this.#commands.push(dispatch);
 		this.#dispatches++;
 	}
@@ -198,6 +202,7 @@ export class Recorder {
 	copy(from: Storage, offset: number, to: GPUBuffer, bytes: number): void {
 		this.#copies++;
 		from.lastUse = this.#first + this.#commands.length;
+		from.uses++;
 		this.#commands.push({ from, offset, to, bytes });
 	}
 
@@ -239,11 +244,12 @@ export class Recorder {
 	}
 
 	#encodeAll(): void {
-		const commands = this.#commands;
+		const commands = this.fusion?.fuse(this.#commands, this.#first) ?? this.#commands;
 		this.#commands = [];
 		for (const command of commands) {
 			const number = this.#first++;
-			if ("pipeline" in command) {
+			if (command === undefined) this.#dispatches--;
+			else if ("pipeline" in command) {
 				for (const { storage } of command.bindings) this.#bind(storage);
 				if (this.#used >= CHUNK) this.#submit();
 				this.encode(command);

@@ -1,11 +1,10 @@
 import { type DType, wgslScalar } from "../dtype.ts";
-import { defineKernel } from "../gpu/defineKernel.ts";
+import { defineKernel, type Kernel } from "../gpu/defineKernel.ts";
 import { type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import type { Physical } from "../physical.ts";
 import { sizeOf } from "../shape.ts";
 import type { Row } from "./elementwise.ts";
-import { type Walk, walkCode, walkParams, walkValues } from "./strided.ts";
+import { type Walk, walkCode, walkNumbers, walkParams } from "./strided.ts";
 import { rowsAtOnce } from "./turns.ts";
 
 /**
@@ -17,8 +16,16 @@ type Mode = "v" | "r" | "s";
 /** The same expression for whole numbers: literals become integers. */
 const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
 
-/** The kernels of a row: one element an invocation with any strides, or four at once where each operand lies in order or repeats. */
-export function kernelsOf(name: string, operands: readonly string[], row: Row) {
+/**
+ * The kernels of a row: one element an invocation with any strides, or four at once where each operand lies in order or repeats.
+ * `functions` is WGSL that the row calls for floats.
+ */
+export function kernelsOf(
+	name: string,
+	operands: readonly string[],
+	row: Pick<Row, "f" | "attrs" | "dtypes" | "integer" | "helpers" | "result">,
+	functions = "",
+) {
 	const attrParams = <T extends ParamType>(type: T) => Object.fromEntries(Object.keys(row.attrs ?? {}).map((a) => [a, type]));
 	const strided = defineKernel(`map/${name}`, ({ types, result, rank }: { types: string; result: DType; rank: number }) => {
 		const dtypes = types.split("-") as DType[];
@@ -28,7 +35,7 @@ export function kernelsOf(name: string, operands: readonly string[], row: Row) {
 			params: { n: "u32", ...attrParams(scalar), ...walkParams(rank, operands.length) },
 			buffers: { ...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads(dtypes[i])])), out_buf: writes(result) },
 			workgroup: 64,
-			helpers: scalar === "f32" ? undefined : row.helpers?.replace(/\bT\b/g, scalar),
+			helpers: scalar === "f32" ? functions : row.helpers?.replace(/\bT\b/g, scalar),
 			body: wgsl`if (index >= p.n) { return; }
 ${walkCode(rank, operands.length)}
 ${operands.map((n, i) => `let ${n} = ${n}_buf_at(i${i});`).join("\n")}
@@ -47,7 +54,7 @@ out_buf_set(index, ${row.result === "bool" ? `select(0u, 1u, ${code})` : code});
 				out_buf: writes("f32", 4),
 			},
 			workgroup: 64,
-			helpers: `fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
+			helpers: `${functions}fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
 			body: wgsl`let column = index % p.D;
 let first = index / p.D;
 if (first >= p.step) { return; }
@@ -63,7 +70,7 @@ for (var line = first; line < p.rows; line += p.step) {
 }
 
 /** Whether an operand only selects: its type says nothing about the result. */
-export const isCondition = ({ dtypes }: Row, operand: string): boolean =>
+export const isCondition = ({ dtypes }: Pick<Row, "dtypes">, operand: string): boolean =>
 	dtypes !== undefined && !isList(dtypes) && dtypes[operand].every((d) => d === "bool");
 
 export const isList = (v: readonly DType[] | Readonly<Record<string, readonly DType[]>>): v is readonly DType[] => Array.isArray(v);
@@ -71,7 +78,9 @@ export const isList = (v: readonly DType[] | Readonly<Record<string, readonly DT
 /** A run of the kernel that takes four elements at once: its variant, its numbers, its invocations. */
 interface Fours {
 	readonly variant: { readonly modes: string; readonly rank: number };
-	readonly params: Record<string, number> & Record<"rows" | "D" | "step", number>;
+	/** In the order of the kernel's, but for the attributes, which come before the walk. */
+	readonly sizes: readonly [rows: number, D: number, step: number];
+	readonly walk: readonly number[];
 	readonly invocations: number;
 }
 
@@ -79,7 +88,7 @@ interface Fours {
  * The plan for operands in f32 that lie in order along the last axis of the walk, or repeat along it; undefined for others. Each
  * invocation has one column of four and goes from line to line, so that what repeats is read once and no place is divided for.
  */
-export function inFoursOf({ extents, strides }: Walk, views: readonly Physical[]): Fours | undefined {
+export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]): Fours | undefined {
 	const last = extents.length - 1;
 	if (last < 0 || extents[last] % 4 !== 0) return undefined;
 	// One axis alone is taken for lines of four.
@@ -88,11 +97,11 @@ export function inFoursOf({ extents, strides }: Walk, views: readonly Physical[]
 	const outer = isFlat ? [extents[0] / 4] : extents.slice(0, last);
 	let modes = "";
 	const steps: number[][] = [];
-	for (const [o, view] of views.entries()) {
+	for (const [o, base] of bases.entries()) {
 		const inner = strides[o][last];
 		const apart = isFlat ? [4 * inner] : strides[o].slice(0, last);
 		if (inner === 0) modes += "s";
-		else if (inner !== 1 || view.offset % 4 !== 0 || apart.some((s) => s % 4 !== 0)) return undefined;
+		else if (inner !== 1 || base % 4 !== 0 || apart.some((s) => s % 4 !== 0)) return undefined;
 		else modes += apart.every((s) => s === 0) ? "r" : "v";
 		steps.push(inner === 0 ? apart : apart.map((s) => s / 4));
 	}
@@ -100,7 +109,26 @@ export function inFoursOf({ extents, strides }: Walk, views: readonly Physical[]
 	const step = rowsAtOnce(rows, D);
 	return {
 		variant: { modes, rank: outer.length },
-		params: { rows, D, step, ...walkValues(outer, steps) },
+		sizes: [rows, D, step],
+		walk: walkNumbers(outer, steps),
 		invocations: D * step,
 	};
+}
+
+/** A run of one of the kernels of a row whose operands and result are f32: `bases` are the first elements of the operands. */
+export function floatRun(
+	{ strided, inFours }: ReturnType<typeof kernelsOf>,
+	walk: Walk,
+	bases: readonly number[],
+	numbers: readonly number[],
+): { readonly kernel: Kernel; readonly params: readonly number[]; readonly invocations: number } {
+	const fours = inFoursOf(walk, bases);
+	if (fours !== undefined) {
+		const { variant, sizes, invocations } = fours;
+		return { kernel: inFours.of(variant), params: [...sizes, ...numbers, ...fours.walk], invocations };
+	}
+	const { extents, strides } = walk;
+	const variant = { types: strides.map(() => "f32").join("-"), result: "f32" as const, rank: extents.length };
+	const n = sizeOf(extents);
+	return { kernel: strided.of(variant), params: [n, ...numbers, ...walkNumbers(extents, strides)], invocations: n };
 }

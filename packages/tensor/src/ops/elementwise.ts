@@ -6,10 +6,10 @@ import type { NdArray } from "../reference.ts";
 import { broadcastShapes, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { RANGES } from "../upload.ts";
-import { inFoursOf, isCondition, isList, kernelsOf } from "./elementwise.kernel.ts";
+import { floatRun, isCondition, isList, kernelsOf } from "./elementwise.kernel.ts";
 import { sum } from "./expand.ts";
 import { jointly } from "./jointly.ts";
-import { planWalk, walkValues } from "./strided.ts";
+import { planWalk, walkNumbers } from "./strided.ts";
 import { derivative, evaluator, scaled } from "./symbolic.ts";
 import { reshape } from "./view.ts";
 
@@ -166,8 +166,8 @@ const typesOf = ({ dtypes = FLOATS }: Row, operand: string): readonly DType[] =>
 export function elementwise(name: string, operands: readonly string[], row: Row, label = name): Primitive<Attrs> {
 	const { attrs = {}, ref, result } = row;
 	const values = operands.filter((o) => !isCondition(row, o));
-	const { strided, inFours } = kernelsOf(label, operands, row);
-	const bufferNames = operands.map((o) => `${o}_buf`);
+	const kernels = kernelsOf(label, operands, row);
+	const formula = { name: label, operands, f: row.f, attrs: Object.keys(attrs) };
 	let d: Readonly<Record<string, string>> | undefined;
 	const ruleOf = (o: string): DerivedRule | "none" => {
 		if (!typesOf(row, o).includes("f32")) return "none";
@@ -182,7 +182,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 		dtypes: Object.fromEntries(operands.map((o) => [o, typesOf(row, o)])),
 		attrs,
 		infinite: row.infinite,
-		kernels: [strided, inFours],
+		kernels: [kernels.strided, kernels.inFours],
 		check: (inputs, given) => {
 			const type = resultType(
 				name,
@@ -206,16 +206,16 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 				);
 			const out = runtime.empty(views[0].shape, type);
 			const walk = planWalk(out.shape, views);
-			const buffers: Record<string, Physical> & { out_buf: Physical } = { out_buf: out };
-			for (let i = 0; i < views.length; i++) buffers[bufferNames[i]] = views[i];
-			const numbers: Record<string, number> = {};
-			for (const a in given) numbers[a] = Number(given[a]);
-			const isF32 = type === "f32" && views.every((v) => v.dtype === "f32");
-			const fours = isF32 ? inFoursOf(walk, views) : undefined;
-			if (fours !== undefined) inFours.of(fours.variant).run(buffers, Object.assign(fours.params, numbers), fours.invocations);
-			else {
+			const numbers = Object.keys(attrs).map((a) => Number(given[a]));
+			const all = [...views, out];
+			if (type === "f32" && views.every((v) => v.dtype === "f32")) {
+				const bases = views.map((v) => v.offset);
+				const { kernel, params, invocations } = floatRun(kernels, walk, bases, numbers);
+				runtime.run(kernel, all, params, invocations, { elementwise: { formula, numbers, ...walk } });
+			} else {
 				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.extents.length };
-				strided.of(variant).run(buffers, { n: out.size, ...numbers, ...walkValues(walk.extents, walk.strides) }, out.size);
+				const params = [out.size, ...numbers, ...walkNumbers(walk.extents, walk.strides)];
+				runtime.run(kernels.strided.of(variant), all, params, out.size);
 			}
 			return [out];
 		},

@@ -19,45 +19,86 @@ export function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: 
 /** Sums of floats are f32 whatever the operand; other types stay what they are. */
 const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
-/** Rows longer than twice this are reduced in two passes. */
-const SPLIT = { cpu: 256, gpu: 4096, matrix: 4096 } as const;
+/**
+ * Rows longer than twice this are reduced in two passes. "columns" stands for a plan "gpu" whose invocations have neighbouring columns,
+ * each its own.
+ */
+const SPLIT = { cpu: 256, gpu: 4096, columns: 64 } as const;
+/** So many results keep a device busy without a second pass. */
+const MANY = { cpu: 4096, gpu: 4096, columns: 65536 } as const;
 
-const PARAMS = { n: "u32", o1: "u32", so0: "u32", so1: "u32", r0: "u32", r1: "u32", sr0: "u32", sr1: "u32" } as const;
+const PARAMS = {
+	...({ n: "u32", o1: "u32", o2: "u32", so0: "u32", so1: "u32", so2: "u32" } as const),
+	...({ r0: "u32", r1: "u32", sr0: "u32", sr1: "u32" } as const),
+};
+
+/** How a sum of f32 is read: element by element, or four at once, of one row or of four neighbouring columns. */
+type Reading = "one" | "row" | "columns";
 
 /** The sum of eight floats, in pairs. */
 const inPairs = (v: readonly string[]): string =>
 	v.length === 1 ? v[0] : `(${inPairs(v.slice(0, v.length / 2))} + ${inPairs(v.slice(v.length / 2))})`;
 
-/** Floats are added by eights, in pairs, and these with a correction: the order depends on the number of values alone. */
-const FLOAT_SUM = wgsl`
-let zero = p.n >> 31u;
-let length = p.r0 * p.r1;
-var acc = vec2f(0.0);
-var k = 0u;
+/** WGSL of what `added` of the prelude does, for four sums `acc` and what their rounding left over. */
+const addingFour = (v: string): string => wgsl`{
+    let y = ${v} - lost;
+    let t = bitcast<vec4f>(bitcast<vec4u>(acc + y) ^ vec4u(zero));
+    let c = (t - acc) - y;
+    lost = select(vec4f(0.0), c, (bitcast<vec4u>(c) & vec4u(0x7f800000u)) != vec4u(0x7f800000u));
+    acc = t;
+  }`;
+
+/**
+ * Floats are added by eights, in pairs, and these with a correction: the order depends on the number of values alone, not on how they are
+ * read.
+ */
+function floatSum(reading: Reading): string {
+	const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+	const fours = ["a", "b"].flatMap((v) => ["x", "y", "z", "w"].map((i) => `${v}.${i}`));
+	const adding = (v: string): string => (reading === "columns" ? addingFour(v) : `acc = added(acc, ${v}, zero);`);
+	const read = (at: string): string => (reading === "columns" ? `x_at4((${at}) / 4u)` : `x_at(${at})`);
+	const rows = wgsl`for (var i = 0u; i < p.r0; i++) {
+  let first = (start + i * p.sr0) / 4u;
+  for (var j = 0u; j < p.r1 / 4u; j += 2u) {
+    let a = x_at4(first + j);
+    let b = x_at4(first + j + 1u);
+    ${adding(inPairs(fours))}
+  }
+}`;
+	const strided = wgsl`var k = 0u;
 for (; k + 8u <= length; k += 8u) {
   let at = placeOf(start, k);
   if (k % p.r1 + 8u <= p.r1) {
-    acc = added(acc, ${inPairs([0, 1, 2, 3, 4, 5, 6, 7].map((i) => `x_at(at + ${i}u * p.sr1)`))}, zero);
+    ${adding(inPairs(eight.map((i) => read(`at + ${i}u * p.sr1`))))}
   } else {
-    acc = added(acc, ${inPairs([0, 1, 2, 3, 4, 5, 6, 7].map((i) => `x_at(placeOf(start, k + ${i}u))`))}, zero);
+    ${adding(inPairs(eight.map((i) => read(`placeOf(start, k + ${i}u)`))))}
   }
 }
-for (; k < length; k++) { acc = added(acc, x_at(placeOf(start, k)), zero); }
-y_set(index, acc.x);`;
+for (; k < length; k++) { ${adding(read("placeOf(start, k)"))} }`;
+	return wgsl`let zero = p.n >> 31u;
+let length = p.r0 * p.r1;
+${reading === "columns" ? "var acc = vec4f(0.0); var lost = vec4f(0.0);" : "var acc = vec2f(0.0);"}
+${reading === "row" ? rows : strided}
+${reading === "columns" ? "y_set4(index, acc);" : "y_set(index, acc.x);"}`;
+}
 
-export const reduceKernel = defineKernel("reduce", ({ kind, dtype }: { kind: Reduction; dtype: DType }) => {
+export const reduceKernel = defineKernel("reduce", ({ kind, dtype, reading }: { kind: Reduction; dtype: DType; reading: Reading }) => {
 	const { init, step } = stepOf(kind, wgslScalar[dtype]);
+	const isFloatSum = kind === "sum" && resultOf(dtype) === "f32";
+	const columns = reading === "columns" ? 4 : 1;
 	return {
 		params: PARAMS,
-		buffers: { x: reads(dtype), y: writes(resultOf(dtype)) },
+		buffers: { x: reads(dtype, reading === "one" ? 1 : 4), y: writes(resultOf(dtype), columns) },
 		workgroup: 32,
 		helpers: "fn placeOf(start: u32, k: u32) -> u32 { return start + (k / p.r1) * p.sr0 + (k % p.r1) * p.sr1; }",
 		body: wgsl`
-if (index >= p.n) { return; }
-let start = (index / p.o1) * p.so0 + (index % p.o1) * p.so1;
+let result = index * ${columns}u;
+if (result >= p.n) { return; }
+let outer = result / p.o2;
+let start = (outer / p.o1) * p.so0 + (outer % p.o1) * p.so1 + (result % p.o2) * p.so2;
 ${
-	kind === "sum" && resultOf(dtype) === "f32"
-		? FLOAT_SUM
+	isFloatSum
+		? floatSum(reading)
 		: wgsl`var acc = ${init};
 for (var i = 0u; i < p.r0; i++) {
   var at = start + i * p.sr0;
@@ -103,8 +144,8 @@ export const joinKernel = defineKernel("reduce/join", ({ kind, dtype }: { kind: 
 }));
 
 /**
- * Reduces the last `inner` axes of x: one invocation (plan "gpu": one workgroup) a result, in a fixed order. The order depends on
- * the sizes of one record only, so that no record's sum changes with its companions.
+ * Reduces the last `inner` axes of x: one invocation (plan "gpu": one workgroup, but for columns) a result, in a fixed order. The order
+ * depends on the sizes of one record only, so that no record's sum changes with its companions.
  */
 export function reduceInner(kind: Reduction, x: Physical, inner: number): Physical {
 	const cut = x.rank - inner;
@@ -112,38 +153,65 @@ export function reduceInner(kind: Reduction, x: Physical, inner: number): Physic
 	const length = sizeOf(x.shape.slice(cut));
 	const o = collapse(outerShape, [x.strides.slice(0, cut)]);
 	const r = collapse(x.shape.slice(cut), [x.strides.slice(cut)]);
-	const most = SPLIT[x.runtime.device.plan];
-	const split = length > 2 * most && sizeOf(outerShape.slice(1)) < 4096;
-	if (o.shape.length > 2 || r.shape.length > (split ? 1 : 2)) {
-		const flat = contiguous(x).view({ shape: [...outerShape, length] });
-		return reduceInner(kind, flat, 1);
-	}
-	if (split) {
-		const chunks = Math.floor(length / most);
-		const [step] = r.strides[0];
-		const head = x.view({ shape: [...outerShape, chunks, most], strides: [...x.strides.slice(0, cut), most * step, step] });
-		const tail = x.view({
-			shape: [...outerShape, length - chunks * most],
-			strides: [...x.strides.slice(0, cut), step],
-			offset: x.offset + chunks * most * step,
-		});
-		const parts = reduceInner(kind, reduceInner(kind, head, 1), 1);
-		return length === chunks * most ? parts : join(kind, parts, reduceInner(kind, tail, 1));
-	}
-	const y = x.runtime.empty(outerShape, resultOf(x.dtype));
 	const variant = rowsOf(x.runtime, length);
-	if (variant.lanes !== false) {
+	const isOfColumns = areColumns(x, cut) && r.strides[0].at(-1) !== 1;
+	const mode = variant.lanes === false ? "cpu" : isOfColumns ? "columns" : "gpu";
+	const most = SPLIT[mode];
+	const split = length > 2 * most && sizeOf(outerShape.slice(1)) < MANY[mode];
+	if (o.shape.length > (split ? 2 : 3) || r.shape.length > (split ? 1 : 2)) {
+		return reduceInner(kind, isOfColumns ? packedColumns(x, cut) : contiguous(x).view({ shape: [...outerShape, length] }), 1);
+	}
+	if (split) return inParts(kind, x, { cut, length, most, step: r.strides[0][0], isOfColumns });
+	const y = x.runtime.empty(outerShape, resultOf(x.dtype));
+	if (mode === "gpu") {
 		const kernel = reduceRowsKernel.of({ kind, dtype: x.dtype, ...variant });
 		kernel.run({ x: contiguous(x), y }, { rows: y.size, N: length }, laneCount(y.size, variant));
 		return y;
 	}
-	const pad = (v: readonly number[], fill: number) => [...new Array<number>(2 - v.length).fill(fill), ...v];
-	const [, o1] = pad(o.shape, 1);
-	const [so0, so1] = pad(o.strides[0], 0);
-	const [r0, r1] = pad(r.shape, 1);
-	const [sr0, sr1] = pad(r.strides[0], 0);
-	reduceKernel.of({ kind, dtype: x.dtype }).run({ x, y }, { n: y.size, o1, so0, so1, r0, r1, sr0, sr1 }, y.size);
+	const pad = (v: readonly number[], to: number, fill: number) => [...new Array<number>(to - v.length).fill(fill), ...v];
+	const [, o1, o2] = pad(o.shape, 3, 1);
+	const [so0, so1, so2] = pad(o.strides[0], 3, 0);
+	const [r0, r1] = pad(r.shape, 2, 1);
+	const [sr0, sr1] = pad(r.strides[0], 2, 0);
+	const inFours = (...v: readonly number[]): boolean => v.every((n) => n % 4 === 0);
+	const isFloatSum = kind === "sum" && x.dtype === "f32" && inFours(x.offset, so0, so1, sr0);
+	const isRow = isFloatSum && sr1 === 1 && r1 % 8 === 0 && inFours(so2);
+	const reading = isRow ? "row" : isFloatSum && so2 === 1 && inFours(o2, sr1) ? "columns" : "one";
+	const params = { n: y.size, o1, o2, so0, so1, so2, r0, r1, sr0, sr1 };
+	reduceKernel.of({ kind, dtype: x.dtype, reading }).run({ x, y }, params, reading === "columns" ? y.size / 4 : y.size);
 	return y;
+}
+
+/** Whether neighbouring results are of neighbouring elements. */
+const areColumns = ({ shape, strides }: Physical, cut: number): boolean => cut > 1 && shape[cut - 1] > 1 && strides[cut - 1] === 1;
+
+/** The same values with one axis to reduce and a row apart, as columns are: what is columns stays columns. */
+function packedColumns(x: Physical, cut: number): Physical {
+	const axes = [...x.shape.keys()];
+	const packed = contiguous(x.permute([...axes.slice(0, cut - 1), ...axes.slice(cut), cut - 1]));
+	const [lead, width] = [x.shape.slice(0, cut - 1), x.shape[cut - 1]];
+	return packed.view({ shape: [...lead, sizeOf(x.shape.slice(cut)), width] }).transpose();
+}
+
+/** The reduction of parts of `most` values, and of what they give; what is left over comes last. */
+function inParts(
+	kind: Reduction,
+	x: Physical,
+	{ cut, length, most, step, isOfColumns }: { cut: number; length: number; most: number; step: number; isOfColumns: boolean },
+): Physical {
+	const [shape, strides] = [x.shape.slice(0, cut), x.strides.slice(0, cut)];
+	const chunks = Math.floor(length / most);
+	// The parts of a column lie a row apart, so that the second pass has columns, too.
+	const at = isOfColumns ? cut - 1 : cut;
+	const head = x.view({ shape: [...shape.toSpliced(at, 0, chunks), most], strides: [...strides.toSpliced(at, 0, most * step), step] });
+	const tail = x.view({
+		shape: [...shape, length - chunks * most],
+		strides: [...strides, step],
+		offset: x.offset + chunks * most * step,
+	});
+	const parts = reduceInner(kind, head, 1);
+	const all = reduceInner(kind, isOfColumns ? parts.transpose() : parts, 1);
+	return length === chunks * most ? all : join(kind, all, reduceInner(kind, tail, 1));
 }
 
 function join(kind: Reduction, a: Physical, b: Physical): Physical {

@@ -24,6 +24,13 @@ export function walkValues(extents: Shape, strides: readonly Shape[]): Record<st
 	return params;
 }
 
+/** The same, in the order of the names. */
+export function walkNumbers(extents: Shape, strides: readonly Shape[]): number[] {
+	const numbers = extents.slice(1);
+	for (const s of strides) numbers.push(...s);
+	return numbers;
+}
+
 /* Names as kept strings: making them anew for every call takes longer than the walk. */
 const EXTENTS = Array.from({ length: 8 }, (_, i) => `d${i}`);
 const STRIDES = Array.from({ length: 4 }, (_, o) => Array.from({ length: 8 }, (_, i) => `s${o}_${i}`));
