@@ -5,10 +5,15 @@ import type { GPUAdapterInfo } from "./types.ts";
  * Emulated, it is done in plain WGSL, which runs everywhere: the same tiles, places and roundings, for tests.
  */
 export interface MatrixUnit {
+	/** Rows of the left factor and of the sum. */
 	readonly m: number;
+	/** Columns of the right factor and of the sum. */
 	readonly n: number;
+	/** Columns of the left factor, rows of the right one. */
 	readonly k: number;
+	/** Invocations that hold a matrix together: a subgroup. */
 	readonly lanes: number;
+	/** Whether plain WGSL takes the place of the unit. */
 	readonly isEmulated: boolean;
 	/** Least product of the columns of a result and the length of its sums for which it pays to bring the factors into f16. */
 	readonly least: number;

@@ -27,7 +27,9 @@ export const isSoftware = ({ architecture, description, device }: GPUAdapterInfo
 
 /** A plan, and what its products of matrices run on. */
 export interface Planned {
+	/** The kernels that run. */
 	readonly plan: Plan;
+	/** The unit of plan "matrix"; undefined in others. */
 	readonly matrices?: MatrixUnit | undefined;
 }
 
