@@ -4,13 +4,16 @@ import {
 	type DType,
 	data,
 	linear,
+	linearCrossEntropy,
 	matmul,
 	requestDevice,
 	reshape,
 	slice,
 	squeeze,
+	sum,
 	type Tensor,
 	transpose,
+	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
 import { defineKernel, type NdArray, runtimeOf, wgsl, writes } from "@hushgrad/tensor/author";
@@ -134,6 +137,7 @@ describe("sums in parts", () => {
 		[7, 517, 300],
 		[200, 700, 8],
 		[3, 256, 3],
+		[130, 2100, 72],
 	])("%i rows of %i numbers by %i columns equal float64, in two passes", async (M, K, N) => {
 		const [x, w] = [values([1, M, K], 7), values([1, K, N], 8)];
 		const before = dispatches();
@@ -144,19 +148,41 @@ describe("sums in parts", () => {
 		for (const t of [a, b, y]) t.dispose();
 	});
 
-	it("do not depend on the number of records, of which there may be as many as make another tile better", async () => {
-		const [B, T, K, N] = [40, 30, 400, 72];
+	it.each([
+		[40, 30, 400, 72],
+		[12, 40, 2100, 136],
+	])("do not depend on the number of records, of which there may be as many as make another tile better: %i x %i", async (B, T, K, N) => {
+		const some = [0, B >> 1, B - 1];
 		const lists = device().scope<{ together: Tensor; alone: Tensor[] }>(() => {
 			const x = upload(values([B, T, K], 9));
 			const w = reshape(upload(values([1, N, K], 10)), [N, K]);
 			const together = vmap((record: Tensor) => linear(record, w))(x);
-			return { together, alone: [0, 17, 39].map((b) => linear(squeeze(slice(x, 0, b, b + 1), 0), w)) };
+			return { together, alone: some.map((b) => linear(squeeze(slice(x, 0, b, b + 1), 0), w)) };
 		});
 		const whole = await data(lists.together);
-		for (const [i, b] of [0, 17, 39].entries()) {
+		for (const [i, b] of some.entries()) {
 			expectSame(await data(lists.alone[i]), whole.slice(b * T * N, (b + 1) * T * N), `record ${b}`);
 		}
 		for (const t of [lists.together, ...lists.alone]) t.dispose();
+	});
+
+	it("of the gradient by the hidden states of a head do not, either", async () => {
+		const [B, T, V, D] = [9, 40, 2100, 72];
+		const grads = device().scope<{ together: Tensor; alone: Tensor }>(() => {
+			const w = reshape(upload(values([1, V, D], 14)), [V, D]);
+			const labels = device().fromHost(
+				Int32Array.from({ length: B * T }, (_, i) => (37 * i) % V),
+				[B, T],
+			);
+			const run = vmap((value: Tensor, own: Tensor) => {
+				const h = { value };
+				return valueAndGrad(() => sum(linearCrossEntropy(h.value, w, own)), [h]).grads[0];
+			});
+			const h = upload(values([B, T, D], 13));
+			return { together: run(h, labels), alone: run(slice(h, 0, 4, 5), slice(labels, 0, 4, 5)) };
+		});
+		expectSame(await data(grads.alone), (await data(grads.together)).slice(4 * T * D, 5 * T * D), "record 4");
+		for (const t of [grads.together, grads.alone]) t.dispose();
 	});
 
 	it("are right where the weight is larger than one binding", async () => {

@@ -74,23 +74,27 @@ type Size = Readonly<Record<Exclude<keyof typeof PARAMS, "tiles">, number>>;
 const ENOUGH = 256;
 /** Tiles of plan "matrix" that do. */
 const ENOUGH_MATRICES = 128;
-/** A sum may be split where a record has no more rows, or columns, than this: elsewhere the result has tiles enough. */
+/** A record with no more rows, or columns, than this has few tiles, whatever their kind. */
 const THIN = 32;
-/** Least part of a sum. */
-const PART = 128;
+/** Least part of a sum of such records, and of others, whose parts are to be worth what it takes to add them. */
+const [PART, LONG] = [128, 1024];
+/** For how many records the tiles of others are counted: the parts must not depend on how many there are. */
+const RECORDS = 4;
 
-/** Length of the parts that sums over k are split into: all of k where they are not, as where the rows of a record are not known. */
-function partOf(rows: number | undefined, n: number, k: number): number {
-	if (rows === undefined || Math.min(rows, n) > THIN || k < 2 * PART) return Math.max(1, k);
-	const tiles = Math.ceil(rows / 64) * Math.ceil(n / 64);
-	const parts = Math.min(Math.floor(k / PART), Math.ceil(ENOUGH / tiles));
-	return 32 * Math.ceil(k / parts / 32);
-}
-
-const countOf = (tile: Tile, { M, N }: Size): number => {
+const countOf = (tile: Tile, { M, N }: Pick<Size, "M" | "N">): number => {
 	const { rows, columns } = extentOf(tile);
 	return Math.ceil(M / rows) * Math.ceil(N / columns);
 };
+
+/** Length of the parts that sums over k are split into: all of k where they are not, as where the rows of a record are not known. */
+function partOf(rows: number | undefined, N: number, k: number): number {
+	const isThin = Math.min(rows ?? N, N) <= THIN;
+	const most = Math.floor(k / (isThin ? PART : LONG));
+	if (rows === undefined || most < 2) return Math.max(1, k);
+	const tiles = isThin ? countOf("64x64", { M: rows, N }) : RECORDS * countOf("128x128", { M: rows, N });
+	const parts = Math.min(most, Math.ceil(ENOUGH / tiles));
+	return 32 * Math.ceil(k / parts / 32);
+}
 
 /** The largest tile of which there are enough; which it is changes no bit of the result. */
 function tileOf(size: Size, times: number): Tile {

@@ -248,11 +248,12 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 	attrs: DEFAULTS,
 	forward: ({ runtime, inputs, attrs, axes: { V, D } }) => {
 		const [labels, lse, dy] = [contiguous(inputs.labels), contiguous(inputs.lse), contiguous(inputs.dy)];
+		const rows = sizeOf(inputs.h.shape.slice(1, -1));
 		const dh = V === 0 ? zeroed(runtime, inputs.h.shape) : runtime.empty(inputs.h.shape);
 		inChunks(inputs, attrs, (piece) => {
 			const { all, start, run, first } = piece.params;
 			const view = dh.view({ shape: [piece.h.shape[0], run, D], strides: [all * D, D, 1], offset: start * D });
-			gemm(logitGradient(piece, labels, lse, dy), piece.w, { view, batchStride: all * D, accumulate: first > 0 });
+			gemm(logitGradient(piece, labels, lse, dy), piece.w, { view, batchStride: all * D, accumulate: first > 0 }, rows);
 		});
 		return [dh];
 	},
