@@ -211,7 +211,7 @@ describe("predictions", () => {
 	});
 
 	test("an adapter that there are no figures of is refused with the names there are", () => {
-		expect(() => machineOf("h200")).toThrow("one of h100, rtx4060, m2, intel-xe, or this");
+		expect(() => machineOf("b200")).toThrow("one of h100, h200, rtx4060, m2, intel-xe, or this");
 	});
 
 	test("costs that explain probes are found, none below 0", () => {

@@ -46,6 +46,8 @@ export interface Figures {
 	/** Clocks until what is read has come: from the first cache, and from beyond it. */
 	readonly nearLatency: number;
 	readonly farLatency: number;
+	/** Share of the rates of lanes, instructions and first cache that kernels from WGSL attain. */
+	readonly attained: number;
 	/** Microseconds from the end of a dispatch to the beginning of the next, which waits for it. */
 	readonly launch: number;
 	/** Largest binding and largest buffer, in bytes. */
@@ -83,7 +85,7 @@ export function graphicsProcessor(figures: Figures): Machine {
 				latency: perClock * chainOf(figures, work.longest) * Math.ceil((most * Math.ceil(work.lanes / width)) / figures.resident),
 			};
 			for (const [kind, clocks] of Object.entries(clocksOf(figures, work.total))) {
-				times[kind] = (perClock * clocks * most) / work.workgroups;
+				times[kind] = (perClock * clocks * most) / work.workgroups / figures.attained;
 			}
 			const [bound, longest] = Object.entries(times).reduce((a, b) => (b[1] > a[1] ? b : a));
 			const start = launch / 1000;
@@ -100,9 +102,11 @@ export function graphicsProcessor(figures: Figures): Machine {
 
 /** The figures with each of those that are assumed changed, by words for the change. */
 export function otherwise(figures: Figures): readonly (readonly [change: string, figures: Figures])[] {
-	const { launch, cache, lines, nearLatency, farLatency, resident } = figures;
+	const { attained, launch, cache, lines, nearLatency, farLatency, resident } = figures;
 	const latency = (factor: number): Figures => ({ ...figures, nearLatency: nearLatency * factor, farLatency: farLatency * factor });
 	return [
+		["all of the public rates attained", { ...figures, attained: 1 }],
+		["half of the attained share", { ...figures, attained: attained / 2 }],
 		["half of the launch", { ...figures, launch: launch / 2 }],
 		["twice the launch", { ...figures, launch: 2 * launch }],
 		["half of the latencies", latency(0.5)],
