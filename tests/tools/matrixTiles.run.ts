@@ -30,7 +30,7 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 	const halves = (R: number) => {
 		const out = { y: runtime.empty([R, blocks, dtype === "f32" ? 32 : 16], "u32"), e: runtime.empty([R], "u32") };
 		const groups = Math.ceil(R / ROWS.row);
-		const size = { K: k, blocks, z1: 1, z2: 1, s0: 0, s1: 0, s2: 0, rs: k, ks: 1, R, groups };
+		const size = { K: k, blocks, z1: 1, z2: 1, s0: 0, s1: 0, s2: 0, rs: k, ks: 1, R, groups, zFirst: 0 };
 		gemmHalvesKernel
 			.of({ dtype, along: "row" })
 			.run({ x: runtime.upload("tiles", random, [random.length], dtype), ...out }, size, 256 * groups);
@@ -42,7 +42,7 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 			const a = runtime.empty([Math.max(m, n), k], dtype);
 			const views = { a, b: a, left: left.y, leftE: left.e, right: right.y, rightE: right.e, y: runtime.empty([1, m, n]) };
 			const places = { z1: 1, z2: 1, a0: 0, a1: 0, a2: 0, am: k, ak: 1, b0: 0, b1: 0, b2: 0, bk: 1, bn: k, oz: m * n, om: n };
-			const params = { ...places, M: m, N: n, K: k, tiles, aM: 0, bN: 0, blocks, zs: 1 };
+			const params = { ...places, M: m, N: n, K: k, tiles, aM: 0, bN: 0, blocks, zFirst: 0 };
 			const { down, across } = MATRIX_TILES[tile];
 			for (let i = 0; i < RUNS; i++) kernel.run(views, params, tiles * unit.lanes * down * across);
 		}),

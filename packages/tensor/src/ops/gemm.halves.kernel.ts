@@ -20,7 +20,7 @@ export const ROWS = { row: 4, any: 32 } as const;
 /** WGSL of 2^i, for i from -126 to 127. */
 export const POWER_OF_TWO = "fn powerOfTwo(i: i32) -> f32 { return bitcast<f32>(u32(i + 127) << 23u); }";
 
-const PARAMS = { groups: "u32", R: "u32", K: "u32", blocks: "u32", z1: "u32", z2: "u32" } as const;
+const PARAMS = { groups: "u32", R: "u32", K: "u32", blocks: "u32", z1: "u32", z2: "u32", zFirst: "u32" } as const;
 const STRIDES = { s0: "u32", s1: "u32", s2: "u32", rs: "u32", ks: "u32" } as const;
 const XYZW = "xyzw";
 const EIGHT = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -73,7 +73,7 @@ export const gemmHalvesKernel = defineKernel("gemm/halves", ({ dtype, along }: H
   let group = wid.y * nwg.x + wid.x;
   if (group >= p.groups) { return; }
   let perZ = (p.R + ${rows - 1}u) / ${rows}u;
-  let z = group / perZ;
+  let z = p.zFirst + group / perZ;
   let rowIn = ${isWide ? `lane / ${lanes}u` : `lane % ${rows}u`};
   let own = ${isWide ? `lane % ${lanes}u` : `lane / ${rows}u`};
   let row = (group % perZ) * ${rows}u + rowIn;
@@ -85,7 +85,7 @@ export const gemmHalvesKernel = defineKernel("gemm/halves", ({ dtype, along }: H
   for (var i = 0u; i < ${lanes}u; i++) { top = max(top, tops[${isWide ? `rowIn * ${lanes}u + i` : `i * ${rows}u + rowIn`}]); }
   if (row >= p.R) { return; }
   let e = top >> 23u;
-  let at = z * p.R + row;
+  let at = group / perZ * p.R + row;
   if (own == 0u) { e_set(at, e); }
   let shift = 141 - i32(e);
   let half = powerOfTwo(shift / 2);

@@ -11,6 +11,7 @@ import { type GemmVariant, PARAMS, stored, summand } from "./gemm.kernel.ts";
  */
 export const MATRIX_TILES = {
 	"128x128": { down: 2, across: 4, rows: 4, columns: 2 },
+	"128x64": { down: 2, across: 2, rows: 4, columns: 2 },
 	"64x64": { down: 2, across: 2, rows: 2, columns: 2 },
 	"32x32": { down: 2, across: 2, rows: 1, columns: 1 },
 } as const;
@@ -135,7 +136,8 @@ export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVari
     let four = slices[subOfLane * ${perSubgroup}u + column / ${n}u * ${perSum}u + (row * ${n}u + column % ${n}u) / 4u];
     store(z, rowOfLane + ${i * m}u + row, columnOfLane + column, bitcast<f32>(four[column % 4u]));
   }`;
-	const plain = `fn plain(z: u32, m: u32, n: u32) -> f32 {
+	const plain = `fn plain(entry: u32, m: u32, n: u32) -> f32 {
+  let z = p.zFirst + entry;
   let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
   let rowA = c0 * p.a0 + c1 * p.a1 + c2 * p.a2 + m * p.am;
   let columnB = c0 * p.b0 + c1 * p.b1 + c2 * p.b2 + n * p.bn;
@@ -153,11 +155,11 @@ fn product(z: u32, m: u32, n: u32, sum: f32) -> f32 {
 }`;
 	const store = `fn store(z: u32, m: u32, n: u32, sum: f32) {
   if (m >= p.M || n >= p.N) { return; }
-  let o = z * p.oz + m * p.om + n;
+  let o = (p.zFirst + z) * p.oz + m * p.om + n;
   ${stored({ onto, wideStore: false }, "o", "product(z, m, n, sum)")}
 }`;
 	return {
-		params: { ...PARAMS, ...OPERAND, blocks: "u32", zs: "u32" },
+		params: { ...PARAMS, ...OPERAND, blocks: "u32", zFirst: "u32" },
 		buffers: {
 			...{ a: reads(aDtype), b: reads(bDtype), left: reads("u32", 4), leftE: reads("u32"), right: reads("u32", 4), rightE: reads("u32") },
 			...summand({ onto, wideStore: false }),
