@@ -41,8 +41,8 @@ interface Matrices {
 	product(left: string, right: string, sum: string): string;
 	/** A statement that writes a sum to the slices. */
 	keep(strip: string, at: string, sum: string): string;
-	/** Runs `body` for each depth of a matrix in a block: `step` is where it begins. */
-	steps(body: string): string;
+	/** `body` so many times, where `name` counts from 0. */
+	repeat(name: string, times: number, body: string): string;
 }
 
 /** Places are constants but for the strip: Dawn then need not check them where the kernel runs, and the driver knows the strides. */
@@ -54,9 +54,9 @@ alias Sum = subgroup_matrix_result<f32, ${n}, ${m}>;`,
 	right: (strip, at) => `subgroupMatrixLoad<Right, col_major>(&slices[${strip}], ${at}, ${STRIDE}u)`,
 	product: (left, right, sum) => `subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sum})`,
 	keep: (strip, at, sum) => `subgroupMatrixStore<row_major>(&slices[${strip}], ${at}, ${sum}, ${n / 4}u);`,
-	steps: (body) =>
-		upTo(BLOCK / k)
-			.map((i) => `{ const step = ${(i * k) / 8}u; ${body} }`)
+	repeat: (name, times, body) =>
+		upTo(times)
+			.map((i) => `{ const ${name} = ${i}u; ${body} }`)
 			.join("\n      "),
 });
 
@@ -68,7 +68,9 @@ function emulated({ m, n, k, lanes }: MatrixVariant): Matrices {
 	const fours = (m * n) / 4 / lanes;
 	const place = (strip: string, at: string): string => `vec2u(${strip}, ${at})`;
 	return {
-		helpers: `alias Sum = array<vec4f, ${fours}>;
+		helpers: `alias Left = vec2u;
+alias Right = vec2u;
+alias Sum = array<vec4f, ${fours}>;
 fn halfAt(place: vec2u, row: u32, k: u32) -> f32 {
   return unpack2x16float(slices[place.x][place.y + row * ${STRIDE}u + k / 8u][k / 2u % 4u])[k % 2u];
 }
@@ -88,10 +90,11 @@ fn product(left: vec2u, right: vec2u, sum: Sum, own: u32) -> Sum {
 fn keep(place: vec2u, sum: Sum, own: u32) {
   for (var i = 0u; i < ${fours}u; i++) { slices[place.x][place.y + own + i * ${lanes}u] = bitcast<vec4u>(sum[i]); }
 }`,
-		...{ left: place, right: place },
+		left: place,
+		right: place,
 		product: (left, right, sum) => `product(${left}, ${right}, ${sum}, own)`,
 		keep: (strip, at, sum) => `keep(${place(strip, at)}, ${sum}, own);`,
-		steps: (body) => `for (var step = 0u; step < ${BLOCK / 8}u; step += ${k / 8}u) { ${body} }`,
+		repeat: (name, times, body) => `for (var ${name} = 0u; ${name} < ${times}u + (p.K >> 31u); ${name}++) { ${body} }`,
 	};
 }
 
@@ -130,39 +133,36 @@ export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVari
 			})
 			.join("\n    ");
 	const registers = sides.flatMap(({ name, count, parts }) => upTo(Math.ceil((count * parts * 4) / lanes)).map((turn) => `${name}${turn}`));
-	const [downs, acrosses] = [upTo((16 * rows) / m), upTo((16 * columns) / n)];
-	const sums = downs.flatMap((i) => acrosses.map((j) => `sum${i}_${j}`));
-	/** Number i of a subgroup's matrices that are `size` rows long, in part `part`. */
-	const placeOf = (part: number, strips: number, i: number, size: number, sub: string): [strip: string, at: string] => [
-		`${part * strips + Math.floor((i * size) / 16)}u + ${sub}`,
-		`${((i * size) % 16) * STRIDE}u + step`,
+	const [downs, acrosses] = [(16 * rows) / m, (16 * columns) / n];
+	/** Where number `i` of a subgroup's matrices that are `size` rows long begins, at depth `step`. */
+	const placeOf = (strip: string, i: string, size: number): [strip: string, at: string] => [
+		`${strip} + ${i} * ${size}u / 16u`,
+		`${i} * ${size}u % 16u * ${STRIDE}u + step * ${k / 8}u`,
 	];
-	const leftOf = (part: number, i: number): string => unit.left(...placeOf(part, down * rows, i, m, `subDown * ${rows}u`));
-	const rightOf = (part: number, j: number): string =>
-		unit.right(...placeOf(part, across * columns, j, n, `${leftStrips}u + subAcross * ${columns}u`));
+	const left = unit.left(...placeOf(`part * ${down * rows}u + subDown * ${rows}u`, "i", m));
+	const right = unit.right(...placeOf(`${leftStrips}u + part * ${across * columns}u + subAcross * ${columns}u`, "j", n));
 	/** The small products first; each sum is asked for again as late as can be. */
 	const pairs = [[1, 0], [0, 1], [0, 0]].filter(([pa, pb]) => pa < aParts && pb < bParts); // biome-ignore format: pairs
+	const product = (pa: number, pb: number): string =>
+		unit.product(`lefts[${pa * downs}u + i]`, `rights[${pb * acrosses}u + j]`, `sums[i * ${acrosses}u + j]`);
 	const multiply = [
-		...downs.flatMap((i) => upTo(aParts).map((part) => `let l${i}_${part} = ${leftOf(part, i)};`)),
-		...acrosses.flatMap((j) => upTo(bParts).map((part) => `let r${j}_${part} = ${rightOf(part, j)};`)),
-		...pairs.flatMap(([pa, pb]) =>
-			downs.flatMap((i) => acrosses.map((j) => `sum${i}_${j} = ${unit.product(`l${i}_${pa}`, `r${j}_${pb}`, `sum${i}_${j}`)};`)),
-		),
-	].join("\n        ");
-	/** Sums that a strip has room for. */
-	const inStrip = 16 / n;
+		unit.repeat("part", aParts, unit.repeat("i", downs, `lefts[part * ${downs}u + i] = ${left};`)),
+		unit.repeat("part", bParts, unit.repeat("j", acrosses, `rights[part * ${acrosses}u + j] = ${right};`)),
+		...pairs.map(([pa, pb]) => unit.repeat("i", downs, unit.repeat("j", acrosses, `sums[i * ${acrosses}u + j] = ${product(pa, pb)};`))),
+	].join("\n      ");
 	const perSum = (m * n) / 4;
-	const sumStrips = acrosses.length / inStrip;
-	const wide = n * acrosses.length;
-	/** WGSL that stores the sums of a row of matrices, through the memory of the workgroup: a unit alone knows where it has a number. */
-	const keep = (i: number): string => `workgroupBarrier();
-  ${acrosses.map((j) => unit.keep(`sub * ${sumStrips}u + ${Math.floor(j / inStrip)}u`, `${(j % inStrip) * perSum}u`, `sum${i}_${j}`)).join(" ")}
+	/** Strips that the sums of a row of a subgroup's matrices take; in one lie all of its width. */
+	const sumStrips = columns;
+	const wide = n * acrosses;
+	/** WGSL that stores the sums of row i of matrices, through the memory of the workgroup: a unit alone knows where it has a number. */
+	const keep = `workgroupBarrier();
+  ${unit.repeat("j", acrosses, unit.keep(`sub * ${sumStrips}u + j * ${n}u / 16u`, `j * ${n}u % 16u / ${n}u * ${perSum}u`, `sums[i * ${acrosses}u + j]`))}
   workgroupBarrier();
   for (var at = own; at < ${m * wide}u; at += ${width}u) {
     let row = at / ${wide}u;
     let column = at % ${wide}u;
     let four = slices[subOfLane * ${sumStrips}u + column / 16u][column % 16u / ${n}u * ${perSum}u + (row * ${n}u + column % ${n}u) / 4u];
-    store(z, rowOfLane + ${i * m}u + row, columnOfLane + column, bitcast<f32>(four[column % 4u]));
+    store(z, rowOfLane + i * ${m}u + row, columnOfLane + column, bitcast<f32>(four[column % 4u]));
   }`;
 	const plain = `fn plain(entry: u32, m: u32, n: u32) -> f32 {
   let z = p.zFirst + entry;
@@ -214,20 +214,22 @@ fn scaled(z: u32, m: u32, n: u32, sum: f32) -> f32 {
   let sub = ${isEmulated ? "subOfLane" : "subgroup"};
   let subDown = sub / ${across}u;
   let subAcross = sub % ${across}u;
-  ${sums.map((sum) => `var ${sum}: Sum;`).join(" ")}
+  var sums: array<Sum, ${downs * acrosses}>;
+  var lefts: array<Left, ${aParts * downs}>;
+  var rights: array<Right, ${bParts * acrosses}>;
   for (var block = 0u; ; block++) {
     ${registers.map((r) => `var ${r} = vec4u();`).join(" ")}
     if (block < p.blocks) {
     ${each(({ name, parts, first, last }, to) => `${to} = ${name}_at4(((${first} + min(row, ${last})) * p.blocks + block) * ${4 * parts}u + in);`)}
     }
     if (block > 0u) {
-      ${unit.steps(multiply)}
+      ${unit.repeat("step", BLOCK / k, multiply)}
     }
     if (block >= p.blocks) { break; }
     workgroupBarrier();
     ${each(({ count, begin }, from) => `slices[${begin}u + in / 4u * ${count / 16}u + row / 16u][row % 16u * ${STRIDE}u + in % 4u] = ${from};`)}
     workgroupBarrier();
   }
-  ${downs.map(keep).join("\n  ")}`,
+  ${unit.repeat("i", downs, keep)}`,
 	};
 });
