@@ -14,9 +14,9 @@ beforeAll(async () => {
 afterAll(() => device.destroy());
 
 it.each([
-	["128x128", 131, 134],
-	["128x64", 131, 67],
-	["64x64", 65, 67],
+	["128x128/2x4", 131, 134],
+	["128x64/2x2", 131, 67],
+	["64x64/2x2", 65, 67],
 ] as const)("32 products in tiles of %s equal float64, for matrices in bf16", async (tile, M, N) => {
 	const runtime = runtimeOf(device);
 	const [a, b] = [values([32, M, 12], 11), coarse(values([32, 12, N], 12))];

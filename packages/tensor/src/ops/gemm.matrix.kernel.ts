@@ -6,22 +6,20 @@ import { BLOCK, POWER_OF_TWO, partsOf } from "./gemm.halves.kernel.ts";
 import { type GemmVariant, PARAMS, stored, summand } from "./gemm.kernel.ts";
 
 /**
- * Parts of the result that a workgroup computes: so many subgroups down and across, each of which has so many squares of 16 x 16 down
- * (rows) and across (columns). A workgroup has 32 down across invocations, at most 256.
+ * A part of the result that a workgroup computes, rows by columns, and its subgroups, down by across, which share it evenly. Each has
+ * whole squares of 16 x 16; a workgroup has at most 256 invocations.
  */
-export const MATRIX_TILES = {
-	"128x128": { down: 2, across: 4, rows: 4, columns: 2 },
-	"128x64": { down: 2, across: 2, rows: 4, columns: 2 },
-	"64x64": { down: 2, across: 2, rows: 2, columns: 2 },
-	"32x32": { down: 2, across: 2, rows: 1, columns: 1 },
-} as const;
-export type MatrixTile = keyof typeof MATRIX_TILES;
+export type MatrixTile = `${number}x${number}/${number}x${number}`;
 
-/** Rows and columns of a tile. */
-export const matrixExtentOf = (tile: MatrixTile): { readonly rows: number; readonly columns: number } => {
-	const { down, across, rows, columns } = MATRIX_TILES[tile];
-	return { rows: 16 * down * rows, columns: 16 * across * columns };
-};
+/** The tiles to choose from, the largest first. */
+export const MATRIX_TILES: readonly MatrixTile[] = ["128x128/2x4", "128x64/2x2", "64x64/2x2", "32x32/2x2"];
+
+/** Rows and columns of a tile, subgroups down and across, and squares of 16 x 16 that each of them has, in rows and columns. */
+export function partsOfTile(tile: MatrixTile) {
+	const [extent, subgroups] = tile.split("/").map((part) => part.split("x").map(Number));
+	const [down, across] = subgroups;
+	return { extent: { rows: extent[0], columns: extent[1] }, down, across, rows: extent[0] / down / 16, columns: extent[1] / across / 16 };
+}
 
 export type MatrixVariant = Pick<GemmVariant, "aDtype" | "bDtype" | "onto"> &
 	Pick<MatrixUnit, "m" | "n" | "k" | "lanes" | "isEmulated"> & { readonly tile: MatrixTile };
@@ -109,8 +107,7 @@ const OPERAND = { aM: "u32", bN: "u32" } as const;
  */
 export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVariant) => {
 	const { aDtype, bDtype, onto, tile, m, n, k, lanes: width, isEmulated } = variant;
-	const { down, across, rows, columns } = MATRIX_TILES[tile];
-	const extent = matrixExtentOf(tile);
+	const { extent, down, across, rows, columns } = partsOfTile(tile);
 	const lanes = width * down * across;
 	const [aParts, bParts] = [partsOf(aDtype), partsOf(bDtype)];
 	const unit = (isEmulated ? emulated : native)(variant);

@@ -4,22 +4,21 @@ import type { Physical } from "../physical.ts";
 import type { Runtime } from "../runtime.ts";
 import { BLOCK, gemmHalvesKernel, type HalvesVariant, partsOf, ROWS } from "./gemm.halves.kernel.ts";
 import type { GemmVariant, Operands, Size } from "./gemm.kernel.ts";
-import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, type MatrixVariant, matrixExtentOf } from "./gemm.matrix.kernel.ts";
+import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, type MatrixVariant, partsOfTile } from "./gemm.matrix.kernel.ts";
 
 /** Tiles that keep all units of a large GPU busy. */
 const ENOUGH = 128;
 
 const countOf = (tile: MatrixTile, M: number, N: number): number => {
-	const { rows, columns } = matrixExtentOf(tile);
+	const { rows, columns } = partsOfTile(tile).extent;
 	return Math.ceil(M / rows) * Math.ceil(N / columns);
 };
 
 /** The largest tile that the device has room for and of which there are enough; which it is changes no bit of the result. */
 function tileOf({ gpu }: Runtime, { M, N }: Size, zs: number, variant: Omit<MatrixVariant, "tile">): MatrixTile {
-	const tiles = Object.keys(MATRIX_TILES) as MatrixTile[];
 	const fits = (tile: MatrixTile): boolean =>
 		needsOf(gemmMatrixKernel.of({ ...variant, tile }).spec).bytes <= gpu.limits.maxComputeWorkgroupStorageSize;
-	return tiles.find((tile) => zs * countOf(tile, M, N) >= ENOUGH && fits(tile)) ?? "32x32";
+	return MATRIX_TILES.find((tile) => zs * countOf(tile, M, N) >= ENOUGH && fits(tile)) ?? MATRIX_TILES[MATRIX_TILES.length - 1];
 }
 
 /** Extents, batch axes and strides of an operand, as rows of numbers that are summed over. */
@@ -80,7 +79,7 @@ export function byMatrices(unit: MatrixUnit, operands: Operands, size: Size, zs:
 				const moved = (x: Physical, by: number): Physical => x.view({ shape: x.shape, strides: x.strides, offset: x.offset + by });
 				const at = Object.fromEntries(Object.entries(stored).map(([name, x]) => [name, moved(x, m0 * om + n0)]));
 				const tiles = times * countOf(tile, ownM, ownN);
-				const { down, across } = MATRIX_TILES[tile];
+				const { down, across } = partsOfTile(tile);
 				const factors = { left: left.y, leftE: left.e, right: right.y, rightE: right.e };
 				const numbers = { tiles, zFirst: z, aM: left.step, bN: right.step, blocks: Math.ceil(K / BLOCK) };
 				gemmMatrixKernel
