@@ -44,7 +44,7 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 	const [blocks, next] = [Math.ceil(k / BLOCK), numbers(1, 0)];
 	const random = Float32Array.from({ length: Math.max(m, n) * k }, () => next() - 0.5);
 	const x = device.fromHost(random, [random.length], dtype);
-	const given = physicalOf(x, "tiles");
+	const given = physicalOf(x, 1);
 	const halves = (R: number) => {
 		const out = { y: runtime.empty([R, blocks, dtype === "f32" ? 32 : 16], "u32"), e: runtime.empty([R], "u32") };
 		const groups = Math.ceil(R / ROWS.row);
