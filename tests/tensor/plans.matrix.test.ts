@@ -60,6 +60,13 @@ describe.each([
 	});
 });
 
+it("sums longer than a workgroup takes of a row at once", async () => {
+	const [a, b] = [values([1, 34, 600], 15, 1e-4), values([1, 600, 36], 16)];
+	const y = device().scope<Tensor>(() => matmul(transpose(upload(swapped(a)), 1, 2), upload(b)));
+	expectProduct(await data(y), a, b);
+	y.dispose();
+});
+
 it("batches that share a matrix, whichever it is", async () => {
 	const [a, b] = [values([3, 40, 36], 3), values([3, 36, 44], 4)];
 	const first = (x: NdArray): NdArray => build(x.shape, ([_, i, j]) => x.data[i * x.shape[2] + j]);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { create } from "webgpu";
 import { kernelSource, needsOf } from "../../packages/tensor/src/gpu/kernel.ts";
 import { EMULATED, MATRIX_FEATURES } from "../../packages/tensor/src/gpu/matrices.ts";
-import { gemmHalvesKernel, ROWS } from "../../packages/tensor/src/ops/gemm.halves.kernel.ts";
+import { gemmHalvesKernel, gemmTopsKernel, ROWS } from "../../packages/tensor/src/ops/gemm.halves.kernel.ts";
 import { gemmMatrixKernel, MATRIX_TILES } from "../../packages/tensor/src/ops/gemm.matrix.kernel.ts";
 
 /** Dawn without a driver compiles WGSL, with all its extensions, and runs nothing. */
@@ -43,6 +43,7 @@ it.each(UNITS)("every kernel compiles, without a warning, for $m x $n x $k, emul
 
 it("so does every kernel that makes halves", async () => {
 	for (const dtype of DTYPES) {
+		expect(await messagesOf(kernelSource(gemmTopsKernel.of({ dtype }).spec))).toEqual([]);
 		for (const along of Object.keys(ROWS) as (keyof typeof ROWS)[]) {
 			expect(await messagesOf(kernelSource(gemmHalvesKernel.of({ dtype, along }).spec))).toEqual([]);
 		}

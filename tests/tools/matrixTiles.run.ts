@@ -48,7 +48,7 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 	const halves = (R: number) => {
 		const out = { y: runtime.empty([R, blocks, dtype === "f32" ? 32 : 16], "u32"), e: runtime.empty([R], "u32") };
 		const groups = Math.ceil(R / ROWS.row);
-		const size = { K: k, blocks, z1: 1, z2: 1, s0: 0, s1: 0, s2: 0, rs: k, ks: 1, R, groups, zFirst: 0 };
+		const size = { K: k, blocks, z1: 1, z2: 1, s0: 0, s1: 0, s2: 0, rs: k, ks: 1, R, groups, runs: 1, zFirst: 0 };
 		gemmHalvesKernel.of({ dtype, along: "row" }).run({ x: given, ...out }, size, 256 * groups);
 		return out;
 	};

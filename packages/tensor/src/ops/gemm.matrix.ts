@@ -2,7 +2,7 @@ import { needsOf } from "../gpu/kernel.ts";
 import type { MatrixUnit } from "../gpu/matrices.ts";
 import type { Physical } from "../physical.ts";
 import type { Runtime } from "../runtime.ts";
-import { BLOCK, gemmHalvesKernel, type HalvesVariant, partsOf, ROWS } from "./gemm.halves.kernel.ts";
+import { BLOCK, gemmHalvesKernel, gemmTopsKernel, type HalvesVariant, partsOf, ROWS, SPAN } from "./gemm.halves.kernel.ts";
 import type { GemmVariant, Operands, Size } from "./gemm.kernel.ts";
 import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, type MatrixVariant, partsOfTile } from "./gemm.matrix.kernel.ts";
 
@@ -40,11 +40,20 @@ const bytesOf = ({ dtype }: Rows, K: number): number => Math.ceil(K / BLOCK) * B
 function halvesOf(rows: Rows, { K, z1, z2 }: Size, z: number, zs: number, first: number, R: number) {
 	const { x, dtype, along, strides } = rows;
 	const [blocks, times] = [Math.ceil(K / BLOCK), isShared(rows) ? 1 : zs];
-	const y = x.runtime.empty([times, R, blocks, 16 * partsOf(dtype)], "u32");
-	const e = x.runtime.empty([times, R], "u32");
-	const groups = times * Math.ceil(R / ROWS[along]);
+	const { runtime } = x;
+	const y = runtime.empty([times, R, blocks, 16 * partsOf(dtype)], "u32");
+	const e = runtime.empty([times, R], "u32");
+	const runs = along === "row" ? 1 : Math.ceil((blocks * BLOCK) / SPAN);
+	const groups = times * runs * Math.ceil(R / ROWS[along]);
 	const part = x.view({ shape: x.shape, strides: x.strides, offset: x.offset + first * strides.rs });
-	gemmHalvesKernel.of({ dtype, along }).run({ x: part, y, e }, { ...strides, K, z1, z2, zFirst: z, R, groups, blocks }, 256 * groups);
+	const numbers = { ...strides, K, z1, z2, zFirst: z, R, groups, runs };
+	if (along === "row") {
+		gemmHalvesKernel.of({ dtype, along }).run({ x: part, y, e }, { ...numbers, blocks }, 256 * groups);
+	} else {
+		const top = runtime.empty([times, runs, R], "u32");
+		gemmTopsKernel.of({ dtype }).run({ x: part, top }, numbers, 256 * groups);
+		gemmHalvesKernel.of({ dtype, along }).run({ x: part, top, y, e }, { ...numbers, blocks }, 256 * groups);
+	}
 	return { y, e, step: isShared(rows) ? 0 : R };
 }
 
