@@ -47,13 +47,9 @@ function halvesOf(rows: Rows, { K, z1, z2 }: Size, z: number, zs: number, first:
 	const groups = times * runs * Math.ceil(R / ROWS[along]);
 	const part = x.view({ shape: x.shape, strides: x.strides, offset: x.offset + first * strides.rs });
 	const numbers = { ...strides, K, z1, z2, zFirst: z, R, groups, runs };
-	if (along === "row") {
-		gemmHalvesKernel.of({ dtype, along }).run({ x: part, y, e }, { ...numbers, blocks }, 256 * groups);
-	} else {
-		const top = runtime.empty([times, runs, R], "u32");
-		gemmTopsKernel.of({ dtype }).run({ x: part, top }, numbers, 256 * groups);
-		gemmHalvesKernel.of({ dtype, along }).run({ x: part, top, y, e }, { ...numbers, blocks }, 256 * groups);
-	}
+	const tops = along === "row" ? {} : { top: runtime.empty([times, runs, R], "u32") };
+	if (tops.top !== undefined) gemmTopsKernel.of({ dtype }).run({ x: part, top: tops.top }, numbers, 256 * groups);
+	gemmHalvesKernel.of({ dtype, along }).run({ x: part, y, e, ...tops }, { ...numbers, blocks }, 256 * groups);
 	return { y, e, step: isShared(rows) ? 0 : R };
 }
 
