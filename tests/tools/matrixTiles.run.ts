@@ -7,7 +7,7 @@
  * `--tiles 64x64/2x2,64x64/1x2` measures those. Where there is no such GPU, matrices are emulated in plain WGSL.
  */
 import { parseArgs } from "node:util";
-import type { Device } from "@hushgrad/tensor";
+import type { Device, Tensor } from "@hushgrad/tensor";
 import { physicalOf, runtimeOf } from "@hushgrad/tensor/author";
 import { BLOCK, gemmHalvesKernel, ROWS } from "../../packages/tensor/src/ops/gemm.halves.kernel.ts";
 import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, partsOfTile } from "../../packages/tensor/src/ops/gemm.matrix.kernel.ts";
@@ -32,8 +32,17 @@ const { values, positionals } = parseArgs({
 /** Milliseconds that the GPU is kept busy, at first and for each figure. */
 const [WARM, SAMPLE] = [100, 20];
 
-/** Milliseconds of the kernel of a tile, for a [m, k] times the transpose of b [n, k] in numbers of the type. */
-async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m, k, n]: readonly number[]): Promise<number> {
+/** Numbers for factors [m, k] and [n, k]: so many that look random, again and again. */
+function drawn(device: Device, dtype: "f32" | "f16", [m, k, n]: readonly number[]): Tensor {
+	const next = numbers(1, 0);
+	const some = Float32Array.from({ length: 65521 }, () => next() - 0.5);
+	const all = new Float32Array(Math.max(m, n) * k);
+	for (let at = 0; at < all.length; at += some.length) all.set(some.subarray(0, all.length - at), at);
+	return device.fromHost(all, [all.length], dtype);
+}
+
+/** Milliseconds of the kernel of a tile, for a [m, k] times the transpose of b [n, k], both from x. */
+async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m, k, n]: readonly number[], x: Tensor): Promise<number> {
 	const { matrices } = device;
 	if (matrices === undefined) throw new Error("no matrices");
 	const runtime = runtimeOf(device);
@@ -41,9 +50,7 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 	const { extent, down, across } = partsOfTile(tile);
 	const tiles = Math.ceil(m / extent.rows) * Math.ceil(n / extent.columns);
 	const kernel = gemmMatrixKernel.of({ ...unit, tile, aDtype: dtype, bDtype: dtype, onto: false });
-	const [blocks, next] = [Math.ceil(k / BLOCK), numbers(1, 0)];
-	const random = Float32Array.from({ length: Math.max(m, n) * k }, () => next() - 0.5);
-	const x = device.fromHost(random, [random.length], dtype);
+	const blocks = Math.ceil(k / BLOCK);
 	const given = physicalOf(x, 1);
 	const halves = (R: number) => {
 		const out = { y: runtime.empty([R, blocks, dtype === "f32" ? 32 : 16], "u32"), e: runtime.empty([R], "u32") };
@@ -66,25 +73,27 @@ async function timed(device: Device, tile: MatrixTile, dtype: "f32" | "f16", [m,
 		return all.sort((p, q) => p - q)[all.length >> 1];
 	};
 	const first = await run(1);
-	const ms = await run(Math.max(1, Math.min(500, Math.ceil(SAMPLE / first))));
-	x.dispose();
-	return ms;
+	return run(Math.max(1, Math.min(500, Math.ceil(SAMPLE / first))));
 }
 
 const device = await matrixDevice();
 console.log(String(device), JSON.stringify(device.matrices));
+const small = [256, 256, 256];
+const few = drawn(device, "f32", small);
 const end = performance.now() + WARM;
-while (performance.now() < end) await timed(device, MATRIX_TILES[2], "f16", [256, 256, 256]);
+while (performance.now() < end) await timed(device, MATRIX_TILES[MATRIX_TILES.length - 1], "f32", small, few);
 for (const name of positionals) {
 	const shape = name.split("x").map(Number);
-	for (const tile of values.tiles.split(",") as MatrixTile[]) {
-		for (const dtype of ["f32", "f16"] as const) {
-			const line = await timed(device, tile, dtype, shape).then(
+	for (const dtype of ["f32", "f16"] as const) {
+		const x = drawn(device, dtype, shape);
+		for (const tile of values.tiles.split(",") as MatrixTile[]) {
+			const line = await timed(device, tile, dtype, shape, x).then(
 				(ms) => `${ms.toFixed(4)} ms  ${((2 * shape[0] * shape[1] * shape[2]) / ms / 1e9).toFixed(2)} TFLOP/s`,
 				(error) => (error as Error).message.split("\n").slice(0, 5).join(" | "),
 			);
 			console.log(name.padEnd(20), tile.padEnd(12), dtype.padEnd(4), line);
 		}
+		x.dispose();
 	}
 }
 device.destroy();
