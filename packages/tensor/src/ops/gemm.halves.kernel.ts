@@ -67,7 +67,7 @@ export const gemmTopsKernel = defineKernel("gemm/tops", ({ dtype }: Pick<HalvesV
 
 /**
  * Rows of numbers as f16: x = 2^(e - 141) (high + low), where e is the exponent, biased as in f32, of the row's largest number, so that
- * this becomes 2^14 to 2^15. A row that holds infinity or NaN has e = 255 and nothing but 0.
+ * this becomes 2^14 to 2^15. A row that holds infinity has e = 255, one that holds NaN 256, and both nothing but 0.
  *
  * `p.K >> 31u` is 0 in a way that no compiler knows: so none takes a number that is packed and unpacked for the number itself.
  *
@@ -119,7 +119,7 @@ export const gemmHalvesKernel = defineKernel("gemm/halves", ({ dtype, along }: H
   var top = 0u;
   ${largest}
   if (row >= p.R) { return; }
-  let e = top >> 23u;
+  let e = select(top >> 23u, 256u, top > 0x7f800000u);
   let at = entry * p.R + row;
   if (own == 0u && run == 0u) { e_set(at, e); }
   let shift = 141 - i32(e);

@@ -103,7 +103,7 @@ const OPERAND = { aM: "u32", bN: "u32" } as const;
  * gemm/halves), by matrices of subgroups.
  * Plan "matrix": a workgroup computes a tile. Slices of the factors, a block deep, lie in its memory; the next are asked for before they
  * are multiplied. Where both numbers have two parts, high high + high low + low high is added. Each element is summed along k in order,
- * so that it is the same by any tile. A row and a column of which one holds infinity or NaN are multiplied in f32 instead, from a and b.
+ * so that it is the same by any tile. A row with a column of which one holds infinity is multiplied in f32 instead, from a and b; NaN makes NaN.
  */
 export const gemmMatrixKernel = defineKernel("gemm/matrix", (variant: MatrixVariant) => {
 	const { aDtype, bDtype, onto, tile, m, n, k, lanes: width, isEmulated } = variant;
@@ -174,6 +174,7 @@ fn scaled(z: u32, m: u32, n: u32, sum: f32) -> f32 {
   let eLeft = leftE_at(z * p.aM + m);
   let eRight = rightE_at(z * p.bN + n);
   if (max(eLeft, eRight) == 255u) { return plain(z, m, n); }
+  if (max(eLeft, eRight) > 255u) { return makeNan(sum); }
   let e = i32(eLeft + eRight) - 282;
   let third = powerOfTwo(e / 3);
   return sum * third * third * powerOfTwo(e - 2 * (e / 3));
