@@ -7,6 +7,7 @@
 #
 # Parts: doctor (the adapter), step (a private step and a token of VaultGemma 1B, kernel by kernel), plain (the plain step), tests
 # (those of the library, on the GPU), bench (the rows of npm run bench, without rivals), matrix (products of every plan),
+# tiles (those of plan matrix, one by one),
 # torch (the step in PyTorch, where python3 has torch and transformers). HUSHGRAD_TEST_WORKERS: processes that run tests, 8 when unset.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +45,7 @@ part() {
 		tests) node node_modules/vitest/vitest.mjs run --maxWorkers "${HUSHGRAD_TEST_WORKERS:-8}" --reporter=dot tests/{tensor,nn,dp,training,engine,models} ;;
 		bench) script bench/suite.ts --json "$out/bench.json" ;;
 		matrix) script bench/matrix.ts ;;
+		tiles) script tests/tools/matrixTiles.run.ts 1024x1152x6912 1024x6912x1152 4096x4096x4096 ;;
 		torch) python3 bench/torch/privateStep.py --device cuda --batch 8 --length 128 | tee "$out/torch.json" ;;
 		*) echo "no part $2" >&2; return 2 ;;
 	esac

@@ -6,7 +6,7 @@
  *     node --import tsx -C @hushgrad/source bench/matrix.ts
  *     ... --rows 1024x1152x6912   only rows whose name contains this
  *     ... --seconds 20            time for each plan, 25 when left out; what does not fit is left out
- *     ... --runs 10               products in a sample
+ *     ... --runs 200              products in a sample, at most
  */
 import { parseArgs } from "node:util";
 import { NF4Parameter } from "@hushgrad/nn";
@@ -18,13 +18,12 @@ const { values: options } = parseArgs({
 	options: {
 		rows: { type: "string", default: "" },
 		seconds: { type: "string", default: "25" },
-		runs: { type: "string", default: "10" },
+		runs: { type: "string", default: "200" },
 	},
 });
 
 const say = (...cells: readonly string[]): void => console.log(cells.join("  "));
 const failed = (error: unknown): string => `FAILED: ${(error as Error).message.split("\n").slice(0, 6).join(" | ")}`;
-const medianOf = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 /** Numbers that look random, the same in each run. */
 function draw(n: number, seed: number, scale: number): Float32Array {
@@ -119,27 +118,35 @@ const ROWS: readonly Row[] = [
 	...LAYERS.slice(0, 2).map((shape) => nf4(`NF4 transposed ${shape.join("x")}`, shape, true)),
 ].filter(({ name }) => name.includes(options.rows));
 
+/** Milliseconds that a GPU is kept busy before it is timed, so that its clock is high, and in each of the samples. */
+const [WARM, SAMPLE, SAMPLES] = [150, 15, 5];
+
 /** Milliseconds of one run by the GPU's clock, and each kernel's part of it; without timestamps, by waiting for all. */
 async function timed(device: Device, run: () => Tensor): Promise<{ readonly ms: number; readonly parts: string }> {
-	const runs = Number(options.runs);
-	const begin = performance.now();
-	for (let i = 0; i < runs; i++) run().dispose();
-	await device.flush();
-	const wall = (performance.now() - begin) / runs;
+	const most = Number(options.runs);
+	const waited = async (runs: number): Promise<number> => {
+		const begin = performance.now();
+		for (let i = 0; i < runs; i++) run().dispose();
+		await device.flush();
+		return (performance.now() - begin) / runs;
+	};
+	const end = performance.now() + WARM;
+	let wall = await waited(1);
+	while (performance.now() < end) wall = await waited(Math.max(1, Math.min(most, Math.ceil(SAMPLE / wall))));
 	if (!device.has("timestamp-query")) return { ms: wall, parts: `wall ${wall.toFixed(3)} ms` };
-	const samples: number[] = [];
-	let parts = "";
-	for (let i = 0; i < 5; i++) {
-		const profile = await device.profile(() => {
+	const profiled = (runs: number) =>
+		device.profile(() => {
 			for (let j = 0; j < runs; j++) run().dispose();
 		});
-		samples.push(profile.milliseconds / runs);
-		parts = profile
-			.kernels()
-			.map(({ kernel, milliseconds }) => `${kernel} ${(milliseconds / runs).toFixed(3)}`)
-			.join(", ");
+	const first = (await profiled(1)).milliseconds;
+	const runs = Math.max(1, Math.min(most, Math.ceil(SAMPLE / first)));
+	const samples: { readonly ms: number; readonly parts: string }[] = [];
+	for (let i = 0; i < SAMPLES; i++) {
+		const profile = await profiled(runs);
+		const parts = profile.kernels().map(({ kernel, milliseconds }) => `${kernel} ${(milliseconds / runs).toFixed(3)}`);
+		samples.push({ ms: profile.milliseconds / runs, parts: `wall ${wall.toFixed(3)} ms; ${parts.join(", ")}` });
 	}
-	return { ms: medianOf(samples), parts: `wall ${wall.toFixed(3)} ms; ${parts}` };
+	return samples.sort((a, b) => a.ms - b.ms)[samples.length >> 1];
 }
 
 /** Largest difference from float64 over a few elements, in units of the sum of the sizes of their products. */

@@ -4,8 +4,12 @@ const OPS = "packages/tensor/src/ops";
 const TILED = `${OPS}/gemm.tiled.kernel.ts`;
 const PRODUCTS = ["tests/tensor/plans.test.ts"];
 const ROWS = ["tests/tensor/rowPlans.test.ts"];
+const HALVES = `${OPS}/gemm.halves.kernel.ts`;
+const MATRIX = `${OPS}/gemm.matrix.kernel.ts`;
+const MATRICES = ["tests/tensor/plans.matrix.test.ts"];
+const MATRIX_TILES = ["tests/tensor/plans.matrixTiles.test.ts"];
 
-/** Faults of the kernels of plan "gpu", and of the choice of a plan. */
+/** Faults of the kernels of plans "gpu" and "matrix", and of the choice of a plan. */
 export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "half of the invocations of a row left out",
@@ -233,7 +237,7 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "plan gpu where the device lacks what it needs",
 		file: "packages/tensor/src/gpu/plan.ts",
-		from: "isSoftware(info) || missing.length > 0",
+		from: "isSoftware(info) || few.length > 0",
 		to: "isSoftware(info)",
 		tests: PRODUCTS,
 		only: "the plan of a device",
@@ -245,5 +249,133 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 		to: "bytes > memory",
 		tests: PRODUCTS,
 		only: "the plan of a device",
+	},
+	{
+		name: "the low half of the right factor left out",
+		file: MATRIX,
+		from: "[[1, 0], [0, 1], [0, 0]]",
+		to: "[[1, 0], [0, 0]]",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "rows of a workgroup with the scale of its first",
+		file: HALVES,
+		from: "tops[rowIn * ${lanes}u + i]",
+		to: "tops[i]",
+		tests: MATRICES,
+		only: "far apart in size",
+	},
+	{
+		name: "the scale of a row from its first run",
+		file: HALVES,
+		from: "top_at((entry * p.runs + i) * p.R",
+		to: "top_at(entry * p.runs * p.R",
+		tests: MATRICES,
+		only: "sums longer",
+	},
+	{
+		name: "an odd shift halved twice",
+		file: HALVES,
+		from: "powerOfTwo(shift - shift / 2)",
+		to: "powerOfTwo(shift / 2)",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "a block that goes on behind the end of a row, read one by one",
+		file: HALVES,
+		from: "p.K - 1u) * p.ks), ${k} < p.K)",
+		to: "p.K - 1u) * p.ks), true)",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "a block that goes on behind the end of a row, read in fours",
+		file: HALVES,
+		from: "k + 4u < p.K);",
+		to: "true);",
+		tests: MATRICES,
+		only: "a weight in f16",
+	},
+	{
+		name: "the first batch entries in place of later ones",
+		file: HALVES,
+		from: "let z = p.zFirst + entry;",
+		to: "let z = entry;",
+		tests: MATRICES,
+		only: "are taken in parts",
+	},
+	{
+		name: "rows with infinity multiplied as zeros",
+		file: MATRIX,
+		from: "max(eLeft, eRight) == 255u",
+		to: "max(eLeft, eRight) == 256u",
+		tests: MATRICES,
+		only: "infinity and NaN",
+	},
+	{
+		name: "the scale of the left row alone taken back",
+		file: MATRIX,
+		from: "i32(eLeft + eRight) - 282",
+		to: "i32(eLeft) - 141",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "slices of matrices overwritten while others multiply",
+		file: MATRIX,
+		from: "if (block >= p.blocks) { break; }\n    workgroupBarrier();",
+		to: "if (block >= p.blocks) { break; }",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "slices of matrices multiplied before they are there",
+		file: MATRIX,
+		from: "= ${from};`)}\n    workgroupBarrier();",
+		to: "= ${from};`)}",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "columns beyond the result stored by matrices",
+		file: MATRIX,
+		from: "m >= p.M || n >= p.N",
+		to: "m >= p.M",
+		tests: MATRICES,
+		only: "equal float64",
+	},
+	{
+		name: "subgroups side by side that overlap",
+		file: MATRIX,
+		from: 'subAcross * ${columns}u`, "j"',
+		to: 'subAcross`, "j"',
+		tests: MATRIX_TILES,
+		only: "64x64",
+	},
+	{
+		name: "a matrix of all batch entries taken for those of each",
+		file: `${OPS}/gemm.matrix.ts`,
+		from: "step: isShared(rows) ? 0 : R",
+		to: "step: R",
+		tests: MATRICES,
+		only: "share a matrix",
+	},
+	{
+		name: "thin products by matrices",
+		file: `${OPS}/gemm.ts`,
+		from: "Math.min(rows ?? n, n) > THIN && n * k",
+		to: "n * k",
+		tests: MATRICES,
+		only: "thin products",
+	},
+	{
+		name: "plan matrix where the device lacks its features",
+		file: "packages/tensor/src/gpu/plan.ts",
+		from: "MATRIX_FEATURES.filter((name) => !features.has(name))",
+		to: 'MATRIX_FEATURES.filter((name) => name === "")',
+		tests: MATRICES,
+		only: "is refused",
 	},
 ];

@@ -7,9 +7,14 @@ export const smallDevice = (bytes: number, plan = PLAN): Promise<Device> => limi
 /** A device of which the library believes that it has these limits. The caller destroys it. */
 export async function limitedDevice(own: Readonly<Record<string, number>>, plan = PLAN): Promise<Device> {
 	const device = await requestDevice({ plan });
-	const limits = new Proxy(device.gpu.limits, {
+	limit(device.gpu, own);
+	return device;
+}
+
+/** Has the library believe that a device has these limits. */
+export function limit(gpu: GPUDevice, own: Readonly<Record<string, number>>): void {
+	const limits = new Proxy(gpu.limits, {
 		get: (all, name) => own[String(name)] ?? Reflect.get(all, name, all),
 	});
-	Object.defineProperty(device.gpu, "limits", { value: limits });
-	return device;
+	Object.defineProperty(gpu, "limits", { value: limits });
 }

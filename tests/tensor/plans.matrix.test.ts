@@ -20,6 +20,7 @@ import { expectSame } from "../support/bounds.ts";
 import { numbers } from "../support/cases.ts";
 import { useDevice } from "../support/device.ts";
 import { matrixDevice } from "../support/matrixDevice.ts";
+import { coarse, expectProduct, values } from "../support/matrixProducts.ts";
 import { build } from "../support/nd.ts";
 
 const other = useDevice({ plan: "gpu" });
@@ -33,44 +34,8 @@ const device = (): Device => {
 	return opened;
 };
 
-/** Numbers over seven powers of ten. */
-const values = (shape: readonly number[], seed: number, scale = 1): NdArray => {
-	const next = numbers(seed, 0);
-	return build(shape, () => Math.fround(scale * (2 * next() - 1) * 10 ** (3 * next())));
-};
 const upload = (x: NdArray, on: Device = device()): Tensor => on.fromHost([...x.data], x.shape);
 const swapped = ({ data: from, shape: [z, m, n] }: NdArray): NdArray => build([z, n, m], ([i, j, k]) => from[(i * m + k) * n + j]);
-
-/** Checks y = a [Z, M, K] times b [Z, K, N] by float64 and the bound that the plan states. */
-function expectProduct(y: ArrayLike<number>, a: NdArray, b: NdArray): void {
-	const [Z, M, K] = a.shape;
-	const N = b.shape[2];
-	for (let z = 0; z < Z; z++) {
-		for (let m = 0; m < M; m++) {
-			for (let n = 0; n < N; n++) {
-				let [sum, size, sumA, sumB, maxA, maxB] = [0, 0, 0, 0, 0, 0];
-				for (let k = 0; k < K; k++) {
-					const [u, v] = [a.data[(z * M + m) * K + k], b.data[(z * K + k) * N + n]];
-					const [x, w] = [Math.abs(u), Math.abs(v)];
-					sum += u * v;
-					size += x * w;
-					sumA += x;
-					sumB += w;
-					maxA = Math.max(maxA, x);
-					maxB = Math.max(maxB, w);
-				}
-				const bound = (2 ** -20 + K * 2 ** -23) * size + 2 ** -28 * (maxA * sumB + maxB * sumA);
-				const value = y[(z * M + m) * N + n];
-				if (!(Math.abs(value - sum) <= bound)) expect.fail(`(${z}, ${m}, ${n}) is ${value}, expected ${sum} within ${bound}`);
-			}
-		}
-	}
-}
-
-const kernelsRun = (): string[] =>
-	runtimeOf(device())
-		.pipelines.kernels()
-		.map(({ key }) => key);
 
 describe.each([
 	[1, 33, 35],
@@ -90,8 +55,17 @@ describe.each([
 			expectProduct(await data(y), a, b);
 			y.dispose();
 		}
-		expect(kernelsRun().some((key) => key.startsWith("gemm/matrix/"))).toBe(true);
+		const kernels = runtimeOf(device()).pipelines.kernels();
+		expect(kernels.some(({ key }) => key.startsWith("gemm/matrix/"))).toBe(true);
 	});
+});
+
+it("sums longer than a workgroup takes of a row at once", async () => {
+	const [a, b] = [values([1, 34, 600], 15, 1e-4), values([1, 600, 36], 16)];
+	for (let i = 300; i < a.data.length; i += 600) a.data[i] = i;
+	const y = device().scope<Tensor>(() => matmul(transpose(upload(swapped(a)), 1, 2), upload(b)));
+	expectProduct(await data(y), a, b);
+	y.dispose();
 });
 
 it("batches that share a matrix, whichever it is", async () => {
@@ -108,15 +82,27 @@ it("batches that share a matrix, whichever it is", async () => {
 	for (const t of [right, left]) t.dispose();
 });
 
-it.each(["f16", "bf16"] as const)("a weight in %s is taken as it is", async (dtype) => {
-	if (dtype === "f16" && !device().has("shader-f16")) return;
+it("a weight in f16 is taken as it is", async () => {
+	if (!device().has("shader-f16")) return;
 	const [x, w] = [values([1, 40, 44], 3), values([1, 48, 44], 4)];
 	const { y, narrow } = device().scope(() => {
-		const half = cast(squeeze(upload(w), 0), dtype);
+		const half = cast(squeeze(upload(w), 0), "f16");
 		return { y: linear(squeeze(upload(x), 0), half), narrow: cast(half, "f32") };
 	});
 	expectProduct(await data(y), x, swapped({ data: Float64Array.from(await data(narrow)), shape: [1, 48, 44] }));
 	for (const t of [y, narrow]) t.dispose();
+});
+
+it.each([
+	[1, 50, 33, 50, 10240],
+	[4, 20, 33, 34, 18432],
+])("%i products %i x %i x %i whose factors exceed a binding in f16, %i bytes, are taken in parts", async (Z, M, K, N, bytes) => {
+	const small = await matrixDevice({ maxStorageBufferBindingSize: bytes });
+	const [a, b] = [values([Z, M, K], 13), values([Z, K, N], 14)];
+	const y = small.scope<Tensor>(() => matmul(upload(a, small), upload(b, small)));
+	expectProduct(await data(y), a, b);
+	expect(small.counters().dispatches).toBeGreaterThan(4);
+	small.destroy();
 });
 
 it("rows and columns far apart in size, of zeros and of numbers below the normal ones, each as exact as alone", async () => {
@@ -156,10 +142,11 @@ it("infinity and NaN stay in their rows and columns, as in f32", async () => {
 it.each([
 	["what is there", false],
 	["another", true],
-])("a product is added to %s", async (_, isApart) => {
+])("a product of a matrix in bf16 is added to %s", async (_, isApart) => {
 	const runtime = runtimeOf(device());
-	const [x, w, c] = [values([1, 36, 40], 8), values([1, 40, 44], 9), values([1, 36, 44], 10)];
-	const put = ({ data: from, shape }: NdArray) => runtime.upload("test", Float32Array.from(from), shape.slice(1), "f32");
+	const [x, w, c] = [values([1, 36, 40], 8), coarse(values([1, 40, 44], 9)), values([1, 36, 44], 10)];
+	const put = ({ data: from, shape }: NdArray) =>
+		runtime.upload("test", Float32Array.from(from), shape.slice(1), from === w.data ? "bf16" : "f32");
 	const read = runtime.scope(() => {
 		const [a, b, summand] = [x, w, c].map(put);
 		const view = isApart ? runtime.empty(summand.shape) : summand;

@@ -18,6 +18,8 @@ export interface BufferSpec {
 export interface SharedSpec {
 	readonly type: "f32" | "i32" | "u32" | "vec2f" | "vec2u" | "vec4u" | "vec4f";
 	readonly length: number;
+	/** So many such arrays, in an array; one array alone when left out. */
+	readonly times?: number | undefined;
 }
 
 /**
@@ -76,7 +78,7 @@ const SHARED_BYTES = { f32: 4, i32: 4, u32: 4, vec2f: 8, vec2u: 8, vec4u: 16, ve
 /** What a kernel takes of the device beyond bindings: invocations of a workgroup, and bytes that they share. */
 export const needsOf = (spec: KernelSpec): { readonly invocations: number; readonly bytes: number } => ({
 	invocations: workgroupOf(spec).reduce((n, d) => n * d, 1),
-	bytes: Object.values(spec.shared ?? {}).reduce((n, { type, length }) => n + SHARED_BYTES[type] * length, 0),
+	bytes: Object.values(spec.shared ?? {}).reduce((n, { type, length, times = 1 }) => n + SHARED_BYTES[type] * length * times, 0),
 });
 
 export const MAX_PARAM_BYTES = 256;
@@ -130,8 +132,9 @@ export function kernelSource(spec: KernelSpec): string {
 		const mode = buffer.access === "read" ? "read" : "read_write";
 		lines.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> ${name}: array<${type}>;`, code);
 	});
-	for (const [name, { type, length }] of Object.entries(spec.shared ?? {})) {
-		lines.push(`var<workgroup> ${name}: array<${type}, ${length}>;`);
+	for (const [name, { type, length, times }] of Object.entries(spec.shared ?? {})) {
+		const one = `array<${type}, ${length}>`;
+		lines.push(`var<workgroup> ${name}: ${times === undefined ? one : `array<${one}, ${times}>`};`);
 	}
 	if (calls !== "") lines.push(calls);
 	if (spec.helpers !== undefined) lines.push(spec.helpers);

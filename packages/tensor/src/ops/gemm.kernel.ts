@@ -1,6 +1,7 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import type { Physical } from "../physical.ts";
 
 /** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
 export type AMode = "k" | "m" | "s";
@@ -110,6 +111,12 @@ export const PARAMS = {
 	oz: "u32",
 	om: "u32",
 } as const;
+
+/** Extents and strides of a product, as kernels take them. */
+export type Size = Readonly<Record<Exclude<keyof typeof PARAMS, "tiles">, number>>;
+
+/** The matrices, the result, and what lies like it and is added to it. */
+export type Operands = Readonly<Record<"a" | "b" | "y", Physical>> & { readonly c?: Physical };
 
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].

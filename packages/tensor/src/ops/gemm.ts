@@ -1,12 +1,9 @@
-import { needsOf } from "../gpu/kernel.ts";
 import type { MatrixUnit } from "../gpu/matrices.ts";
 import type { Physical } from "../physical.ts";
-import type { Runtime } from "../runtime.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import { contiguous } from "./contiguous.ts";
-import { BLOCK, gemmHalvesKernel, type HalvesVariant, partsOf, ROWS } from "./gemm.halves.kernel.ts";
-import { type AMode, type BMode, type GemmVariant, gemmKernel, type PARAMS, TILE_M, TILE_N } from "./gemm.kernel.ts";
-import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, type MatrixVariant, matrixExtentOf } from "./gemm.matrix.kernel.ts";
+import { type AMode, type BMode, type GemmVariant, gemmKernel, type Operands, type Size, TILE_M, TILE_N } from "./gemm.kernel.ts";
+import { byMatrices } from "./gemm.matrix.ts";
 import { extentOf, gemmJoinKernel, gemmTiledKernel, TILES, type Tile } from "./gemm.tiled.kernel.ts";
 
 /** The part of a result that a product is written to: a run of rows in each batch entry, or a run of columns. */
@@ -67,13 +64,8 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 /** Number `i` of the three batch axes, of which the first may be left out. */
 const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 
-/** Extents and strides of a product, as kernels take them. */
-type Size = Readonly<Record<Exclude<keyof typeof PARAMS, "tiles">, number>>;
-
 /** Workgroups that keep all units of a large GPU busy. */
 const ENOUGH = 256;
-/** Tiles of plan "matrix" that do. */
-const ENOUGH_MATRICES = 128;
 /** A record with no more rows, or columns, than this has few tiles, whatever their kind. */
 const THIN = 32;
 /** Least part of a sum of such records, and of others, whose parts are to be worth what it takes to add them. */
@@ -105,9 +97,6 @@ function tileOf(size: Size, times: number): Tile {
 	return times * countOf("64x64", size) >= ENOUGH ? "64x64" : "32x32";
 }
 
-/** The matrices, the result, and what lies like it and is added to it. */
-type Operands = Readonly<Record<"a" | "b" | "y", Physical>> & { readonly c?: Physical };
-
 /** Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order. */
 function tiled(operands: Operands, size: Size, zs: number, run: number, variant: GemmVariant): void {
 	const { a, b, ...stored } = operands;
@@ -127,63 +116,6 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 	kernel.run({ a, b, y: x }, { ...size, tiles, zs, run, oz: M * N, om: N, op: zs * M * N }, grid, flops);
 	const total = { size: zs * M * N, parts, M, N, oz, om };
 	gemmJoinKernel.of({ onto: variant.onto }).run({ x, ...stored }, total, total.size);
-}
-
-/** The largest tile that the device has room for and of which there are enough; which it is changes no bit of the result. */
-function matrixTileOf(runtime: Runtime, { M, N }: Size, times: number, variant: Omit<MatrixVariant, "tile">): MatrixTile {
-	const { maxComputeWorkgroupStorageSize: room } = runtime.gpu.limits;
-	const enough = (tile: MatrixTile): boolean => {
-		const { rows, columns } = matrixExtentOf(tile);
-		return (
-			times * Math.ceil(M / rows) * Math.ceil(N / columns) >= ENOUGH_MATRICES &&
-			needsOf(gemmMatrixKernel.of({ ...variant, tile }).spec).bytes <= room
-		);
-	};
-	return (["128x128", "64x64"] as const).find(enough) ?? "32x32";
-}
-
-/** Extents, batch axes and strides of an operand, as rows of numbers that are summed over. */
-type Rows = Readonly<Record<"R" | "K" | "z1" | "z2" | "s0" | "s1" | "s2" | "rs" | "ks", number>>;
-
-/** An operand's rows in f16, of all batch entries or, where all have the same, of one. */
-function halvesOf(x: Physical, rows: Rows, zs: number, dtype: HalvesVariant["dtype"], along: HalvesVariant["along"]) {
-	const [R, blocks] = [rows.R, Math.ceil(rows.K / BLOCK)];
-	const isShared = rows.s0 === 0 && rows.s1 === 0 && rows.s2 === 0;
-	const times = isShared ? 1 : zs;
-	const y = x.runtime.empty([times, R, blocks, 16 * partsOf(dtype)], "u32");
-	const e = x.runtime.empty([times, R], "u32");
-	const groups = times * Math.ceil(R / ROWS[along]);
-	gemmHalvesKernel.of({ dtype, along }).run({ x, y, e }, { ...rows, groups, blocks }, 256 * groups);
-	return { y, e, step: isShared ? 0 : R };
-}
-
-/** Runs a product in plan "matrix". */
-function byMatrices(
-	unit: MatrixUnit,
-	operands: Operands,
-	size: Size,
-	zs: number,
-	{ a: aMode, b: bMode, wideStore: _wide, ...variant }: GemmVariant,
-): void {
-	const { a, b, ...stored } = operands;
-	const { M, N, K, z1, z2 } = size;
-	const { least: _, ...matrices } = unit;
-	const ofA: Rows = { R: M, K, z1, z2, s0: size.a0, s1: size.a1, s2: size.a2, rs: size.am, ks: size.ak };
-	const ofB: Rows = { R: N, K, z1, z2, s0: size.b0, s1: size.b1, s2: size.b2, rs: size.bn, ks: size.bk };
-	const left = halvesOf(a, ofA, zs, variant.aDtype, aMode === "k" ? "row" : "any");
-	const right = halvesOf(b, ofB, zs, variant.bDtype, bMode === "k" ? "row" : "any");
-	const tile = matrixTileOf(a.runtime, size, zs, { ...variant, ...matrices });
-	const { down, across } = MATRIX_TILES[tile];
-	const { rows, columns } = matrixExtentOf(tile);
-	const tiles = zs * Math.ceil(M / rows) * Math.ceil(N / columns);
-	gemmMatrixKernel
-		.of({ ...variant, ...matrices, tile })
-		.run(
-			{ a, b, left: left.y, leftE: left.e, right: right.y, rightE: right.e, ...stored },
-			{ ...size, tiles, zs, aM: left.step, bN: right.step, blocks: Math.ceil(K / BLOCK) },
-			tiles * unit.lanes * down * across,
-			2 * zs * M * N * K,
-		);
 }
 
 /**
