@@ -14,14 +14,14 @@ const AUTOGRAD = ["tests/engine/autograd.test.ts"];
 export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "block scales without their mean",
-		file: `${NN}/quant/nf4Linear.ts`,
-		from: "(p.words >> 31u)) + p.offset",
-		to: "(p.words >> 31u))",
+		file: `${NN}/quant/nf4.kernel.ts`,
+		from: "bitcast<f32>(product ^ zero) + p.offset",
+		to: "bitcast<f32>(product ^ zero)",
 		tests: NF4,
 	},
 	{
 		name: "one nested scale for all blocks",
-		file: `${NN}/quant/nf4Linear.ts`,
+		file: `${NN}/quant/nf4.kernel.ts`,
 		from: "nested_at(block / ${NESTED_BLOCK}u)",
 		to: "nested_at(0u)",
 		tests: NF4,
@@ -123,6 +123,27 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		to: "((record * p.share + z % p.share) * p.T + t)",
 		tests: PRIMITIVES,
 		only: "rope",
+	},
+	{
+		name: "a row times a weight in four bits, of the block before",
+		file: `${NN}/quant/nf4.kernel.ts`,
+		from: "let at = start + b * ${NF4_BLOCK / 4}u + 2u * w;",
+		to: "let at = start + own * ${NF4_BLOCK / 4}u + 2u * w;",
+		tests: NF4,
+	},
+	{
+		name: "the upper eight values of four bits changed for the lower",
+		file: `${NN}/quant/nf4.kernel.ts`,
+		from: "return select(low, high, (c",
+		to: "return select(high, low, (c",
+		tests: NF4,
+	},
+	{
+		name: "a row times a weight that was not rounded",
+		file: `${NN}/quant/nf4.kernel.ts`,
+		from: "`rounded(CODE[${4 * i + j}] * scale)`",
+		to: "`(CODE[${4 * i + j}] * scale)`",
+		tests: NF4,
 	},
 	{
 		name: "sums of four columns that lose what rounding left over",
