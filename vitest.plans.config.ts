@@ -18,6 +18,7 @@ export default defineConfig({
 					include: [
 						"tests/tensor/{primitives,longAxes,sumReadings,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
 						"tests/dp/{selfCheck,streaming}.test.ts",
+						"tests/nn/nf4.test.ts",
 						"tests/privacy/attacks.engine.test.ts",
 					],
 					env,

@@ -87,7 +87,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "bf16 cut off in place of rounded",
-		file: `${NN}/quant/nf4Linear.ts`,
+		file: `${NN}/quant/nf4.kernel.ts`,
 		from: "bitcast<f32>(bf16Of(x) << 16u)",
 		to: "bitcast<f32>(bitcast<u32>(x) & 0xffff0000u)",
 		tests: NF4,

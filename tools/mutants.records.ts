@@ -146,9 +146,9 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "four bits read from the wrong half of a byte",
-		file: "packages/nn/src/quant/nf4Linear.ts",
-		from: "let lo = vec4u(word >> 4u, word,",
-		to: "let lo = vec4u(word, word >> 4u,",
+		file: "packages/nn/src/quant/nf4.kernel.ts",
+		from: "return vec4u(word >> 4u, word,",
+		to: "return vec4u(word, word >> 4u,",
 		tests: ["tests/nn/nf4.test.ts"],
 	},
 ];

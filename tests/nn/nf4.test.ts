@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { dequantizeNF4, Linear, NF4_CODE, NF4Parameter, quantizeLinears, quantizeNF4 } from "@hushgrad/nn";
-import { data, key, linear, normalValues } from "@hushgrad/tensor";
+import { data, key, linear, normalValues, slice, type Tensor, vmap } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { quantizeScales, signedDynamicMap } from "../../packages/nn/src/quant/doubleQuant.ts";
 import { quantizeBlocks } from "../../packages/nn/src/quant/nf4.ts";
@@ -165,6 +165,41 @@ describe("NF4Parameter", () => {
 		expect(await data(w)).toEqual(dequantizeNF4(quantizeNF4(values, [24, 64])));
 		expect(await data(layer.call(x))).toEqual(await data(linear(x, w)));
 		layer.dispose();
+	});
+
+	it.each([
+		[1, 64],
+		[24, 128],
+		[130, 320],
+		[7, 4160],
+	])("multiplies one row by its dequantised weight [%i, %i], alone and of each record", async (n, k) => {
+		for (const [i, dtype] of (["F32", "BF16", "F16"] as const).entries()) {
+			const state = quantizeNF4(normalValues(key(n + i), n * k), [n, k], dtype);
+			const weight = new NF4Parameter([n, k]);
+			weight.loadQuantized(device(), state);
+			const w = dequantizeNF4(state);
+			const x = normalValues(key(k + i), 3 * k);
+			const rows = device().fromHost(x, [3, 1, k]);
+			const each = (await data(device().scope(() => vmap((row: Tensor) => weight.linear(row))(rows)))) as Float32Array;
+			for (let r = 0; r < 3; r++) {
+				// Behind the others, or behind a number, so that it begins at no multiple of four.
+				const shifted = device().fromHost(Float32Array.of(0, ...x.subarray(r * k, (r + 1) * k)), [k + 1]);
+				for (const row of [slice(rows, 0, r, r + 1), slice(shifted, 0, 1, k + 1)]) {
+					const y = (await data(device().scope(() => weight.linear(row)))) as Float32Array;
+					expect([...y]).toEqual([...each.subarray(r * n, (r + 1) * n)]);
+				}
+				for (let j = 0; j < n; j++) {
+					let [sum, size] = [0, 0];
+					for (let q = 0; q < k; q++) {
+						sum += x[r * k + q] * w[j * k + q];
+						size += Math.abs(x[r * k + q] * w[j * k + q]);
+					}
+					// Products and sums of a block of 64, then of up to 65 blocks.
+					expect(Math.abs(each[r * n + j] - sum)).toBeLessThanOrEqual((20 + k / 64) * 2 ** -24 * size);
+				}
+			}
+			weight.dispose();
+		}
 	});
 
 	it("refuses a weight of another shape, one that fills no words, training, and reading before it has a value", () => {

@@ -82,7 +82,10 @@ describe("the registries", () => {
 
 	it("miss no definition: a name that is not written out is handed on by a definer", () => {
 		const handedOn = calls.filter((c) => c.name === undefined);
-		expect(handedOn.filter((c) => !(c.within in DEFINERS)).map((c) => `${c.place}: ${c.definer} in ${c.within}`)).toEqual([]);
+		// Fusion makes kernels of rows that are defined, while a program runs.
+		expect(
+			handedOn.filter((c) => !(c.within in DEFINERS) && c.within !== "Fusion").map((c) => `${c.place}: ${c.definer} in ${c.within}`),
+		).toEqual([]);
 	});
 
 	it("hold every primitive, linear operation and kernel that is defined, and no other", () => {

@@ -1,18 +1,22 @@
 import { defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { inRows } from "./rows.ts";
-import { PART, partsOf, TREE } from "./tree.ts";
+import { PART, partsOf, treeCode } from "./tree.ts";
 
-export const squarePartsKernel = defineKernel("dp/squareParts", {
+export const squarePartsKernel = defineKernel("dp/squareParts", ({ lanes }: { lanes: 1 | 4 }) => ({
 	params: { n: "u32", P: "u32", C: "u32", row: "u32", scale: "f32" },
-	buffers: { g: reads("f32"), parts: writes("f32") },
+	buffers: { g: reads("f32", lanes), parts: writes("f32") },
 	workgroup: 32,
-	helpers: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${TREE}`,
+	helpers: `${
+		lanes === 4
+			? "fn term(i: u32) -> vec4f { let v = g_at4(i / 4u) * p.scale; return v * v; }"
+			: "fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }"
+	}${treeCode(lanes)}`,
 	body: wgsl`
 if (index >= p.n) { return; }
 let first = index / p.C * p.row;
 let start = first + index % p.C * ${PART}u;
 parts_set(index, treeOf(start, min(start + ${PART}u, first + p.P)));`,
-});
+}));
 
 /**
  * Sums of squares of each record's gradient, scaled by a power of two, in parts of 256 coordinates. The scale brings the clipping norm
@@ -26,12 +30,17 @@ export const squarePartsPrimitive: Primitive<{ scale: number }> = definePrimitiv
 		const C = Math.ceil(P / PART);
 		const parts = runtime.empty([1, B, C]);
 		const { g: rows, row } = inRows(g);
-		squarePartsKernel.run({ g: rows, parts }, { n: B * C, P, C, row, ...attrs }, B * C);
+		const lanes = [P, row, rows.offset].every((v) => v % 4 === 0) ? 4 : 1;
+		squarePartsKernel.of({ lanes }).run({ g: rows, parts }, { n: B * C, P, C, row, ...attrs }, B * C);
 		return [parts];
 	},
 	grad: { g: "none" },
 	reference: ({ g }, { scale }) => [
 		{ data: partsOf(g.data, g.shape, (v) => (v * scale) ** 2), shape: [g.shape[0], Math.ceil(g.shape[1] / PART)] },
 	],
-	test: { bound: { ulp: 10, why: "a square, and a tree of 8 additions" }, sizes: { P: [1, 3, 255, 256, 257, 700] }, nonEmpty: ["B"] },
+	test: {
+		bound: { ulp: 10, why: "a square, and a tree of 8 additions" },
+		sizes: { P: [1, 3, 4, 255, 256, 257, 260, 700] },
+		nonEmpty: ["B"],
+	},
 });

@@ -2,25 +2,31 @@
 export const PART = 256;
 
 /**
- * WGSL of `treeOf(start, end)`: the sum of `term(i)`, start ≤ i < end ≤ start + 256, as a balanced tree of 8 additions. With terms of one
- * sign its relative error is at most 8 · 2⁻²⁴, however the driver contracts them, so that of a tree of trees grows with the
- * logarithm of the count (Higham 2002, section 4.2).
+ * WGSL of `treeOf(start, end)`: the sum of `term(i)`, start ≤ i < end ≤ start + 256, as a balanced tree of 8 additions. With 4 lanes
+ * `term(i)` gives those of i to i + 3, all of them below `end` or none. With terms of one sign the tree's relative error is at most
+ * 8 · 2⁻²⁴, however the driver contracts them, so that of a tree of trees grows with the logarithm of the count (Higham 2002,
+ * section 4.2).
  */
-export const TREE = `
-fn pick(i: u32, end: u32) -> f32 { if (i < end) { return term(i); } return 0.0; }
+export const treeCode = (lanes: 1 | 4): string => `
+${
+	lanes === 4
+		? `fn four(i: u32, end: u32) -> f32 {
+  let t = select(vec4f(0.0), term(min(i, end - 4u)), i < end);
+  return (t.x + t.y) + (t.z + t.w);
+}`
+		: `fn pick(i: u32, end: u32) -> f32 { if (i < end) { return term(i); } return 0.0; }
+fn four(i: u32, end: u32) -> f32 { return (pick(i, end) + pick(i + 1u, end)) + (pick(i + 2u, end) + pick(i + 3u, end)); }`
+}
+fn eight(i: u32, end: u32) -> f32 { return four(i, end) + four(i + 4u, end); }
 fn treeOf(start: u32, end: u32) -> f32 {
-  var outer: array<f32, 4>;
+  var parts = vec4f();
   for (var a = 0u; a < 4u; a++) {
-    var inner: array<f32, 8>;
-    for (var b = 0u; b < 8u; b++) {
-      let i = start + a * 64u + b * 8u;
-      let low = (pick(i, end) + pick(i + 1u, end)) + (pick(i + 2u, end) + pick(i + 3u, end));
-      let high = (pick(i + 4u, end) + pick(i + 5u, end)) + (pick(i + 6u, end) + pick(i + 7u, end));
-      inner[b] = low + high;
-    }
-    outer[a] = ((inner[0] + inner[1]) + (inner[2] + inner[3])) + ((inner[4] + inner[5]) + (inner[6] + inner[7]));
+    let i = start + a * 64u;
+    let low = (eight(i, end) + eight(i + 8u, end)) + (eight(i + 16u, end) + eight(i + 24u, end));
+    let high = (eight(i + 32u, end) + eight(i + 40u, end)) + (eight(i + 48u, end) + eight(i + 56u, end));
+    parts = vec4f(parts.yzw, low + high);
   }
-  return (outer[0] + outer[1]) + (outer[2] + outer[3]);
+  return (parts.x + parts.y) + (parts.z + parts.w);
 }`;
 
 /** Sums of runs of 256 numbers of each row, for references. */

@@ -1,82 +1,24 @@
 import { ShapeError } from "@hushgrad/tensor";
 import {
 	contiguous,
-	defineKernel,
 	definePrimitive,
 	defineSumming,
 	gemm,
 	type NdArray,
 	type Physical,
 	type Primitive,
-	packed,
-	reads,
 	reshaped,
 	type Summing,
+	sizeOf,
 	summed,
-	wgsl,
-	writes,
 } from "@hushgrad/tensor/author";
 import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
+import { dequantize, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
 /** The types that a weight may have had, by the number that an attribute gives them. */
 export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
-
-export type NF4Attrs = { n: number; k: number; offset: number; rounded: number };
-
-/** The parts of a weight as kernels see them. */
-type Parts = Readonly<Record<string, Physical>>;
-
-/**
- * Eight weights an invocation: code value times block scale, where the scale is fl(fl(map[q] nested) + offset). `words >> 31u` is 0 in a
- * way that no compiler knows: so none fuses multiply and add.
- */
-export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: { words: "u32", rounded: "u32", offset: "f32" },
-	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32", 4) },
-	workgroup: 64,
-	helpers: wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
-fn toF16(x: f32) -> f32 {
-  let b = bitcast<u32>(x);
-  let size = b & 0x7fffffffu;
-  if (size >= 0x477ff000u) { return bitcast<f32>((b & 0x80000000u) | 0x7f800000u); }
-  if (size >= 0x38800000u) { return bitcast<f32>((b + 0xfffu + ((b >> 13u) & 1u)) & 0xffffe000u); }
-  if (size < 0x33000000u) { return bitcast<f32>(b & 0x80000000u); }
-  let shift = 126u - (size >> 23u);
-  let digits = (size & 0x7fffffu) | 0x800000u;
-  let kept = (digits + (1u << (shift - 1u)) - 1u + ((digits >> shift) & 1u)) >> shift;
-  return select(1.0, -1.0, b != size) * (f32(kept) * 0x1p-24);
-}
-fn rounded(x: f32) -> f32 {
-  if (p.rounded == 1u) { return bitcast<f32>(bf16Of(x) << 16u); }
-  if (p.rounded == 2u) { return toF16(x); }
-  return x;
-}
-fn rounded4(v: vec4f) -> vec4f { return vec4f(rounded(v.x), rounded(v.y), rounded(v.z), rounded(v.w)); }`,
-	body: wgsl`
-if (index >= p.words) { return; }
-let word = q_at(index);
-let block = index / ${NF4_BLOCK / 8}u;
-let code8 = (scales_at(block >> 2u) >> (8u * (block & 3u))) & 255u;
-let product = bitcast<u32>(map_at(code8) * nested_at(block / ${NESTED_BLOCK}u));
-let scale = bitcast<f32>(product ^ (p.words >> 31u)) + p.offset;
-var code = CODE;
-let lo = vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u);
-let hi = vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u);
-y_set4(2u * index, rounded4(vec4f(code[lo.x], code[lo.y], code[lo.z], code[lo.w]) * scale));
-y_set4(2u * index + 1u, rounded4(vec4f(code[hi.x], code[hi.y], code[hi.z], code[hi.w]) * scale));`,
-});
-
-/** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
-function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical {
-	const { runtime } = parts.codes;
-	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
-	const y = runtime.empty([1, n, k]);
-	const words = (n * k) / 8;
-	nf4DequantizeKernel.run({ q, scales, nested, map, y }, { words, rounded, offset }, words);
-	return y;
-}
 
 /** x [B, ..., K] times w [1, K, N], and `plus`, where it is given: all rows of all records in one product. */
 function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
@@ -129,7 +71,10 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	check: (_, { k }, { K }) => {
 		if (K !== k) throw new ShapeError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
 	},
-	forward: ({ inputs: { x, ...parts }, attrs }) => [rowsTimes(x, dequantize(parts, attrs).transpose())],
+	forward: ({ inputs: { x, ...parts }, attrs }) => {
+		const rows = sizeOf(x.shape.slice(1, -1));
+		return [isByRow(rows, attrs) ? rowTimesWeight(x, parts, attrs) : rowsTimes(x, dequantize(parts, attrs).transpose())];
+	},
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],

@@ -2,8 +2,9 @@ import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgra
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
+import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
-import { type NF4Attrs, nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
+import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
 export interface NF4Weight {
