@@ -5,11 +5,14 @@
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
+import { readFlags } from "./flags.mjs";
 
+const HELP = `npm run kills:run -- [flags]
+  --kills 200   runs that are ended by SIGKILL, SIGTERM or SIGINT, at random moments
+  --lost 20     runs whose GPU is taken away
+  --full 5      runs whose disk is full`;
 const number = /** @type {const} */ ({ type: "string" });
-const { values } = parseArgs({ options: { kills: number, lost: number, full: number } });
-const { kills = "200", lost = "20", full = "5" } = values;
+const { kills = "200", lost = "20", full = "5" } = readFlags(HELP, { kills: number, lost: number, full: number });
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const args = ["run", "tests/finetune/kills.test.ts", "tests/finetune/losses.test.ts", "--testTimeout", "36000000"];
 const env = { ...process.env, HUSHGRAD_KILLS: kills, HUSHGRAD_LOST: lost, HUSHGRAD_FULL: full };

@@ -5,7 +5,7 @@
  * prints both. `--measure` runs the step on the present device, and lays its kernels beside the prediction for `--adapter`. `--document FILE` writes the predictions of two GPUs, and the comparison, as docs/roofline.md.
  */
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { readFlags } from "./flags.mjs";
 import { presentDevice } from "./roofline/ceilings.ts";
 import { compare, STEPS } from "./roofline/compare.ts";
 import { FIGURES, machineOf } from "./roofline/machines.ts";
@@ -15,18 +15,26 @@ import { comparison, type Predicted, section, sources } from "./roofline/report.
 import { costed, recordStep, recordToken, rowsBy } from "./roofline/step.ts";
 import { configOf, type Subject } from "./roofline/subject.ts";
 
-const { values } = parseArgs({
-	options: {
-		adapter: { type: "string", default: "h100" },
-		model: { type: "string", default: "vaultgemma-1b" },
-		batch: { type: "string", short: "B", default: "8" },
-		length: { type: "string", short: "T", default: "128" },
-		plain: { type: "boolean", default: false },
-		measure: { type: "boolean", default: false },
-		rounds: { type: "string", default: "5" },
-		json: { type: "string" },
-		document: { type: "string" },
-	},
+const HELP = `npm run roofline -- [flags]
+  --adapter h100          the GPU: ${Object.keys(FIGURES).join(", ")}, or "this": the present one, measured
+  --model vaultgemma-1b   or the folder of a model
+  -B, --batch 8           records of a step
+  -T, --length 128        tokens of a record
+  --plain                 the step without privacy
+  --measure               runs the step on the present device, beside the prediction for --adapter
+  --rounds 5              runs of each kernel that is measured
+  --json FILE             writes the numbers
+  --document FILE         writes docs/roofline.md`;
+const values = readFlags(HELP, {
+	adapter: { type: "string", default: "h100" },
+	model: { type: "string", default: "vaultgemma-1b" },
+	batch: { type: "string", short: "B", default: "8" },
+	length: { type: "string", short: "T", default: "128" },
+	plain: { type: "boolean", default: false },
+	measure: { type: "boolean", default: false },
+	rounds: { type: "string", default: "5" },
+	json: { type: "string" },
+	document: { type: "string" },
 });
 
 const whole = (name: string, text: string): number => {

@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromHub } from "../../packages/finetune/src/data/hub.ts";
+import { findHubPlaces } from "../../packages/finetune/src/data/hubPlaces.ts";
 
 const SHA = "0123456789abcdef0123456789abcdef01234567";
 const CSV = "question,answer\nWhy?,So.\n";
@@ -96,5 +97,18 @@ describe("a data set of the Hub", () => {
 		["of a hub that is not there", "hub:owner/open", { HF_ENDPOINT: "http://127.0.0.1:9" }, /cannot be reached/],
 	])("%s is refused", async (_, data, more, message) => {
 		expect(await refusal(data, more)).toMatch(message);
+	});
+});
+
+describe("what doctor says of the Hub", () => {
+	it("is where downloads lie, how many, and where a token was found, never the token", async () => {
+		expect(await findHubPlaces(environment)).toEqual({ cache: folder, dataSets: 0, tokenFrom: null, isOffline: false });
+		await fromHub("hub:owner/open", environment);
+		await writeFile(join(folder, "token"), `${TOKEN}\n`);
+		const login = await findHubPlaces({ ...environment, HF_HUB_OFFLINE: "1" });
+		expect(login).toEqual({ cache: folder, dataSets: 1, tokenFrom: join(folder, "token"), isOffline: true });
+		const named = await findHubPlaces({ ...environment, HF_TOKEN: TOKEN });
+		expect(named.tokenFrom).toBe("HF_TOKEN");
+		expect(JSON.stringify([login, named])).not.toContain(TOKEN);
 	});
 });

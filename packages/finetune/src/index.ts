@@ -20,7 +20,7 @@ export { type ChoiceAccuracy, type Choices, choiceAccuracy, distractorsOf } from
 export type { ReportOptions } from "./report/page.ts";
 export { writeReport } from "./report/writeReport.ts";
 export { RunError } from "./run/errors.ts";
-export type { Checking, Compiling, Evaluating, Loading, RunEvent, Saved, StepMeasures, Stepped, Warned } from "./run/events.ts";
+export type { Begun, Checking, Compiling, Evaluating, Loading, RunEvent, Saved, StepMeasures, Stepped, Warned } from "./run/events.ts";
 export { type RunOptions, type RunResult, resume, train } from "./run/run.ts";
 export { type RunFiles, runFiles } from "./run/runFolder.ts";
 export { type Defaults, defaultsFor, parameterCount } from "./settings/defaults.ts";

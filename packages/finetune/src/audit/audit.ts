@@ -1,10 +1,11 @@
 import { epsilonOneRun, exposure, guessCounts, type PrivacyLedger, plantCanaries, randomCanaries } from "@hushgrad/dp";
 import type { Example } from "@hushgrad/models";
-import { type Device, requestDevice } from "@hushgrad/tensor";
+import type { Device } from "@hushgrad/tensor";
 import type { TokenizedRecord } from "../data/tokenizeRecords.ts";
 import { summedLosses } from "../evaluation/losses.ts";
 import type { RunEvent } from "../run/events.ts";
 import type { Prepared } from "../run/prepare.ts";
+import { requestGpu } from "../run/requestGpu.ts";
 import { openSession } from "../run/session.ts";
 import type { AuditResult } from "./auditResult.ts";
 
@@ -24,8 +25,8 @@ export interface AuditOptions {
 	readonly onEvent?: ((event: RunEvent) => void) | undefined;
 	/** Once aborted, the audit ends without a result. */
 	readonly signal?: AbortSignal | undefined;
-	/** Opens the GPU; `requestDevice` when left out. */
-	readonly openDevice?: (() => Promise<Device>) | undefined;
+	/** Opens the GPU that the settings of the run name; by `requestDevice` when left out. */
+	readonly openDevice?: ((gpu?: string) => Promise<Device>) | undefined;
 }
 
 /** Tokens of a canary, at most. */
@@ -41,7 +42,7 @@ const LENGTH = 32;
  * holds none. Sources: Steinke, Nasr, Jagielski 2023; Carlini et al. 2019.
  */
 export async function audit(prepared: Prepared, options: AuditOptions = {}): Promise<AuditResult | undefined> {
-	const { canaries: count = 200, withData = false, ledger, significance = 0.05, signal, openDevice = requestDevice } = options;
+	const { canaries: count = 200, withData = false, ledger, significance = 0.05, signal, openDevice = requestGpu } = options;
 	const { settings, records, tokenizer, plan } = prepared;
 	const seed = options.seed ?? settings.seed + 1;
 	const tell = (event: RunEvent): void => options.onEvent?.(event);
@@ -51,7 +52,7 @@ export async function audit(prepared: Prepared, options: AuditOptions = {}): Pro
 	const planted = plantCanaries<TokenizedRecord, TokenizedRecord>(withData ? records.train : [], texts, { seed });
 	const copy: Prepared = { ...prepared, records: { ...records, train: planted.records } };
 	tell({ kind: "opening" });
-	const device = await openDevice();
+	const device = await openDevice(settings.gpu);
 	try {
 		const { model, training } = await openSession(device, copy, { ledger: withData ? ledger : undefined, tell });
 		const how = { physicalBatchSize: settings.physicalBatchSize, padId: tokenizer.padId };

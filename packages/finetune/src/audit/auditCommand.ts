@@ -3,12 +3,14 @@ import { writeFileAtomic } from "@hushgrad/nn/files";
 import { z } from "zod";
 import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
+import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
 import { budget } from "../report/guarantee.ts";
 import { type Prepared, prepare } from "../run/prepare.ts";
 import { Progress } from "../run/progress.ts";
 import { runFiles } from "../run/runFolder.ts";
 import { readArguments } from "../settings/arguments.ts";
+import { settingsSchema } from "../settings/schema.ts";
 import { readSettingsFrom } from "../settings/settings.ts";
 import { type AuditOptions, audit } from "./audit.ts";
 import type { AuditResult } from "./auditResult.ts";
@@ -17,6 +19,7 @@ const FLAGS = {
 	canaries: z.int().min(20).max(5000).default(200).meta({ description: "made-up records, of which a coin takes each into training" }),
 	withData: z.boolean().default(false).meta({ description: "train on the records of the run, too: spends its ε once more, in the ledger" }),
 	auditSeed: z.int().min(0).optional().meta({ description: "of the canaries and coins; that of the run and 1 when left out" }),
+	gpu: settingsSchema.shape.gpu,
 };
 
 /** `hushgrad audit`. */
@@ -35,12 +38,12 @@ export const auditCommand: Command = {
 		),
 	prepare: async (args, terminal) => {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
-		const { canaries, withData, auditSeed: seed } = values;
+		const { canaries, withData, auditSeed: seed, gpu } = values;
 		const [folder = ""] = positionals;
 		const files = runFiles(folder);
 		const prepared = await prepare(await readSettingsFrom(files.settings));
 		return async () => {
-			const result = await carryOut(prepared, { canaries, withData, seed }, terminal);
+			const result = await carryOut(prepared, { canaries, withData, seed, openDevice: (own) => openDevice(gpu ?? own) }, terminal);
 			if (result === undefined) {
 				terminal.err("interrupted: the audit tells nothing\n");
 				return ExitCode.interrupted;

@@ -4,8 +4,9 @@ const number = z.number();
 
 /** The file audit.json. */
 export const auditSchema = z.object({
-	/** Canaries, and those of them that a coin took into training. */
+	/** Made-up records. */
 	canaries: z.int(),
+	/** Those of them that a coin took into training. */
 	included: z.int(),
 	/** Whether the records of the run were trained on, too. */
 	withData: z.boolean(),
@@ -15,10 +16,21 @@ export const auditSchema = z.object({
 	epsilonLower: number,
 	/** ε that is guaranteed; undefined for a run without privacy. */
 	epsilon: number.optional(),
+	/** δ of both. */
 	delta: number,
+	/** Probability that the lower bound is wrong. */
 	significance: number,
-	/** Exposure of the included canaries in bits: their mean, the largest, the largest there can be, and the mean without any leak. */
-	exposure: z.object({ mean: number, most: number, possible: number, byChance: number }),
+	/** Exposure of the included canaries, in bits. */
+	exposure: z.object({
+		/** Of all of them. */
+		mean: number,
+		/** The largest. */
+		most: number,
+		/** The largest that there can be. */
+		possible: number,
+		/** The mean without any leak. */
+		byChance: number,
+	}),
 });
 
 /** What an attack on a copy of a run could tell. */

@@ -1,14 +1,14 @@
 import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
-import { type Device, requestDevice } from "@hushgrad/tensor";
+import type { Device } from "@hushgrad/tensor";
+import { requestGpu } from "../run/requestGpu.ts";
 
 /**
  * Opens the GPU without what Dawn's own code writes to stderr meanwhile, which says nothing to a user: two warnings about limits that it
- * lowers by itself. `gpu` is a part of its name, or its number; the first one when left out.
- * @throws DeviceError as `requestDevice`.
+ * lowers by itself.
+ * @throws as `requestGpu`.
  */
-export const openDevice = (gpu?: string): Promise<Device> =>
-	quietly(() => requestDevice({ adapter: gpu !== undefined && /^\d+$/.test(gpu) ? Number(gpu) : gpu }));
+export const openDevice = (gpu?: string): Promise<Device> => quietly(() => requestGpu(gpu));
 
 const STDERR = 2;
 

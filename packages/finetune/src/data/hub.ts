@@ -1,20 +1,17 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { access, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, extname, join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { FormatError } from "@hushgrad/tensor";
+import { type HubEnvironment, hubCache, hubToken, isOffline } from "./hubPlaces.ts";
 
 /** A data set of the Hugging Face Hub: `hub:owner/name`, or one file of it, `hub:owner/name/path/in/it.json`. */
 interface HubName {
 	readonly repository: string;
 	readonly file: string | undefined;
 }
-
-/** Environment variables of Hugging Face's own tools. */
-type Environment = Readonly<Record<string, string | undefined>>;
 
 const FORMATS = [".parquet", ".jsonl", ".json", ".csv", ".tsv"];
 const PREFIX = "hub:";
@@ -28,10 +25,10 @@ export const isHubName = (data: string): boolean => data.startsWith(PREFIX);
  * sent to the Hub, records are not.
  * @throws FormatError for a name that there is not, one that needs a licence accepted, several files to choose from, and no network.
  */
-export async function fromHub(data: string, environment: Environment = process.env): Promise<string> {
+export async function fromHub(data: string, environment: HubEnvironment = process.env): Promise<string> {
 	const { repository, file } = parse(data);
-	const folder = join(cacheFolder(environment), `datasets--${repository.replace("/", "--")}`);
-	if (isOn(environment.HF_HUB_OFFLINE)) return cached(folder, file, data);
+	const folder = join(hubCache(environment), `datasets--${repository.replace("/", "--")}`);
+	if (isOffline(environment)) return cached(folder, file, data);
 	const hub = new Hub(environment, data);
 	const { sha, siblings } = await hub.info(repository);
 	const path = choose(siblings, file, data);
@@ -53,12 +50,6 @@ function parse(data: string): HubName {
 		return refuse("this names no data set of the Hub", data, "write hub:owner/name, or hub:owner/name/file.json");
 	}
 	return { repository, file };
-}
-
-const isOn = (value: string | undefined): boolean => value !== undefined && ["1", "true", "yes", "on"].includes(value.toLowerCase());
-
-function cacheFolder({ HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME }: Environment): string {
-	return HF_HUB_CACHE ?? join(HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -101,10 +92,10 @@ function choose(names: readonly string[], file: string | undefined, data: string
 /** Requests to the Hub. */
 class Hub {
 	readonly #endpoint: string;
-	readonly #environment: Environment;
+	readonly #environment: HubEnvironment;
 	readonly #data: string;
 
-	constructor(environment: Environment, data: string) {
+	constructor(environment: HubEnvironment, data: string) {
 		this.#endpoint = (environment.HF_ENDPOINT ?? "https://huggingface.co").replace(/\/$/, "");
 		this.#environment = environment;
 		this.#data = data;
@@ -160,8 +151,8 @@ class Hub {
 	}
 
 	async #get(path: string): Promise<Response> {
-		const token = await this.#token();
-		const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+		const found = await hubToken(this.#environment);
+		const headers = found === undefined ? {} : { authorization: `Bearer ${found.token}` };
 		const response = await fetch(`${this.#endpoint}${path}`, { headers }).catch((cause: Error) =>
 			refuse(
 				`the Hub cannot be reached: ${this.#endpoint}`,
@@ -184,13 +175,5 @@ class Hub {
 			this.#data,
 			response.status === 404 ? "there is no such data set, or no such file in it" : "try again later",
 		);
-	}
-
-	/** The token of HF_TOKEN, or that of a login by Hugging Face's own tools. It is never shown. */
-	async #token(): Promise<string | undefined> {
-		const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = this.#environment;
-		const home = HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
-		const text = HF_TOKEN ?? (await readFile(HF_TOKEN_PATH ?? join(home, "token"), "utf8").catch(() => ""));
-		return text.trim() === "" ? undefined : text.trim();
 	}
 }

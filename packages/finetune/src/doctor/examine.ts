@@ -4,6 +4,7 @@ import { freemem, totalmem } from "node:os";
 import { type AdapterName, listAdapters, type Plan, requestDevice } from "@hushgrad/tensor";
 import { isSoftware } from "@hushgrad/tensor/author";
 import { quietly } from "../cli/openDevice.ts";
+import { findHubPlaces, type HubPlaces } from "../data/hubPlaces.ts";
 
 /** Something that keeps Hushgrad from running or slows it down. */
 export interface Finding {
@@ -33,6 +34,8 @@ export interface MachineReport {
 	readonly plan: Plan | null;
 	/** All that `requestDevice({ adapter })` may open, by number. */
 	readonly adapters: readonly Adapter[];
+	/** For data sets of the Hugging Face Hub. */
+	readonly hub: HubPlaces;
 	/** The fatal ones first. */
 	readonly findings: readonly Finding[];
 }
@@ -184,6 +187,7 @@ async function examine(): Promise<MachineReport> {
 		adapter,
 		plan,
 		adapters,
+		hub: await findHubPlaces(),
 		findings,
 	};
 }

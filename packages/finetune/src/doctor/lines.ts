@@ -26,7 +26,10 @@ function showAdapter({ field }: Printer, adapter: Adapter, number: number): void
 }
 
 /** Prints a report. */
-export function showMachine(print: Printer, { ok, node, webgpu, system, memory, adapter, plan, adapters, findings }: MachineReport): void {
+export function showMachine(
+	print: Printer,
+	{ ok, node, webgpu, system, memory, adapter, plan, adapters, hub, findings }: MachineReport,
+): void {
 	const { field, line, heading, warn, bad, good } = print;
 	field("Node", `${node.version} (${node.needed} or newer)`);
 	field("system", system);
@@ -39,6 +42,14 @@ export function showMachine(print: Printer, { ok, node, webgpu, system, memory, 
 	if (adapter !== null && other !== undefined) {
 		line(`Adapter ${adapters.indexOf(adapter)} is taken; another one by --gpu ${JSON.stringify(other.name)}, or by its number.`);
 	}
+	field(
+		"hub cache",
+		`${hub.cache}: ${hub.dataSets === 1 ? "1 data set" : `${hub.dataSets} data sets`}${hub.isOffline ? "; HF_HUB_OFFLINE is set, nothing is downloaded" : ""}`,
+	);
+	field(
+		"hub token",
+		hub.tokenFrom === null ? "none: public data sets alone can be downloaded; HF_TOKEN sets one" : `from ${hub.tokenFrom}`,
+	);
 	for (const { problem, fix, isFatal } of findings) {
 		line("");
 		line(`${isFatal ? bad("Missing:") : warn("Note:")} ${problem}`);

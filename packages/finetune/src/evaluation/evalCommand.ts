@@ -16,7 +16,7 @@ import { partLine } from "./partLine.ts";
 import { findSubject, type Subject } from "./subject.ts";
 import { coverageText, evaluationRows } from "./table.ts";
 
-const { prompt, response, model } = settingsSchema.shape;
+const { prompt, response, model, gpu } = settingsSchema.shape;
 
 const FLAGS = {
 	data: z
@@ -32,6 +32,7 @@ const FLAGS = {
 	examples: z.int().min(0).default(5).meta({ description: "answers that are kept and shown, of public or consented records" }),
 	consented: z.boolean().default(false).meta({ description: "whose records are evaluated has agreed that answers are shown" }),
 	maxNewTokens: z.int().min(1).default(48).meta({ description: "tokens of an answer, at most" }),
+	gpu,
 };
 
 /** `hushgrad eval`. */
@@ -50,7 +51,7 @@ export const evalCommand: Command = {
 		),
 	prepare: async (args, terminal) => {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
-		const { publicEval, data, examples, consented, maxNewTokens, ...named } = values;
+		const { publicEval, data, examples, consented, maxNewTokens, gpu: device, ...named } = values;
 		if (publicEval !== undefined && data !== undefined) {
 			throw new ValueError("cli/arguments", "--data and --public-eval are given, expected one of them");
 		}
@@ -58,7 +59,7 @@ export const evalCommand: Command = {
 		const isPublic = publicEval !== undefined;
 		const kept = isPublic || consented ? examples : undefined;
 		return async () => {
-			const pair = await measured(subject, terminal, { isPublic, maxNewTokens, keptExamples: kept });
+			const pair = await measured(subject, { terminal, gpu: device }, { isPublic, maxNewTokens, keptExamples: kept });
 			if (pair === undefined) {
 				terminal.err("interrupted: nothing was kept of the evaluation\n");
 				return ExitCode.interrupted;
@@ -76,14 +77,14 @@ type Measured = { readonly [When in keyof EvaluationPair]-?: Evaluation };
 /** Evaluates the base, puts the adapter on it and evaluates it again. Undefined where it was interrupted. */
 async function measured(
 	{ tuned, records, physicalBatchSize }: Subject,
-	terminal: Terminal,
+	place: { readonly terminal: Terminal; readonly gpu: string | undefined },
 	options: Pick<EvaluateOptions, "isPublic" | "maxNewTokens" | "keptExamples">,
 ): Promise<Measured | undefined> {
-	const signal = terminal.interrupted;
-	const line = partLine(terminal);
+	const signal = place.terminal.interrupted;
+	const line = partLine(place.terminal);
 	try {
 		await checkBase(tuned, () => {});
-		return await withAnswerer({ ...tuned, adapter: undefined }, terminal, async ({ model, tokenizer, form, endIds }) => {
+		return await withAnswerer({ ...tuned, adapter: undefined }, place, async ({ model, tokenizer, form, endIds }) => {
 			const measure = (when: string): Promise<Evaluation> =>
 				evaluate(model, tokenizer, records, {
 					...{ ...options, form: { ...form, endIds }, physicalBatchSize, signal },

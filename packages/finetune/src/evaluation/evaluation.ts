@@ -8,21 +8,58 @@ const evaluation = z.object({
 	records: count,
 	/** Mean loss of a token of the responses, in nats; undefined where there is no record. */
 	lossPerToken: z.number().optional(),
-	/** The right answer among four; undefined with fewer than four different responses. `accuracyPerToken` is by likelihood a token. */
-	multipleChoice: z.object({ questions: count, accuracy: share, accuracyPerToken: share }).optional(),
-	/**
-	 * Of the likeliest answers, token by token: how many; means of `tokenF1` and `exactMatch`; the share without a word, and with a sign that
-	 * is none (U+FFFD): bytes that make no letter.
-	 */
-	answers: z.object({ count, tokenF1: share, exactMatch: share, empty: share, garbled: share }).optional(),
+	/** The right answer among four; undefined with fewer than four different responses. */
+	multipleChoice: z
+		.object({
+			/** Questions with four answers. */
+			questions: count,
+			/** Share of them whose right answer was the likeliest. */
+			accuracy: share,
+			/** The same by likelihood a token, so that length does not count. */
+			accuracyPerToken: share,
+		})
+		.optional(),
+	/** Scores of greedy answers, the likeliest token each time. */
+	answers: z
+		.object({
+			/** How many there are. */
+			count,
+			/** Mean of `tokenF1`. */
+			tokenF1: share,
+			/** Mean of `exactMatch`. */
+			exactMatch: share,
+			/** Share without a word. */
+			empty: share,
+			/** Share with a sign that is none (U+FFFD): bytes that make no letter. */
+			garbled: share,
+		})
+		.optional(),
 	/** A public text, about which nothing was learned: what was forgotten. */
-	publicText: z.object({ tokens: count, lossPerToken: z.number() }).optional(),
+	publicText: z
+		.object({
+			/** Tokens of it. */
+			tokens: count,
+			/** Mean loss of one, in nats. */
+			lossPerToken: z.number(),
+		})
+		.optional(),
 	/** Whether the records are public; others say something of people. */
 	isPublic: z.boolean().optional(),
 	/** Whether ε covers these numbers: those of public records, and no others. */
 	covered: z.boolean().optional(),
 	/** Prompts with expected and given answers, as many as were asked for; of public or consented records. */
-	examples: z.array(z.object({ prompt: z.string(), response: z.string(), answer: z.string() })).optional(),
+	examples: z
+		.array(
+			z.object({
+				/** What the model was asked. */
+				prompt: z.string(),
+				/** What it should answer. */
+				response: z.string(),
+				/** What it answered. */
+				answer: z.string(),
+			}),
+		)
+		.optional(),
 });
 
 /** The file evaluation.json: of the base, before the first step, and of the adapter, after the last one. */

@@ -41,7 +41,12 @@ export interface ChoiceAccuracy {
 }
 
 /** A question: its right answer first. */
-export type Choices = readonly { readonly example: Example; readonly loss: number }[];
+export type Choices = readonly {
+	/** Question and answer, as tokens. */
+	readonly example: Example;
+	/** Summed loss of the answer's tokens, in nats. */
+	readonly loss: number;
+}[];
 
 /** Accuracy by the losses of the answers. An answer that only ties is not right. */
 export function choiceAccuracy(questions: readonly Choices[]): ChoiceAccuracy | undefined {

@@ -28,7 +28,7 @@ export const chatCommand: Command = {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
 		const tuned = await findTuned(positionals[0] ?? "", values);
 		return () =>
-			withAnswerer(tuned, terminal, async (answerer) => {
+			withAnswerer(tuned, { terminal, gpu: values.gpu }, async (answerer) => {
 				const isAsked = terminal.isInteractive && process.stdin.isTTY === true;
 				const lines = createInterface({ input: process.stdin, signal: terminal.interrupted });
 				await chat(new Conversation(answerer, values), lines, terminal, isAsked);

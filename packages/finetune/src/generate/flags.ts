@@ -1,15 +1,17 @@
 import { generateTextStream, type TextOptions } from "@hushgrad/models";
 import { foldIn, key, ValueError } from "@hushgrad/tensor";
 import { z } from "zod";
+import { settingsSchema } from "../settings/schema.ts";
 import type { Answerer } from "./tuned.ts";
 
 const fraction = z.number().gt(0).max(1);
 
-/** Flags that say which model answers. */
+/** Flags that say which model answers, and where. */
 export const tunedFlags = {
 	model: z.string().min(1).optional().meta({ description: "folder of the base, where it is not where it was" }),
 	adapter: z.string().min(1).optional().meta({ description: "another adapter or run, to be put on the same base" }),
 	template: z.string().min(1).optional().meta({ description: "as of train; an adapter that lies in no run may need it" }),
+	gpu: settingsSchema.shape.gpu,
 };
 
 /** Flags that say how an answer is written. */

@@ -32,7 +32,7 @@ export const generateCommand: Command = {
 		if (values.prompt.trim() === "") throw new ValueError("cli/arguments", "--prompt is empty", { hint: "write what the model is asked" });
 		const tuned = await findTuned(positionals[0] ?? "", values);
 		return () =>
-			withAnswerer(tuned, terminal, async (answerer) => {
+			withAnswerer(tuned, { terminal, gpu: values.gpu }, async (answerer) => {
 				for await (const piece of answer(answerer, answerer.form.prompt(values.prompt), values)) {
 					terminal.out(piece);
 					if (terminal.interrupted.aborted) break;

@@ -1,11 +1,13 @@
-import { requestDevice, ValueError } from "@hushgrad/tensor";
+import { ValueError } from "@hushgrad/tensor";
 import { z } from "zod";
 import { type Command, ExitCode } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
+import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
 import { checkFree } from "../run/claim.ts";
 import { Progress } from "../run/progress.ts";
 import { readArguments } from "../settings/arguments.ts";
+import { settingsSchema } from "../settings/schema.ts";
 import { mergeInto } from "./merge.ts";
 import { checkBase, findTuned } from "./tuned.ts";
 
@@ -13,6 +15,7 @@ const FLAGS = {
 	output: z.string().min(1).meta({ description: "folder of the whole model; must not exist or be empty" }),
 	dtype: z.enum(["f32", "bf16", "f16"]).default("bf16").meta({ description: "type of its numbers" }),
 	model: z.string().min(1).optional().meta({ description: "folder of the base, where it is not where it was" }),
+	gpu: settingsSchema.shape.gpu,
 };
 
 const TYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
@@ -33,7 +36,7 @@ export const mergeCommand: Command = {
 		),
 	prepare: async (args, terminal) => {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
-		const { output, dtype, model } = values;
+		const { output, dtype, model, gpu } = values;
 		const tuned = await findTuned(positionals[0] ?? "", { model });
 		const { adapter } = tuned;
 		if (adapter === undefined) {
@@ -46,7 +49,7 @@ export const mergeCommand: Command = {
 			try {
 				await checkBase(tuned, tell);
 				tell({ kind: "opening" });
-				const device = await requestDevice();
+				const device = await openDevice(gpu);
 				try {
 					await mergeInto(device, { base: tuned.base, adapter, output, dtype: TYPES[dtype], tell });
 				} finally {

@@ -1,19 +1,17 @@
 import type { EvaluationPart } from "../evaluation/evaluate.ts";
 
 /** What a run tells while it goes on. All of it is public but `private`. */
-export type RunEvent =
-	| { readonly kind: "preparing" | "opening" }
-	| Checking
-	| Loading
-	| Compiling
-	| Stepped
-	| Evaluating
-	| Saved<"saving">
-	| Saved<"saved">
-	| Warned;
+export type RunEvent = Begun | Checking | Loading | Compiling | Stepped | Evaluating | Saved<"saving"> | Saved<"saved"> | Warned;
+
+/** The data is being read and the noise planned, or the GPU opened. */
+export interface Begun {
+	/** Which event it is. */
+	readonly kind: "preparing" | "opening";
+}
 
 /** A checkpoint is being written, or was. */
 export interface Saved<Kind extends "saving" | "saved"> {
+	/** Which event it is. */
 	readonly kind: Kind;
 	/** The step that the run goes on from. */
 	readonly step: number;

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { NoiseSource } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
-import { type Device, requestDevice } from "@hushgrad/tensor";
+import type { Device } from "@hushgrad/tensor";
 import { writeReport } from "../report/writeReport.ts";
 import { readSettingsFrom, type Settings, settingsText } from "../settings/settings.ts";
 import { newestCheckpoint } from "./checkpoint.ts";
@@ -12,6 +12,7 @@ import type { RunEvent } from "./events.ts";
 import { checkIdentity, hashBase, identityOf } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
 import { type Prepared, prepare } from "./prepare.ts";
+import { requestGpu } from "./requestGpu.ts";
 import { runFiles } from "./runFolder.ts";
 import { openSession, type SessionOptions } from "./session.ts";
 import { takeSteps } from "./steps.ts";
@@ -24,8 +25,8 @@ export interface RunOptions {
 	readonly signal?: AbortSignal | undefined;
 	/** For research: a source of noise that is not `secureNoise()`. The run is not private, and its statement says so. */
 	readonly noise?: NoiseSource | undefined;
-	/** Opens the GPU; `requestDevice` when left out. */
-	readonly openDevice?: (() => Promise<Device>) | undefined;
+	/** Opens the GPU that the settings name; by `requestDevice` when left out. */
+	readonly openDevice?: ((gpu?: string) => Promise<Device>) | undefined;
 }
 
 /** What a run has come to. */
@@ -135,13 +136,13 @@ async function carryOut(keeper: Keeper, options: RunOptions): Promise<RunResult>
 /** The run on one device: from its newest checkpoint, or from the start, as far as it comes. */
 async function onDevice(keeper: Keeper, options: RunOptions & SessionOptions): Promise<RunResult> {
 	const { prepared, folder } = keeper;
-	const { tell, openDevice = requestDevice } = options;
+	const { tell, openDevice = requestGpu } = options;
 	const found = await newestCheckpoint(keeper.files.checkpoints);
 	for (const message of found?.warnings ?? []) tell({ kind: "warning", message });
 	const from = found?.checkpoint;
 	if (from !== undefined) checkIdentity(from.state.identity, keeper.identity, folder);
 	tell({ kind: "opening" });
-	const device = await openDevice();
+	const device = await openDevice(prepared.settings.gpu);
 	try {
 		const session = await openSession(device, prepared, options, from);
 		const { training } = session;

@@ -1,10 +1,11 @@
-import { z } from "zod";
 import { type Command, ExitCode, type Terminal, type Work } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
+import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
 import { wrap } from "../cli/width.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { readSettings } from "../settings/readSettings.ts";
+import { settingsSchema } from "../settings/schema.ts";
 import type { Prepared } from "./prepare.ts";
 import { Progress } from "./progress.ts";
 import { prepareResume, prepareTrain, type ReadyRun, type RunOptions, type RunResult } from "./run.ts";
@@ -30,7 +31,7 @@ export const trainCommand: Command = {
 	},
 };
 
-const RESUME = { run: z.string().min(1) };
+const RESUME = { gpu: settingsSchema.shape.gpu };
 
 /** `hushgrad resume`. */
 export const resumeCommand: Command = {
@@ -39,16 +40,18 @@ export const resumeCommand: Command = {
 	help: (columns) =>
 		helpText(
 			{
-				usage: "hushgrad resume RUN",
+				usage: "hushgrad resume RUN [flags]",
 				about:
 					"Goes on with the run in the folder RUN from its newest checkpoint. Data, base, settings and version must be what they were. Exit codes as of train.",
+				flags: RESUME,
 			},
 			columns,
 		),
 	prepare: async (args, terminal) => {
-		const { positionals } = await readArguments({}, args, { positionals: Object.keys(RESUME) });
-		const { run } = z.object(RESUME).parse({ run: positionals[0] });
-		return workOf(terminal, run, (options) => prepareResume(run, options));
+		const { values, positionals } = await readArguments(RESUME, args, { positionals: ["run"] });
+		const [run = ""] = positionals;
+		const openOther = (own?: string) => openDevice(values.gpu ?? own);
+		return workOf(terminal, run, (options) => prepareResume(run, { ...options, openDevice: openOther }));
 	},
 };
 
@@ -56,7 +59,7 @@ export const resumeCommand: Command = {
 async function workOf(terminal: Terminal, folder: string, prepareRun: (options: RunOptions) => Promise<ReadyRun>): Promise<Work> {
 	const progress = new Progress(terminal);
 	const signal = terminal.interrupted;
-	const run = await prepareRun({ signal, onEvent: (event) => progress.tell(event) }).catch(async (error) => {
+	const run = await prepareRun({ signal, openDevice, onEvent: (event) => progress.tell(event) }).catch(async (error) => {
 		await progress.close();
 		throw error;
 	});
