@@ -29,10 +29,10 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("plan"), tests: tests("dp/planRefusals") },
 	{ files: dp("ledger", "files"), tests: tests("dp/ledger") },
 	{ files: dp("sampler", "sampling"), tests: tests("dp/samplingExact") },
-	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandom", "dp/wiping") },
+	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandomExact", "dp/wiping") },
 	{ files: dp("divergence"), tests: tests("dp/divergence") },
 	{
-		files: audit("clopperPearson", "exposure", "gaussianPair", "gaussianRates", "oneRun", "rates", "scores"),
+		files: audit("clopperPearson", "exposure", "gaussianPair", "gaussianRates", "oneRun", "oneRunFdp", "rates", "scores"),
 		tests: tests("dp/auditCounts"),
 	},
 	{ files: audit("canaries", "plant"), tests: tests("dp/canaries") },
