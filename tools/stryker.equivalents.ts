@@ -103,6 +103,16 @@ export const EQUIVALENT: Equivalents = {
 		"if (i > j) continue;": "a number that is exchanged with itself stays",
 		"if (i < j) continue;": "each pair is exchanged once, from its other end",
 	},
+	"packages/dp/src/normals.ts": {
+		"for (let i = 0, w = 0; i <= out.length; i += 2, w += 4) {": BEYOND,
+		"if (true) out[i + 1] = radius * Math.sin(angle);": BEYOND,
+		"if (i - 1 < out.length) out[i + 1] = radius * Math.sin(angle);": BEYOND,
+	},
+	"packages/dp/src/secureRandom.ts": {
+		"for (let at = 0; at <= out.length; at += CHUNK) {": "an empty part takes no words",
+		'expects("", { options }, { options: "options" });': NAMED,
+		"let words: Words4 = [];": "nothing of them is read",
+	},
 	"packages/dp/src/accountant/events.ts": {
 		"if (false || kindOf(last) !== kindOf(copy)) return [...history, copy];": "no event is of the kind of none",
 	},

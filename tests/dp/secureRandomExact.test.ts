@@ -161,7 +161,7 @@ test("what a source cannot be made of is refused by name", () => {
 	vi.stubGlobal("crypto", undefined);
 	expect(() => secureNoise()).toThrow(
 		expect.objectContaining({
-			message: expect.stringContaining("this platform has no crypto.getRandomValues"),
+			message: expect.stringContaining("secureNoise: this platform has no crypto.getRandomValues"),
 			hint: "use Node 20 or later, or a browser page served over https",
 		}),
 	);
