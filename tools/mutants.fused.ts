@@ -12,6 +12,13 @@ const AUTOGRAD = ["tests/engine/autograd.test.ts"];
 /** Faults of kernels that do the work of several operations, and of gradients that add to what has arrived. */
 export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
+		name: "an optimiser that moves some numbers twice",
+		file: `${NN}/optim/rule.ts`,
+		from: "if (index >= p.step) { return; }",
+		to: "",
+		tests: ["tests/nn/optim.test.ts"],
+	},
+	{
 		name: "block scales without their mean",
 		file: `${NN}/quant/nf4Linear.ts`,
 		from: "(p.words >> 31u)) + p.offset",

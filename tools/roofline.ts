@@ -2,13 +2,14 @@
  * `npm run roofline -- --adapter h100 --model vaultgemma-1b -B 8 -T 128`: what a training step would cost on a GPU that is not
  * there. The step is recorded and not run; every kernel is run for its cost alone, as WGSL on data that is not there, and timed by
  * the adapter's public figures. `--adapter this` measures the present device instead, predicts steps of small models, runs them, and
- * prints both. `--document FILE` writes the predictions of two GPUs, and the comparison, as docs/roofline.md.
+ * prints both. `--measure` runs the step on the present device, and lays its kernels beside the prediction for `--adapter`. `--document FILE` writes the predictions of two GPUs, and the comparison, as docs/roofline.md.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { presentDevice } from "./roofline/ceilings.ts";
 import { compare, STEPS } from "./roofline/compare.ts";
 import { FIGURES, machineOf } from "./roofline/machines.ts";
+import { measure, measuredSection } from "./roofline/measure.ts";
 import { document } from "./roofline/page.ts";
 import { comparison, type Predicted, section, sources } from "./roofline/report.ts";
 import { costed, recordStep, recordToken, rowsBy } from "./roofline/step.ts";
@@ -21,6 +22,7 @@ const { values } = parseArgs({
 		batch: { type: "string", short: "B", default: "8" },
 		length: { type: "string", short: "T", default: "128" },
 		plain: { type: "boolean", default: false },
+		measure: { type: "boolean", default: false },
 		rounds: { type: "string", default: "5" },
 		json: { type: "string" },
 		document: { type: "string" },
@@ -83,7 +85,15 @@ const subject: Subject = {
 	plain: values.plain,
 };
 
-if (values.document !== undefined) {
+if (values.measure) {
+	const present = await presentDevice();
+	const measured = await measure(present, machineOf(values.adapter), subject, whole("--rounds", values.rounds));
+	const { name } = present.adapter;
+	if (values.json !== undefined)
+		writeFileSync(values.json, JSON.stringify({ adapter: name, plan: present.device.plan, subject, measured }, null, "\t"));
+	console.log([`## ${name}, plan ${present.device.plan}`, ...measured.map(measuredSection)].join("\n\n"));
+	present.device.destroy();
+} else if (values.document !== undefined) {
 	const here = await onThisDevice();
 	const parts: string[] = [];
 	for (const name of ["h100", "rtx4060"]) {

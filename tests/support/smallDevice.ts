@@ -2,10 +2,13 @@ import { type Device, requestDevice } from "@hushgrad/tensor";
 import { PLAN } from "./environment.ts";
 
 /** A device of which the library believes that one storage binding holds so many bytes. The caller destroys it. */
-export async function smallDevice(bytes: number, plan = PLAN): Promise<Device> {
+export const smallDevice = (bytes: number, plan = PLAN): Promise<Device> => limitedDevice({ maxStorageBufferBindingSize: bytes }, plan);
+
+/** A device of which the library believes that it has these limits. The caller destroys it. */
+export async function limitedDevice(own: Readonly<Record<string, number>>, plan = PLAN): Promise<Device> {
 	const device = await requestDevice({ plan });
 	const limits = new Proxy(device.gpu.limits, {
-		get: (own, name) => (name === "maxStorageBufferBindingSize" ? bytes : Reflect.get(own, name, own)),
+		get: (all, name) => own[String(name)] ?? Reflect.get(all, name, all),
 	});
 	Object.defineProperty(device.gpu, "limits", { value: limits });
 	return device;

@@ -157,7 +157,7 @@ const isShape = ({ name, type }: { readonly name: string; readonly type: string 
 test.each([false, true])("a dry step records what a real one runs (plain: %s)", async (plain) => {
 	const subject: Subject = { config: configOf("tiny"), batch: 2, length: 8, plain };
 	const { maxBufferSize, maxStorageBufferBindingSize } = real.gpu.limits;
-	const step = training(real, subject, false);
+	const step = training(real, subject, "random")();
 	await step();
 	const { recorder } = runtimeOf(real);
 	const dispatch = recorder.dispatch.bind(recorder);

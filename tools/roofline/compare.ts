@@ -51,7 +51,7 @@ export async function compare(
 ): Promise<{ found: Ceilings; compared: Comparison[] }> {
 	const steps: (() => Promise<unknown>)[] = [];
 	for (const one of subjects) {
-		const step = training(present.device, one, false);
+		const step = training(present.device, one, "random")();
 		for (let i = 0; i < 2; i++) await step();
 		steps.push(step);
 	}

@@ -26,8 +26,9 @@ export interface Comparison {
 	readonly measured: number;
 }
 
-const digits = (v: number, n: number): string => v.toLocaleString("en-US", { minimumFractionDigits: n, maximumFractionDigits: n });
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+export const digits = (v: number, n: number): string => v.toLocaleString("en-US", { minimumFractionDigits: n, maximumFractionDigits: n });
+/** A table in Markdown; numbers to the right but in the first column. */
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
 	[head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 const total = (rows: readonly Row[], of: (r: Row) => number): number => rows.reduce((n, r) => n + of(r), 0);
 

@@ -6,7 +6,7 @@ import { type Work, Workings } from "./work.ts";
 /** The dispatches of a training step on a machine that is not there: the second, because the first also checks itself. */
 export async function recordStep(machine: Pick<Machine, "adapter">, subject: Subject): Promise<Recording> {
 	const dry = new DryDevice(machine.adapter);
-	const step = training(dry.device, subject, true);
+	const step = training(dry.device, subject, "blank")();
 	await step();
 	dry.take();
 	await step();
@@ -16,7 +16,7 @@ export async function recordStep(machine: Pick<Machine, "adapter">, subject: Sub
 /** The dispatches of reading one token more. */
 export async function recordToken(machine: Pick<Machine, "adapter">, config: Subject["config"], context: number): Promise<Recording> {
 	const dry = new DryDevice(machine.adapter);
-	const step = await decoding(dry.device, config, context, true);
+	const step = await decoding(dry.device, config, context, "blank");
 	dry.take();
 	await step();
 	return dry.take();

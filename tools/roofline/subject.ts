@@ -1,6 +1,14 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { insecureNoiseForTests, type PlainReport, PlainTrainer, PrivacyEngine, type StepReport, type Trainer } from "@hushgrad/dp";
+import {
+	insecureNoiseForTests,
+	type PlainReport,
+	PlainTrainer,
+	PrivacyEngine,
+	type ReplayMode,
+	type StepReport,
+	type Trainer,
+} from "@hushgrad/dp";
 import { disposeCache, parseConfig, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, applyLora, loraConfig, NF4Parameter, normalInit, type QuantState, quantizeLinears } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key, normalValues } from "@hushgrad/tensor";
@@ -46,70 +54,100 @@ export function configOf(model: string): Readonly<Record<string, unknown>> {
 const RANK = 8;
 const DROPOUT = 0.05;
 
-/** A weight in four bits, all of whose codes are 0: it takes the place of one whose values nobody reads. */
-function blank({ shape, size }: NF4Parameter): QuantState {
+/** What a model's weights are: nothing, for a device that does not compute, or numbers of about the size that they have. */
+export type Contents = "blank" | "random";
+
+/** Bytes that are filled again and again: a model of a billion numbers is to be had in seconds. */
+const TABLE = Buffer.from(
+	Uint32Array.from({ length: 2 ** 18 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(i + 7, 0x85ebca6b)).buffer,
+);
+/** Numbers around 0 whose standard deviation is 1, as bf16. */
+const NORMALS = Uint16Array.from(normalValues(key(1), 2 ** 20), (v) => new Uint32Array(Float32Array.of(v).buffer)[0] >>> 16);
+
+const bytes = (length: number, contents: Contents): Uint8Array =>
+	contents === "blank" ? new Uint8Array(length) : new Uint8Array(Buffer.alloc(length, TABLE).buffer, 0, length);
+
+/** A weight in four bits, all of whose codes are 0 or all equally likely, with a scale that keeps the sum over a row near 1. */
+function quantized({ shape, size }: NF4Parameter, contents: Contents): QuantState {
 	const blocks = Math.ceil(size / 64);
+	const scale = 1.5 / Math.sqrt(shape[shape.length - 1]);
 	return {
-		packed: new Uint8Array(size / 2),
-		absmax: new Uint8Array(blocks),
-		nestedAbsmax: new Float32Array(Math.ceil(blocks / 256)),
-		nestedMap: new Float32Array(256),
-		offset: 0,
+		packed: bytes(size / 2, contents),
+		absmax: bytes(blocks, contents),
+		nestedAbsmax: new Float32Array(Math.ceil(blocks / 256)).fill(0.3 * scale),
+		nestedMap: Float32Array.from({ length: 256 }, (_, i) => (i - 127.5) / 127.5),
+		offset: scale,
 		shape,
 		blocksize: 64,
 		dtype: "BF16",
 	};
 }
 
-/**
- * A model in NF4 with its embedding in bf16. `isBlank` leaves out what its weights are: for a device that does not compute. Others
- * are drawn.
- */
-export function build(device: Device, config: Subject["config"], isBlank: boolean): VaultGemmaForCausalLM {
+/** bf16 values, their standard deviation 1. */
+function embedding(size: number, contents: Contents): Uint16Array {
+	const values = new Uint16Array(size);
+	if (contents === "random") for (let at = 0; at < size; at += NORMALS.length) values.set(NORMALS.subarray(0, size - at), at);
+	return values;
+}
+
+/** A model in NF4 with its embedding in bf16. */
+export function build(device: Device, config: Subject["config"], contents: Contents): VaultGemmaForCausalLM {
 	const model = new VaultGemmaForCausalLM(parseConfig(config));
 	quantizeLinears(model, () => true);
 	let n = 0;
 	for (const [name, p] of model.namedParameters()) {
-		const drawn = () => normalValues(foldIn(key(1), n++), p.size).map((v) => v / Math.sqrt(p.shape[p.shape.length - 1]));
-		if (p instanceof NF4Parameter) {
-			if (isBlank) p.loadQuantized(device, blank(p));
-			else p.load(device, drawn(), "BF16");
-		} else if (!name.includes("embed")) normalInit(device, p, foldIn(key(2), n++), 0.1);
-		else if (isBlank) p.assign(device.fromHost(new Uint16Array(p.size), p.shape, "bf16"));
-		else p.load(device, drawn(), "BF16");
+		if (p instanceof NF4Parameter) p.loadQuantized(device, quantized(p, contents));
+		else if (name.includes("embed")) p.assign(device.fromHost(embedding(p.size, contents), p.shape, "bf16"));
+		else normalInit(device, p, foldIn(key(2), n++), 0.1);
 	}
 	model.init(device);
 	return model;
 }
 
-/** The steps of a training run with LoRA on every linear layer. The rate is 0, so that parameters stay as they are, blank ones too. */
-export function training(device: Device, { config, batch, length, plain }: Subject, isBlank: boolean): () => Promise<unknown> {
-	const model = build(device, config, isBlank);
+/**
+ * Training with LoRA on every linear layer: gives runs of it, each as its steps; a run ends the one before. The rate is 0, so that parameters stay as they are,
+ * blank ones too. Noise is drawn in earnest only where a step is run.
+ */
+export function training(
+	device: Device,
+	{ config, batch, length, plain }: Subject,
+	contents: Contents,
+): (replay?: ReplayMode) => () => Promise<unknown> {
+	const model = build(device, config, contents);
 	applyLora(model, loraConfig({ r: RANK, lora_dropout: DROPOUT, target_modules: "all-linear" }), { device, key: key(3) });
-	const optimizer = new AdamW(model.trainableParameters(), { lr: 0 });
-	const common = { optimizer, datasetSize: batch, physicalBatchSize: batch, key: key(4) };
-	const trainer: Trainer<StepReport | PlainReport> = plain
-		? new PlainTrainer({ ...common, batchSize: batch })
-		: PrivacyEngine.makePrivate({
-				...common,
-				model,
-				expectedBatchSize: batch,
-				targetDelta: 1e-3,
-				noiseMultiplier: 1,
-				steps: 1000,
-				maxGradNorm: 1,
-				noise: insecureNoiseForTests(1),
-			});
 	const vocabulary = model.config.vocab_size;
 	const row = (first: number): Int32Array => Int32Array.from({ length }, (_, i) => (7 * i + first) % vocabulary);
 	const encode = (i: number) => ({ ids: row(13 * i), targets: row(13 * i + 7), weight: 1 / length });
 	const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
-	return () => trainer.step(encode, loss);
+	let optimizer: AdamW | undefined;
+	return (replay = "checked") => {
+		optimizer?.dispose();
+		optimizer = new AdamW(model.trainableParameters(), { lr: 0 });
+		const common = { optimizer, datasetSize: batch, physicalBatchSize: batch, key: key(4), replay };
+		const trainer: Trainer<StepReport | PlainReport> = plain
+			? new PlainTrainer({ ...common, batchSize: batch })
+			: PrivacyEngine.makePrivate({
+					...common,
+					model,
+					expectedBatchSize: batch,
+					targetDelta: 1e-3,
+					noiseMultiplier: 20,
+					steps: 1000,
+					maxGradNorm: 1,
+					...(contents === "blank" ? { noise: insecureNoiseForTests(1) } : {}),
+				});
+		return () => trainer.step(encode, loss);
+	};
 }
 
 /** Reading one token more, greedily, after `context` others: what a token of an answer costs. */
-export async function decoding(device: Device, config: Subject["config"], context: number, isBlank: boolean): Promise<() => Promise<void>> {
-	const model = build(device, config, isBlank);
+export async function decoding(
+	device: Device,
+	config: Subject["config"],
+	context: number,
+	contents: Contents,
+): Promise<() => Promise<void>> {
+	const model = build(device, config, contents);
 	const ids = (count: number) => device.fromHost(new Int32Array(count).fill(3), [count]);
 	const before = device.scope(() => {
 		const { cache } = model.step(ids(context));

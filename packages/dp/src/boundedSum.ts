@@ -3,7 +3,7 @@ import { blaming, expects } from "@hushgrad/tensor/author";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
-import type { GaussianMechanism, NoiseDraw, Release } from "./mechanism.ts";
+import type { GaussianMechanism, NoiseDraw, Release, SumSteps } from "./mechanism.ts";
 
 /**
  * The sum of clipped per-record gradients of one logical batch, in whole steps of the mechanism's grid, beside it a count of the records
@@ -17,7 +17,8 @@ export class BoundedSum {
 	#rows = 0;
 	/** It was read, and is to be cleared before more is added. */
 	#isRead = false;
-	#total: Promise<Float64Array>;
+	/** What was read; undefined before. */
+	#total: Promise<SumSteps> | undefined;
 
 	static {
 		Object.freeze(BoundedSum.prototype);
@@ -30,7 +31,6 @@ export class BoundedSum {
 			throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism", { op: "BoundedSum" });
 		this.#mechanism = mechanism;
 		this.#part = device.keep(zeros(device, [mechanism.length + mechanism.counts], "i32"));
-		this.#total = Promise.resolve(new Float64Array(mechanism.length + mechanism.counts));
 		Object.freeze(this);
 	}
 
@@ -91,27 +91,37 @@ export class BoundedSum {
 		if (this.#rows === 0) return;
 		this.#rows = 0;
 		this.#isRead = true;
-		const values = data(this.#part);
-		this.#total = Promise.all([this.#total, values]).then(([total, more]) => {
-			for (let i = 0; i < total.length; i++) total[i] += more[i];
-			return total;
-		});
-		this.#total.catch(() => {}); // read() throws it
+		const values = data(this.#part) as Promise<Int32Array>;
+		this.#total = this.#total === undefined ? values : added(this.#total, values);
+		this.#total.catch(() => {}); // steps() throws it
 	}
 
-	/** Reads the sum, in grid steps `[P + counts]`: private, before noise. */
-	async read(): Promise<Float64Array> {
+	/** Reads the sum, in grid steps `[P + counts]`: private, before noise. As it was read where once was enough: nobody may write to it. */
+	async steps(): Promise<SumSteps> {
 		this.#settle();
-		return (await this.#total).slice();
+		const { length, counts } = this.#mechanism;
+		return (await this.#total) ?? new Int32Array(length + counts);
+	}
+
+	/** The same, of its own. */
+	async read(): Promise<Float64Array> {
+		return Float64Array.from(await this.steps());
 	}
 
 	/** Reads the sum and adds noise: `GaussianMechanism.release`, whose errors it throws. */
 	release(draw: NoiseDraw): Promise<Release> {
-		return blaming("BoundedSum.release", async () => this.#mechanism.release(await this.read(), draw));
+		return blaming("BoundedSum.release", async () => this.#mechanism.release(await this.steps(), draw));
 	}
 
 	/** Releases the sum. */
 	dispose(): void {
 		this.#part.dispose();
 	}
+}
+
+async function added(total: Promise<SumSteps>, more: Promise<Int32Array>): Promise<Float64Array> {
+	const [sum, values] = await Promise.all([total, more]);
+	const all = sum instanceof Float64Array ? sum : new Float64Array(sum);
+	for (let i = 0; i < all.length; i++) all[i] += values[i];
+	return all;
 }

@@ -352,7 +352,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 					check.look({ ...part, clipped, again: (others) => clippedBy(mechanism, part.again(others)) });
 				},
 			);
-			const [total, measures, draw] = await Promise.all([sum.read(), diagnostics.read(), drawn()]);
+			const [total, measures, draw] = await Promise.all([sum.steps(), diagnostics.read(), drawn()]);
 			await check.conclude((at) => this.#vector.nameAt(at));
 			const noise = draw.take();
 			const release = addNoise(mechanism, total, noise);

@@ -1,6 +1,6 @@
 import { data, type Tensor } from "@hushgrad/tensor";
 import type { Clipped } from "./clip/clip.ts";
-import type { GaussianMechanism } from "./mechanism.ts";
+import type { GaussianMechanism, SumSteps } from "./mechanism.ts";
 import type { Transcript } from "./secureRandom.ts";
 
 /** Notes what happens in a step of a study. */
@@ -21,11 +21,11 @@ export class TranscriptWriter {
 	}
 
 	/** The transcript; sum and noise in grid steps. */
-	async write(sum: Float64Array, noise: Float64Array, mean: Float32Array): Promise<Transcript> {
+	async write(sum: SumSteps, noise: Float64Array, mean: Float32Array): Promise<Transcript> {
 		const { grid, length } = this.#mechanism;
 		const groups = this.#factors[0]?.shape[1] ?? 1;
 		const rows = (await Promise.all(this.#factors.map((t) => data(t)))).flatMap((f) => [...f]);
-		const inUnits = (steps: Float64Array): Float64Array => steps.subarray(0, length).map((v) => v * grid);
+		const inUnits = (steps: SumSteps): Float64Array => Float64Array.from(steps.subarray(0, length), (v) => v * grid);
 		const factors = Float64Array.from(rows.slice(0, this.#batch.length * groups), (f) => Math.max(0, f) * grid);
 		return { step: this.#step, batch: this.#batch, factors, sum: inUnits(sum), noise: inUnits(noise), mean };
 	}

@@ -75,7 +75,9 @@ export class Device {
 		Object.freeze(this);
 		if (this.debug.level >= 1) {
 			const names = [info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ");
-			this.debug.log(`device: ${names}; plan ${this.plan}; budget ${Math.floor(memoryBudget)} bytes`);
+			this.debug.log(
+				`device: ${names}; plan ${this.plan}; budget ${Number.isFinite(memoryBudget) ? `${Math.floor(memoryBudget)} bytes` : "none"}`,
+			);
 		}
 	}
 

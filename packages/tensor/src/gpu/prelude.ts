@@ -18,6 +18,8 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
 	nanMin: "fn nanMin(a: f32, b: f32) -> f32 { return keepNan(b, keepNan(a, min(a, b))); }",
 	/* Names that the functions of gpu/elementary.ts had. */
 	...Object.fromEntries(["Exp", "Log", "Tanh"].map((f) => [`safe${f}`, `fn safe${f}(x: f32) -> f32 { return ${f.toLowerCase()}(x); }`])),
+	/** a / b: WGSL's own is defined for |b| to 2¹²⁶, beyond which a GPU may take 1 / b for 0. */
+	quotient: "fn quotient(a: f32, b: f32) -> f32 { let s = select(1.0, 0.0625, abs(b) > 4.2535296e37); return (a * s) / (b * s); }",
 	safeSqrt: "fn safeSqrt(x: f32) -> f32 { return keepNan(x, select(sqrt(x), makeNan(x), x < 0.0)); }",
 	/** Exact while a / b has no more than 24 bits. */
 	fmodOf: "fn fmodOf(a: f32, b: f32) -> f32 { return select(a - trunc(a / b) * b, a, isInf(b) && isFinite(a)); }",

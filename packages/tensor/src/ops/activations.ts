@@ -22,7 +22,7 @@ export const sigmoid = unary("sigmoid", {
  * @throws DTypeError unless x is f32 or f16.
  */
 export const relu = unary("relu", {
-	f: "select(x, 0.0, x < 0.0)",
+	f: "keepNan(x, max(x, 0.0))",
 	d: { x: "select(0.0, 1.0, x > 0.0)" },
 	ref: ({ x }) => Math.max(x, 0),
 	bound: EXACT,

@@ -43,7 +43,7 @@ export const sub = binary("sub", { f: "a - b", d: { a: "1.0", b: "-1.0" }, ref: 
 export const mul = binary("mul", { f: "a * b", d: { a: "b", b: "a" }, ref: ({ a, b }) => a * b, dtypes: NUMBERS, commutes: true });
 /** a / b of floats, element by element, broadcast as numpy: the public `div` without options. */
 export const div = binary("div", {
-	f: "a / b",
+	f: "quotient(a, b)",
 	d: { a: "1.0 / b", b: "-y / b" },
 	ref: ({ a, b }) => a / b,
 	domain: POSITIVE,

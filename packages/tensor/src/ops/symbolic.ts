@@ -193,6 +193,7 @@ const FUNCTIONS: Readonly<Record<string, (...args: number[]) => number>> = {
 	...{ logistic: (x) => 1 / (1 + Math.exp(-x)), power: (x, n) => x ** n },
 	...{ min: Math.min, max: Math.max, nanMin: Math.min, nanMax: Math.max, clamp: (x, low, high) => Math.min(Math.max(x, low), high) },
 	...{ keepNan: (x, y) => (Number.isNaN(x) ? x : y), select: (no, yes, condition) => (condition ? yes : no) },
+	...{ quotient: (a, b) => a / b },
 	...{ fmodOf: (a, b) => a % b, remainderOf: (a, b) => a - Math.floor(a / b) * b },
 	...{ isNan: (x) => Number(Number.isNaN(x)), isFinite: (x) => Number(Number.isFinite(x)) },
 };
