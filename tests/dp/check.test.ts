@@ -47,7 +47,8 @@ describe("a number outside its domain is refused by its name, what it must be an
 				}),
 			);
 		}
-		for (const bad of [0, -1, ...NEVER]) expect(() => checkClipNorm("maxGradNorm", bad as number)).toThrow("maxGradNorm must be a finite number above 0, got ");
+		for (const bad of [0, -1, ...NEVER])
+			expect(() => checkClipNorm("maxGradNorm", bad as number)).toThrow("maxGradNorm must be a finite number above 0, got ");
 	});
 
 	it("numbers stand in full, other values as their kind, with a hint where there is one", () => {
