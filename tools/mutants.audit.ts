@@ -67,7 +67,7 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "one normal for all coordinates",
 		file: MECHANISM,
-		from: "for (let i = 0; i <= length; i++) normals[i] = Math.round(normals[i] * deviation);",
+		from: "for (let i = 0; i <= length; i++) normals[i] = Math.floor(normals[i] * deviation + 0.5);",
 		to: "normals.fill(Math.round(normals[0] * deviation));",
 		tests: AUDIT,
 	},

@@ -39,7 +39,7 @@ export const RANDOMNESS_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/secureRandom.ts`,
 		from: "{ secure: false, study, wordsOf }",
 		to: "{ secure: true, study, wordsOf }",
-		tests: ["tests/dp/secureRandom.test.ts"],
+		tests: ["tests/dp/secureRandomExact.test.ts"],
 		only: "not secure",
 	},
 	{
@@ -55,7 +55,7 @@ export const RANDOMNESS_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/normals.ts`,
 		from: "const u = ((words[w] >>> 5) * 0x4000000 + (words[w + 1] >>> 6)) * 2 ** -53;",
 		to: "const u = (words[w + 1] >>> 6) * 2 ** -26;",
-		tests: ["tests/dp/secureRandom.test.ts"],
+		tests: ["tests/dp/secureRandomExact.test.ts"],
 		only: "Box",
 	},
 	{

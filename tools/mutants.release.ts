@@ -32,7 +32,7 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	{
 		name: "noise below the grid",
 		file: `${DP}/mechanism.ts`,
-		from: "normals[i] = Math.round(normals[i] * deviation);",
+		from: "normals[i] = Math.floor(normals[i] * deviation + 0.5);",
 		to: "normals[i] = normals[i] * deviation;",
 		tests: ["tests/dp/mechanism.test.ts", "tests/dp/noiseWorkers.test.ts"],
 		only: "on the grid before|exact discrete law",

@@ -4,6 +4,7 @@ import type { Equivalents } from "./stryker.ts";
 const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
 
 const NAMED = "named() puts the name of the function that was called in its place";
+const ITERABLE = "writeFile writes an iterable piece by piece";
 const NO_PROCESS = "0 and NaN name no process alike";
 const NO_LENGTH = "a number has no length, so it is as long as no list";
 const LONGER = "a longer table begins alike";
@@ -22,6 +23,14 @@ export const EQUIVALENT: Equivalents = {
 	"packages/nn/src/files.ts": {
 		"for (const piece of false ? [pieces] : pieces) await file.writeFile(piece);": CHARACTERS,
 		'for (const piece of typeof pieces === "" ? [pieces] : pieces) await file.writeFile(piece);': CHARACTERS,
+		"for (const piece of true ? [pieces] : pieces) await file.writeFile(piece);": ITERABLE,
+		'for (const piece of typeof pieces !== "string" ? [pieces] : pieces) await file.writeFile(piece);': ITERABLE,
+		'expects("", { tensors, path }, { tensors: "options", path: "text" });': NAMED,
+		'optionsOf("", options, { metadata: "options?" });': NAMED,
+		'expects("", { [name]: t }, { [name]: "tensor" });': NAMED,
+		'op: "",': NAMED,
+		'expects("", { device, path }, { device: "device", path: "text" });': NAMED,
+		'throw new FormatError("file/read", `loadFile: ${path} cannot be read`, { op: "", path, cause });': NAMED,
 	},
 	"packages/models/src/files/checkpoint.ts": {
 		"() => undefined,": "undefined is as good as false",
@@ -40,6 +49,8 @@ export const EQUIVALENT: Equivalents = {
 		'optionsOf("", options, OPTIONS);': NAMED,
 	},
 	"packages/models/src/gemma/config.ts": {
+		'expects("", { directory }, { directory: "text" });': NAMED,
+		'const { value, path } = await readJson("", directory, "config.json");': NAMED,
 		"if (true && config.pad_token_id >= config.vocab_size) {": "null compares as 0, which is below every vocab_size",
 		'expects("", { path }, { path: "text" });': NAMED,
 		"return `${JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a <= b ? -1 : 1))), null, 2)}\\n`;":
@@ -50,6 +61,9 @@ export const EQUIVALENT: Equivalents = {
 			"the name stands only in the error of a missing file, which is caught",
 	},
 	"packages/dp/src/plan.ts": {
+		'expects("", { options }, { options: "options" });': NAMED,
+		"if (true) sumMultiplier(this.noiseMultiplier * rangeOf(noiseSchedule).largest, clipping.unclippedNumStd);":
+			"without a count it compares with undefined, and refuses nothing",
 		"readonly #made = false;": "a plan is known by its having the field, whatever it holds",
 	},
 	"packages/dp/src/ledger.ts": {
@@ -88,6 +102,16 @@ export const EQUIVALENT: Equivalents = {
 		"for (let i = 1, j = 0; i <= size; i++) {": "the last index is above its reverse, and is passed over",
 		"if (i > j) continue;": "a number that is exchanged with itself stays",
 		"if (i < j) continue;": "each pair is exchanged once, from its other end",
+	},
+	"packages/dp/src/normals.ts": {
+		"for (let i = 0, w = 0; i <= out.length; i += 2, w += 4) {": BEYOND,
+		"if (true) out[i + 1] = radius * Math.sin(angle);": BEYOND,
+		"if (i - 1 < out.length) out[i + 1] = radius * Math.sin(angle);": BEYOND,
+	},
+	"packages/dp/src/secureRandom.ts": {
+		"for (let at = 0; at <= out.length; at += CHUNK) {": "an empty part takes no words",
+		'expects("", { options }, { options: "options" });': NAMED,
+		"let words: Words4 = [];": "nothing of them is read",
 	},
 	"packages/dp/src/accountant/events.ts": {
 		"if (false || kindOf(last) !== kindOf(copy)) return [...history, copy];": "no event is of the kind of none",

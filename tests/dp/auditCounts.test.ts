@@ -7,11 +7,13 @@ import {
 	epsilonFromRates,
 	epsilonFromScores,
 	epsilonOneRun,
+	epsilonOneRunFdp,
 	exposure,
 	gaussianEpsilon,
 	guessCounts,
 	muFromRates,
 	muFromScores,
+	muOneRun,
 	oneRunPValue,
 } from "@hushgrad/dp";
 import { describe, expect, it, test } from "vitest";
@@ -116,6 +118,7 @@ describe("counts of an attack", () => {
 			["muFromRates", muFromRates],
 			["epsilonFromRates", (c: AttackCounts[]) => epsilonFromRates(c, options)],
 			["epsilonOneRun", (c: AttackCounts[]) => epsilonOneRun(c, options)],
+			["muOneRun", muOneRun],
 			["epsilonFromGaussianRates", (c: AttackCounts[]) => epsilonFromGaussianRates(c, options)],
 		] as const) {
 			expect(() => call(wrong(3))).toThrow(`${op}: counts is 3, expected a list`);
@@ -198,10 +201,16 @@ describe("bounds from rates", () => {
 	});
 });
 
-describe.each(goldens.audits)("$name", ({ included, excluded, truePositives, falsePositives, oneRun, rates, gaussian, ...options }) => {
+/** Audits with few thresholds; those with many are in auditStatistics.test.ts. */
+const AUDITS = goldens.audits.filter(({ truePositives }) => truePositives.length < 100);
+
+describe.each(AUDITS)("$name", ({ included, excluded, truePositives, falsePositives, ...golden }) => {
+	const { oneRun, oneRunFdp, rates, gaussian, ...options } = golden;
+
 	it("has jax_privacy's bounds", () => {
 		const all = truePositives.map((t, i) => ({ included, excluded, truePositives: t, falsePositives: falsePositives[i] }));
 		expect(epsilonOneRun(all, options)).toBeCloseTo(oneRun, 5);
+		expect(epsilonOneRunFdp(all, options)).toBeCloseTo(oneRunFdp, 5);
 		expect(epsilonFromRates(all, options)).toBeCloseTo(rates, 8);
 		expect(epsilonFromGaussianRates(all, options)).toBeCloseTo(gaussian, 6);
 	});
@@ -274,6 +283,38 @@ describe("one run", () => {
 		expect(epsilonOneRun([of(0, 0)], { delta })).toBe(0);
 		expect(epsilonOneRun([of(50, 50)], { delta })).toBe(0);
 		expect(() => epsilonOneRun([of(1, 0)], wrong(3))).toThrow("epsilonOneRun: options is 3, expected options in an object");
+	});
+});
+
+describe("one run of Gaussian differential privacy", () => {
+	const of = (truePositives: number, falsePositives: number): AttackCounts => ({
+		...{ included: 500, excluded: 500 },
+		...{ truePositives, falsePositives },
+	});
+
+	it("is bounded by its best number of guesses, 0.05 being the significance when left out", () => {
+		const [one, two] = [of(60, 2), of(300, 100)];
+		const alone = (counts: AttackCounts, significance: number) => muOneRun([counts], { significance });
+		expect(alone(one, 0.025)).toBeGreaterThan(alone(two, 0.025));
+		expect(muOneRun([two, one])).toBe(alone(one, 0.025));
+		expect(muOneRun([one, two])).toBe(alone(one, 0.025));
+		expect(epsilonOneRunFdp([one], { delta: 1e-3 })).toBe(gaussianEpsilon(alone(one, 0.05), 1e-3));
+		expect(epsilonOneRunFdp([one], { delta: 1e-3, significance: 0.3 })).toBe(gaussianEpsilon(alone(one, 0.3), 1e-3));
+	});
+
+	it("is 0 where nothing shows", () => {
+		for (const useless of [of(0, 0), of(0, 50), of(50, 50), of(40, 60)]) {
+			expect(muOneRun([useless])).toBe(0);
+			expect(epsilonOneRunFdp([useless], { delta: 1e-5 })).toBe(0);
+		}
+	});
+
+	it("refuses options that are none", () => {
+		expect(() => muOneRun([of(1, 0)], wrong(3))).toThrow("muOneRun: options is 3, expected options in an object");
+		expect(() => muOneRun([of(1, 0)], { significance: 1 })).toThrow("significance must be");
+		expect(() => epsilonOneRunFdp([of(1, 0)], wrong(3))).toThrow("epsilonOneRunFdp: options is 3, expected options in an object");
+		expect(() => epsilonOneRunFdp([of(1, 0)], { delta: 0 })).toThrow("delta must be");
+		expect(() => epsilonOneRunFdp([], { delta: 0.1 })).toThrow("counts must be a list of counts, one or more");
 	});
 });
 

@@ -7,6 +7,7 @@ import {
 	epsilonFromRates,
 	epsilonFromScores,
 	epsilonOneRun,
+	epsilonOneRunFdp,
 	exposure,
 	gaussianEpsilon,
 	guessCounts,
@@ -63,10 +64,12 @@ describe("the noncentral t distribution", () => {
 	});
 });
 
-describe.each(goldens.audits)("$name", ({ included, excluded, truePositives, falsePositives, oneRun, rates, gaussian, ...options }) => {
+describe.each(goldens.audits)("$name", ({ included, excluded, truePositives, falsePositives, ...golden }) => {
+	const { oneRun, oneRunFdp, rates, gaussian, ...options } = golden;
 	const counts = truePositives.map((t, i) => ({ included, excluded, truePositives: t, falsePositives: falsePositives[i] }));
 
 	test("jax_privacy's bounds of one run", () => expect(epsilonOneRun(counts, options)).toBeCloseTo(oneRun, 5));
+	test("jax_privacy's bounds of one run of f-DP", () => expect(epsilonOneRunFdp(counts, options)).toBeCloseTo(oneRunFdp, 5));
 	test("jax_privacy's bounds from rates", () => expect(epsilonFromRates(counts, options)).toBeCloseTo(rates, 8));
 	test("jax_privacy's bounds from rates of Gaussians", () => expect(epsilonFromGaussianRates(counts, options)).toBeCloseTo(gaussian, 6));
 });
@@ -75,18 +78,23 @@ describe("an audit of scores", () => {
 	const options = { delta: 1e-5, significance: 0.05 };
 	const bounds = (scores: CanaryScores) => {
 		const counts = attackCounts(scores);
-		return [epsilonOneRun(guessCounts(scores), options), epsilonFromRates(counts, options), epsilonFromGaussianRates(counts, options)];
+		const guesses = guessCounts(scores);
+		const ofOneRun = [epsilonOneRun(guesses, options), epsilonOneRunFdp(guesses, options)];
+		return [...ofOneRun, epsilonFromRates(counts, options), epsilonFromGaussianRates(counts, options)];
 	};
 	const runs = (count: number, canaries: number, mu: number) =>
 		Array.from({ length: count }, (_, run) => gaussianScores(canaries, mu, 1000 * mu + run));
 
-	/** Mean bounds (one run, rates, rates of Gaussians) for μ = 1, 2, 4, simulated with jax_privacy's method: it chooses thresholds by the scores. */
+	/**
+	 * Mean bounds (one run, one run of f-DP, rates, rates of Gaussians) for μ = 1, 2, 4, simulated with jax_privacy's method: it chooses
+	 * thresholds by the scores.
+	 */
 	const expected = [
-		[100, [0.11, 0, 0], [1.1, 0.79, 3.37], [2.34, 2.15, 11.66]],
-		[200, [0.4, 0.19, 0.73], [1.56, 1.27, 5], [2.92, 2.73, 14.47]],
-		[500, [0.76, 0.54, 1.87], [2.03, 1.81, 6.5], [3.61, 3.49, 17.14]],
-		[1000, [0.92, 0.79, 2.49], [2.18, 2.22, 7.38], [4.02, 4.05, 18.86]],
-		[2000, [0.89, 1.05, 3], [1.83, 2.62, 8.05], [3.93, 4.63, 20.24]],
+		[100, [0.11, 0.15, 0, 0], [1.1, 1.73, 0.79, 3.37], [2.34, 4.37, 2.15, 11.66]],
+		[200, [0.4, 0.56, 0.19, 0.73], [1.56, 2.37, 1.27, 5], [2.92, 5.15, 2.73, 14.47]],
+		[500, [0.76, 1.03, 0.54, 1.87], [2.03, 2.92, 1.81, 6.5], [3.61, 5.93, 3.49, 17.14]],
+		[1000, [0.92, 1.27, 0.79, 2.49], [2.18, 3.25, 2.22, 7.38], [4.02, 6.45, 4.05, 18.86]],
+		[2000, [0.89, 1.49, 1.05, 3], [1.83, 3.54, 2.62, 8.05], [3.93, 7.01, 4.63, 20.24]],
 	] as const;
 	test.each(expected)(
 		"of %d canaries finds what is expected, of fewer than 500 0.8 of it, from thresholds chosen beforehand",

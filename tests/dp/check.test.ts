@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+	checkClipNorm,
 	checkDelta,
 	checkInteger,
 	checkNonNegative,
@@ -34,6 +35,20 @@ describe("a number outside its domain is refused by its name, what it must be an
 				}),
 			);
 		}
+	});
+
+	it("a clipping norm is one that sums on a grid in f32 can hold", () => {
+		for (const good of [2 ** -104, 1, 2 ** 126]) expect(() => checkClipNorm("maxGradNorm", good)).not.toThrow();
+		for (const bad of [2 ** -104 * below, tiny, 2 ** 126 * (1 + 2 ** -52), Number.MAX_VALUE]) {
+			expect(() => checkClipNorm("maxGradNorm", bad)).toThrow(
+				expect.objectContaining({
+					...{ name: "ValueError", code: "dp/maxGradNorm" },
+					message: expect.stringContaining(`maxGradNorm must be between 2⁻¹⁰⁴ and 2¹²⁶, got ${bad}`),
+				}),
+			);
+		}
+		for (const bad of [0, -1, ...NEVER])
+			expect(() => checkClipNorm("maxGradNorm", bad as number)).toThrow("maxGradNorm must be a finite number above 0, got ");
 	});
 
 	it("numbers stand in full, other values as their kind, with a hint where there is one", () => {

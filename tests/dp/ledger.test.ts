@@ -55,6 +55,25 @@ describe("a ledger", () => {
 		expect(ledger.runsOn("other").map((r) => [r.run, r.taken])).toEqual([["c", 0]]);
 	});
 
+	it("adds up no runs that protect different units", async () => {
+		const ledger = await PrivacyLedger.open(memoryStore().store);
+		const ofPatients = planPrivacy({ ...settings, noiseMultiplier: 1.5, unit: { name: "patient", maxRecords: 4 } });
+		for (const run of ["a", "b"]) {
+			await ledger.begin(run, "patients", ofPatients, true);
+			await ledger.step(run, 1);
+		}
+		expect(ledger.historyOf("patients")).toMatchObject([{ steps: 1 }, { steps: 1 }]);
+		await ledger.begin("c", "patients", plan, true);
+		expect(() => ledger.historyOf("patients")).toThrow(
+			expect.objectContaining({
+				...{ name: "PrivacyError", code: "privacy/unit", op: "PrivacyLedger.historyOf" },
+				message: expect.stringContaining("runs on this data set protect different units, which do not add up"),
+				hint: "take those of one unit from runsOn(), and account for each unit on its own",
+			}),
+		);
+		expect(ledger.historyOf("patients", "c")).toMatchObject([{ steps: 1 }, { steps: 1 }]);
+	});
+
 	it("is read again as it was written", async () => {
 		const { kept, ledger } = await filled();
 		const again = await PrivacyLedger.open(memoryStore(kept.text).store);
@@ -109,7 +128,7 @@ describe("a ledger", () => {
 			...{ name: "ValueError", code: "call/argument", message: "PrivacyLedger.begin: run is 3, expected a name" },
 		});
 		await expect(ledger.begin("d", undefined as unknown as string, plan, true)).rejects.toThrow("dataset is undefined, expected a name");
-		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("run is undefined, expected a name");
+		await expect(ledger.step(undefined as unknown as string, 1)).rejects.toThrow("PrivacyLedger.step: run is undefined, expected a name");
 		expect(() => ledger.begin("d", "cards", { ...plan } as PrivacyPlan, true)).toThrow(expect.objectContaining({ code: "privacy/plan" }));
 		expect([kept.text, ledger.length]).toEqual([before, 7]);
 	});

@@ -45,7 +45,7 @@ describe("a plan", () => {
 		for (const steps of [-1, 0.5, Number.NaN]) {
 			expect(() => plan.epsilonAfter(steps)).toThrow("steps must be an integer in 0..9007199254740991");
 		}
-		expect(() => plan.epsilonAfter(1, 1)).toThrow("delta must be");
+		expect(() => plan.epsilonAfter(1, 1)).toThrow("PrivacyPlan.epsilonAfter: delta must be");
 	});
 
 	it("takes no noise at all, where that is insisted on, and as much of the records as there are", () => {
@@ -63,7 +63,7 @@ describe("planPrivacy refuses", () => {
 		["targetDelta", "a probability strictly between 0 and 1", [0, 1, undefined, ...never], make],
 		["datasetSize", "an integer in 1..9007199254740991", [0, 0.5, undefined, ...never], make],
 		["maxGradNorm", "a finite number above 0", [0, undefined, ...never], make],
-		["expectedBatchSize", "above 0 and at most the 1000 records", [0, -1, 1001, undefined, Number.NaN], make],
+		["expectedBatchSize", "above 0 and at most the 1000 records", [0, -1, 1001, undefined, Number.NaN, "500"], make],
 		["steps", "an integer in 1..9007199254740991", [0, 0.5, Number.NaN], make],
 		["epochs", "a finite number above 0", [0, -1, undefined, Number.NaN], (change) => make({ steps: undefined, ...change })],
 	])("%s unless it is %s", (name, expected, values, plan) => {
@@ -110,6 +110,52 @@ describe("planPrivacy refuses", () => {
 		}
 		expect(make({ ...loud, allowMeaninglessEpsilon: true }).epsilon).toBe(spent);
 		expect(aimed({ targetEpsilon: 50 }).epsilon).toBeGreaterThan(49.9);
+	});
+
+	it("a schedule of more than 64 noise multipliers, whose composition each costs time", () => {
+		const stages = (gamma: number, every: number) => make({ steps: 65, noiseSchedule: { kind: "exponential", gamma, every } });
+		expect(() => stages(1.01, 1)).toThrow(
+			expect.objectContaining({
+				...{ name: "ValueError", code: "dp/noiseSchedule", hint: "raise its `every`" },
+				message: expect.stringContaining("noiseSchedule must be one of at most 64 noise multipliers, got"),
+			}),
+		);
+		expect(make({ steps: 64, noiseSchedule: { kind: "exponential", gamma: 1.01 } }).noiseSchedule?.steps).toBe(64);
+		expect(stages(1, 1).epsilon).toBe(epsilon(history(3.25, 65), { delta: 1e-5 }));
+	});
+
+	it("schedules by their name, and norms in them that no grid holds", () => {
+		const none = { kind: "none" };
+		expect(() => make({ noiseSchedule: none })).toThrow("noiseSchedule must be of a kind among");
+		expect(() => make({ maxGradNormSchedule: none })).toThrow("maxGradNormSchedule must be of a kind among");
+		const tiny = { kind: "listed", factors: [1, 2 ** -105] };
+		expect(() => make({ maxGradNormSchedule: tiny })).toThrow(
+			expect.objectContaining({
+				code: "dp/maxGradNorm",
+				message: expect.stringContaining("maxGradNorm must be between 2⁻¹⁰⁴ and 2¹²⁶, got "),
+			}),
+		);
+		expect(make({ maxGradNormSchedule: { kind: "listed", factors: [1, 2 ** 126] } }).maxGradNormSchedule?.steps).toBe(4);
+	});
+
+	it("a schedule of norms where clipping is adaptive", () => {
+		const maxGradNormSchedule = { kind: "exponential", gamma: 0.9 };
+		expect(() => make({ clipping: { kind: "adaptive" }, maxGradNormSchedule })).toThrow(
+			expect.objectContaining({
+				...{ name: "ValueError", code: "dp/maxGradNormSchedule" },
+				message: expect.stringContaining("maxGradNormSchedule must be left out where clipping is adaptive, which moves C itself, got"),
+			}),
+		);
+		expect(make({ maxGradNormSchedule }).maxGradNormSchedule).toMatchObject(maxGradNormSchedule);
+		expect(make({ clipping: { kind: "adaptive" } }).maxGradNormSchedule).toBeUndefined();
+	});
+
+	it("a count of unclipped records that costs more than the plan, in its noisiest step", () => {
+		const counted = (unclippedNumStd: number, factors: readonly number[]) =>
+			make({ clipping: { kind: "adaptive", unclippedNumStd }, noiseSchedule: { kind: "listed", factors } });
+		expect(counted(2, [1, 0.1]).noiseMultiplier).toBe(3.25);
+		expect(() => counted(2, [1, 4])).toThrow("unclippedNumStd must be above half of the noise multiplier, 6.5, got 2");
+		expect(() => counted(1.6, [1, 0.1])).toThrow("unclippedNumStd must be above half of the noise multiplier, 1.625, got 1.6");
 	});
 
 	it("samplings and clippings that are none, and what is no object", () => {

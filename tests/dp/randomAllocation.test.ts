@@ -1,4 +1,4 @@
-import { type AccountedHistory, calibrateNoise, delta, epsilon, gaussianDelta, pldDelta, pldEpsilon } from "@hushgrad/dp";
+import { type AccountedHistory, calibrateNoise, delta, epsilon, gaussianDelta, gaussianEpsilon, pldDelta, pldEpsilon } from "@hushgrad/dp";
 import { ValueError } from "@hushgrad/tensor";
 import { describe, expect, test } from "vitest";
 import goldens from "../goldens/random_allocation.json" with { type: "json" };
@@ -78,6 +78,28 @@ describe("random allocation", () => {
 		const known = epsilon([{ sampleRate: 1, noiseMultiplier: 0.04, steps: 2 }], { delta: 1e-5 });
 		expect(epsilon(allocation(8, 0.04, 2), { delta: 1e-5 }) / known).toBeCloseTo(1, 2);
 		expect(epsilon(allocation(8, 0.06, 2), { delta: 1e-5 })).toBeLessThan(known);
+	});
+
+	// The mean of s ratios is at least a part 1/s of the one under P: the loss falls by ln s an epoch at most.
+	test.each([0.01, 0.02, 0.05, 0.051, 0.07, 0.1, 0.15, 0.25, 0.5])(
+		"σ %d: between that of a known step and as much less ln s an epoch",
+		(sigma) => {
+			for (const [steps, epochs] of [
+				[20, 2],
+				[1830, 1],
+			]) {
+				const known = gaussianEpsilon(Math.sqrt(epochs) / sigma, 1e-5);
+				const { value } = pldEpsilon(allocation(steps, sigma, epochs), 1e-5);
+				expect(value).toBeLessThanOrEqual(known * 1.0001);
+				expect(value).toBeGreaterThanOrEqual(known - epochs * Math.log(steps));
+			}
+		},
+	);
+
+	test("a run of one epoch of many steps can be planned", () => {
+		const sigma = calibrateNoise({ targetEpsilon: 8, targetDelta: 1e-5 }, (noiseMultiplier) => allocation(1830, noiseMultiplier, 1));
+		expect(epsilon(allocation(1830, sigma, 1), { delta: 1e-5 })).toBeLessThanOrEqual(8);
+		expect(epsilon(allocation(1830, sigma - 1e-5, 1), { delta: 1e-5 })).toBeGreaterThan(8);
 	});
 
 	test("needs less noise than Poisson sampling for the same budget", () => {

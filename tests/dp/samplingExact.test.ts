@@ -1,6 +1,6 @@
 import { insecureNoiseForTests, poissonBatch, type Sampling, secureNoise, splitVirtual, stepsForEpochs } from "@hushgrad/dp";
 import { describe, expect, it, vi } from "vitest";
-import { checkSampling, historyAfter, Sampler } from "../../packages/dp/src/sampler.ts";
+import { checkSampling, historyAfter, isAllocation, noiseMultiplierAt, Sampler } from "../../packages/dp/src/sampler.ts";
 
 const N = 60;
 const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, sampleRate, noiseMultiplier: 1 });
@@ -19,6 +19,104 @@ describe("historyAfter", () => {
 			{ sampling: "random-allocation", stepsPerEpoch: 4, noiseMultiplier: 1, epochs: 1 },
 		]);
 		for (const kind of ["poisson", "random-allocation"] as const) expect(of({ kind }, 0)).toEqual([]);
+	});
+});
+
+describe("a schedule of noise", () => {
+	const noiseSchedule = { kind: "listed", factors: [1, 3, 2, 2, 5], every: 2, steps: 12 } as const;
+	const scheduled = (sampling: Sampling, steps: number, sampleRate = 0.25) =>
+		historyAfter({ ...mechanism(sampling, sampleRate), noiseMultiplier: 0.5, noiseSchedule }, steps);
+
+	it("multiplies σ stage by stage", () => {
+		const of = (step: number) => noiseMultiplierAt({ noiseMultiplier: 0.5, noiseSchedule }, step);
+		expect([1, 2, 3, 5, 8, 9, 12].map(of)).toEqual([0.5, 0.5, 1.5, 1, 1, 2.5, 2.5]);
+		expect(noiseMultiplierAt({ noiseMultiplier: 0.5 }, 7)).toBe(0.5);
+	});
+
+	it("is accounted as so many steps of each σ, those of equal neighbours together", () => {
+		for (const sampling of [{ kind: "poisson" }, { kind: "truncated-poisson", maxBatchSize: 7 }] as Sampling[]) {
+			const stages = (steps: number) => scheduled(sampling, steps).map((e) => [e.noiseMultiplier, "steps" in e && e.steps]);
+			expect(stages(0)).toEqual([]);
+			expect(stages(1)).toEqual([[0.5, 1]]);
+			expect(stages(2)).toEqual([[0.5, 2]]);
+			expect(stages(3)).toEqual([...stages(2), [1.5, 1]]);
+			expect(stages(7)).toEqual([...stages(2), [1.5, 2], [1, 3]]);
+			expect(stages(12)).toEqual([...stages(2), [1.5, 2], [1, 4], [2.5, 4]]);
+		}
+	});
+
+	it("counts an epoch of random allocation with its least σ, one that has begun as a whole", () => {
+		const epochs = (steps: number, length: number) =>
+			scheduled({ kind: "random-allocation" }, steps, 1 / length).map((e) => [e.noiseMultiplier, "epochs" in e && e.epochs]);
+		expect(epochs(0, 3)).toEqual([]);
+		// σ by step: .5 .5 1.5 | 1.5 1 1 | 1 1 2.5 | 2.5 2.5 2.5
+		for (const steps of [1, 3]) expect(epochs(steps, 3)).toEqual([[0.5, 1]]);
+		expect(epochs(4, 3)).toEqual([
+			[0.5, 1],
+			[1, 1],
+		]);
+		expect(epochs(12, 3)).toEqual([
+			[0.5, 1],
+			[1, 2],
+			[2.5, 1],
+		]);
+	});
+});
+
+describe("an allocation", () => {
+	const sampling = { kind: "random-allocation" } as const;
+	const source = insecureNoiseForTests(10);
+	const stepsOf = (epoch: number) => {
+		const own = source.forStep(2 ** 31 + epoch);
+		return Array.from({ length: N }, () => Math.floor(own.uniform53() * 4));
+	};
+	const batchOf = (epoch: number, i: number) => stepsOf(epoch).flatMap((s, record) => (s === i ? [record] : []));
+
+	it("is an epoch and steps that are in it", () => {
+		for (const good of [
+			{ epoch: 0, steps: [] },
+			{ epoch: 3, steps: [0, 3, 2] },
+		]) {
+			expect(isAllocation(good, 4)).toBe(true);
+		}
+		const steps = [0, 3];
+		for (const epoch of [-1, 0.5, undefined, "1", 2 ** 53]) expect(isAllocation({ epoch, steps } as never, 4), String(epoch)).toBe(false);
+		for (const bad of [undefined, {}, "", [4], [-1], [0.5], ["1"], [0, 4]]) {
+			expect(isAllocation({ epoch: 1, steps: bad } as never, 4), String(bad)).toBe(false);
+		}
+	});
+
+	it("is drawn ahead, once, for the epoch of a step", () => {
+		const sampler = new Sampler(mechanism(sampling));
+		expect(sampler.allocationFor(5, N, source)).toEqual({ epoch: 1, steps: stepsOf(1) });
+		// Another source would draw others; they are drawn.
+		const other = insecureNoiseForTests(11);
+		expect(sampler.allocationFor(8, N, other)).toEqual({ epoch: 1, steps: stepsOf(1) });
+		expect([...sampler.batch(6, N, other, other)]).toEqual(batchOf(1, 1));
+		expect(sampler.allocationFor(4, N, source)?.epoch).toBe(0);
+		for (const kind of ["poisson", "truncated-poisson"] as const) {
+			const own = kind === "poisson" ? { kind } : { kind, maxBatchSize: 9 };
+			expect(new Sampler(mechanism(own)).allocationFor(1, N, source)).toBeUndefined();
+		}
+	});
+
+	it("that is handed over goes on with as many records, of which no other may take their place from then on", () => {
+		const given = { epoch: 1, steps: stepsOf(1) };
+		const list = Array.from({ length: N }, (_, i) => ({ i }));
+		const other = insecureNoiseForTests(11);
+		const sampler = new Sampler(mechanism(sampling), given);
+		expect(sampler.allocationFor(7, N, other)).toEqual(given);
+		expect([...sampler.batch(6, list, other, other)]).toEqual(batchOf(1, 1));
+		const changed = { name: "PrivacyError", code: "privacy/records-changed" };
+		expect(() => sampler.batch(7, list.toReversed(), other, other)).toThrow(expect.objectContaining(changed));
+		expect(() => sampler.batch(7, N, other, other)).toThrow(expect.objectContaining(changed));
+		expect([...sampler.batch(7, list, other, other)]).toEqual(batchOf(1, 2));
+		for (const count of [N - 1, N + 1]) {
+			const again = new Sampler(mechanism(sampling), given);
+			expect(() => again.batch(6, count, other, other)).toThrow(expect.objectContaining(changed));
+		}
+		// The next epoch is its own.
+		expect([...sampler.batch(9, N, source, source)]).toEqual(batchOf(2, 0));
 	});
 });
 

@@ -64,6 +64,7 @@ def audit(name, included, excluded, significance=0.05, delta=1e-6):
         "truePositives": [int(len(included) - k) for k in auditor._fn_counts],
         "falsePositives": [int(len(excluded) - k) for k in auditor._tn_counts],
         "oneRun": float(auditor.epsilon_one_run(**ask)),
+        "oneRunFdp": float(auditor.epsilon_one_run_fdp(**ask)),
         "rates": float(auditor.epsilon_clopper_pearson(**ask, one_sided=False)),
         "gaussian": float(auditor.epsilon_from_gdp(**ask, eps_tol=1e-10)),
     }

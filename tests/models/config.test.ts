@@ -263,7 +263,7 @@ describe("checkConfig", () => {
 		const odd = "Model: head_dim is 3, expected an even number, for rotary positions";
 		expect(() => checkConfig("Model", { ...config, head_dim: 3 })).toThrow(refused(odd));
 		expect(() => checkConfig("Model", { ...config, head_dim: 3 })).toThrow(
-			expect.objectContaining({ cause: expect.objectContaining({ code: "config/field" }) }),
+			expect.objectContaining({ cause: expect.objectContaining({ code: "config/field", path: "config.json" }) }),
 		);
 		const broken = Object.assign([...config.layer_types], {
 			every: () => {

@@ -49,6 +49,7 @@ export { epsilonFromScores, muFromScores } from "./audit/gaussianPair.ts";
 export { epsilonFromGaussianRates, muFromRates } from "./audit/gaussianRates.ts";
 export { noiseFromRates, refutes } from "./audit/noise.ts";
 export { epsilonOneRun, type OneRunGuesses, oneRunPValue } from "./audit/oneRun.ts";
+export { epsilonOneRunFdp, muOneRun } from "./audit/oneRunFdp.ts";
 export { type Planted, type PlantOptions, plantCanaries, scoreCanaries } from "./audit/plant.ts";
 export { type AuditConfidence, type AuditOptions, epsilonFromRates } from "./audit/rates.ts";
 export { type AttackCounts, attackCounts, type CanaryScores, guessCounts } from "./audit/scores.ts";

@@ -2,6 +2,7 @@ import { ValueError } from "@hushgrad/tensor";
 import { expects, named, unblamed } from "@hushgrad/tensor/author";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "../check.ts";
 import type { AccountedHistory } from "./events.ts";
+import { sketchedEpsilon } from "./pld.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
 
 /** The budget that a run is calibrated for. All of it is public. */
@@ -30,6 +31,8 @@ const LEAST_NOISE = 0.01;
 const MOST_NOISE = 2 ** 20;
 const MOST_STEPS = 2 ** 30;
 const RATE_WIDTH = 1e-6;
+/** To what a noise multiplier is sought at first, relatively. */
+const SKETCH_WIDTH = 1e-3;
 const LEAST_RATE = 1e-12;
 
 /**
@@ -64,7 +67,24 @@ export const calibrateNoise = named(
 		};
 		const unitsOf = (x: number) => Math.round(RESOLUTION / x);
 		const adjacent = (a: number, b: number) => unitsOf(a) - unitsOf(b) <= 1;
-		const crossing = crossingOf((x) => at(unitsOf(x)), target.targetEpsilon, 1, 1 / MOST_NOISE, 1 / LEAST_NOISE, adjacent);
+		const search = { target: target.targetEpsilon, low: 1 / MOST_NOISE, high: 1 / LEAST_NOISE };
+		const { accountant = "pld", targetDelta } = target;
+		const sketched =
+			accountant === "pld"
+				? crossingOf(
+						(x) =>
+							sketchedEpsilon(
+								unblamed(() => history(1 / x)),
+								targetDelta,
+							),
+						{
+							...{ ...search, start: 1, factor: 2 },
+							near: (a, b) => b < a * (1 + SKETCH_WIDTH),
+						},
+					)
+				: undefined;
+		const from = sketched === undefined ? { start: 1, factor: 2 } : { start: sketched, factor: 1 + SKETCH_WIDTH };
+		const crossing = crossingOf((x) => at(unitsOf(x)), { ...search, ...from, near: adjacent });
 		if (crossing === undefined) {
 			throw new ValueError("dp/calibration", `no noise multiplier up to ${MOST_NOISE} reaches epsilon ${target.targetEpsilon}`, {
 				hint: "raise targetEpsilon or targetDelta, or take fewer steps",
@@ -92,14 +112,10 @@ export const getSteps = named(
 		const spent = spender(options);
 		const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
 		if (after(1) > targetEpsilon) return 0;
-		const crossing = crossingOf(
-			(x) => after(Math.max(1, Math.round(x))),
-			targetEpsilon,
-			16,
-			1,
-			MOST_STEPS,
-			(a, b) => b - a < 0.5,
-		);
+		const crossing = crossingOf((x) => after(Math.max(1, Math.round(x))), {
+			...{ target: targetEpsilon, start: 16, factor: 2, low: 1, high: MOST_STEPS },
+			near: (a, b) => b - a < 0.5,
+		});
 		let steps = Math.max(1, Math.round(crossing ?? 1));
 		while (steps > 1 && after(steps) > targetEpsilon) steps--;
 		while (steps < MOST_STEPS && after(steps + 1) <= targetEpsilon) steps++;
@@ -122,7 +138,8 @@ export const getSampleRate = named(
 		const spent = spender(options);
 		const at = (sampleRate: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
 		if (at(1) <= targetEpsilon) return 1;
-		return crossingOf(at, targetEpsilon, 0.01, LEAST_RATE, 1, (a, b) => b < a * (1 + RATE_WIDTH)) ?? 0;
+		const search = { target: targetEpsilon, start: 0.01, factor: 2, low: LEAST_RATE, high: 1 };
+		return crossingOf(at, { ...search, near: (a, b) => b < a * (1 + RATE_WIDTH) }) ?? 0;
 	},
 );
 
@@ -140,31 +157,36 @@ function spender({ targetEpsilon, targetDelta, accountant, orders }: PrivacyTarg
 const MARGIN = 1e-3;
 const MOST_EVALUATIONS = 60;
 
+/** What is sought, and where. */
+interface Search {
+	readonly target: number;
+	/** Where to begin, and by how much to step away from there at first. */
+	readonly start: number;
+	readonly factor: number;
+	readonly low: number;
+	readonly high: number;
+	/** Whether two points are near enough. */
+	readonly near: (a: number, b: number) => boolean;
+}
+
 /**
  * An x in [low, high] at which `value`, increasing, is at most `target`, and `near` to where it is above; undefined where it is above
  * at `low` too. Bracketed from `start`, then the Illinois method for ln value against ln x, where it is almost a line.
  */
-function crossingOf(
-	value: (x: number) => number,
-	target: number,
-	start: number,
-	low: number,
-	high: number,
-	near: (a: number, b: number) => boolean,
-): number | undefined {
+function crossingOf(value: (x: number) => number, { target, start, factor, low, high, near }: Search): number | undefined {
 	const excess = (x: number) => Math.max(-50, Math.min(50, Math.log(value(x) / target)));
 	let a = { x: Math.log(start), f: excess(start) };
 	let b = a;
-	for (let factor = 2; a.f > 0 || b.f <= 0; factor *= factor) {
+	for (let by = factor; a.f > 0 || b.f <= 0; by *= by) {
 		if (a.f > 0) {
 			if (a.x <= Math.log(low)) return undefined;
 			b = a;
-			const x = Math.max(Math.log(low), a.x - Math.log(factor));
+			const x = Math.max(Math.log(low), a.x - Math.log(by));
 			a = { x, f: excess(Math.exp(x)) };
 		} else {
 			if (b.x >= Math.log(high)) return high;
 			a = b;
-			const x = Math.min(Math.log(high), b.x + Math.log(factor));
+			const x = Math.min(Math.log(high), b.x + Math.log(by));
 			b = { x, f: excess(Math.exp(x)) };
 		}
 	}

@@ -6,6 +6,8 @@ interface RatioLaw {
 	readonly step: number;
 	readonly first: number;
 	readonly mass: Float64Array;
+	/** All masses but every so many are 0, from the first on: a power of 2. */
+	readonly stride: number;
 	/** Mean of the part. */
 	readonly mean: number;
 	/** Probability under Q of what was cut off. */
@@ -34,6 +36,7 @@ export function randomAllocationPair(steps: number, sigma: number, step: number,
 		step: coarsest,
 		first: one.first,
 		mass: one.logMass.map(Math.exp),
+		stride: 1,
 		mean: 1 / steps,
 		lostMass: one.atZero,
 		lostMean: one.atInfinity / steps,
@@ -61,7 +64,14 @@ function onGrid(law: RatioLaw, step: number): RatioLaw {
 	law.mass.forEach((value, i) => {
 		mass[i * factor] = value;
 	});
-	return { ...law, step, first: law.first * factor, mass };
+	return { ...law, step, first: law.first * factor, mass, stride: law.stride * factor };
+}
+
+/** What cells of the grid, from number `first` on, give to their lower and to their upper end. */
+interface Cells {
+	readonly first: number;
+	readonly lower: Float64Array;
+	readonly upper: Float64Array;
 }
 
 /** The law of the sum of two independent ratios. */
@@ -69,13 +79,23 @@ function add(a: RatioLaw, b: RatioLaw, tail: number): RatioLaw {
 	const { step } = a;
 	const first = Math.max(a.first, b.first);
 	const last = Math.max(a.first + a.mass.length, b.first + b.mass.length) - 1;
-	const mass = new Float64Array(last - first + Math.ceil(Math.LN2 / step) + 2);
-	spread(a, b, 0, first, mass);
-	spread(b, a, 1, first, mass);
+	const length = last - first + Math.ceil(Math.LN2 / step) + 2;
+	const cells: Cells = { first, lower: new Float64Array(length), upper: new Float64Array(length) };
+	const { lower: mass, upper } = cells;
+	if (a === b) {
+		spread(a, b, 1, cells);
+		for (const part of [mass, upper]) for (let i = 0; i < length; i++) part[i] *= 2;
+		spreadAt(a, b, 0, cells);
+	} else {
+		spread(a, b, 0, cells);
+		spread(b, a, 1, cells);
+	}
+	for (let i = 1; i < length; i++) mass[i] += upper[i - 1];
 	const sum = {
 		step,
 		first,
 		mass,
+		stride: 1,
 		mean: a.mean + b.mean,
 		lostMass: a.lostMass + b.lostMass,
 		lostMean: a.lostMean + b.lostMean + a.lostMass * b.mean + b.lostMass * a.mean,
@@ -83,31 +103,37 @@ function add(a: RatioLaw, b: RatioLaw, tail: number): RatioLaw {
 	return trimmed(sum, tail);
 }
 
+/** Adds the sums of pairs whose index in `large` is `d` above that in `small`. */
+function spreadAt(large: RatioLaw, small: RatioLaw, d: number, { first, lower, upper }: Cells): void {
+	const { step } = large;
+	const rise = Math.log1p(Math.exp(-d * step));
+	const up = Math.floor(rise / step);
+	const share = Math.min(1, Math.expm1(rise - up * step) / Math.expm1(step));
+	const ahead = small.first + d - large.first;
+	const stop = Math.min(large.mass.length, small.mass.length + ahead);
+	const [sparse, stride] = large.stride > small.stride ? [0, large.stride] : [ahead, small.stride];
+	const start = sparse + Math.ceil((Math.max(0, ahead) - sparse) / stride) * stride;
+	const [upward, one, other] = [large.first + up - first, large.mass, small.mass];
+	for (let i = start; i < stop; i += stride) {
+		const both = one[i] * other[i - ahead];
+		const risen = share * both;
+		lower[i + upward] += both - risen;
+		upper[i + upward] += risen;
+	}
+}
+
 /**
  * Adds the sums of pairs whose index in `large` is at least `from` above that in `small`. The smaller ratio is e^(−dh) times the
  * larger one; where that is less than a cell, e^(−dh) ≤ e^h − 1, all smaller ratios are handled at once by running sums.
  */
-function spread(large: RatioLaw, small: RatioLaw, from: number, first: number, mass: Float64Array): void {
+function spread(large: RatioLaw, small: RatioLaw, from: number, cells: Cells): void {
 	const { step } = large;
 	const cell = Math.expm1(step);
 	const far = Math.max(from, Math.ceil(-Math.log(cell) / step));
+	const common = Math.min(large.stride, small.stride);
+	const offset = (((large.first - small.first - from) % common) + common) % common;
+	for (let d = from + offset; d < far; d += common) spreadAt(large, small, d, cells);
 	const end = large.first + large.mass.length;
-	for (let d = from; d < far; d++) {
-		const rise = Math.log1p(Math.exp(-d * step));
-		const up = Math.floor(rise / step);
-		const share = Math.min(1, Math.expm1(rise - up * step) / cell);
-		const smallAt = small.first + d;
-		const start = Math.max(large.first, smallAt);
-		const stop = Math.min(end, smallAt + small.mass.length);
-		let carried = 0;
-		for (let i = start; i < stop; i++) {
-			const both = large.mass[i - large.first] * small.mass[i - smallAt];
-			const upper = share * both;
-			mass[i + up - first] += both - upper + carried;
-			carried = upper;
-		}
-		if (stop > start) mass[stop + up - first] += carried;
-	}
 	const shrink = Math.exp(-step);
 	const entry = Math.exp(-far * step) / cell;
 	let below = 0;
@@ -118,8 +144,8 @@ function spread(large: RatioLaw, small: RatioLaw, from: number, first: number, m
 		share = share * shrink + entering * entry;
 		if (i < large.first) continue;
 		const weight = large.mass[i - large.first];
-		mass[i - first] += weight * (below - share);
-		mass[i + 1 - first] += weight * share;
+		cells.lower[i - cells.first] += weight * (below - share);
+		cells.upper[i - cells.first] += weight * share;
 	}
 }
 
@@ -143,6 +169,7 @@ function trimmed({ step, first, mass, mean, lostMass, lostMean }: RatioLaw, tail
 		step,
 		first: first + low.at,
 		mass: mass.slice(low.at, high.at + 1),
+		stride: 1,
 		mean,
 		lostMass: lostMass + cutMass,
 		lostMean: lostMean + low.cutMean + high.cutMean,

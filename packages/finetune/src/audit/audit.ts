@@ -1,4 +1,4 @@
-import { epsilonOneRun, exposure, guessCounts, type PrivacyLedger, plantCanaries, randomCanaries } from "@hushgrad/dp";
+import { epsilonOneRun, exposure, guessCounts, type NoiseSource, type PrivacyLedger, plantCanaries, randomCanaries } from "@hushgrad/dp";
 import type { Example } from "@hushgrad/models";
 import type { Device } from "@hushgrad/tensor";
 import type { TokenizedRecord } from "../data/tokenizeRecords.ts";
@@ -25,6 +25,8 @@ export interface AuditOptions {
 	readonly onEvent?: ((event: RunEvent) => void) | undefined;
 	/** Once aborted, the audit ends without a result. */
 	readonly signal?: AbortSignal | undefined;
+	/** Where noise comes from, in place of the platform's generator: of a study that audits the audit. */
+	readonly noise?: NoiseSource | undefined;
 	/** Opens the GPU that the settings of the run name; by `requestDevice` when left out. */
 	readonly openDevice?: ((gpu?: string) => Promise<Device>) | undefined;
 }
@@ -42,7 +44,7 @@ const LENGTH = 32;
  * holds none. Sources: Steinke, Nasr, Jagielski 2023; Carlini et al. 2019.
  */
 export async function audit(prepared: Prepared, options: AuditOptions = {}): Promise<AuditResult | undefined> {
-	const { canaries: count = 200, withData = false, ledger, significance = 0.05, signal, openDevice = requestGpu } = options;
+	const { canaries: count = 200, withData = false, ledger, noise, significance = 0.05, signal, openDevice = requestGpu } = options;
 	const { settings, records, tokenizer, plan } = prepared;
 	const seed = options.seed ?? settings.seed + 1;
 	const tell = (event: RunEvent): void => options.onEvent?.(event);
@@ -54,7 +56,7 @@ export async function audit(prepared: Prepared, options: AuditOptions = {}): Pro
 	tell({ kind: "opening" });
 	const device = await openDevice(settings.gpu);
 	try {
-		const { model, training } = await openSession(device, copy, { ledger: withData ? ledger : undefined, tell });
+		const { model, training } = await openSession(device, copy, { ledger: withData ? ledger : undefined, noise, tell });
 		const how = { physicalBatchSize: settings.physicalBatchSize, padId: tokenizer.padId };
 		const lossesOf = async (of: readonly TokenizedRecord[]) => summedLosses(model, examplesOf(of), how);
 		const before = [await lossesOf(planted.included), await lossesOf(planted.excluded)] as const;
