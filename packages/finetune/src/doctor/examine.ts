@@ -153,6 +153,20 @@ async function examineAdapters(): Promise<{ adapters: Adapter[]; taken: Adapter 
 	return { adapters, taken, plan, findings: [] };
 }
 
+/**
+ * What to do about a card of NVIDIA's that is no adapter: in containers its driver is there, and the libraries that it asks for are not.
+ */
+export const findingsOfCard = (hasCard: boolean, adapters: readonly Pick<Adapter, "isSoftware">[]): Finding[] =>
+	!hasCard || adapters.some((a) => !a.isSoftware)
+		? []
+		: [
+				{
+					problem: "there is a GPU of NVIDIA's, and no Vulkan driver shows it",
+					fix: "sudo apt-get install libvulkan1 libglx0 libegl1 libgl1 libgles2, and in a container let in the driver's graphics",
+					isFatal: false,
+				},
+			];
+
 /** Examines this machine: opens each of its adapters, and lets them go again. */
 export const examineMachine = (): Promise<MachineReport> => quietly(examine);
 
@@ -167,6 +181,7 @@ async function examine(): Promise<MachineReport> {
 			isFatal: true,
 		});
 	}
+	findings.push(...findingsOfCard(existsSync("/dev/nvidiactl"), adapters));
 	if (adapter?.isSoftware) {
 		findings.push({
 			problem: "the adapter runs on the CPU: right, but slow",
