@@ -6,8 +6,8 @@ import { BLOCK, gemmHalvesKernel, gemmTopsKernel, type HalvesVariant, partsOf, R
 import type { GemmVariant, Operands, Size } from "./gemm.kernel.ts";
 import { gemmMatrixKernel, MATRIX_TILES, type MatrixTile, type MatrixVariant, partsOfTile } from "./gemm.matrix.kernel.ts";
 
-/** Tiles that keep all units of a large GPU busy. */
-const ENOUGH = 128;
+/** Tiles that keep all units of a large GPU busy; of the smallest but one fewer do, because the smallest takes long to multiply. */
+const [ENOUGH, FEW] = [256, 64];
 
 const countOf = (tile: MatrixTile, M: number, N: number): number => {
 	const { rows, columns } = partsOfTile(tile).extent;
@@ -18,7 +18,9 @@ const countOf = (tile: MatrixTile, M: number, N: number): number => {
 function tileOf({ gpu }: Runtime, { M, N }: Size, zs: number, variant: Omit<MatrixVariant, "tile">): MatrixTile {
 	const fits = (tile: MatrixTile): boolean =>
 		needsOf(gemmMatrixKernel.of({ ...variant, tile }).spec).bytes <= gpu.limits.maxComputeWorkgroupStorageSize;
-	return MATRIX_TILES.find((tile) => zs * countOf(tile, M, N) >= ENOUGH && fits(tile)) ?? MATRIX_TILES[MATRIX_TILES.length - 1];
+	const [smallest, next] = [...MATRIX_TILES].reverse();
+	const areEnough = (tile: MatrixTile): boolean => zs * countOf(tile, M, N) >= (tile === next ? FEW : ENOUGH);
+	return MATRIX_TILES.find((tile) => areEnough(tile) && fits(tile)) ?? smallest;
 }
 
 /** Extents, batch axes and strides of an operand, as rows of numbers that are summed over. */
