@@ -146,6 +146,38 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: NF4,
 	},
 	{
+		name: "steps of the grid without their upper half",
+		file: "packages/dp/src/clip/addClipped.ts",
+		from: "(half(high) << vec4u(16u)) + half",
+		to: "half",
+		tests: ["tests/dp/clip.test.ts"],
+		only: "steps of the grid",
+	},
+	{
+		name: "steps of the grid whose sums a driver may reorder",
+		file: "packages/dp/src/clip/addClipped.ts",
+		from: "^ vec4u(p.n >> 31u)",
+		to: "",
+		tests: ["tests/dp/clip.test.ts"],
+		only: "steps of the grid",
+	},
+	{
+		name: "a count of records not clipped that is one of faults",
+		file: "packages/dp/src/clip/addClipped.ts",
+		from: '"acc.y"',
+		to: '"acc.x"',
+		tests: ["tests/dp/clip.test.ts"],
+		only: "steps of the grid",
+	},
+	{
+		name: "squares beyond the end of a record",
+		file: "packages/dp/src/clip/tree.ts",
+		from: "select(vec4f(0.0), term(min(i, end - 4u)), i < end)",
+		to: "term(min(i, end - 4u))",
+		tests: PRIMITIVES,
+		only: "dp.squareParts",
+	},
+	{
 		name: "sums of four columns that lose what rounding left over",
 		file: `${OPS}/reduceInner.ts`,
 		from: "let c = (t - acc) - y;",
@@ -181,6 +213,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 			["of a leaf taken for another", "l.strides.every((s, i) => s === strides[i])", "true"],
 			["of operands that need more memory", "return bytes <= result.size;", "return true;"],
 			["with the numbers of the first step", "p.of${k}_$1", "p.of0_$1"],
+			["whose operations a driver may contract", "^ (p.out_buf_base >> 31u)", ""],
 			["of steps out of order", "n < 0 ? n - shift : others[n]", "n < 0 ? n : others[n]"],
 		] as const
 	).map(
