@@ -178,6 +178,20 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		only: "dp.squareParts",
 	},
 	{
+		name: "the next place of an id taken for the last",
+		file: `${OPS}/embedding.ts`,
+		from: "found = min(found, min(min(hit.x, hit.y), min(hit.z, hit.w)));",
+		to: "found = min(found, max(max(hit.x, hit.y), max(hit.z, hit.w)));",
+		tests: ["tests/tensor/lookupLinks.test.ts"],
+	},
+	{
+		name: "an id that goes on in the next group",
+		file: `${OPS}/embedding.ts`,
+		from: "index / p.share * p.share + p.share;",
+		to: "p.n;",
+		tests: ["tests/tensor/lookupLinks.test.ts"],
+	},
+	{
 		name: "sums of four columns that lose what rounding left over",
 		file: `${OPS}/reduceInner.ts`,
 		from: "let c = (t - acc) - y;",
