@@ -27,7 +27,7 @@ pack() {
 	strip "$stage/node_modules/.node/node" 2>/dev/null || true
 	tar -cf "$stage/all.tar" "${NEEDED_ONLY_TO_BUILD[@]/#/--exclude=node_modules/}" --exclude='*.map' node_modules
 	tar -rf "$stage/all.tar" -C "$stage" node_modules/.node
-	xz -T0 -3 -c "$stage/all.tar" > "$file"
+	xz -T0 -6 -c "$stage/all.tar" > "$file"
 	echo "$file: $(($(stat -c %s "$file") / 1000000)) MB"
 }
 

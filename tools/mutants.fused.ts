@@ -13,6 +13,13 @@ const AUTOGRAD = ["tests/engine/autograd.test.ts"];
 /** Faults of kernels that do the work of several operations, and of gradients that add to what has arrived. */
 export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
+		name: "an optimiser that moves some numbers twice",
+		file: `${NN}/optim/rule.ts`,
+		from: "if (index >= p.step) { return; }",
+		to: "",
+		tests: ["tests/nn/optim.test.ts"],
+	},
+	{
 		name: "block scales without their mean",
 		file: `${NN}/quant/nf4.kernel.ts`,
 		from: "bitcast<f32>(product ^ zero) + p.offset",

@@ -94,6 +94,19 @@ describe("SGD", () => {
 	});
 });
 
+/** Vectors of so many numbers are walked in strides that are no whole workgroups. */
+it.each([65_537, 131_079, 262_148])("each of %i numbers is moved once", async (length) => {
+	for (const make of [SGD, Adam, AdamW]) {
+		const ones = new Parameter([length]);
+		ones.assign(device().fromHost(new Float32Array(length).fill(1), [length]));
+		const optimizer = new make([ones], { lr: 0.25 });
+		device().scope<void>(() => optimizer.step(device().fromHost(new Float32Array(length).fill(1), [length])));
+		const values = new Set(await data(optimizer.vector.tensor));
+		expect([...values], make.name).toHaveLength(1);
+		optimizer.dispose();
+	}
+});
+
 describe("groups", () => {
 	const SHAPES = [[3], [2, 4], [5], [1, 2]];
 	const STEPS = 6;

@@ -57,6 +57,7 @@ export function defineRule<S extends string, N extends string>(spec: RuleSpec<S,
 			},
 			workgroup: 64,
 			body: wgsl`
+if (index >= p.step) { return; }
 ${numbers.map((n, i) => `let ${n} = numbers_at(${i}u);`).join(" ")}
 for (var at = index; at < p.n; at += p.step) {
   let g = g_at${four}(at);

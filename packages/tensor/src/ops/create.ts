@@ -23,7 +23,8 @@ const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: D
 			params: { n: "u32", step: "u32", a: scalar, b: scalar },
 			buffers: { y: writes(dtype, lanes) },
 			workgroup: 64,
-			body: wgsl`for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set${four}(at, ${type}(${value(scalar, dtype)})); }`,
+			body: wgsl`if (index >= p.step) { return; }
+for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set${four}(at, ${type}(${value(scalar, dtype)})); }`,
 		};
 	});
 
