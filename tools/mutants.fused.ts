@@ -234,7 +234,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 			["of a leaf taken for another", "l.strides.every((s, i) => s === strides[i])", "true"],
 			["of operands that need more memory", "return bytes <= result.size;", "return true;"],
 			["with the numbers of the first step", "p.of${k}_$1", "p.of0_$1"],
-			["whose operations a driver may contract", "^ (p.out_buf_base >> 31u)", ""],
+			["whose operations a driver may contract", "= settled(${value});", "= ${value};"],
 			["of steps out of order", "n < 0 ? n - shift : others[n]", "n < 0 ? n : others[n]"],
 		] as const
 	).map(
