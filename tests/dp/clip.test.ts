@@ -1,6 +1,7 @@
 import { type Clipping, clip, GaussianMechanism } from "@hushgrad/dp";
 import { type Device, data, key, uniformValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
+import { addClippedPrimitive } from "../../packages/dp/src/clip/addClipped.ts";
 import { useDevice } from "../support/device.ts";
 
 const device = useDevice();
@@ -29,6 +30,27 @@ async function factorsOf(d: Device, rows: readonly Float32Array[], maxGradNorm: 
 const normOf = (g: Float32Array): number => Math.sqrt(g.reduce((s, v) => s + v * v, 0));
 const random = (seed: number, length: number, scale: number): Float32Array =>
 	uniformValues(key(seed), length).map((v) => scale * (2 * v - 1));
+
+describe("steps of the grid", () => {
+	it.each([3, 4, 8, 12, 16])("are added as whole numbers up to 2³⁰, halves to the even one: %i coordinates", async (P) => {
+		const exact = [0.5, 1.5, 2.5, 65_535.5, 65_536, 2 ** 21 + 0.5, 2 ** 23 - 0.5, 2 ** 24, 2 ** 29 + 64, 2 ** 30 - 64, 32_768, 98_304.5];
+		const rows = [1, -1, 0.5, -0.75].map((f, b) => Float32Array.from({ length: P }, (_, p) => (f * exact[(p + 5 * b) % exact.length]) / 8));
+		const factor = [8, 8, 4, 8];
+		const [sum, g, factors] = [
+			device().fromHost(new Int32Array(P + 2).fill(7), [P + 2]),
+			device().fromHost(
+				rows.flatMap((r) => [...r]),
+				[4, P],
+			),
+			device().fromHost(factor, [4, 1]),
+		];
+		device().scope<void>(() => void addClippedPrimitive.apply([sum, g, factors], { whole: 100, full: 8, group: 0 }));
+		const even = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
+		const steps = Array.from({ length: P }, (_, p) => rows.reduce((s, r, b) => s + even(Math.fround(factor[b] * r[p])), 7));
+		expect([...(await data(sum))]).toEqual([...steps, 7, 7 + 100 + 100 - 100 + 100]);
+		for (const t of [sum, g, factors]) t.dispose();
+	});
+});
 
 describe("the norm and the factor of a record", () => {
 	it.each([1, 255, 256, 257, 65_536, 65_537, 1_000_003])("are those of float64 to 5e-7 for %i coordinates", async (P) => {

@@ -1,32 +1,56 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { inRows } from "./rows.ts";
 
-/** An invocation adds one coordinate, or four side by side; the counts, which come after the coordinates, by itself. */
-export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 }) => {
-	const [four, ints] = lanes === 4 ? ["4", "vec4i"] : ["", "i32"];
-	const parts = lanes === 4 ? [0, 1, 2, 3].map((k) => [k, `steps[${k}]`] as const) : [[0, "steps"] as const];
+const PARAMS = { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", counts: "u32", whole: "i32", full: "f32" } as const;
+
+/**
+ * WGSL of whole numbers below 2³¹ as integers, in two halves which are exact in the digits of a float: a conversion looks for numbers that
+ * no integer is, which takes longer than all the rest. `p.n >> 31u` is 0 in a way that no compiler knows: so none changes the order of
+ * the sums.
+ */
+const IN_STEPS = wgsl`
+fn half(x: vec4f) -> vec4i { return bitcast<vec4i>(x + 12582912.0) - vec4i(0x4b400000); }
+fn inSteps(x: vec4f) -> vec4i {
+  let high = floor(x * 0x1p-16);
+  let low = bitcast<vec4f>(bitcast<vec4u>(x - high * 65536.0) ^ vec4u(p.n >> 31u));
+  return (half(high) << vec4u(16u)) + half(low);
+}`;
+
+/** An invocation adds coordinates side by side; the counts, which come after the coordinates, have one by themselves. */
+export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 | 8 }) => {
+	const wide = lanes === 1 ? 1 : 4;
+	const own = lanes === 8 ? [0, 1] : [0];
+	const [four, count] = wide === 4 ? ["4", "acc.y"] : ["", "acc"];
+	const each = (line: (k: number) => string): string => own.map(line).join(" ");
+	const steps = (k: number): string => {
+		const rounded = `round(f * g_at${four}(first + ${k}u))`;
+		return `s${k} += ${wide === 4 ? `inSteps(${rounded})` : `i32(${rounded})`};`;
+	};
 	return {
-		params: { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", whole: "i32", full: "f32" },
-		buffers: { g: reads("f32", lanes), factors: reads("f32"), sum: writes("i32") },
+		params: PARAMS,
+		buffers: { g: reads("f32", wide), factors: reads("f32"), sum: writes("i32", wide) },
 		workgroup: 64,
+		helpers: wide === 4 ? IN_STEPS : undefined,
 		body: wgsl`
 if (index >= p.n) { return; }
 if (index < p.P) {
-  var steps = ${ints}();
+  let at = index * ${own.length}u;
+  ${each((k) => `var s${k} = sum_at${four}(at + ${k}u);`)}
   for (var b = 0u; b < p.B; b++) {
     let f = factors_at(b * p.K + p.group);
-    if (f > 0.0) { steps += ${ints}(round(f * g_at${four}(b * p.row + index))); }
+    let first = b * p.row + at;
+    if (f > 0.0) { ${each(steps)} }
   }
-  ${parts.map(([k, part]) => `sum_set(index * ${lanes}u + ${k}u, sum_at(index * ${lanes}u + ${k}u) + ${part});`).join("\n  ")}
+  ${each((k) => `sum_set${four}(at + ${k}u, s${k});`)}
 } else {
-  let at = p.P * ${lanes}u + index - p.P;
-  var acc = sum_at(at);
+  let at = p.P * ${own.length}u + index - p.P;
+  var acc = sum_at${four}(at);
   for (var b = 0u; b < p.B; b++) {
     let f = factors_at(b * p.K + p.group);
-    if (index == p.P && f < 0.0) { acc += p.whole; }
-    if (index > p.P && f > 0.0) { acc += select(-p.whole, p.whole, f >= p.full); }
+    if (index == p.P && f < 0.0) { ${wide === 4 ? "acc.x" : "acc"} += p.whole; }
+    if (${wide === 4 ? "p.counts > 1u" : "index > p.P"} && f > 0.0) { ${count} += select(-p.whole, p.whole, f >= p.full); }
   }
-  sum_set(at, acc);
+  sum_set${four}(at, acc);
 }`,
 	};
 });
@@ -48,9 +72,12 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	forward: ({ inputs, axes: { B, P, K, S }, attrs }) => {
 		const { g, row } = inRows(inputs.g);
 		const summed = Math.min(S, P);
-		const lanes = [summed, row, g.offset].every((v) => v % 4 === 0) ? 4 : 1;
-		const n = summed / lanes + Math.min(S - summed, 2);
-		const sizes = { n, P: summed / lanes, B, row: row / lanes, K, ...attrs };
+		const isOf = (lanes: number): boolean => summed % lanes === 0 && [row, g.offset, inputs.sum.offset].every((v) => v % 4 === 0);
+		const lanes = isOf(8) ? 8 : isOf(4) ? 4 : 1;
+		const counts = Math.min(S - summed, 2);
+		const columns = summed / lanes;
+		const n = columns + (lanes === 1 ? counts : Math.min(counts, 1));
+		const sizes = { n, P: columns, B, row: lanes === 1 ? row : row / 4, K, counts, ...attrs };
 		addClippedKernel.of({ lanes }).run({ sum: inputs.sum, g, factors: contiguous(inputs.factors) }, sizes, n);
 		return [];
 	},
@@ -70,7 +97,7 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	test: {
 		bound: { why: "whole numbers" },
 		domains: { sum: { whole: [-9, 9] }, factors: { range: [-20, 100] } },
-		sizes: { K: [2, 3] },
+		sizes: { K: [2, 3], P: [1, 2, 3, 4, 5, 8, 12, 16], S: [1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 17, 18] },
 		variants: [{ group: 1 }],
 	},
 });

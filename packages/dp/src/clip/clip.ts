@@ -103,12 +103,12 @@ function normsOf({ maxGradNorm, clipping }: ClipSettings, count: number): number
 	return weights.map((w) => maxGradNorm * (w / whole));
 }
 
+/** Columns side by side; one alone needs no copy. */
+const beside = (columns: readonly Tensor[]): Tensor => (columns.length === 1 ? columns[0] : cat(columns, 1));
+
 /** Squared norm of each record over all columns of these blocks, in multiples of unit²: f32 `[B, 1]`. */
 function squaresOf(blocks: readonly Block[], unit: number): Tensor {
-	let parts = cat(
-		blocks.map((block) => block.use((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0])),
-		1,
-	);
+	let parts = beside(blocks.map((block) => block.use((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0])));
 	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
 	return parts;
 }
@@ -143,10 +143,7 @@ export const clip = named("clip", (grads: readonly RecordGradient[], weights: Te
 	const unit = 2 ** Math.ceil(Math.log2(maxGradNorm));
 	const groups = clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads];
 	const blocks = groups.map((own, group) => blocksOf(weights.device, own, weights.size, group));
-	const squares = cat(
-		blocks.map((own) => squaresOf(own, unit)),
-		1,
-	);
+	const squares = beside(blocks.map((own) => squaresOf(own, unit)));
 	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
 	const isAutomatic = clipping.kind === "automatic";
 	const gamma = isAutomatic ? (clipping.gamma ?? GAMMA) / unit : 0;

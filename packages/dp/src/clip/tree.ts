@@ -2,7 +2,8 @@
 export const PART = 256;
 
 /**
- * WGSL of `treeOf(start, end)`: the sum of `term(i)`, start ≤ i < end ≤ start + 256, as a balanced tree of 8 additions. With 4 lanes
+ * WGSL of `treeOf(start, end)`: the sum of `term(i)`, start ≤ i < end ≤ start + 256, as a balanced tree of 8 additions: the last results of
+ * each level wait in vectors, for a text of 256 terms is more than a processor keeps. With 4 lanes
  * `term(i)` gives those of i to i + 3, all of them below `end` or none. With terms of one sign the tree's relative error is at most
  * 8 · 2⁻²⁴, however the driver contracts them, so that of a tree of trees grows with the logarithm of the count (Higham 2002,
  * section 4.2).
@@ -19,12 +20,17 @@ fn four(i: u32, end: u32) -> f32 { return (pick(i, end) + pick(i + 1u, end)) + (
 }
 fn eight(i: u32, end: u32) -> f32 { return four(i, end) + four(i + 4u, end); }
 fn treeOf(start: u32, end: u32) -> f32 {
-  var parts = vec4f();
-  for (var a = 0u; a < 4u; a++) {
-    let i = start + a * 64u;
-    let low = (eight(i, end) + eight(i + 8u, end)) + (eight(i + 16u, end) + eight(i + 24u, end));
-    let high = (eight(i + 32u, end) + eight(i + 40u, end)) + (eight(i + 48u, end) + eight(i + 56u, end));
-    parts = vec4f(parts.yzw, low + high);
+  var parts = vec4f(0.0);
+  var i = start;
+  while (i < end) {
+    let stop = min(end, i + 64u);
+    var low = vec4f(0.0);
+    var high = vec4f(0.0);
+    for (; i < stop; i += 8u) {
+      low = vec4f(low.yzw, high.x);
+      high = vec4f(high.yzw, eight(i, end));
+    }
+    parts = vec4f(parts.yzw, ((low.x + low.y) + (low.z + low.w)) + ((high.x + high.y) + (high.z + high.w)));
   }
   return (parts.x + parts.y) + (parts.z + parts.w);
 }`;

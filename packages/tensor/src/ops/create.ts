@@ -14,16 +14,17 @@ import { Tensor } from "../tensor.ts";
 import { checkDType, RANGES } from "../upload.ts";
 import { rowsAtOnce } from "./turns.ts";
 
-/** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type. */
+/** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type; with `lanes` 4 of a alone. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
-	defineKernel(name, ({ dtype }: { dtype: DType }) => {
+	defineKernel(name, ({ dtype, lanes }: { dtype: DType; lanes: 1 | 4 }) => {
 		const scalar = wgslScalar[dtype];
+		const [four, type] = lanes === 4 ? ["4", `vec4<${scalar}>`] : ["", scalar];
 		return {
 			params: { n: "u32", step: "u32", a: scalar, b: scalar },
-			buffers: { y: writes(dtype) },
+			buffers: { y: writes(dtype, lanes) },
 			workgroup: 64,
 			body: wgsl`if (index >= p.step) { return; }
-			for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set(at, ${value(scalar, dtype)}); }`,
+for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set${four}(at, ${type}(${value(scalar, dtype)})); }`,
 		};
 	});
 
@@ -48,8 +49,10 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 	const y = runtime.empty(shape, dtype, op);
 	const step = b < 0 && wgslScalar[dtype] === "u32" ? b + 2 ** 32 : b;
 	for (const part of kernel === fullKernel ? y.pieces : [y]) {
-		const atOnce = rowsAtOnce(part.size, 1, 16);
-		kernel.of({ dtype }).run({ y: part }, { n: part.size, step: atOnce, a, b: step }, atOnce);
+		const lanes = kernel === fullKernel && part.size % 4 === 0 ? 4 : 1;
+		const n = part.size / lanes;
+		const atOnce = rowsAtOnce(n, 1, 16);
+		kernel.of({ dtype, lanes }).run({ y: part }, { n, step: atOnce, a, b: step }, atOnce);
 	}
 	return y;
 }

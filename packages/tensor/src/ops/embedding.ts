@@ -11,7 +11,7 @@ import { byRows } from "../rowRules.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { eq, logicalOr, maskedFill, sub } from "./binary.ts";
-import { contiguous, packed } from "./contiguous.ts";
+import { contiguous, materialize, packed } from "./contiguous.ts";
 import { full, zeroed } from "./create.ts";
 import { outside } from "./indexing.ts";
 import { foldRecords } from "./records.ts";
@@ -67,24 +67,32 @@ for (var row = first; row < p.rows; row += p.step) {
 
 /**
  * By the place of an id: the next place of its group with the same id, −1 for none. `kind`, 0 before, becomes 1 where a place with the same
- * id precedes, and 2 where the id is for no row. Reads as many ids as lie between equal ones.
+ * id precedes, and 2 where the id is for no row. Reads as many ids as lie between equal ones, sixteen at a time, which are the same for
+ * all invocations of a workgroup.
  */
 export const linksKernel = defineKernel("embedding/links", {
 	params: { n: "u32", V: "u32", share: "u32", padding: "i32" },
-	buffers: { ids: reads("i32"), kind: writes("i32"), next: writes("i32") },
+	buffers: { ids: reads("i32", 4), kind: writes("i32"), next: writes("i32") },
 	workgroup: 64,
 	body: wgsl`
 if (index >= p.n) { return; }
-let v = ids_at(index);
+let v = ids_at4(index / 4u)[index % 4u];
 if (v < 0 || v >= i32(p.V) || v == p.padding) {
   kind_set(index, 2);
   return;
 }
 let end = index / p.share * p.share + p.share;
-var t = index + 1u;
-while (t < end && ids_at(t) != v) { t++; }
-next_set(index, select(-1, i32(t), t < end));
-if (t < end) { kind_set(t, 1); }`,
+var found = end;
+for (var t = (wid.y * nwg.x + wid.x) * 64u; t < end && found == end; t += 16u) {
+  for (var j = 0u; j < 16u; j += 4u) {
+    let place = vec4u(t + j) + vec4u(0u, 1u, 2u, 3u);
+    let same = ids_at4((t + j) / 4u) == vec4i(v);
+    let hit = select(vec4u(end), place, same & (place > vec4u(index)));
+    found = min(found, min(min(hit.x, hit.y), min(hit.z, hit.w)));
+  }
+}
+next_set(index, select(-1, i32(found), found < end));
+if (found < end) { kind_set(found, 1); }`,
 });
 
 /** A column of a first place, an invocation's, is the sum over the places with its id, in order. */
@@ -145,7 +153,7 @@ export function scatterRows(dy: Physical, ids: Physical, shape: readonly number[
 	const [V, D] = shape.slice(-2);
 	const { runtime } = dy;
 	const out = zeroed(runtime, shape);
-	const own = contiguous(ids);
+	const own = ids.offset % 4 === 0 ? contiguous(ids) : materialize(ids);
 	const [kind, next] = [zeroed(runtime, own.shape, "i32"), runtime.empty(own.shape, "i32")];
 	linksKernel.run({ ids: own, kind, next }, { n: own.size, V, share, padding }, own.size);
 	const given = contiguous(dy);
