@@ -5,6 +5,7 @@ const NO_MODULE = "the module does not load, and StrykerJS takes a test file wit
 
 const NAMED = "named() puts the name of the function that was called in its place";
 const ITERABLE = "writeFile writes an iterable piece by piece";
+const COPIED = "an event of Poisson sampling is copied without what else stands in it";
 const NO_PROCESS = "0 and NaN name no process alike";
 const NO_LENGTH = "a number has no length, so it is as long as no list";
 const LONGER = "a longer table begins alike";
@@ -80,17 +81,24 @@ export const EQUIVALENT: Equivalents = {
 		"if (end <= text.length) await file.truncate(end);": "a file that is cut to its own length stays as it is",
 	},
 	"packages/dp/src/sampler.ts": {
-		'typeof records === "number" && typeof before === "number"': NO_LENGTH,
-		'false || typeof before === "number"': NO_LENGTH,
-		'typeof records === "" || typeof before === "number"': NO_LENGTH,
-		'typeof records === "number" || false': NO_LENGTH,
-		'typeof records === "number" || typeof before === ""': NO_LENGTH,
+		"false ? own : { sampling: sampling.kind, datasetSize, maxBatchSize: sampling.maxBatchSize, ...own },": COPIED,
+		'sampling.kind === "" ? own : { sampling: sampling.kind, datasetSize, maxBatchSize: sampling.maxBatchSize, ...own },': COPIED,
+		"const alike = false ? epochs : 1;": "epochs that are alike are joined",
+		"const stage = noiseSchedule?.every ?? Math.min(1, steps);": "steps that are alike are counted one by one",
+		"if (false) return mechanism.noiseMultiplier;": "without a schedule all steps have the same",
+		': typeof records === "number" && typeof before === "number"': NO_LENGTH,
+		': false || typeof before === "number"': NO_LENGTH,
+		': typeof records === "" || typeof before === "number"': NO_LENGTH,
+		': typeof records === "number" || false': NO_LENGTH,
+		': typeof records === "number" || typeof before === ""': NO_LENGTH,
 		"for (let kept = 0; true && kept < most; kept++) {": "a batch that is kept whole is shuffled, and sorted again",
 		"for (let kept = 0; records.length >= most && kept < most; kept++) {":
 			"all records of a batch that is just full are kept, in whichever order",
 		"for (let kept = 0; records.length > most && kept <= most; kept++) {": "what is exchanged behind the cap is cut off",
 	},
 	"packages/dp/src/sampling.ts": {
+		'expects("", { options }, { options: "options" });': NAMED,
+		'expects("", { sizes }, { sizes: "options" });': NAMED,
 		"if (false) return new Int32Array();": "at q = 0 the first gap is infinite, or none, and the loop ends",
 	},
 	"packages/dp/src/accountant/fft.ts": {

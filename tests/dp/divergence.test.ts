@@ -70,6 +70,7 @@ describe("the watch", () => {
 		expect(() => next.see(9, L / 2 + (limit / 2) * (1 + 1e-4))).toThrow(
 			expect.objectContaining({
 				code: "privacy/diverged",
+				hint: expect.stringContaining("the parameters are as before the step, which was counted; lower the rate"),
 				message: expect.stringContaining(
 					`step 9: about ${Math.round((L + limit) / 2)} records have gradients that are not finite, with some ${L} in a step, so the run stops`,
 				),

@@ -55,6 +55,12 @@ describe("a schedule of noise", () => {
 			[0.5, 1],
 			[1, 1],
 		]);
+		expect(epochs(12, 2)).toEqual([
+			[0.5, 1],
+			[1.5, 1],
+			[1, 2],
+			[2.5, 2],
+		]);
 		expect(epochs(12, 3)).toEqual([
 			[0.5, 1],
 			[1, 2],
@@ -113,7 +119,7 @@ describe("an allocation", () => {
 		expect([...sampler.batch(7, list, other, other)]).toEqual(batchOf(1, 2));
 		for (const count of [N - 1, N + 1]) {
 			const again = new Sampler(mechanism(sampling), given);
-			expect(() => again.batch(6, count, other, other)).toThrow(expect.objectContaining(changed));
+			for (const step of [6, 7]) expect(() => again.batch(step, count, other, other)).toThrow(expect.objectContaining(changed));
 		}
 		// The next epoch is its own.
 		expect([...sampler.batch(9, N, source, source)]).toEqual(batchOf(2, 0));
@@ -246,7 +252,7 @@ describe("physical batches", () => {
 			{ indices: Int32Array.of(21, -1), weights: Float32Array.of(1, 0) },
 		]);
 		expect(splitVirtual(new Int32Array(), 8)).toEqual([]);
-		expect(() => splitVirtual(new Int32Array(3), 0)).toThrow("physicalSize must be an integer in 1..");
+		expect(() => splitVirtual(new Int32Array(3), 0)).toThrow("splitVirtual: physicalSize must be an integer in 1..");
 		expect(() => splitVirtual(wrong([1]), 1)).toThrow("indices must be an Int32Array of record numbers, got [1]");
 	});
 });
