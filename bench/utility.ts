@@ -12,9 +12,9 @@ import { appendFile, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import type { PrivacyPlan } from "@hushgrad/dp";
+import { countRecords } from "@hushgrad/finetune";
 import { requestDevice } from "@hushgrad/tensor";
-import { readCards } from "../examples/support/cards.ts";
-import { planOf, trainingSize, trainOnce } from "./support/utilityRun.ts";
+import { dataSettings, planOf, trainingSize, trainOnce } from "./support/utilityRun.ts";
 import { readRuns, type UtilityRun, utilityTable } from "./support/utilityTable.ts";
 import { variantOf } from "./support/variants.ts";
 
@@ -47,8 +47,8 @@ async function study(names: readonly string[], epsilons: readonly number[], seed
 		const started = performance.now();
 		const id = `${name}, epsilon ${epsilon ?? "none"}`;
 		if (!plans.has(id)) {
-			const cards = await readCards(variant.options.data);
-			plans.set(id, planOf(variant, target, trainingSize(cards.length)));
+			const cards = await countRecords(dataSettings(variant.options, 0, 0));
+			plans.set(id, planOf(variant, target, trainingSize(cards)));
 		}
 		const plan = plans.get(id);
 		const outcome = await trainOnce(device, variant, plan, seed);

@@ -5,10 +5,10 @@
  *     node --import tsx -C @hushgrad/source bench/support/twinData.ts FOLDER poisson,ffa 1,3,8 0,1,2,3,4
  */
 import { mkdir, writeFile } from "node:fs/promises";
-import { encodeExample, fromPretrained, SentencePieceTokenizer } from "@hushgrad/models";
+import { readRecords, tokenizeRecords } from "@hushgrad/finetune";
+import { fromPretrained, SentencePieceTokenizer } from "@hushgrad/models";
 import { data, key, permutation, requestDevice } from "@hushgrad/tensor";
-import { questionOf, readCards } from "../../examples/support/cards.ts";
-import { planOf, trainingSize } from "./utilityRun.ts";
+import { dataSettings, planOf, tokenSettings, trainingSize } from "./utilityRun.ts";
 import { variantOf } from "./variants.ts";
 
 const [folder = "out/twin", variants = "poisson", epsilons = "3", seeds = "0,1,2,3,4"] = process.argv.slice(2);
@@ -29,10 +29,7 @@ device.destroy();
 await writeFile(`${folder}/weights.f32`, Buffer.concat(parts.map((p) => Buffer.from(p.buffer, p.byteOffset, p.byteLength))));
 
 const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
-const cards = await readCards(options.data);
-const examples = cards.map((card) =>
-	encodeExample(tokenizer, { prompt: questionOf(card), response: card.output }, { maxLength: options["max-length"] }),
-);
+const { train: cards } = tokenizeRecords(tokenizer, await readRecords(dataSettings(options, 0, 0)), tokenSettings(options));
 const plans = variants.split(",").flatMap((name) =>
 	epsilons.split(",").map((epsilon) => {
 		const variant = variantOf(name);
@@ -51,7 +48,7 @@ await writeFile(
 	JSON.stringify({
 		weights,
 		config: model.config,
-		cards: examples.map(({ ids, start }) => ({ ids: [...ids], start })),
+		cards: cards.map(({ example: { ids, start } }) => ({ ids: [...ids], start })),
 		splits: Object.fromEntries(seeds.split(",").map((seed) => [seed, [...permutation(cards.length, key(Number(seed)))]])),
 		plans,
 	}),

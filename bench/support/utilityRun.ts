@@ -1,10 +1,9 @@
 import { insecureNoiseForTests, PlainTrainer, PrivacyEngine, type PrivacyPlan, planPrivacy, recordLosses } from "@hushgrad/dp";
-import { encodeExample, fromPretrained, learnedTokens, padExample, SentencePieceTokenizer, type TrainingRecord } from "@hushgrad/models";
+import { type DataSettings, readRecords, type TokenSettings, tokenizeRecords } from "@hushgrad/finetune";
+import { fromPretrained, learnedTokens, padExample, SentencePieceTokenizer, type TrainingRecord } from "@hushgrad/models";
 import { AdamW, applyLora, constant, cosineWithWarmup, loraConfig } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key } from "@hushgrad/tensor";
-import { type Card, questionOf, readCards, splitCards } from "../../examples/support/cards.ts";
-import { perLoss } from "../../examples/support/report.ts";
-import type { Variant } from "./variants.ts";
+import type { Options, Variant } from "./variants.ts";
 
 /** What a run has come to. */
 export interface Outcome {
@@ -18,7 +17,15 @@ export interface Outcome {
 	readonly norms: readonly number[];
 }
 
-/** Cards to train on, of a file of so many: as `splitCards` cuts. */
+/** What of the cards is read: one in ten is held out by a hash and the seed, or none. */
+export const dataSettings = ({ data }: Options, seed: number, heldOut: 0 | 0.1): DataSettings => ({ data, broken: "stop", heldOut, seed });
+
+/** How cards become tokens. */
+export const tokenSettings = (options: Options): TokenSettings => ({
+	...{ template: "gemma", maxLength: options["max-length"], maxResponse: options["max-answer"], tooLong: "stop" },
+});
+
+/** Cards to train on, of a file of so many. */
 export const trainingSize = (cards: number): number => Math.round(0.9 * cards);
 
 /** The plan of a variant; undefined for one without privacy. */
@@ -33,7 +40,6 @@ export function planOf({ options }: Variant, targetEpsilon: number, datasetSize:
 /** The tutorial's training without its answers: split, NF4, LoRA, AdamW; the held-out loss before and after. */
 export async function trainOnce(device: Device, { options, freezeA }: Variant, plan: PrivacyPlan | undefined, n: number): Promise<Outcome> {
 	const seed = key(n);
-	const cards = splitCards(await readCards(options.data), n);
 	const tokenizer = await SentencePieceTokenizer.fromFile(`${options.model}/tokenizer.model`);
 	const model = await fromPretrained(options.model, { device, quantization: "nf4" });
 	const lora = loraConfig({
@@ -44,10 +50,9 @@ export async function trainOnce(device: Device, { options, freezeA }: Variant, p
 	});
 	for (const { lora_A } of applyLora(model, lora, { device, key: foldIn(seed, 0) }).values()) if (freezeA) lora_A.freeze();
 
-	const size = { length: options["max-length"], learned: options["max-answer"], padId: tokenizer.padId };
-	const tokenize = (card: Card) =>
-		encodeExample(tokenizer, { prompt: questionOf(card), response: card.output }, { maxLength: size.length });
-	const [train, heldOut] = [cards.train.map(tokenize), cards.heldOut.map(tokenize)];
+	const cards = tokenizeRecords(tokenizer, await readRecords(dataSettings(options, n, 0.1)), tokenSettings(options));
+	const { size } = cards;
+	const [train, heldOut] = [cards.train, cards.heldOut].map((records) => records.map(({ example }) => example));
 	const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
 	const encode = (i: number) => padExample(train[i], size);
 
@@ -59,7 +64,8 @@ export async function trainOnce(device: Device, { options, freezeA }: Variant, p
 	const common = { optimizer, physicalBatchSize, key: foldIn(seed, 1) };
 	const evaluate = async () => {
 		const each = await recordLosses({ device, physicalBatchSize, count: heldOut.length }, (i) => padExample(heldOut[i], size), loss);
-		return perLoss(each, heldOut.map(learnedTokens)).loss;
+		const tokens = heldOut.map(learnedTokens);
+		return tokens.reduce((sum, n, i) => sum + n * each[i], 0) / tokens.reduce((a, b) => a + b, 0);
 	};
 
 	const before = await evaluate();

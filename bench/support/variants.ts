@@ -1,9 +1,32 @@
 import { ValueError } from "@hushgrad/tensor";
-import { type Options, readOptions } from "../../examples/support/options.ts";
+
+/** Settings of a run of the study. */
+export interface Options {
+	readonly model: string;
+	readonly data: string;
+	readonly delta: number;
+	readonly steps: number;
+	readonly batch: number;
+	readonly sampling: "random-allocation" | "poisson";
+	readonly "physical-batch": number;
+	readonly "max-grad-norm": number;
+	readonly lr: number;
+	readonly beta1: number;
+	readonly schedule: "constant" | "cosine";
+	readonly "warmup-steps": number;
+	readonly "weight-decay": number;
+	readonly rank: number;
+	readonly alpha: number;
+	readonly dropout: number;
+	readonly "max-length": number;
+	readonly "max-answer": number;
+	/** Whether it is private. */
+	readonly dp: boolean;
+}
 
 /** A way to train: plain DP-LoRA, and what differs from it. */
 export interface Variant {
-	/** The tutorial's flags. */
+	/** Its settings. */
 	readonly options: Options;
 	/** LoRA's A stays as it was drawn, and B alone is trained (FFA-LoRA; Sun et al. 2024). */
 	readonly freezeA: boolean;
@@ -12,7 +35,11 @@ export interface Variant {
 const withOptions = (changed: Partial<Options>) => (v: Variant) => ({ ...v, options: { ...v.options, ...changed } });
 
 /** Plain DP-LoRA, as notebooks have it; the tutorial's own settings are `steady+allocation`. */
-const USUAL = { sampling: "poisson", schedule: "cosine", beta1: 0.9 } as const;
+const USUAL: Options = {
+	...{ model: "assets/tiny-vaultgemma", data: "assets/flashcards.json", delta: 1e-5, steps: 16, batch: 100, dp: true },
+	...{ sampling: "poisson", "physical-batch": 16, "max-grad-norm": 1, "max-length": 80, "max-answer": 64 },
+	...{ lr: 1e-2, beta1: 0.9, schedule: "cosine", "warmup-steps": 2, "weight-decay": 0, rank: 8, alpha: 16, dropout: 0.05 },
+};
 
 /** One change each; `change+change` is both. */
 const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
@@ -41,9 +68,7 @@ const FACTOR = /^(lr|clip|rank|alpha|dropout|steps|batch)\*(\d*\.?\d+)$/;
 
 /** The variant of a name, such as `ffa+allocation+lr*2`. @throws ValueError for a change that there is none of. */
 export function variantOf(name: string): Variant {
-	const defaults = readOptions([]);
-	if (defaults === undefined) throw new ValueError("utility/defaults", "the tutorial has no settings");
-	return name.split("+").reduce<Variant>((v, change) => changed(v, change), { options: { ...defaults, ...USUAL }, freezeA: false });
+	return name.split("+").reduce<Variant>((v, change) => changed(v, change), { options: USUAL, freezeA: false });
 }
 
 function changed(variant: Variant, change: string): Variant {

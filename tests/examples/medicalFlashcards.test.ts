@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readCards, splitCards } from "../../examples/support/cards.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const CARDS = join(root, "assets/flashcards.json");
@@ -20,12 +19,10 @@ interface Run {
 	readonly code: number | null;
 	readonly out: string;
 	readonly err: string;
-	readonly seconds: number;
 }
 
 function run(...flags: string[]): Promise<Run> {
 	return new Promise((resolve) => {
-		const started = performance.now();
 		const child = spawn(process.execPath, ["--import", "tsx", "-C", "@hushgrad/source", "examples/medical-flashcards.ts", ...flags], {
 			cwd: root,
 		});
@@ -36,61 +33,53 @@ function run(...flags: string[]): Promise<Run> {
 		child.stderr.on("data", (d) => {
 			text.err += d;
 		});
-		child.on("close", (code) => resolve({ code, ...text, seconds: (performance.now() - started) / 1000 }));
+		child.on("close", (code) => resolve({ code, ...text }));
 	});
 }
 
-const SHORT = ["--steps", "3", "--batch", "24", "--physical-batch", "8", "--warmup-steps", "1", "--max-new-tokens", "8"];
-const loss = (out: string, when: string): number => Number(new RegExp(`^ *${when} +([0-9.]+) nats`, "m").exec(out)?.[1]);
+const SHORT = ["--steps", "2", "--batch-size", "16", "--physical-batch-size", "8", "--held-out", "0.02", "--max-new-tokens", "8"];
+const ownLedger = () => ["--ledger", join(folder, "ledger")];
+/** The loss a token of the held-out cards, before and after. */
+const losses = (out: string): number[] => (/loss per response token, nats +([0-9.]+) → ([0-9.]+)/.exec(out)?.slice(1) ?? []).map(Number);
 
 describe("medical flashcards from end to end", () => {
-	it("trains privately, saves, reloads, answers and states what it guarantees", async () => {
-		const output = join(folder, "adapter");
-		const { code, out, err } = await run(...SHORT, "--epsilon", "8", "--output", output);
-		expect(err.replaceAll(/^Warning: maxDynamic.*\n/gm, "")).toBe("");
+	it("trains privately, evaluates, reloads, answers and states what it guarantees", async () => {
+		const output = join(folder, "run");
+		const { code, out, err } = await run(...SHORT, ...ownLedger(), "--epsilon", "8", "--output", output);
+		// stderr is a socket here, from which Dawn's own warnings cannot be kept.
+		expect(err.replaceAll(/^Warning: maxDynamic.*\n/gm, "")).not.toMatch(/warning|error/i);
 		expect(code).toBe(0);
-		expect(out).toMatch(/trainable params: 52,992 \|\| all params: 692,640 /);
-		expect(out.match(/ε [0-9.]+ of 8/g)?.length).toBe(3);
-		expect(out).not.toMatch(/private loss/);
-		expect(out).not.toMatch(/to train on/);
-		expect(out).toMatch(/logits bit-identical/);
-		expect(out).toMatch(/LoRA B moved {2}21 of 21/);
-		expect(out).toMatch(/base weights {2}unchanged/);
+		expect(err.match(/step \d\/2 {2}ε [0-9.]+ of 8/g)?.length).toBeGreaterThanOrEqual(1);
+		expect(out + err).not.toMatch(/ loss [0-9]|to train on/);
+		expect(out).toMatch(/loss +of base and adapter, bit for bit the same/);
+		expect(out).toMatch(/LoRA B moved +21 of 21/);
+		expect(out.match(/^ {2}(before|after|card) {2}/gm)).toHaveLength(9);
 		const spent = Number(/privacy: \(ε = ([0-9.]+), δ = 1e-5\)/.exec(out)?.[1]);
 		expect(spent).toBeGreaterThan(7.9);
 		expect(spent).toBeLessThanOrEqual(8);
-		expect(Number.isFinite(loss(out, "before")) && Number.isFinite(loss(out, "after"))).toBe(true);
-		expect((await readdir(output)).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
-	});
-
-	it("moves no other card when one is taken from the file", async () => {
-		const cards = await readCards(CARDS);
-		const { train, heldOut } = splitCards(cards, 0);
-		expect(heldOut.length / cards.length).toBeGreaterThan(0.06);
-		expect(heldOut.length / cards.length).toBeLessThan(0.14);
-		for (const i of [0, 100, cards.length - 1]) {
-			const without = splitCards(cards.toSpliced(i, 1), 0);
-			expect(without.train).toEqual(train.filter((c) => c !== cards[i]));
-			expect(without.heldOut).toEqual(heldOut.filter((c) => c !== cards[i]));
-		}
-		expect(splitCards(cards, 1).heldOut).not.toEqual(heldOut);
+		expect(losses(out).every(Number.isFinite)).toBe(true);
+		expect(losses(out)).toHaveLength(2);
+		expect(await readdir(output)).toEqual(expect.arrayContaining(["adapter", "report.html", "statement.txt", "metrics.jsonl"]));
 	});
 
 	it("trains without privacy for comparison, says so, and learns", async () => {
-		const { code, out } = await run(...SHORT, "--no-dp", "--output", join(folder, "plain"));
+		const { code, out } = await run(...SHORT, "--no-private", "--output", join(folder, "plain"));
 		expect(code).toBe(0);
-		expect(out).toMatch(/None: this run was made with --no-dp/);
-		expect(loss(out, "after")).toBeLessThan(loss(out, "before"));
+		expect(out).toMatch(/NOT PRIVATE: this run was made without differential privacy/);
+		const [before = 0, after = 0] = losses(out);
+		expect(after).toBeLessThan(before);
 	});
 
 	it("explains every flag", async () => {
 		const { code, out } = await run("--help");
 		expect(code).toBe(0);
-		for (const flag of ["model", "data", "epsilon", "delta", "steps", "no-dp", "max-length", "output"]) expect(out).toContain(`--${flag}`);
+		for (const flag of ["model", "data", "epsilon", "delta", "steps", "no-private", "max-length", "output", "temperature"]) {
+			expect(out).toContain(`--${flag}`);
+		}
 	});
 });
 
-describe("bad input ends at once with one typed error", () => {
+describe("bad input ends at once with one message", () => {
 	const withCard = async (name: string, change: (card: Record<string, unknown>) => void) => {
 		const cards = JSON.parse(await readFile(CARDS, "utf8"));
 		change(cards[7]);
@@ -104,62 +93,41 @@ describe("bad input ends at once with one typed error", () => {
 		await writeFile(join(path, file), content);
 		return path;
 	};
-	const text = (file: string, content: string) => async () => {
-		const path = join(folder, file);
-		await writeFile(path, content);
-		return path;
-	};
 
-	it.each<[string, string, () => Promise<string[]>]>([
-		["an unknown flag", "cli/flag", async () => ["--epsilom", "8"]],
-		["a stray word", "cli/flag", async () => ["now"]],
-		["an epsilon below 0", "cli/value", async () => ["--epsilon=-1"]],
-		["a text for a number", "cli/value", async () => ["--steps", "many"]],
-		["a delta of 1/N or more", "privacy/delta", async () => ["--delta", "0.01"]],
-		["a batch larger than the data", "dp/", async () => ["--batch", "100000"]],
+	// `hushgrad train` has a table of its own of wrong input; these are of what the demo adds to it.
+	it.each<[string, number, RegExp, () => Promise<string[]>]>([
+		["an unknown flag", 2, /there is no flag --epsilom; did you mean --epsilon\?/, async () => ["--epsilom", "8"]],
+		["a flag of before", 2, /there is no flag --batch\n/, async () => ["--batch", "100"]],
+		["a stray word", 2, /"now" belongs to no flag/, async () => ["now"]],
+		["a temperature below 0", 2, /--temperature is -1/, async () => ["--temperature", "-1"]],
 		[
 			"cards of one's own without a declared number",
-			"cards/declared",
-			async () => ["--data", await text("own.json", await readFile(CARDS, "utf8"))()],
+			2,
+			/--records is missing/,
+			async () => ["--data", await withCard("own.json", () => {})],
 		],
-		["no cards", "cards/missing", async () => ["--data", "nowhere.json"]],
-		["cards that are no JSON", "cards/json", async () => ["--data", await text("broken.json", "[{")()]],
-		["a card without an answer", "cards/field", async () => ["--data", await withCard("empty.json", (c) => delete c.output)]],
 		[
-			"a card longer than the limit",
-			"sft/too-long",
-			async () => [
-				...["--records", "400", "--data"],
-				await withCard("long.json", (c) => Object.assign(c, { output: "word ".repeat(300) })),
-			],
+			"a card without an answer",
+			2,
+			/record 8: output is absent/,
+			async () => ["--records", "400", "--data", await withCard("empty.json", (c) => delete c.output)],
 		],
-		["no model", "FormatError", async () => ["--model", "nowhere"]],
-		["an empty tokenizer", "tokenizer/empty", async () => ["--model", await withModel("no-tokenizer", "tokenizer.model", "")]],
-		[
-			"a tokenizer of garbage",
-			"tokenizer/format",
-			async () => ["--model", await withModel("bad-tokenizer", "tokenizer.model", "garbage ".repeat(100))],
-		],
-		["a broken config", "file/json", async () => ["--model", await withModel("bad-config", "config.json", "{")]],
+		["no model", 2, /the folder of the model does not exist/, async () => ["--model", "nowhere"]],
 		[
 			"truncated weights",
-			"safetensors/",
+			1,
+			/safetensors\//,
 			async () => [
 				"--model",
 				await withModel("cut", "model.safetensors", (await readFile(join(MODEL, "model.safetensors"))).subarray(0, 5000)),
 			],
 		],
-	])("%s", async (_, code, flags) => {
-		const output = join(folder, "never");
-		const result = await run(...(await flags()), "--output", output);
-		const lines = result.err.split("\n").filter((l) => l !== "" && !l.startsWith("Warning: maxDynamic"));
-		expect(lines[0]).toMatch(/^(Format|Value|Privacy)Error \[/);
-		expect(lines[0]).toContain(code);
-		expect(lines.some((l) => l.includes("Hint: "))).toBe(true);
-		expect(lines.every((l) => !l.trim().startsWith("at "))).toBe(true);
-		expect(result.code).not.toBe(0);
-		// Within a second on an idle machine; here other tests run beside it.
-		expect(result.seconds).toBeLessThan(5);
+	])("%s", async (_, code, message, flags) => {
+		const result = await run(...(await flags()), ...ownLedger(), "--output", join(folder, "never"));
+		expect(result.err).toMatch(/^error: /m);
+		expect(result.err).toMatch(message);
+		expect(result.err).not.toMatch(/^\s+at /m);
+		expect(result.code).toBe(code);
 		expect(await readdir(folder)).not.toContain("never");
 	});
 });

@@ -50,6 +50,12 @@ it("keeps them from a file that stderr goes to", () => {
 	expect(readFileSync(log, "utf8")).toBe(BEFORE_AND_AFTER);
 });
 
+it("loses nothing where stdout goes to the same file", () => {
+	const log = join(folder, "both");
+	execFileSync("bash", ["-c", `"$@" > "$0" 2>&1`, log, ...command()], { cwd: root });
+	expect(readFileSync(log, "utf8").replaceAll(/^Warning: maxDynamic.*\n/gm, "")).toBe(`${BEFORE_AND_AFTER}true\n`);
+});
+
 it("keeps them from a terminal", () => {
 	const quoted = command()
 		.map((word) => `'${word}'`)

@@ -46,7 +46,7 @@ function settingSections(): [string, Entries][] {
 	return Object.entries(NAMES).map(([id, title]) => [title, entries.filter(([, schema]) => schema.meta()?.section === id)]);
 }
 
-const FLAG = 26;
+const FLAG = 28;
 
 function section(title: string, entries: Entries, width: number): string {
 	const lines = entries.flatMap(([name, schema]) => {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import type { Device } from "@hushgrad/tensor";
 import { requestGpu } from "../run/requestGpu.ts";
@@ -10,11 +10,15 @@ import { requestGpu } from "../run/requestGpu.ts";
  */
 export const openDevice = (gpu?: string): Promise<Device> => quietly(() => requestGpu(gpu));
 
+const STDOUT = 1;
 const STDERR = 2;
 
-/** Runs something while file descriptor 2 leads nowhere; where it cannot be opened again, a socket or on Windows, it stays as it is. */
+/**
+ * Runs something while file descriptor 2 leads nowhere; where it cannot be opened again, a socket or on Windows, it stays as it is. So it does
+ * where stdout goes to the same file (`> log 2>&1`): opened again it would have a place of its own there, and one would write over the other.
+ */
 export async function quietly<T>(run: () => Promise<T>): Promise<T> {
-	const kept = tryOpen(`/dev/fd/${STDERR}`);
+	const kept = isOneFile(STDOUT, STDERR) ? undefined : tryOpen(`/dev/fd/${STDERR}`);
 	if (kept === undefined) return run();
 	redirect(devNull);
 	try {
@@ -29,6 +33,15 @@ export async function quietly<T>(run: () => Promise<T>): Promise<T> {
 function redirect(path: string): void {
 	closeSync(STDERR);
 	openSync(path, "a");
+}
+
+function isOneFile(a: number, b: number): boolean {
+	try {
+		const [one, other] = [fstatSync(a), fstatSync(b)];
+		return one.isFile() && one.dev === other.dev && one.ino === other.ino;
+	} catch {
+		return false;
+	}
 }
 
 function tryOpen(path: string): number | undefined {

@@ -1,5 +1,5 @@
 import type { Terminal } from "./command.ts";
-import { padTo, wrap } from "./width.ts";
+import { displayWidth, padTo, wrap } from "./width.ts";
 
 type Paint = (text: string) => string;
 
@@ -42,7 +42,7 @@ const NAME = 16;
 export interface Printer extends Style {
 	/** Begins a section. */
 	readonly heading: (text: string) => void;
-	/** A named value; further lines of it stand below its first. `columns` are those of the name, 16 when left out. */
+	/** A named value; further lines of it stand below its first. `columns` are those of the name, 16 when left out; a longer name stands above. */
 	readonly field: (name: string, value: string, columns?: number) => void;
 	/** A line, indented. */
 	readonly line: (text: string) => void;
@@ -61,7 +61,11 @@ export function printerOf(terminal: Terminal): Printer {
 	return {
 		...style,
 		heading: (text) => terminal.out(`\n${style.bold(text)}\n`),
-		field: (name, value, columns = NAME) => hanging(`  ${padTo(name, columns)}`, value, columns + 2),
+		field: (name, value, columns = NAME) => {
+			const isLong = displayWidth(name) >= columns;
+			if (isLong) terminal.out(`  ${name}\n`);
+			hanging(`  ${padTo(isLong ? "" : name, columns)}`, value, columns + 2);
+		},
 		line: (text) => hanging("  ", text, 2),
 		warning: (text) => hanging(`  ${style.warn("!")} `, text, 4),
 	};

@@ -20,25 +20,31 @@ export function displayWidth(text: string): number {
 /** A text filled up with spaces to so many columns. */
 export const padTo = (text: string, columns: number): string => text + " ".repeat(Math.max(0, columns - displayWidth(text)));
 
-/** The lines of a text, broken at spaces so that none takes more columns; a word that takes more is broken inside. */
+/**
+ * The lines of a text, broken at spaces so that none takes more columns; a word that takes more is broken inside. What goes on of a line stands
+ * below its own beginning: that of an entry of a list below its text, that of a named value below the value.
+ */
 export function wrap(text: string, columns: number): string[] {
 	return text.split("\n").flatMap((line) => wrapLine(line, Math.max(1, columns)));
 }
 
 function wrapLine(text: string, columns: number): string[] {
 	const lines: string[] = [];
-	const indent = /^ */.exec(text)?.[0] ?? "";
+	const [indent = ""] = /^ */.exec(text) ?? [];
+	const [head = ""] = /^ *(?:- |\S+(?: \S+)* {2,})/.exec(text) ?? [];
+	const below = " ".repeat(2 * head.length <= columns ? Math.max(head.length, indent.length) : indent.length);
 	let line = indent;
 	for (const word of text
 		.slice(indent.length)
 		.split(" ")
-		.flatMap((w) => broken(w, Math.max(1, columns - indent.length)))) {
-		const joined = line === indent ? line + word : `${line} ${word}`;
-		if (displayWidth(joined) <= columns || line === indent) {
+		.flatMap((w) => broken(w, Math.max(1, columns - below.length)))) {
+		const isEmpty = line === indent || line === below;
+		const joined = isEmpty ? line + word : `${line} ${word}`;
+		if (displayWidth(joined) <= columns || isEmpty) {
 			line = joined;
 		} else {
 			lines.push(line);
-			line = indent + word;
+			line = below + word;
 		}
 	}
 	return [...lines, line];

@@ -14,7 +14,7 @@ import { type EvaluateOptions, evaluate } from "./evaluate.ts";
 import type { Evaluation, EvaluationPair } from "./evaluation.ts";
 import { partLine } from "./partLine.ts";
 import { findSubject, type Subject } from "./subject.ts";
-import { coverageText, evaluationRows } from "./table.ts";
+import { coverageText, showEvaluation } from "./table.ts";
 
 const { prompt, response, model, gpu } = settingsSchema.shape;
 
@@ -106,7 +106,7 @@ function show(terminal: Terminal, { before, after }: Measured, dropped: number):
 	const { heading, field, line, warning } = printerOf(terminal);
 	heading(`${after.records} records, before → after`);
 	if (dropped > 0) warning(`${dropped} records are too long for the model, and left out`);
-	for (const row of evaluationRows({ before, after })) field(row.name, `${row.before} → ${row.after}`);
+	showEvaluation({ field }, { before, after });
 	for (const [i, { prompt, response, answer }] of (after.examples ?? []).entries()) {
 		heading(prompt);
 		field("before", before.examples?.[i]?.answer ?? "");

@@ -1,3 +1,5 @@
+import type { Printer } from "../cli/printer.ts";
+import { displayWidth } from "../cli/width.ts";
 import type { Evaluation, EvaluationPair } from "./evaluation.ts";
 
 /** A line of the table of an evaluation. */
@@ -39,6 +41,13 @@ export function evaluationRows({ before, after }: EvaluationPair): EvaluationRow
 		const [first, second] = [before && read(before), after && read(after)];
 		return first === undefined && second === undefined ? [] : [{ name, before: first ?? "", after: second ?? "" }];
 	});
+}
+
+/** Shows the table of an evaluation. */
+export function showEvaluation({ field }: Pick<Printer, "field">, pair: EvaluationPair): void {
+	const rows = evaluationRows(pair);
+	const columns = Math.max(...rows.map(({ name }) => displayWidth(name))) + 2;
+	for (const { name, before, after } of rows) field(name, `${before} → ${after}`, columns);
 }
 
 /** What the numbers of an evaluation say about people, in a sentence. */

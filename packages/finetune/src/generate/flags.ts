@@ -16,10 +16,15 @@ export const tunedFlags = {
 
 /** Flags that say how an answer is written. */
 export const answerFlags = {
+	/** Tokens of an answer, at most. */
 	maxNewTokens: z.int().min(1).default(64).meta({ description: "tokens of an answer, at most" }),
+	/** Of the draws; 0 always takes the likeliest token. */
 	temperature: z.number().min(0).default(0.7).meta({ description: "of the draws; 0 always takes the likeliest token" }),
+	/** Draw from the likeliest tokens that hold this much probability. */
 	topP: fraction.default(0.9).meta({ description: "draw from the likeliest tokens that hold this much probability" }),
+	/** Divides the logits of tokens that were there before. */
 	repetitionPenalty: z.number().positive().default(1.2).meta({ description: "divides the logits of tokens that were there before" }),
+	/** Of the draws: the same seed gives the same answer. */
 	seed: z.int().min(0).default(0).meta({ description: "of the draws: the same seed gives the same answer" }),
 };
 
