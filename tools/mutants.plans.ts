@@ -229,8 +229,8 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "sums split that are streamed",
 		file: `${OPS}/gemm.ts`,
-		from: "if (rows === undefined || Math.min(rows, n) > THIN",
-		to: "if (Math.min(rows ?? 1, n) > THIN",
+		from: "if (rows === undefined || most < 2) return",
+		to: "rows ??= N; if (most < 2) return",
 		tests: PRODUCTS,
 		only: "sums in parts",
 	},

@@ -125,7 +125,7 @@ export function faultsOf(page: Page, known: Known): string[] {
 /** Lines that do not begin with a program that we know, a variable for it, or a comment. */
 function strayIn(commands: string): string[] {
 	const lines = commands.replaceAll(/\\\n/g, " ").split("\n");
-	const isCommand = (line: string): boolean => /^(\w+=\S+ )*(npm|npx|node|git|cd|python3?) |^#|^$/.test(line);
+	const isCommand = (line: string): boolean => /^(\w+=\S+ )*(npm|npx|node|git|cd|bash|python3?) |^#|^$/.test(line);
 	return lines.filter((line) => !isCommand(line.trim())).map((line) => `"${line}" is no command`);
 }
 
