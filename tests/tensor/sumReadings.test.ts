@@ -38,7 +38,21 @@ function misaligned(values: Float32Array, shape: readonly number[]): Tensor {
 	return slice(device().fromHost(wide, [...shape.slice(0, -1), width + 3]), -1, 1, width + 1);
 }
 
+/** Rows of so many values as columns. */
+function turned(values: Float32Array, width: number): Float32Array {
+	const height = values.length / width;
+	return Float32Array.from(values, (_, i) => values[(i % height) * width + Math.floor(i / height)]);
+}
+
 describe("a sum", () => {
+	it.each([5, 9, 70, 600])("of %i values has the same bits however they lie", async (length) => {
+		const values = drawn([12, length]);
+		const [rows, columns] = [device().fromHost(values, [12, length]), device().fromHost(turned(values, length), [length, 12])];
+		const [ofRows, ofColumns] = device().scope<Tensor[]>(() => [sum(rows, -1), sum(columns, 0)]);
+		expect(await data(ofColumns)).toEqual(await data(ofRows));
+		for (const t of [rows, columns, ofRows, ofColumns]) t.dispose();
+	});
+
 	// Read by fours along rows, by fours of columns, in one part and in several, with what is left over.
 	it.each([
 		[[3, 64], [1]],

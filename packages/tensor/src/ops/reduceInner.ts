@@ -19,13 +19,10 @@ export function stepOf(kind: Reduction, scalar: "f32" | "i32" | "u32"): { init: 
 /** Sums of floats are f32 whatever the operand; other types stay what they are. */
 const resultOf = (dtype: DType): DType => (wgslScalar[dtype] === "f32" ? "f32" : dtype);
 
-/**
- * Rows longer than twice this are reduced in two passes. "columns" stands for a plan "gpu" whose invocations have neighbouring columns,
- * each its own.
- */
-const SPLIT = { cpu: 256, gpu: 4096, columns: 64 } as const;
+/** Rows longer than twice this are reduced in two passes. */
+const SPLIT = { cpu: 256, gpu: 4096 } as const;
 /** So many results keep a device busy without a second pass. */
-const MANY = { cpu: 4096, gpu: 4096, columns: 65536 } as const;
+const MANY = 4096;
 
 const PARAMS = {
 	...({ n: "u32", o1: "u32", o2: "u32", so0: "u32", so1: "u32", so2: "u32" } as const),
@@ -144,8 +141,7 @@ export const joinKernel = defineKernel("reduce/join", ({ kind, dtype }: { kind: 
 }));
 
 /**
- * Reduces the last `inner` axes of x: one invocation (plan "gpu": one workgroup, but for columns) a result, in a fixed order. The order
- * depends on the sizes of one record only, so that no record's sum changes with its companions.
+ * Reduces the last `inner` axes of x: one invocation (plan "gpu": one workgroup) a result, in a fixed order. The order depends on the sizes of one record only, so that no record's sum changes with its companions.
  */
 export function reduceInner(kind: Reduction, x: Physical, inner: number): Physical {
 	const cut = x.rank - inner;
@@ -154,10 +150,11 @@ export function reduceInner(kind: Reduction, x: Physical, inner: number): Physic
 	const o = collapse(outerShape, [x.strides.slice(0, cut)]);
 	const r = collapse(x.shape.slice(cut), [x.strides.slice(cut)]);
 	const variant = rowsOf(x.runtime, length);
-	const isOfColumns = areColumns(x, cut) && r.strides[0].at(-1) !== 1;
-	const mode = variant.lanes === false ? "cpu" : isOfColumns ? "columns" : "gpu";
+	const mode = variant.lanes === false ? "cpu" : "gpu";
+	// In plan "cpu" alone, where the order is the same: how values lie may change with a record's companions.
+	const isOfColumns = mode === "cpu" && areColumns(x, cut) && r.strides[0].at(-1) !== 1;
 	const most = SPLIT[mode];
-	const split = length > 2 * most && sizeOf(outerShape.slice(1)) < MANY[mode];
+	const split = length > 2 * most && sizeOf(outerShape.slice(1)) < MANY;
 	if (o.shape.length > (split ? 2 : 3) || r.shape.length > (split ? 1 : 2)) {
 		return reduceInner(kind, isOfColumns ? packedColumns(x, cut) : contiguous(x).view({ shape: [...outerShape, length] }), 1);
 	}
