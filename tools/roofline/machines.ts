@@ -2,63 +2,53 @@ import { type Figures, graphicsProcessor, type Machine } from "./predict.ts";
 
 const GIB = 2 ** 30;
 
+/** The processor that the H100 and the H200 share. */
+const HOPPER = {
+	units: 132,
+	clock: 1.98,
+	width: 32,
+	floatLanes: 128,
+	integerLanes: 64,
+	specialLanes: 16,
+	issue: 4,
+	resident: 32,
+	cache: 5500,
+	lines: 1,
+	nearLatency: 40,
+	farLatency: 480,
+	launch: 7.5,
+	attained: 0.5,
+	largest: 2 * GIB - 4,
+};
+const HOPPER_SOURCES = [
+	"64 integer and 16 special lanes, 4 schedulers: CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0",
+	"40 and 480 clocks of latency: Luo et al. 2024, arXiv 2402.13499, rounded",
+	"5.5 TB/s of the L2 cache: chipsandcheese.com, Nvidia's H100, of the PCIe card",
+	"7.5 µs a dispatch and half of the rates attained: measured on an H200 (docs/gpu.md)",
+	"32 resident subgroups, one line a clock: assumed",
+];
+
 /**
  * Public figures of some graphics processors. Those marked as assumed are this model's: nobody publishes them, or not for a start
  * through WebGPU. Where a figure is measured on hardware, put it here with its source.
  */
 export const FIGURES: Readonly<Record<string, Figures>> = {
 	h100: {
+		...HOPPER,
 		name: "NVIDIA H100 SXM5",
-		units: 132,
-		clock: 1.98,
-		width: 32,
-		floatLanes: 128,
-		integerLanes: 64,
-		specialLanes: 16,
-		issue: 4,
-		resident: 32,
 		memory: 3350,
-		cache: 5500,
-		lines: 1,
-		nearLatency: 40,
-		farLatency: 480,
-		launch: 7.5,
-		attained: 0.5,
-		largest: 2 * GIB - 4,
 		sources: [
 			"132 multiprocessors of 128 f32 lanes, 67 TFLOP/s f32 (hence 1.98 GHz), 3.35 TB/s: NVIDIA's H100 datasheet and architecture whitepaper",
-			"64 integer and 16 special lanes, 4 schedulers: CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0",
-			"40 and 480 clocks of latency: Luo et al. 2024, arXiv 2402.13499, rounded",
-			"5.5 TB/s of the L2 cache: chipsandcheese.com, Nvidia's H100, of the PCIe card",
-			"7.5 µs a dispatch and half of the rates attained: measured on an H200 (docs/gpu.md)",
-			"32 resident subgroups, one line a clock: assumed",
+			...HOPPER_SOURCES,
 		],
 	},
 	h200: {
+		...HOPPER,
 		name: "NVIDIA H200",
-		units: 132,
-		clock: 1.98,
-		width: 32,
-		floatLanes: 128,
-		integerLanes: 64,
-		specialLanes: 16,
-		issue: 4,
-		resident: 32,
 		memory: 4800,
-		cache: 5500,
-		lines: 1,
-		nearLatency: 40,
-		farLatency: 480,
-		launch: 7.5,
-		attained: 0.5,
-		largest: 2 * GIB - 4,
 		sources: [
 			"132 multiprocessors of 128 f32 lanes, 67 TFLOP/s f32 (hence 1.98 GHz), 4.8 TB/s: NVIDIA's H200 datasheet",
-			"64 integer and 16 special lanes, 4 schedulers: CUDA C++ Programming Guide, arithmetic throughput of compute capability 9.0",
-			"40 and 480 clocks of latency: Luo et al. 2024, arXiv 2402.13499, rounded",
-			"5.5 TB/s of the L2 cache: chipsandcheese.com, Nvidia's H100, of the PCIe card",
-			"7.5 µs a dispatch and half of the rates attained: measured on an H200 (docs/gpu.md)",
-			"32 resident subgroups, one line a clock: assumed",
+			...HOPPER_SOURCES,
 		],
 	},
 	rtx4060: {
