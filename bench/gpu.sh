@@ -7,8 +7,8 @@
 #
 # Parts: doctor (the adapter), step (a private step and a token of VaultGemma 1B, kernel by kernel), plain (the plain step), tests
 # (those of the library, on the GPU), bench (the rows of npm run bench, without rivals), matrix (products of every plan),
-# tiles (those of plan matrix, one by one),
-# torch (the step in PyTorch, where python3 has torch and transformers). HUSHGRAD_TEST_WORKERS: processes that run tests, 8 when unset.
+# tiles (those of plan matrix, one by one), torch (the step in PyTorch, where python3 has torch and transformers).
+# HUSHGRAD_TEST_WORKERS: processes that run tests, 8 when unset.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

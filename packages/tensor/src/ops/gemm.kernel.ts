@@ -118,6 +118,14 @@ export type Size = Readonly<Record<Exclude<keyof typeof PARAMS, "tiles">, number
 /** The matrices, the result, and what lies like it and is added to it. */
 export type Operands = Readonly<Record<"a" | "b" | "y", Physical>> & { readonly c?: Physical };
 
+/** WGSL of where a tile of so many rows and columns lies, by its number: `m0` and `n0`, of `mt` and `nt` tiles down and across. */
+export const placeOfTile = (tile: string, { rows, columns }: { readonly rows: number; readonly columns: number }): string =>
+	wgsl`if (${tile} >= p.tiles) { return; }
+  let nt = (p.N + ${columns - 1}u) / ${columns}u;
+  let mt = (p.M + ${rows - 1}u) / ${rows}u;
+  let n0 = (${tile} % nt) * ${columns}u;
+  let m0 = ((${tile} / nt) % mt) * ${rows}u;`;
+
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
  * Plan "cpu": one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
@@ -143,11 +151,7 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
 		},
 		workgroup: 32,
 		body: wgsl`
-  if (index >= p.tiles) { return; }
-  let nt = (p.N + ${TILE_N - 1}u) / ${TILE_N}u;
-  let mt = (p.M + ${TILE_M - 1}u) / ${TILE_M}u;
-  let n0 = (index % nt) * ${TILE_N}u;
-  let m0 = ((index / nt) % mt) * ${TILE_M}u;
+  ${placeOfTile("index", { rows: TILE_M, columns: TILE_N })}
   let z = index / (nt * mt);
   let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
   let az = c0 * p.a0 + c1 * p.a1 + c2 * p.a2;

@@ -3,7 +3,7 @@ import { reads, writes } from "../gpu/kernel.ts";
 import { MATRIX_FEATURES, type MatrixUnit } from "../gpu/matrices.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { BLOCK, POWER_OF_TWO, partsOf } from "./gemm.halves.kernel.ts";
-import { type GemmVariant, PARAMS, stored, summand } from "./gemm.kernel.ts";
+import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.kernel.ts";
 
 /**
  * A part of the result that a workgroup computes, rows by columns, and its subgroups, down by across, which share it evenly. Each has
@@ -197,11 +197,7 @@ fn scaled(z: u32, m: u32, n: u32, sum: f32) -> f32 {
 		helpers: [POWER_OF_TWO, unit.helpers, plain, store].join("\n"),
 		body: wgsl`
   let group = wid.y * nwg.x + wid.x;
-  if (group >= p.tiles) { return; }
-  let nt = (p.N + ${extent.columns - 1}u) / ${extent.columns}u;
-  let mt = (p.M + ${extent.rows - 1}u) / ${extent.rows}u;
-  let n0 = (group % nt) * ${extent.columns}u;
-  let m0 = ((group / nt) % mt) * ${extent.rows}u;
+  ${placeOfTile("group", extent)}
   let z = group / (nt * mt);
   let leftRow = z * p.aM;
   let rightRow = z * p.bN;

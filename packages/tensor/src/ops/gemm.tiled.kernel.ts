@@ -1,7 +1,7 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { type GemmVariant, PARAMS, stored, summand } from "./gemm.kernel.ts";
+import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.kernel.ts";
 
 /**
  * Parts of the result that a workgroup computes, rows by columns: so many invocations across (x) and down (y), each of which has so
@@ -143,11 +143,7 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 		shared: { a_slice: { type: "vec4f", length: y * rows * depth }, b_slice: { type: "vec4f", length: x * columns * depth } },
 		body: wgsl`
   let group = wid.y * nwg.x + wid.x;
-  if (group >= p.tiles) { return; }
-  let nt = (p.N + ${extent.columns - 1}u) / ${extent.columns}u;
-  let mt = (p.M + ${extent.rows - 1}u) / ${extent.rows}u;
-  let n0 = (group % nt) * ${extent.columns}u;
-  let m0 = ((group / nt) % mt) * ${extent.rows}u;
+  ${placeOfTile("group", extent)}
   let z = (group / (nt * mt)) % p.zs;
   let part = group / (nt * mt * p.zs);
   let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
