@@ -7,7 +7,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readFlags } from "../flags.mjs";
+import { readFlags, whole } from "../flags.mjs";
 import { page } from "./page.ts";
 import type { Row } from "./results.ts";
 
@@ -17,19 +17,13 @@ const HELP = `npm run kills:run -- [flags]
   --full 5      runs whose disk is full
   --page        only writes docs/resume.md again, from bench/results/kills.jsonl`;
 const number = { type: "string" } as const;
-const {
-	kills = "200",
-	lost = "20",
-	full = "5",
-	page: pageOnly,
-} = readFlags(HELP, {
-	...{ kills: number, lost: number, full: number },
-	page: { type: "boolean" },
-});
+const flags = readFlags(HELP, { kills: number, lost: number, full: number, page: { type: "boolean" } });
+const { kills = "200", lost = "20", full = "5" } = flags;
+for (const [name, value] of Object.entries({ kills, lost, full })) whole(name, value, 0);
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const results = join(root, "bench/results/kills.jsonl");
-if (!pageOnly) {
+if (!flags.page) {
 	const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 	const args = ["run", "tests/finetune/kills.test.ts", "tests/finetune/losses.test.ts", "--testTimeout", "36000000"];
 	const counts = { HUSHGRAD_KILLS: kills, HUSHGRAD_LOST: lost, HUSHGRAD_FULL: full };
