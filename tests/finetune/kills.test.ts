@@ -63,7 +63,7 @@ async function outcome(
 /** Kills of one run, at most: it has so many steps only. */
 const MOST = 4;
 
-describe("a run whose process is ended at any moment", () => {
+describe.concurrent("a run whose process is ended at any moment", () => {
 	it("with secure noise goes on, never takes a step twice, and none that the ledger has not", async () => {
 		for (let left = Math.ceil(KILLS / 2); left > 0; ) {
 			await inFolder(async (folder) => {

@@ -15,9 +15,10 @@ const HELP = `npm run kills:run -- [flags]
   --kills 200   runs that are ended by SIGKILL, SIGTERM or SIGINT, at random moments
   --lost 20     runs whose GPU is taken away
   --full 5      runs whose disk is full
+  --more        adds to what bench/results/kills.jsonl has
   --page        only writes docs/resume.md again, from bench/results/kills.jsonl`;
 const number = { type: "string" } as const;
-const flags = readFlags(HELP, { kills: number, lost: number, full: number, page: { type: "boolean" } });
+const flags = readFlags(HELP, { kills: number, lost: number, full: number, more: { type: "boolean" }, page: { type: "boolean" } });
 const { kills = "200", lost = "20", full = "5" } = flags;
 for (const [name, value] of Object.entries({ kills, lost, full })) whole(name, value, 0);
 
@@ -27,7 +28,7 @@ if (!flags.page) {
 	const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 	const args = ["run", "tests/finetune/kills.test.ts", "tests/finetune/losses.test.ts", "--testTimeout", "36000000"];
 	const counts = { HUSHGRAD_KILLS: kills, HUSHGRAD_LOST: lost, HUSHGRAD_FULL: full };
-	rmSync(results, { force: true });
+	if (!flags.more) rmSync(results, { force: true });
 	const env = { ...process.env, ...counts, HUSHGRAD_KILLS_RESULTS: results };
 	process.exitCode = spawnSync(process.execPath, [vitest, ...args], { stdio: "inherit", env, cwd: root }).status ?? 1;
 }
