@@ -1,10 +1,10 @@
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RunEvent } from "@hushgrad/finetune";
 import type { Fault } from "../../tools/kills/results.ts";
+import { mountTmpfs } from "./mounted.ts";
 
 /** A disk that becomes full. */
 export interface Disk {
@@ -35,14 +35,13 @@ function after(events: number, fill: () => void): (event: RunEvent) => void {
 	};
 }
 
-const run = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
-
 /** A file system in memory of four megabytes, filled up by a file beside the run. */
 const TMPFS: FullDisk = {
 	kind: "a tmpfs of 4 MB, filled",
 	fault: "disk full (tmpfs)",
 	on: async (folder, act) => {
-		if (!run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder)) throw new Error("the tmpfs cannot be mounted any more");
+		const unmount = mountTmpfs(folder, "size=4m");
+		if (unmount === undefined) throw new Error("the tmpfs cannot be mounted any more");
 		const filler = join(folder, "filler");
 		const fill = (): void => {
 			const { bavail, bsize } = statfsSync(folder);
@@ -51,7 +50,7 @@ const TMPFS: FullDisk = {
 		try {
 			await act({ fillAfter: (events) => after(events, fill), makeRoom: () => rmSync(filler) });
 		} finally {
-			run("umount", folder);
+			unmount();
 		}
 	},
 };
@@ -92,9 +91,9 @@ const PRETENDED: FullDisk = {
 export async function findFullDisk(): Promise<FullDisk> {
 	const folder = mkdtempSync(join(tmpdir(), "disk-"));
 	try {
-		if (!run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder)) return PRETENDED;
-		run("umount", folder);
-		return TMPFS;
+		const unmount = mountTmpfs(folder, "size=4m");
+		unmount?.();
+		return unmount === undefined ? PRETENDED : TMPFS;
 	} finally {
 		rmSync(folder, { recursive: true });
 	}

@@ -96,15 +96,16 @@ async function baseOf(folder: string): Promise<string> {
 }
 
 /**
- * Looks, without a GPU, whether what answers can be loaded: the base is whole and the adapter fits it.
- * @throws FormatError where not.
+ * Looks, without a GPU, whether what answers can be loaded: the base is whole, the adapter fits it and the template can be used.
+ * @throws FormatError, and ValueError for the template, where not.
  */
 export async function checkTuned({ base, adapter, template }: Tuned): Promise<void> {
 	await checkModelFolder(base);
 	const config = await readConfig(base);
 	const weights = await openCheckpoint(base);
 	await weights.close();
-	textForm(await SentencePieceTokenizer.fromFile(join(base, "tokenizer.model")), template);
+	// A template is first read when it meets a prompt.
+	textForm(await SentencePieceTokenizer.fromFile(join(base, "tokenizer.model")), template).prompt("?");
 	if (adapter !== undefined) await checkAdapter(new VaultGemmaForCausalLM(config), adapter);
 }
 

@@ -2,7 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PrivacyLedger } from "@hushgrad/dp";
 import { FormatError } from "@hushgrad/tensor";
-import { RunError } from "./errors.ts";
+import { firstLine, RunError } from "./errors.ts";
 import { checkWritable } from "./writable.ts";
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -17,7 +17,7 @@ const HINTS: Readonly<Record<string, string>> = {
 /**
  * Looks, without a trace, whether a run can note its steps in a file: it, or the folder that it would be in, may be written, and what is in it
  * is a ledger.
- * @throws RunError (`run/ledger`) where it cannot; FormatError (`privacy/ledger`) for one that was changed.
+ * @throws RunError (`run/ledger`) where it cannot, or the ledger was changed.
  */
 export async function checkLedger(path: string): Promise<void> {
 	try {
@@ -32,7 +32,7 @@ export async function checkLedger(path: string): Promise<void> {
 		const text = info === undefined ? "" : await readFile(path, "utf8");
 		await PrivacyLedger.open({ read: async () => text, append: async () => {} });
 	} catch (cause) {
-		if (cause instanceof FormatError) throw new FormatError(cause.code, cause.message, { path, hint: cause.hint, cause });
+		if (cause instanceof FormatError) throw new RunError("run/ledger", firstLine(cause), { path, hint: cause.hint, cause });
 		const code = String((cause as NodeJS.ErrnoException).code);
 		throw new RunError("run/ledger", `the ledger of what is spent on this data cannot be written (${code})`, {
 			path,
