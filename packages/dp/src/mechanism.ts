@@ -1,4 +1,4 @@
-import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
+import { type Device, PrivacyError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
@@ -13,8 +13,8 @@ const F32_ERROR = 2 ** -18;
 const MAX_I32 = 2 ** 31 - 1;
 /** No normal that a source of 53-bit uniforms gives is larger. */
 const LARGEST_NORMAL = 8.58;
-/** Whole numbers that sum and noise together stay below: exact in float64. */
-const LARGEST_SUM = 2 ** 52;
+/** Whole numbers that sum and noise stay below, each: exact in float64, and on a device. */
+const LARGEST_SUM = 2 ** 51;
 
 /** The sizes of a `GaussianMechanism`; all of them public. */
 export interface MechanismOptions {
@@ -33,20 +33,32 @@ export interface MechanismOptions {
 	readonly expectedBatchSize: number;
 }
 
-/** What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. */
-export interface Release {
-	/** (sum + noise) g / L: the noisy mean gradient, f32 `[P]`. */
-	readonly mean: Float32Array;
+/** The counts of a release. */
+export interface NoisyCounts {
 	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
 	readonly notFinite: number;
 	/** Of adaptive clipping: half of how many more records were not clipped than were, with noise of deviation σ_b; else undefined. */
 	readonly unclipped?: number;
 }
 
+/**
+ * What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. `Mean` is where it
+ * lies: on a device, or on the host.
+ */
+export interface Release<Mean extends Tensor | Float32Array> extends NoisyCounts {
+	/** (sum + noise) g / L: the noisy mean gradient, f32 `[P]`. */
+	readonly mean: Mean;
+}
+
 /** A sum in whole grid steps: what a device summed, or what several such sums make. */
 export type SumSteps = Int32Array | Float64Array;
 
 class Draw {
+	/** A copy of the noise of a draw that was not taken, for transcripts. */
+	static copyOf(draw: Draw): Float64Array | undefined {
+		return draw.#steps?.slice();
+	}
+
 	#steps: Float64Array | undefined;
 	/** Whose noise it is. */
 	readonly mechanism: GaussianMechanism;
@@ -199,28 +211,50 @@ export class GaussianMechanism {
 	}
 
 	/**
-	 * Adds noise to a sum in grid steps `[P + counts]`, and divides by L. `BoundedSum.release`
-	 * reads the sum and calls it. An empty batch is a sum of zeros: it gets noise too.
+	 * Adds noise to a sum in grid steps `[P + counts]` on the host, in float64, and divides by L: for sums that were made elsewhere, of several
+	 * devices; `BoundedSum.release` does it on the device. An empty batch is a sum of zeros: it gets noise too.
 	 * @throws PrivacyError when the draw was used before, or is another mechanism's; ValueError when the sum is of another length.
 	 */
-	release(sum: SumSteps, draw: NoiseDraw): Release {
+	release(sum: SumSteps, draw: NoiseDraw): Release<Float32Array> {
 		return blaming("GaussianMechanism.release", () => this.#release(sum, draw));
 	}
 
-	#release(sum: SumSteps, draw: NoiseDraw): Release {
-		if (!(draw instanceof Draw) || draw.mechanism !== this) {
-			throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
-				hint: "use the draw() of the same mechanism",
-			});
-		}
-		if (!(sum instanceof Float64Array || sum instanceof Int32Array) || sum.length !== this.length + this.counts) {
+	#release(sum: SumSteps, draw: NoiseDraw): Release<Float32Array> {
+		const { length, counts, grid, expectedBatchSize } = this;
+		checkOwn(this, draw);
+		if (!(sum instanceof Float64Array || sum instanceof Int32Array) || sum.length !== length + counts) {
 			throw new ValueError(
 				"dp/sum",
-				`a sum of ${sum?.length} numbers, expected ${this.length} coordinates and ${this.counts === 1 ? "a count" : "two counts"}`,
+				`a sum of ${sum?.length} numbers, expected ${length} coordinates and ${counts === 1 ? "a count" : "two counts"}`,
 			);
 		}
-		return addNoise(this, sum, draw.take());
+		const noise = draw.take();
+		const mean = new Float32Array(length);
+		for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
+		return { mean, ...countsOf(this, sum[length] + noise[length], sum[length + 1] + noise[length + 1]) };
 	}
+}
+
+function checkOwn(mechanism: GaussianMechanism, draw: NoiseDraw): void {
+	if (draw instanceof Draw && draw.mechanism === mechanism) return;
+	throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
+		hint: "use the draw() of the same mechanism",
+	});
+}
+
+/** Takes the noise of a draw of this mechanism, in grid steps `[P + counts]`. @throws PrivacyError as `release`. */
+export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Float64Array {
+	checkOwn(mechanism, draw);
+	return draw.take();
+}
+
+/** A copy of the noise of a draw that was not taken yet, for transcripts: what is released with it is not private for whoever has it. */
+export const copyOfNoise = (draw: NoiseDraw): Float64Array | undefined => Draw.copyOf(draw);
+
+/** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
+export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {
+	if (counts === 1) return { notFinite: notFinite / countSteps };
+	return { notFinite: notFinite / countSteps, unclipped: unclipped / (2 * countSteps) };
 }
 
 /** The draw of P + counts standard normals, whose array it takes over. */
@@ -230,14 +264,4 @@ export function drawOf(mechanism: GaussianMechanism, normals: Float64Array): Noi
 	for (let i = 0; i <= length; i++) normals[i] = Math.floor(normals[i] * deviation + 0.5); // an eleventh of the time of Math.round
 	if (clipping.kind === "adaptive") normals[length + 1] = Math.round(normals[length + 1] * clipping.unclippedNumStd * 2 * countSteps);
 	return new Draw(mechanism, normals);
-}
-
-/** The release of a sum with noise that was taken: both in grid steps `[P + counts]`. */
-export function addNoise(mechanism: GaussianMechanism, sum: SumSteps, noise: Float64Array): Release {
-	const { length, grid, expectedBatchSize, counts, countSteps } = mechanism;
-	const mean = new Float32Array(length);
-	for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
-	const notFinite = (sum[length] + noise[length]) / countSteps;
-	if (counts === 1) return { mean, notFinite };
-	return { mean, notFinite, unclipped: (sum[length + 1] + noise[length + 1]) / (2 * countSteps) };
 }
