@@ -76,13 +76,6 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/dp/noisySum.test.ts"],
 	},
 	{
-		name: "sum and noise rounded each, then added",
-		file: `${DP}/addNoise.ts`,
-		from: "mean_set(index, steps * 0x1p-22 * p.scale);",
-		to: "mean_set(index, ((steps - f32(s)) * 0x1p-22 + f32(s) * 0x1p-22) * p.scale);",
-		tests: ["tests/dp/noisySum.test.ts"],
-	},
-	{
 		name: "one part of the noise for all parts of the sum",
 		file: `${DP}/boundedSum.ts`,
 		from: "words.subarray(2 * (from + start), 2 * (from + end))",

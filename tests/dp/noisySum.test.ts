@@ -107,6 +107,29 @@ describe("a release on the device", () => {
 		expect(steps.onDevice.mean.slice(4)).toEqual(Float32Array.of(2 ** -22, 0));
 	});
 
+	it("rounds nothing before both are one number", async () => {
+		const m = mechanismOf({ length: 2, noiseMultiplier: 4, expectedBatchSize: 1 });
+		const rows = Float32Array.from({ length: 18 }, (_, i) => (i % 2 === 1 ? 0 : i === 0 ? 2 ** -22 : 1));
+		const { onDevice, steps } = await released(m, [rows], () => m.given([-8, 0]));
+		expect(steps[0]).toBe(2 ** 25 + 1); // no f32
+		expect(onDevice.mean).toEqual(Float32Array.of(2 ** -22, 0));
+	});
+
+	it("gives the same of a sum that was read before", async () => {
+		const m = mechanismOf({ length: 3 });
+		const sum = m.newSum(device());
+		device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
+		const means = [];
+		for (const readBefore of [false, true]) {
+			if (readBefore) await sum.read();
+			const { mean } = await sum.release(m.draw(insecureNoiseForTests(2)));
+			means.push(await data(mean));
+			mean.dispose();
+		}
+		expect(means[1]).toEqual(means[0]);
+		sum.dispose();
+	});
+
 	it("adds the noise of a draw of its own mechanism, once", async () => {
 		const m = mechanismOf({ length: 3 });
 		const sum = m.newSum(device());
