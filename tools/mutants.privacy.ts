@@ -228,7 +228,7 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a count of unclipped records that one of them moves by 1",
-		file: `${DP}/mechanism.ts`,
+		file: `${DP}/noiseDraw.ts`,
 		from: "unclipped / (2 * countSteps)",
 		to: "unclipped / countSteps",
 		tests: ["tests/dp/adaptive.test.ts"],

@@ -162,7 +162,7 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "noise that may be added twice",
-		file: `${DP}/mechanism.ts`,
+		file: `${DP}/noiseDraw.ts`,
 		from: "this.#steps = undefined;\n\t\treturn steps;",
 		to: "return steps.slice();",
 		tests: ["tests/dp/mechanism.test.ts"],
@@ -170,7 +170,7 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "noise of another mechanism",
-		file: `${DP}/mechanism.ts`,
+		file: `${DP}/noiseDraw.ts`,
 		from: "draw instanceof Draw && draw.mechanism === mechanism",
 		to: "draw instanceof Draw",
 		tests: ["tests/dp/mechanism.test.ts"],
@@ -178,7 +178,7 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "noise that only looks like a draw",
-		file: `${DP}/mechanism.ts`,
+		file: `${DP}/noiseDraw.ts`,
 		from: "draw instanceof Draw && draw.mechanism === mechanism",
 		to: "draw.mechanism === mechanism",
 		tests: ["tests/dp/mechanism.test.ts"],

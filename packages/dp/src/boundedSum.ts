@@ -4,7 +4,8 @@ import { addNoisePrimitive, BITS_OFFSET } from "./addNoise.ts";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
-import { countsOf, type GaussianMechanism, type NoiseDraw, noiseOf, type Release, type SumSteps } from "./mechanism.ts";
+import type { GaussianMechanism, Release, SumSteps } from "./mechanism.ts";
+import { countsOf, type NoiseDraw, noiseOf } from "./noiseDraw.ts";
 
 /** Coordinates whose noise is sent at once: 8 MB. */
 const MOST_AT_ONCE = 2 ** 20;

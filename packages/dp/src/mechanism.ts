@@ -1,9 +1,10 @@
-import { type Device, PrivacyError, type Tensor, ValueError } from "@hushgrad/tensor";
+import { type Device, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
+import { checkOwn, countsOf, Draw, type NoiseDraw, type NoisyCounts } from "./noiseDraw.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -33,14 +34,6 @@ export interface MechanismOptions {
 	readonly expectedBatchSize: number;
 }
 
-/** The counts of a release. */
-export interface NoisyCounts {
-	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
-	readonly notFinite: number;
-	/** Of adaptive clipping: half of how many more records were not clipped than were, with noise of deviation σ_b; else undefined. */
-	readonly unclipped?: number;
-}
-
 /**
  * What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. `Mean` is where it
  * lies: on a device, or on the host.
@@ -52,40 +45,6 @@ export interface Release<Mean extends Tensor | Float32Array> extends NoisyCounts
 
 /** A sum in whole grid steps: what a device summed, or what several such sums make. */
 export type SumSteps = Int32Array | Float64Array;
-
-class Draw {
-	/** A copy of the noise of a draw that was not taken, for transcripts. */
-	static copyOf(draw: Draw): Float64Array | undefined {
-		return draw.#steps?.slice();
-	}
-
-	#steps: Float64Array | undefined;
-	/** Whose noise it is. */
-	readonly mechanism: GaussianMechanism;
-
-	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
-		this.mechanism = mechanism;
-		this.#steps = steps;
-	}
-
-	/**
-	 * Hands the noise out, once, in grid steps `[P + counts]`.
-	 * @throws PrivacyError the second time.
-	 */
-	take(): Float64Array {
-		const steps = this.#steps;
-		if (steps === undefined) {
-			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
-				hint: "draw fresh noise for every step: the difference of two sums with the same noise has none",
-			});
-		}
-		this.#steps = undefined;
-		return steps;
-	}
-}
-
-/** Noise drawn ahead for one sum of one mechanism: whole grid steps, usable once. Only `GaussianMechanism.draw` makes one. */
-export type NoiseDraw = Draw;
 
 /**
  * The Gaussian mechanism on a sum of clipped gradients, in exact arithmetic: clip to C, round to a grid, add as integers, add noise once,
@@ -233,28 +192,6 @@ export class GaussianMechanism {
 		for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
 		return { mean, ...countsOf(this, sum[length] + noise[length], sum[length + 1] + noise[length + 1]) };
 	}
-}
-
-function checkOwn(mechanism: GaussianMechanism, draw: NoiseDraw): void {
-	if (draw instanceof Draw && draw.mechanism === mechanism) return;
-	throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
-		hint: "use the draw() of the same mechanism",
-	});
-}
-
-/** Takes the noise of a draw of this mechanism, in grid steps `[P + counts]`. @throws PrivacyError as `release`. */
-export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Float64Array {
-	checkOwn(mechanism, draw);
-	return draw.take();
-}
-
-/** A copy of the noise of a draw that was not taken yet, for transcripts: what is released with it is not private for whoever has it. */
-export const copyOfNoise = (draw: NoiseDraw): Float64Array | undefined => Draw.copyOf(draw);
-
-/** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
-export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {
-	if (counts === 1) return { notFinite: notFinite / countSteps };
-	return { notFinite: notFinite / countSteps, unclipped: unclipped / (2 * countSteps) };
 }
 
 /** The draw of P + counts standard normals, whose array it takes over. */

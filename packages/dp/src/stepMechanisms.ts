@@ -1,5 +1,6 @@
 import { nextNorm } from "./clip/adaptive.ts";
-import { GaussianMechanism, type NoisyCounts } from "./mechanism.ts";
+import { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { noiseMultiplierAt } from "./sampler.ts";
 import { factorAt, rangeOf } from "./schedule.ts";

@@ -1,6 +1,7 @@
 import { expects } from "@hushgrad/tensor/author";
 import type { PrivateMeasures } from "./diagnostics.ts";
-import type { GaussianMechanism, NoisyCounts } from "./mechanism.ts";
+import type { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
 /** What a report is made of. */

@@ -1,7 +1,8 @@
 import { data, type Tensor } from "@hushgrad/tensor";
 import type { BoundedSum } from "./boundedSum.ts";
 import type { Clipped } from "./clip/clip.ts";
-import { copyOfNoise, type GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import type { GaussianMechanism } from "./mechanism.ts";
+import { copyOfNoise, type NoiseDraw } from "./noiseDraw.ts";
 import type { Transcript } from "./secureRandom.ts";
 
 /** Notes what happens in a step of a study. */
