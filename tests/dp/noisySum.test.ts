@@ -60,7 +60,7 @@ describe("a release on the device", () => {
 		{ length: 1003 },
 		{ length: 64, noiseMultiplier: 0 },
 		{ length: 64, noiseMultiplier: 700, expectedBatchSize: 1 },
-		{ length: 64, noiseMultiplier: 5e7 },
+		{ length: 64, noiseMultiplier: 3e7 },
 		{ length: 9, maxGradNorm: 2 ** -104 },
 		{ length: 9, maxGradNorm: 3e37 },
 		{ length: 33, clipping: ADAPTIVE },

@@ -13,7 +13,7 @@ const MOST_AT_ONCE = 2 ** 20;
 /**
  * The sum of clipped per-record gradients of one logical batch, in whole steps of the mechanism's grid, beside it a count of the records
  * whose gradient is not finite, and of adaptive clipping one of those that are not clipped. On the device it is i32; before that is full, it is read and goes on in float64 on the host, so that a
- * batch may have any number of records up to 2²⁹. `GaussianMechanism` says what one record moves it by. It is private until
+ * batch may have any number of records up to 2²⁸. `GaussianMechanism` says what one record moves it by. It is private until
  * `release`.
  */
 export class BoundedSum {

@@ -15,7 +15,7 @@ const MAX_I32 = 2 ** 31 - 1;
 /** No normal that a source of 53-bit uniforms gives is larger. */
 const LARGEST_NORMAL = 8.58;
 /** Whole numbers that sum and noise stay below, each: exact in float64, and on a device. */
-const LARGEST_SUM = 2 ** 51;
+const LARGEST_SUM = 2 ** 50;
 
 /** The sizes of a `GaussianMechanism`; all of them public. */
 export interface MechanismOptions {
@@ -59,7 +59,7 @@ export type SumSteps = Int32Array | Float64Array;
  * 2⁻¹⁹ (`clip`), and each product is rounded once. Clipped layer by layer, that holds of each part of it with C_k for C, and so of the
  * whole, since Σ C_k² = C² but for 2⁻⁴⁰. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
  * gradient of zeros, and adds ⌊C/g⌋ steps, at most C, to one more coordinate; no other record does. Addition of integers is exact, up to
- * 2⁵² steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
+ * 2⁵⁰ steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
  * (2⁻¹⁸ C + √P g/2), in practice by some 10⁻⁷ n C.
  *
  * Adaptive clipping counts beside the sum which records were not clipped, ½ or −½ for each: there it is σ_Δ of `sumMultiplier` that takes
