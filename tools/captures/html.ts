@@ -52,5 +52,6 @@ export function screenPage(screen: Screen, command: string, theme: Theme): strin
 html { background: ${theme.ground} }
 body { margin: 0; padding: 12px; display: inline-block; border-right: 1px dotted #8888; }
 pre { margin: 0; width: ${screen.columns}ch; color: ${theme.text}; font: 14px/1.25 "DejaVu Sans Mono", monospace; }
-</style><pre><span style="opacity:.6">$ ${escaped(command)}</span>\n${lines}</pre>`;
+.typed { opacity: .6; white-space: pre-wrap; overflow-wrap: anywhere; }
+</style><pre class="typed">$ ${escaped(command)}</pre><pre>${lines}</pre>`;
 }

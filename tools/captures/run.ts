@@ -11,6 +11,7 @@ import { writeCards } from "../../tests/finetune/tinyRun.ts";
 import { chromium, required } from "../browser.mjs";
 import { readFlags } from "../flags.mjs";
 import { screenPage, THEMES } from "./html.ts";
+import { reportPictures } from "./report.ts";
 import { Screen } from "./screen.ts";
 import { atTerminal, type Doings } from "./terminal.ts";
 
@@ -70,8 +71,8 @@ const SCENES: readonly Scene[] = [
 		args: ["chat", "run", "--max-new-tokens", "16"],
 		doings: {
 			typed: [
-				[/> $/, "What is insulin?\n"],
-				[/insulin\?.*> $/s, "/quit\n"],
+				[/^>$/m, "What is insulin?\n"],
+				[/> What is insulin\?.*^>$/ms, "/quit\n"],
 			],
 		},
 	},
@@ -112,9 +113,10 @@ async function capture(columns: number): Promise<void> {
 		console.log(`${columns} columns, ${name}: exit ${code}, at most ${silence.toFixed(1)} s without a sign`);
 		if (screen.broken > 0) faults.push(`${columns} columns, ${name}: ${screen.broken} lines are too long`);
 		for (const what of new Set(screen.unknown)) faults.push(`${columns} columns, ${name}: ${what} is written`);
-		const command = `hushgrad ${args.join(" ")}`;
+		const command = `hushgrad ${args.map((arg) => (arg.includes(" ") ? `"${arg}"` : arg)).join(" ")}`;
 		await pictures(browser, join(folder, name), screen, command);
 		const middle = between[Math.floor(between.length / 2)];
+		if (name === "report") await reportPictures(browser, join(folder, "run/report.html"), folder);
 		if (middle !== undefined) await pictures(browser, join(folder, `${name}-meanwhile`), middle, command);
 	}
 }
