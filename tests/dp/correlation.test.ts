@@ -2,6 +2,7 @@ import {
 	bandedSquareRoot,
 	delta,
 	epsilon,
+	GaussianMechanism,
 	gaussianDelta,
 	gaussianEpsilon,
 	insecureNoiseForTests,
@@ -9,11 +10,13 @@ import {
 	planPrivacy,
 	privacyStatement,
 	type Schedule,
+	secureNoise,
 } from "@hushgrad/dp";
 import { describe, expect, it } from "vitest";
 import { binnedHistory, binOverlap } from "../../packages/dp/src/accountant/bins.ts";
 import { CorrelatedNormals, largestFactor } from "../../packages/dp/src/correlation.ts";
 import { historyAfter } from "../../packages/dp/src/sampler.ts";
+import { StepNoise } from "../../packages/dp/src/stepNoise.ts";
 
 type Matrix = readonly (readonly number[])[];
 
@@ -388,5 +391,31 @@ describe("a plan with correlated noise", () => {
 		expect(say(bandedSquareRoot(6))).toContain("C of 6 bands in proportion to 1, 0.5, 0.375, 0.3125, … and");
 		expect(say([1])).not.toContain("correlated");
 		expect(say(bandedSquareRoot(2))).not.toContain("RDP");
+	});
+});
+
+describe("the noise of steps", () => {
+	it("is correlated where it is secure, drawn here or by workers", async () => {
+		const coefs = bandedSquareRoot(2);
+		for (const length of [100_000, 200_000]) {
+			const source = secureNoise();
+			const noise = new StepNoise({ sampling: { kind: "balls-in-bins", strategyCoefs: coefs }, steps: 3 }, source);
+			const m = new GaussianMechanism({ length, maxGradNorm: 1, noiseMultiplier: 2, expectedBatchSize: 1 });
+			const seen: Float32Array[] = [];
+			for (const step of [1, 2, 3]) {
+				const draw = await noise.begin(m, source, { step, isLast: step === 3 })();
+				seen.push(m.release(new Float64Array(length + 1), draw).mean);
+			}
+			const b = inverse(strategy(coefs, 3));
+			const unit = 2 * m.sensitivity;
+			for (const t of [0, 1, 2]) {
+				for (let s = 0; s <= t; s++) {
+					const expected = dot(b[t], b[s]);
+					const found = seen[t].reduce((sum, v, i) => sum + (v * seen[s][i]) / unit ** 2, 0) / length;
+					const error = Math.sqrt((dot(b[t], b[t]) * dot(b[s], b[s]) + expected ** 2) / length);
+					expect(Math.abs(found - expected)).toBeLessThan(5 * error);
+				}
+			}
+		}
 	});
 });

@@ -6,9 +6,9 @@ import { checkInteger, refuse } from "./check.ts";
 const MOST_BANDS = 64;
 
 /**
- * The first `bands` coefficients of (1 − x)^(−1/2): 1, 1/2, 3/8, 5/16, … The Toeplitz matrix C of them is the banded square root of the
- * matrix of prefix sums (BSR), and noise C⁻¹z adds up to little over the steps, which is what training sees of it. 1 band is independent noise. As many bands as a cycle of
- * "balls-in-bins" has steps, or one less, are the best choice. Source: Kalinin, Lampert 2024.
+ * The first `bands` coefficients of (1 − x)^(−1/2): 1, 1/2, 3/8, 5/16, … The Toeplitz matrix C of them is the banded square root of the matrix
+ * of prefix sums (BSR): of noise C⁻¹z little adds up over the steps, which is what the trained weights see of it. 1 band is independent noise;
+ * as many bands as a cycle of "balls-in-bins" has steps, or one less, are a good choice. Source: Kalinin, Lampert 2024.
  * @throws ValueError unless there are 1 to 64 bands.
  */
 export const bandedSquareRoot = named("bandedSquareRoot", (bands: number): readonly number[] => {
@@ -18,8 +18,8 @@ export const bandedSquareRoot = named("bandedSquareRoot", (bands: number): reado
 	return Object.freeze(coefs);
 });
 
-/** A copy, frozen. @throws ValueError for what is no first column of a strategy: from 1 on, none above the one before, none below 0. */
-export function checkStrategy(coefs: readonly number[]): readonly number[] {
+/** A copy, frozen. @throws ValueError for what are no coefficients of a strategy: from 1 on, none above the one before, none below 0. */
+export function strategyOf(coefs: readonly number[]): readonly number[] {
 	expects("sampling", { strategyCoefs: coefs }, { strategyCoefs: "list" });
 	const fits = coefs.every((c, j) => typeof c === "number" && c >= 0 && c <= (j === 0 ? 1 : coefs[j - 1]));
 	if (coefs[0] !== 1 || coefs.length > MOST_BANDS || !fits) {
@@ -29,8 +29,9 @@ export function checkStrategy(coefs: readonly number[]): readonly number[] {
 }
 
 /**
- * A bound on the noise of a step of so many, in multiples of what a single normal can be: ‖c‖·Σ_j |(C⁻¹)_tj| of the last row. The
- * prefix sums u_n of C⁻¹'s coefficients lie in [0, 1], for (1 − x)c(x) = 1 − Σ d_j x^j with d_j ≥ 0 and Σ d_j ≤ 1 makes them probabilities of a renewal.
+ * What the noise of a step of so many is at most, in multiples of a single normal: ‖c‖·Σ_n |b_n| with 1/c(x) = Σ b_n x^n. It stays finite: the
+ * prefix sums of the b_n lie in [0, 1], for they are the coefficients of 1/(1 − Σ d_j x^j) with d_j = c_{j−1} − c_j ≥ 0 and Σ d_j ≤ 1, which are
+ * probabilities of a renewal. So over the steps no more of a normal adds up than ‖c‖ times what adds up of independent noise.
  */
 export function largestFactor(coefs: readonly number[], steps: number): number {
 	const inverse: number[] = [];
@@ -45,14 +46,14 @@ export function largestFactor(coefs: readonly number[], steps: number): number {
 }
 
 /**
- * Correlates the noise of steps. From standard normals z_t it makes n_t·w_t with w_t = z_t − Σ_{j≥1} c_j w_{t−j}, which is C⁻¹z of the Toeplitz
- * matrix of the c_j whose columns are divided by their norms n_t (`columnNorm`; the end of the run cuts off the last ones). The noise
- * of the last steps, as many as there are bands less one, is kept in memory, 8 bytes a coordinate, and nowhere else: whoever knows it can take it off what was
- * released.
+ * Correlates the noise of the steps. From standard normals z_t it makes n_t·w_t with w_t = z_t − Σ_{j≥1} c_j w_{t−j}. That is C⁻¹z, of the
+ * Toeplitz matrix of the c_j with its columns divided by their norms n_t (`columnNorm`: the end of the run cuts off the last of them). The w of
+ * the last steps, as many as there are bands less one, are kept in memory, 8 bytes a coordinate, and nowhere else: whoever knows them can
+ * take noise off what was released.
  *
- * A step that does not follow on the one before begins anew, from z_t: after one that failed, and in a run that was resumed. That never
- * lowers the guarantee. Such a run has for C the block-diagonal matrix of what lies between, which is C with some entries
- * put to 0. What `binOverlap` is made of are sums of products of entries, none of them below 0: none grows. Q.E.D.
+ * A step that does not follow on the one before, for that one failed or the run was resumed, begins anew from z_t. The guarantee stays. Such
+ * a run has a block-diagonal matrix in place of C, which is C with some entries put to 0. `binnedHistory` holds of every matrix without
+ * entries below 0, and grows with each G_jk, which are sums of products of entries: none of them is larger now. Q.E.D.
  */
 export class CorrelatedNormals {
 	readonly #coefs: readonly number[];

@@ -2,7 +2,7 @@ import { PrivacyError } from "@hushgrad/tensor";
 import { binnedHistory } from "./accountant/bins.ts";
 import { type AccountedHistory, appendEvent } from "./accountant/events.ts";
 import { checkInteger, refuse } from "./check.ts";
-import { checkStrategy } from "./correlation.ts";
+import { strategyOf } from "./correlation.ts";
 import { poissonBatch } from "./sampling.ts";
 import { factorAt, type PlannedSchedule } from "./schedule.ts";
 import type { NoiseSource } from "./secureRandom.ts";
@@ -67,7 +67,7 @@ export function samplingOf(sampling: Sampling): Sampling {
 	if (!kinds.includes(sampling?.kind)) refuse("sampling", `of a kind among ${kinds.join(", ")}`, sampling?.kind);
 	if (sampling.kind === "truncated-poisson") checkInteger("maxBatchSize", sampling.maxBatchSize);
 	if (sampling.kind !== "balls-in-bins") return Object.freeze({ ...sampling });
-	return Object.freeze({ kind: sampling.kind, strategyCoefs: checkStrategy(sampling.strategyCoefs) });
+	return Object.freeze({ kind: sampling.kind, strategyCoefs: strategyOf(sampling.strategyCoefs) });
 }
 
 /** Whether each record has a step, or a bin, that was drawn for it. */

@@ -21,10 +21,10 @@ export interface BinnedRun {
  * epoch of random allocation, of what they do not.
  *
  * A record is in one of p bins, any of them alike, for the whole run; bin j takes part in steps j, j + p, … The noise of the steps is C⁻¹z
- * for independent normals z of deviation σ, with a lower triangular C that has columns of norm 1 and no entry below 0, so what is released is as good as C x + z
- * (Choquette-Choo et al. 2023). Let m_j be the sum of the columns of C that belong to the steps of bin j, each over the σ of its step,
- * G_jk = ⟨m_j, m_k⟩, d = max G_jj, and o = max G_jk over j ≠ k. In both directions the run is dominated by the Gaussian mechanism with
- * noise multiplier 1/√o, composed with random allocation over p steps with 1/√(d − o).
+ * for independent normals z of deviation σ, with a lower triangular C whose columns have norm 1 and no entry below 0: what is released tells
+ * as much as C x + z (Choquette-Choo et al. 2023). Let m_j be the sum of the columns of C that belong to the steps of bin j, each over the σ
+ * of its step, G_jk = ⟨m_j, m_k⟩, d = max G_jj, and o = max G_jk over j ≠ k. In both directions the run is dominated by the Gaussian mechanism
+ * with noise multiplier 1/√o, composed with random allocation over p steps with 1/√(d − o).
  *
  * Proof. Let x_s, ‖x_s‖ ≤ 1, be what the record would add in step s; it may hang on all releases before. The likelihood ratio with the record
  * over that without is L = (1/p) Σ_j Π_t exp(⟨μ_tj, z_t⟩ − ‖μ_tj‖²/2) with μ_tj = Σ C_ts x_s over the steps s ≤ t of bin j and, without the
@@ -43,10 +43,7 @@ export function binnedHistory(run: BinnedRun): AccountedHistory {
 	const { own, shared } = binOverlap(run);
 	const { noiseMultiplier: sigma, stepsPerCycle: stepsPerEpoch } = run;
 	const apart = { sampling: "random-allocation", stepsPerEpoch, noiseMultiplier: sigma / Math.sqrt(own - shared), epochs: 1 } as const;
-	return [
-		...(shared > 0 ? [{ sampleRate: 1, noiseMultiplier: sigma / Math.sqrt(shared), steps: 1 }] : []),
-		...(own > 0 ? [apart] : []),
-	];
+	return [...(shared > 0 ? [{ sampleRate: 1, noiseMultiplier: sigma / Math.sqrt(shared), steps: 1 }] : []), ...(own > 0 ? [apart] : [])];
 }
 
 /** d and o of `binnedHistory`, for a σ of 1 in the first step: √d is the sensitivity to a record whose bin is known. */
