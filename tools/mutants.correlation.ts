@@ -2,6 +2,7 @@ import type { Mutant } from "./mutants.operations.ts";
 
 const DP = "packages/dp/src";
 const UNIT = ["tests/dp/correlation.test.ts"];
+const ACCOUNT = ["tests/dp/binnedHistory.test.ts"];
 const ENGINE = ["tests/dp/bins.test.ts"];
 
 /** Faults of correlated noise, of what it is accounted as, and of the bins that it stands on. */
@@ -35,7 +36,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/correlation.ts`,
 		from: 'typeof c === "number" && c >= 0 && c <=',
 		to: 'typeof c === "number" && c <=',
-		tests: UNIT,
+		tests: ACCOUNT,
 		only: "refuses coefficients",
 	},
 	{
@@ -43,7 +44,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/accountant/bins.ts`,
 		from: "...(shared > 0 ? [{",
 		to: "...(shared < 0 ? [{",
-		tests: UNIT,
+		tests: ACCOUNT,
 		only: "of two bins",
 	},
 	{
@@ -51,7 +52,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/accountant/bins.ts`,
 		from: "if (i % near === 0) own = Math.max(own, value);",
 		to: "if (i % near === 0) own = own === 0 ? value : Math.min(own, value);",
-		tests: UNIT,
+		tests: ACCOUNT,
 		only: "Gram matrix",
 	},
 	{
@@ -59,7 +60,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/accountant/bins.ts`,
 		from: "2 * ahead > p ? late : Math.min(late, early);",
 		to: "early;",
-		tests: UNIT,
+		tests: ACCOUNT,
 		only: "Gram matrix",
 	},
 	{
@@ -67,7 +68,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		file: `${DP}/sampler.ts`,
 		from: "binnedHistory({ ...mechanism, ...sampling,",
 		to: "binnedHistory({ ...mechanism, strategyCoefs: [1],",
-		tests: UNIT,
+		tests: ACCOUNT,
 		only: "weighs a schedule",
 	},
 	{

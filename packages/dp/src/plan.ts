@@ -151,7 +151,8 @@ class Plan {
 		}
 		for (const factor of factorsOf(this.maxGradNormSchedule)) checkClipNorm("maxGradNorm", maxGradNorm * factor);
 		const rate = expectedBatchSize / datasetSize;
-		const sampling = samplingOf(options.sampling ?? { kind: "poisson" });
+		const { sampling: asked = { kind: "poisson" } } = options;
+		const sampling = samplingOf(asked);
 		const sampleRate = isAllocated(sampling) ? 1 / Math.round(1 / rate) : rate;
 		this.sampling = sampling;
 		this.unit = unitOf(options.unit);
