@@ -10,8 +10,8 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 	{
 		name: "correlated noise that is not scaled to columns of norm 1",
 		file: `${DP}/correlation.ts`,
-		from: "return normals.map((w) => norm * w);",
-		to: "return normals.map((w) => (norm > 0 ? w : 0));",
+		from: "noise[i] = norm * normals[i];",
+		to: "noise[i] = norm > 0 ? normals[i] : 0;",
 		tests: UNIT,
 		only: "covariance",
 	},

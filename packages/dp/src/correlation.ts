@@ -84,6 +84,8 @@ export class CorrelatedNormals {
 		this.#last = [normals, ...this.#last].slice(0, this.#coefs.length - 1);
 		this.#step = step;
 		const norm = columnNorm(this.#coefs, this.#steps - step);
-		return normals.map((w) => norm * w);
+		const noise = new Float64Array(normals.length);
+		for (let i = 0; i < noise.length; i++) noise[i] = norm * normals[i];
+		return noise;
 	}
 }
