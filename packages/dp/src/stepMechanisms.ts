@@ -1,6 +1,7 @@
 import { nextNorm } from "./clip/adaptive.ts";
 import { largestFactor } from "./correlation.ts";
-import { GaussianMechanism, type Release } from "./mechanism.ts";
+import { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { noiseMultiplierAt } from "./sampler.ts";
 import { factorAt, rangeOf } from "./schedule.ts";
@@ -35,7 +36,7 @@ export class StepMechanisms {
 	}
 
 	/** Moves C of adaptive clipping by what a step released. */
-	follow({ unclipped }: Release): void {
+	follow({ unclipped }: NoisyCounts): void {
 		const { clipping, expectedBatchSize } = this.#plan;
 		if (clipping.kind !== "adaptive" || unclipped === undefined) return;
 		this.#norm = nextNorm(this.#norm, unclipped, clipping, expectedBatchSize);

@@ -1,5 +1,6 @@
 import { CorrelatedNormals } from "./correlation.ts";
-import { drawOf, type GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import { drawOf, type GaussianMechanism } from "./mechanism.ts";
+import type { NoiseDraw } from "./noiseDraw.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
 import type { SampledMechanism } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
