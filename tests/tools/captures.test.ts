@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { screenPage, THEMES } from "../../tools/captures/html.ts";
-import { Screen } from "../../tools/captures/screen.ts";
+import { screenPage, THEMES } from "../captures/html.ts";
+import { Screen } from "../captures/screen.ts";
 
 const shown = (text: string, columns = 10): Screen => {
 	const screen = new Screen(columns);
