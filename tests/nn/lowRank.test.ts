@@ -19,6 +19,7 @@ import {
 } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lowRankDropoutPrimitive, lowRankPrimitive } from "../../packages/nn/src/lowRank.ts";
+import { linearUpdatedPrimitive } from "../../packages/nn/src/updated.ts";
 import { relativeError } from "../support/goldens.ts";
 
 /** Longer than what the invocations of a row, or a tile of rows and ranks, take at once; none a multiple of those. */
@@ -33,25 +34,27 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 	afterAll(() => device.destroy());
 
 	const random = (n: number, ...shape: number[]): Tensor => normal(device, shape, key(n));
-	const slots = () => [random(1, T, K), random(2, R, K), random(3, N, R), random(4, T, N)].map((value) => ({ value }));
+	const slots = () => [random(1, T, K), random(2, R, K), random(3, N, R), random(4, N, K)].map((value) => ({ value }));
 	const words = () => DropoutKey.of(device, key(7)).words;
 
-	/** y + s (dropout(x) A^T) B^T of plain operations. */
-	const composite = (y: Tensor, x: Tensor, a: Tensor, b: Tensor, keys?: Tensor): Tensor => {
+	/** x W^T + s (dropout(x) A^T) B^T of plain operations. */
+	const composite = (w: Tensor, x: Tensor, a: Tensor, b: Tensor, keys?: Tensor): Tensor => {
 		const kept = keys === undefined ? x : dropout(x, ATTRS.p, new DropoutKey(keys, ATTRS.stream));
-		return add(y, linear(mul(linear(kept, a), ATTRS.scale), b));
+		return add(linear(x, w), linear(mul(linear(kept, a), ATTRS.scale), b));
 	};
-	const fused = (y: Tensor, x: Tensor, a: Tensor, b: Tensor, keys?: Tensor): Tensor =>
-		keys === undefined ? lowRankPrimitive.apply([y, x, a, b], ATTRS)[0] : lowRankDropoutPrimitive.apply([y, x, a, b, keys], ATTRS)[0];
+	const fused = (w: Tensor, x: Tensor, a: Tensor, b: Tensor, keys?: Tensor): Tensor => {
+		const low = keys === undefined ? lowRankPrimitive.apply([x, a], ATTRS)[0] : lowRankDropoutPrimitive.apply([x, a, keys], ATTRS)[0];
+		return linearUpdatedPrimitive.apply([x, w, low, b])[0];
+	};
 
 	it.each([false, true])("is the composite of plain operations, and so are its gradients (dropout: %s)", async (drops) => {
 		const results = async (f: typeof fused): Promise<Float32Array[]> => {
 			const own = slots();
 			const keys = drops ? words() : undefined;
 			const run = () => {
-				const [x, a, b, y] = own.map((s) => s.value);
+				const [x, a, b, w] = own.map((s) => s.value);
 				// x is used elsewhere, too: its gradient is added to what has arrived.
-				return add(sum(square(f(y, x, a, b, keys))), sum(square(x)));
+				return add(sum(square(f(w, x, a, b, keys))), sum(square(x)));
 			};
 			const { value, grads } = device.scope(() => valueAndGrad(run, own));
 			return (await Promise.all([value, ...grads].map((t) => data(t)))) as Float32Array[];
@@ -63,21 +66,23 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 	});
 
 	it("gives each record what it gives alone, bit for bit, with a mask of its own", async () => {
-		const [a, b] = [random(2, R, K), random(3, N, R)];
+		const [a, b, w] = [random(2, R, K), random(3, N, R), random(4, N, K)];
 		const records = Array.from({ length: B }, (_, i) => ({
 			x: random(10 + i, T, K),
-			y: random(20 + i, T, N),
 			keys: DropoutKey.of(device, key(30 + i)).words,
 		}));
-		const [ys, xs, keys] = (["y", "x", "keys"] as const).map((name) => stack(records.map((r) => r[name])));
-		const all = (await data(vmap((y: Tensor, x: Tensor, keys: Tensor) => fused(y, x, a, b, keys))(ys, xs, keys))) as Float32Array;
-		for (const [i, { y, x, keys }] of records.entries()) {
-			expect([...(await data(fused(y, x, a, b, keys)))]).toEqual([...all.subarray(i * T * N, (i + 1) * T * N)]);
+		const [xs, keys] = (["x", "keys"] as const).map((name) => stack(records.map((r) => r[name])));
+		const all = (await data(vmap((x: Tensor, keys: Tensor) => fused(w, x, a, b, keys))(xs, keys))) as Float32Array;
+		for (const [i, { x, keys }] of records.entries()) {
+			expect([...(await data(fused(w, x, a, b, keys)))]).toEqual([...all.subarray(i * T * N, (i + 1) * T * N)]);
 		}
 	});
 
-	it("takes two kernels, and three for all gradients where no sum is split", async () => {
-		const own = [random(1, T, 16), random(2, 4, 16), random(3, 8, 4), random(4, T, 8)].map((value) => ({ value }));
+	it.each([
+		["where no sum is split", 8, 16, 0],
+		["where one is split, of whose parts the sum is made", 8, 2100, 1],
+	])("takes few kernels %s", (_, n, k, parts) => {
+		const own = [random(1, T, k), random(2, 4, k), random(3, n, 4), random(4, n, k)].map((value) => ({ value }));
 		const keys = words();
 		const count = (run: () => void): number => {
 			const before = device.counters().dispatches;
@@ -85,12 +90,13 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 			return device.counters().dispatches - before;
 		};
 		const value = () => {
-			const [x, a, b, y] = own.map((s) => s.value);
-			return fused(y, x, a, b, keys);
+			const [x, a, b, w] = own.map((s) => s.value);
+			return fused(w, x, a, b, keys);
 		};
-		expect(count(() => void value())).toBe(2);
+		expect(count(() => void value())).toBe(plan === "cpu" ? 3 : 2 + parts);
 		const loss = count(() => void sum(value()));
-		// One more makes the gradient of the loss, 1; that of the sum is a view.
-		expect(count(() => void valueAndGrad(() => sum(value()), own)) - loss).toBe(1 + 3);
+		// One more makes the gradient of the loss, 1; that of the sum is a view, which is copied. Then come those of x, of w, of low and b, and of a.
+		const gradients = 4 + (plan === "cpu" ? 1 : 0);
+		expect(count(() => void valueAndGrad(() => sum(value()), own)) - loss).toBe(1 + 1 + gradients);
 	});
 });

@@ -1,4 +1,4 @@
-import { add, cast, type Device, type DropoutKey, foldIn, type Key, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, cast, type Device, type DropoutKey, foldIn, type Key, linear, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
@@ -76,12 +76,19 @@ export class LoRALinear extends Module {
 	}
 }
 
+/** Whether it is known what the layer computes: that of a subclass is not. */
+const isPlain = (layer: LinearLayer): layer is Linear => layer instanceof Linear && layer.forward === Linear.prototype.forward;
+
 const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
-	const [y, input, a, b] = [base_layer.call(x), x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
+	const [input, a, b] = [x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
 	const masks = lora_dropout.keyOf(x, key);
-	if (masks === undefined) return lowRankPrimitive.apply([y, input, a, b], { scale: scaling })[0];
-	const { words, stream } = masks;
-	return lowRankDropoutPrimitive.apply([y, input, a, b, words], { scale: scaling, p: lora_dropout.p, stream })[0];
+	const low =
+		masks === undefined
+			? lowRankPrimitive.apply([input, a], { scale: scaling })[0]
+			: lowRankDropoutPrimitive.apply([input, a, masks.words], { scale: scaling, p: lora_dropout.p, stream: masks.stream })[0];
+	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(low, b));
+	const y = base_layer.weight.linear(x, { low, b });
+	return base_layer.bias === undefined ? y : add(y, base_layer.bias.value);
 });
 
 /**

@@ -2,9 +2,11 @@ import { type BufferSpec, defineKernel, reads, THREEFRY_WGSL, wgsl, writes } fro
 
 /** Ranks that one invocation takes. */
 export const RANKS = 8;
-/** Rows of x that one invocation takes where it works by itself, and how many are a workgroup. */
-const ROWS = 4;
-const DOWN_LANES = 16;
+/** Rows of x that one invocation takes, and how many are a workgroup, where each works by itself and where they share rows. */
+const [OWN, SHARED] = [
+	{ rows: 4, lanes: 16 },
+	{ rows: 2, lanes: 64 },
+];
 /** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once. */
 export const COLUMNS = 16;
 
@@ -18,8 +20,8 @@ type Variant = {
 };
 
 type DownVariant = Variant & {
-	/** Invocations that share a row; false where each works by itself. */
-	readonly lanes: false | 32;
+	/** Invocations of a workgroup share its rows, else each works by itself. */
+	readonly shared: boolean;
 };
 
 type BackVariant = Variant & {
@@ -74,24 +76,27 @@ const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? 
 
 /**
  * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record. Workgroups go along the rows, the records and the ranks.
- * Plan "cpu": an invocation has ROWS rows. Plan "gpu" (`lanes`): so many invocations share a row, and join what they found by halves.
+ * Plan "cpu": an invocation has rows of its own. Plan "gpu" (`shared`): those of a workgroup share its rows, and join what they found by
+ * halves.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
-	const { wide, drops, ranks, lanes } = variant;
-	const rows = upTo(lanes === false ? ROWS : 1);
+	const { wide, drops, ranks, shared } = variant;
+	const { rows: count, lanes } = shared ? SHARED : OWN;
+	const rows = upTo(count);
+	const sums = count * ranks;
 	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");
 	const store = (row: string, rank: string, value: string): string =>
 		`if (${row} < p.T && ${rank} < p.R) { low_set((record * p.T + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
 	return {
 		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
 		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops) },
-		workgroup: lanes || DOWN_LANES,
-		shared: lanes === false ? undefined : { parts: { type: "f32", length: ranks * lanes } },
+		workgroup: lanes,
+		shared: shared ? { parts: { type: "f32", length: sums * lanes } } : undefined,
 		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);
-let t0 = ${lanes === false ? `(wid.x * ${DOWN_LANES}u + lane) * ${ROWS}u` : "wid.x"};
+let t0 = ${shared ? `wid.x * ${count}u` : `(wid.x * ${lanes}u + lane) * ${count}u`};
 let r0 = wid.z * ${ranks}u;
 if (t0 >= p.T) { return; }
 ${rows.map((i) => `let e${i} = min(t0 + ${i}u, p.T - 1u) * p.K;`).join(" ")}
@@ -99,7 +104,7 @@ ${upTo(ranks)
 	.map((r) => `let w${r} = record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
 	.join("\n")}
 ${each((i, r) => `var s${i}_${r} = 0.0;`)}
-for (var k = ${lanes === false ? "0u" : "lane * STEP"}; k < p.K; k += ${lanes || 1}u * STEP) {
+for (var k = ${shared ? "lane * STEP" : "0u"}; k < p.K; k += ${shared ? lanes : 1}u * STEP) {
   ${upTo(ranks)
 		.map((r) => `let a${r} = a_v(w${r} + k);`)
 		.join("\n  ")}
@@ -107,29 +112,29 @@ for (var k = ${lanes === false ? "0u" : "lane * STEP"}; k < p.K; k += ${lanes ||
   ${each((i, r) => `s${i}_${r} = plusDot(s${i}_${r}, x${i}, a${r});`)}
 }
 ${
-	lanes === false
-		? each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
-		: `${upTo(ranks)
-				.map((r) => `parts[lane * ${ranks}u + ${r}u] = s0_${r};`)
-				.join(" ")}
+	shared
+		? `${each((i, r) => `parts[lane * ${sums}u + ${i * ranks + r}u] = s${i}_${r};`)}
 for (var half = ${lanes / 2}u; half > 0u; half >>= 1u) {
   workgroupBarrier();
-  if (lane < half) { ${upTo(ranks)
-		.map((r) => `parts[lane * ${ranks}u + ${r}u] += parts[(lane + half) * ${ranks}u + ${r}u];`)
+  if (lane < half) { ${upTo(sums)
+		.map((v) => `parts[lane * ${sums}u + ${v}u] += parts[(lane + half) * ${sums}u + ${v}u];`)
 		.join(" ")} }
 }
 workgroupBarrier();
-if (lane < ${ranks}u) { ${store("t0", "r0 + lane", "parts[lane]")} }`
+let row = t0 + lane / ${ranks}u;
+let rank = r0 + lane % ${ranks}u;
+if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
+		: each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
 }`,
 	};
 });
 
 /** Workgroups of `lowRank/down` along the rows. */
-export const downGroups = (rows: number, { lanes }: Pick<DownVariant, "lanes">): number =>
-	lanes === false ? Math.ceil(rows / (DOWN_LANES * ROWS)) : rows;
+export const downGroups = (rows: number, { shared }: Pick<DownVariant, "shared">): number =>
+	Math.ceil(rows / (shared ? SHARED.rows : OWN.rows * OWN.lanes));
 
 /**
- * From h = dy B: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
+ * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
  * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
  * at once. Plan "gpu": as many as `parts` share them, and the first adds up what they found. Workgroups go along the columns and the
  * records.

@@ -12,6 +12,7 @@ import {
 } from "@hushgrad/tensor";
 import { blaming, expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
 import { fromFloat32 } from "./safetensors/convert.ts";
+import { linearUpdatedPrimitive } from "./updated.ts";
 
 /** How a weight is held on the device: in one tensor of f32, bf16 or f16, or in four bits (`NF4Parameter`). */
 export type Format = "f32" | "bf16" | "f16" | "nf4";
@@ -24,6 +25,14 @@ export interface ParameterOptions {
 	readonly trainable?: boolean | undefined;
 	/** Whether `load` keeps a checkpoint's bf16: for tables, which the operations that read them widen. False when left out. */
 	readonly keepsBf16?: boolean | undefined;
+}
+
+/** What is added to the result of a linear map: low bᵀ, in f32. */
+export interface LowRankUpdate {
+	/** `[..., R]`, with the leading axes of what is mapped. */
+	readonly low: Tensor;
+	/** `[out, R]`. */
+	readonly b: Tensor;
 }
 
 /**
@@ -107,11 +116,11 @@ export class Parameter implements Slot {
 	}
 
 	/**
-	 * x Wᵀ for a weight `[out, in]`: `x [..., in] → [..., out]`.
-	 * @throws ValueError before there is a value, ShapeError when the last axis of x is not `in`.
+	 * x Wᵀ for a weight `[out, in]`: `x [..., in] → [..., out]`; with an update x Wᵀ + low bᵀ.
+	 * @throws ValueError before there is a value, ShapeError when the last axis of x is not `in`, or the update does not fit.
 	 */
-	linear(x: Tensor): Tensor {
-		return linear(x, this.value);
+	linear(x: Tensor, update?: LowRankUpdate): Tensor {
+		return update === undefined ? linear(x, this.value) : linearUpdatedPrimitive.apply([x, this.value, update.low, update.b])[0];
 	}
 
 	/**

@@ -5,7 +5,7 @@ import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 export type NF4Attrs = { n: number; k: number; offset: number; rounded: number };
 
 /** The parts of a weight as kernels see them. */
-type Parts = Readonly<Record<string, Physical>>;
+export type Parts = Readonly<Record<string, Physical>>;
 
 /**
  * WGSL of what a weight is: code value times block scale, rounded, where the scale is fl(fl(map[q] nested) + offset). `zero` is 0 in a way

@@ -3,6 +3,8 @@ import {
 	contiguous,
 	definePrimitive,
 	defineSumming,
+	type GemmTarget,
+	type GemmUpdate,
 	gemm,
 	type NdArray,
 	type Physical,
@@ -14,19 +16,19 @@ import {
 } from "@hushgrad/tensor/author";
 import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
-import { dequantize, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
+import { dequantize, isByRow, type NF4Attrs, type Parts, rowTimesWeight } from "./nf4.kernel.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
 /** The types that a weight may have had, by the number that an attribute gives them. */
 export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
 
-/** x [B, ..., K] times w [1, K, N], and `plus`, where it is given: all rows of all records in one product. */
-function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
+/** x [B, ..., K] times w [1, K, N], and what is added to it: all rows of all records in one product. */
+function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, "plus" | "update"> = {}): Physical {
 	const [B, ...shape] = x.shape;
 	const N = w.shape[2];
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
 	const view = x.runtime.empty([...x.shape.slice(0, -1), N]);
-	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus) };
+	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus), update };
 	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target, rows.shape[1]);
 }
 
@@ -63,6 +65,14 @@ function referenceRows(x: NdArray, columns: number, w: (column: number, q: numbe
 	return { data, shape: [...x.shape.slice(0, -1), columns] };
 }
 
+/** x [B, ..., K] times the transpose of the weight, and an update, where there is one. */
+export function nf4Product(x: Physical, parts: Parts, attrs: NF4Attrs, update?: GemmUpdate): Physical {
+	if (!isByRow(sizeOf(x.shape.slice(1, -1)), attrs)) return rowsTimes(x, dequantize(parts, attrs).transpose(), { update });
+	const view = rowTimesWeight(x, parts, attrs);
+	if (update !== undefined) gemm(update.low, update.up, { view, batchStride: attrs.n, accumulate: true });
+	return view;
+}
+
 export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
 	name: "nf4Linear",
 	signature: `x[..., K], ${PARTS} -> y[..., N]`,
@@ -71,10 +81,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	check: (_, { k }, { K }) => {
 		if (K !== k) throw new ShapeError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
 	},
-	forward: ({ inputs: { x, ...parts }, attrs }) => {
-		const rows = sizeOf(x.shape.slice(1, -1));
-		return [isByRow(rows, attrs) ? rowTimesWeight(x, parts, attrs) : rowsTimes(x, dequantize(parts, attrs).transpose())];
-	},
+	forward: ({ inputs: { x, ...parts }, attrs }) => [nf4Product(x, parts, attrs)],
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
@@ -95,7 +102,7 @@ const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
-	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), plus)],
+	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), { plus })],
 	grad: {
 		dy: {
 			saves: ["codes", "scales", "nested", "map"],

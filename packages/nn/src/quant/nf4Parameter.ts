@@ -1,7 +1,8 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
-import { checkSize, Parameter } from "../parameter.ts";
+import { checkSize, type LowRankUpdate, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
+import { nf4LinearUpdatedPrimitive } from "../updated.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
 import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
@@ -101,12 +102,17 @@ export class NF4Parameter extends Parameter {
 	}
 
 	/**
-	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x alone.
-	 * @throws ValueError before there are values, ShapeError when the last axis of x is not `in`.
+	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x, not by the weight; with an update x dequantize(W)ᵀ + low bᵀ.
+	 * @throws ValueError before there are values, ShapeError when the last axis of x is not `in`, or the update does not fit.
 	 */
-	override linear(x: Tensor): Tensor {
+	override linear(x: Tensor, update?: LowRankUpdate): Tensor {
 		const { codes, scales, nested, map } = this.weight;
-		return blaming("NF4Parameter.linear", () => nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0]);
+		const operands = [x, codes, scales, nested, map];
+		return blaming("NF4Parameter.linear", () =>
+			update === undefined
+				? nf4LinearPrimitive.apply(operands, this.#attrs)[0]
+				: nf4LinearUpdatedPrimitive.apply([...operands, update.low, update.b], this.#attrs)[0],
+		);
 	}
 
 	/** @throws ShapeError always: it takes its values from `load` and `loadQuantized`. */
