@@ -10,7 +10,9 @@ import {
 	normal,
 	type Plan,
 	requestDevice,
+	slice,
 	square,
+	squeeze,
 	stack,
 	sum,
 	type Tensor,
@@ -34,7 +36,7 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 	afterAll(() => device.destroy());
 
 	const random = (n: number, ...shape: number[]): Tensor => normal(device, shape, key(n));
-	const slots = () => [random(1, T, K), random(2, R, K), random(3, N, R), random(4, N, K)].map((value) => ({ value }));
+	const slots = (k: number, r: number) => [random(1, T, k), random(2, r, k), random(3, N, r), random(4, N, k)].map((value) => ({ value }));
 	const words = () => DropoutKey.of(device, key(7)).words;
 
 	/** x W^T + s (dropout(x) A^T) B^T of plain operations. */
@@ -47,9 +49,15 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 		return linearUpdatedPrimitive.apply([x, w, low, b])[0];
 	};
 
-	it.each([false, true])("is the composite of plain operations, and so are its gradients (dropout: %s)", async (drops) => {
+	// Of a sum of 2100 parts are added; ranks are taken eight, four or three at once.
+	it.each([
+		[K, R, false],
+		[K, R, true],
+		[2100, 8, true],
+		[K, 3, false],
+	])("is the composite of plain operations, and so are its gradients (K = %i, R = %i, dropout: %s)", async (k, r, drops) => {
 		const results = async (f: typeof fused): Promise<Float32Array[]> => {
-			const own = slots();
+			const own = slots(k, r);
 			const keys = drops ? words() : undefined;
 			const run = () => {
 				const [x, a, b, w] = own.map((s) => s.value);
@@ -75,6 +83,16 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 		const all = (await data(vmap((x: Tensor, keys: Tensor) => fused(w, x, a, b, keys))(xs, keys))) as Float32Array;
 		for (const [i, { x, keys }] of records.entries()) {
 			expect([...(await data(fused(w, x, a, b, keys)))]).toEqual([...all.subarray(i * T * N, (i + 1) * T * N)]);
+		}
+	});
+
+	it("adds to the result of each record what is its own, bit for bit", async () => {
+		const [xs, lows, bs, w] = [random(1, B, T, K), random(2, B, T, R), random(3, B, N, R), random(4, N, K)];
+		const run = (x: Tensor, low: Tensor, b: Tensor): Tensor => linearUpdatedPrimitive.apply([x, w, low, b])[0];
+		const all = (await data(vmap(run)(xs, lows, bs))) as Float32Array;
+		for (let i = 0; i < B; i++) {
+			const [x, low, b] = [xs, lows, bs].map((t) => squeeze(slice(t, 0, i, i + 1), 0));
+			expect([...(await data(run(x, low, b)))]).toEqual([...all.subarray(i * T * N, (i + 1) * T * N)]);
 		}
 	});
 

@@ -35,7 +35,7 @@ function referenceUpdate(low: NdArray, b: NdArray): Float64Array {
 
 /** From the gradient g of low b^T: h = g b, and db = g^T low. */
 export const updatedGradPrimitive = definePrimitive({
-	name: "updated.dlow",
+	name: "linearUpdated.dlow",
 	signature: "g[..., N], low[..., R], b[N, R] -> h[..., R], db[N, R]",
 	attrs: {},
 	forward: ({ runtime, inputs, B, axes: { N, R } }) => {

@@ -10,7 +10,7 @@ import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.k
  */
 export const TILES = {
 	"128x128": { x: 16, y: 16, rows: 2, columns: 2, depth: 16 },
-	"64x64": { x: 16, y: 16, rows: 1, columns: 1, depth: 32 },
+	"64x64": { x: 16, y: 8, rows: 2, columns: 1, depth: 32 },
 	"32x32": { x: 8, y: 8, rows: 1, columns: 1, depth: 32 },
 	"64x16": { x: 4, y: 16, rows: 1, columns: 1, depth: 32 },
 	"16x64": { x: 16, y: 4, rows: 1, columns: 1, depth: 32 },

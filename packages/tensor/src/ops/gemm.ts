@@ -72,12 +72,12 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 /** Number `i` of the three batch axes, of which the first may be left out. */
 const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 
-/** Workgroups that keep all units of a large GPU busy. */
-const ENOUGH = 256;
+/** Workgroups that keep all units of a large GPU busy, and those that do it to the end: three on each of 132 units. */
+const [ENOUGH, EVEN] = [256, 396];
 /** A record with no more rows, or columns, than this has few tiles, whatever their kind. */
 const THIN = 32;
-/** Least part of a sum of such records, and of others, whose parts are to be worth what it takes to add them. */
-const [PART, LONG] = [128, 1024];
+/** Least part of a sum of such records, and of others, of which a sum has to be long for its parts to be worth what it takes to add them. */
+const [THIN_PART, PART, LONG] = [128, 600, 2048];
 /** For how many records the tiles of others are counted: the parts must not depend on how many there are. */
 const RECORDS = 4;
 
@@ -89,10 +89,10 @@ const countOf = (tile: Tile, { M, N }: Pick<Size, "M" | "N">): number => {
 /** Length of the parts that sums over k are split into: all of k where they are not, as where the rows of a record are not known. */
 function partOf(rows: number | undefined, N: number, k: number): number {
 	const isThin = Math.min(rows ?? N, N) <= THIN;
-	const most = Math.floor(k / (isThin ? PART : LONG));
+	const most = isThin ? Math.floor(k / THIN_PART) : k < LONG ? 1 : Math.floor(k / PART);
 	if (rows === undefined || most < 2) return Math.max(1, k);
-	const tiles = isThin ? countOf("64x64", { M: rows, N }) : RECORDS * countOf("128x128", { M: rows, N });
-	const parts = Math.min(most, Math.ceil(ENOUGH / tiles));
+	const needed = isThin ? ENOUGH / countOf("64x64", { M: rows, N }) : EVEN / (RECORDS * countOf("128x128", { M: rows, N }));
+	const parts = Math.min(most, Math.ceil(needed));
 	return 32 * Math.ceil(k / parts / 32);
 }
 
