@@ -3,7 +3,7 @@ import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
-import { lowRankDropoutPrimitive, lowRankPrimitive } from "./lowRank.ts";
+import { lowRank } from "./lowRank.ts";
 import { MODULE, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 import { checkLoraConfig, type LoraConfig, matchesTarget } from "./peft.ts";
@@ -81,13 +81,10 @@ const isPlain = (layer: LinearLayer): layer is Linear => layer instanceof Linear
 
 const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
 	const [input, a, b] = [x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
-	const masks = lora_dropout.keyOf(x, key);
-	const low =
-		masks === undefined
-			? lowRankPrimitive.apply([input, a], { scale: scaling })[0]
-			: lowRankDropoutPrimitive.apply([input, a, masks.words], { scale: scaling, p: lora_dropout.p, stream: masks.stream })[0];
-	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(low, b));
-	const y = base_layer.weight.linear(x, { low, b });
+	const keys = lora_dropout.keyOf(x, key);
+	const branch = { a, b, scale: scaling, mask: keys && { words: keys.words, stream: keys.stream, p: lora_dropout.p } };
+	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(lowRank(input, branch), b));
+	const y = base_layer.weight.adapted(input, branch);
 	return base_layer.bias === undefined ? y : add(y, base_layer.bias.value);
 });
 

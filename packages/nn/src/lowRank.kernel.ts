@@ -1,4 +1,5 @@
-import { type BufferSpec, defineKernel, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+import { type BufferSpec, defineKernel, type ParamType, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+import { decoding } from "./quant/nf4.kernel.ts";
 
 /** Ranks that one invocation takes. */
 export const RANKS = 8;
@@ -22,6 +23,8 @@ type Variant = {
 type DownVariant = Variant & {
 	/** Invocations of a workgroup share its rows, else each works by itself. */
 	readonly shared: boolean;
+	/** Workgroups beside those of the rows write a weight that is held in four bits. */
+	readonly decodes: boolean;
 };
 
 type BackVariant = Variant & {
@@ -75,25 +78,51 @@ const keysOf = (drops: boolean): Buffers => (drops ? { keys: reads("u32") } : {}
 const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? { c: reads("f32", lanes) } : {});
 
 /**
+ * What a kernel has for the workgroups that write a weight held in four bits, behind the first `others` of each row of its grid: they
+ * share its words evenly.
+ */
+export function decodingOf(decodes: boolean): {
+	readonly params: Readonly<Record<string, ParamType>>;
+	readonly buffers: Buffers;
+	readonly helpers: string;
+	readonly body: (lanes: number) => string;
+} {
+	if (!decodes) return { params: {}, buffers: {}, helpers: "", body: () => "" };
+	return {
+		params: { ...decoding.params, others: "u32" },
+		buffers: decoding.buffers,
+		helpers: decoding.helpers,
+		body: (lanes) => wgsl`if (wid.x >= p.others) {
+  let own = nwg.x - p.others;
+  let group = (wid.z * nwg.y + wid.y) * own + wid.x - p.others;
+  ${decoding.words(`group * ${lanes}u + lane`, `own * nwg.y * nwg.z * ${lanes}u`)}
+  return;
+}`,
+	};
+}
+
+/**
  * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record. Workgroups go along the rows, the records and the ranks.
  * Plan "cpu": an invocation has rows of its own. Plan "gpu" (`shared`): those of a workgroup share its rows, and join what they found by
- * halves.
+ * halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
-	const { wide, drops, ranks, shared } = variant;
+	const { wide, drops, ranks, shared, decodes } = variant;
 	const { rows: count, lanes } = shared ? SHARED : OWN;
+	const more = decodingOf(decodes);
 	const rows = upTo(count);
 	const sums = count * ranks;
 	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");
 	const store = (row: string, rank: string, value: string): string =>
 		`if (${row} < p.T && ${rank} < p.R) { low_set((record * p.T + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
 	return {
-		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
-		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops) },
+		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS, ...more.params },
+		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops), ...more.buffers },
 		workgroup: lanes,
 		shared: shared ? { parts: { type: "f32", length: sums * lanes } } : undefined,
-		helpers: helpers(variant),
+		helpers: `${helpers(variant)}\n${more.helpers}`,
 		body: wgsl`
+${more.body(lanes)}
 let record = wid.y;
 let key = keyOf(record);
 let t0 = ${shared ? `wid.x * ${count}u` : `(wid.x * ${lanes}u + lane) * ${count}u`};
@@ -129,9 +158,11 @@ if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
 	};
 });
 
-/** Workgroups of `lowRank/down` along the rows. */
-export const downGroups = (rows: number, { shared }: Pick<DownVariant, "shared">): number =>
-	Math.ceil(rows / (shared ? SHARED.rows : OWN.rows * OWN.lanes));
+/** Workgroups of `lowRank/down` along the rows, and invocations of each. */
+export function downGroups(count: number, shared: boolean): { readonly groups: number; readonly lanes: number } {
+	const { rows, lanes } = shared ? SHARED : OWN;
+	return { groups: Math.ceil(count / (shared ? rows : rows * lanes)), lanes };
+}
 
 /**
  * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of

@@ -14,6 +14,7 @@ import {
 	summed,
 } from "@hushgrad/tensor/author";
 import { COLUMNS, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { beside, type Decoded } from "./quant/nf4.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
 export type LowRankAttrs = { scale: number; p: number; stream: number };
@@ -35,8 +36,27 @@ function layout({ x: given, a: rows, keys: words }: Views, { scale, p, stream }:
 	};
 }
 
+/**
+ * low [B, ..., R] = scale dropout(x) A^T. A weight held in four bits is written by the same kernel, where the device allows it, or by one of
+ * its own.
+ */
+export function lowOf(inputs: Views, attrs: LowRankAttrs, weight?: Decoded): Physical {
+	const { x } = inputs;
+	const { runtime } = x;
+	const { buffers, numbers, wide, drops } = layout(inputs, attrs);
+	const { T, R } = numbers;
+	const low = runtime.empty([...x.shape.slice(0, -1), R]);
+	const ranks = Math.min(RANKS, Math.max(1, R));
+	const shared = runtime.device.plan !== "cpu";
+	const { groups, lanes } = downGroups(T, shared);
+	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], Math.ceil(R / ranks)], lanes, weight);
+	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shared, decodes });
+	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, ...more.numbers }, grid);
+	return low;
+}
+
 /** low = scale dropout(x) A^T, in float64. */
-function referenceLow({ x, a, keys }: Readonly<Record<string, NdArray>>, { scale, ...attrs }: LowRankAttrs): Float64Array {
+export function referenceLow({ x, a, keys }: Readonly<Record<string, NdArray>>, { scale, ...attrs }: LowRankAttrs): Float64Array {
 	const kept = keys === undefined ? x : dropoutPrimitive.spec.reference({ x, keys }, attrs)[0];
 	const [R, K] = a.shape;
 	const rows = x.data.length / K;
@@ -102,26 +122,19 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 	});
 }
 
+/** dropout(x), of what operations with and without a key save. */
+export const kept = (x: Tensor, keys: Tensor | undefined, { p, stream }: LowRankAttrs): Tensor =>
+	keys === undefined ? x : dropoutPrimitive.apply([x, keys], { p, stream })[0];
+
 /** low = scale dropout(x) A^T. */
 function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAttrs>): Primitive<LowRankAttrs> {
-	const kept = (x: Tensor, keys: Tensor | undefined, { p, stream }: LowRankAttrs): Tensor =>
-		keys === undefined ? x : dropoutPrimitive.apply([x, keys], { p, stream })[0];
 	const own = drops ? ["keys"] : [];
 	return definePrimitive<LowRankAttrs, string>({
 		name,
 		signature: `x[..., K], a[R, K]${drops ? ", keys[2]" : ""} -> low[..., R]`,
 		...(drops && { dtypes: { keys: ["u32"] } }),
 		attrs: ATTRS,
-		forward: ({ runtime, inputs, B, attrs }) => {
-			const { buffers, numbers, wide, drops: isDropped } = layout(inputs, attrs);
-			const { T, R } = numbers;
-			const low = runtime.empty([...inputs.x.shape.slice(0, -1), R]);
-			const ranks = Math.min(RANKS, Math.max(1, R));
-			const variant = { wide, drops: isDropped, ranks, shared: runtime.device.plan !== "cpu" };
-			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
-			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);
-			return [low];
-		},
+		forward: ({ inputs, attrs }) => [lowOf(inputs, attrs)],
 		grad: {
 			x: { saves: ["a", ...own], rule: ({ dy, a, keys }, attrs) => kept(matmul(mul(dy, attrs.scale), a), keys, attrs) },
 			a: {
@@ -144,9 +157,26 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 	});
 }
 
-const gradient = defineLowRankGrad("lowRank.dx", false);
-const droppedGradient = defineLowRankGrad("lowRankDropout.dx", true);
-export const { alone: lowRankGradPrimitive, plus: lowRankGradPlusPrimitive } = gradient;
-export const { alone: lowRankDropoutGradPrimitive, plus: lowRankDropoutGradPlusPrimitive } = droppedGradient;
-export const lowRankPrimitive = defineLowRank("lowRank", false, gradient);
-export const lowRankDropoutPrimitive = defineLowRank("lowRankDropout", true, droppedGradient);
+const [plain, dropped] = [defineLowRankGrad("lowRank.dx", false), defineLowRankGrad("lowRankDropout.dx", true)];
+export const { alone: lowRankGradPrimitive, plus: lowRankGradPlusPrimitive } = plain;
+export const { alone: lowRankDropoutGradPrimitive, plus: lowRankDropoutGradPlusPrimitive } = dropped;
+export const lowRankPrimitive = defineLowRank("lowRank", false, plain);
+export const lowRankDropoutPrimitive = defineLowRank("lowRankDropout", true, dropped);
+
+/** What LoRA adds to a linear map of x: scale dropout(x) A^T B^T. */
+export interface LowRankBranch {
+	/** `[R, in]`, f32. */
+	readonly a: Tensor;
+	/** `[out, R]`, f32. */
+	readonly b: Tensor;
+	/** Factor of the branch. */
+	readonly scale: number;
+	/** Where x is dropped out on the way: keys, stream, and the probability of dropping an element. */
+	readonly mask?: { readonly words: Tensor; readonly stream: number; readonly p: number } | undefined;
+}
+
+/** low of a branch of x. */
+export function lowRank(x: Tensor, { a, scale, mask }: LowRankBranch): Tensor {
+	if (mask === undefined) return lowRankPrimitive.apply([x, a], { scale })[0];
+	return lowRankDropoutPrimitive.apply([x, a, mask.words], { scale, p: mask.p, stream: mask.stream })[0];
+}

@@ -11,6 +11,7 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { blaming, expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
+import { type LowRankBranch, lowRank } from "./lowRank.ts";
 import { fromFloat32 } from "./safetensors/convert.ts";
 import { linearUpdatedPrimitive } from "./updated.ts";
 
@@ -25,14 +26,6 @@ export interface ParameterOptions {
 	readonly trainable?: boolean | undefined;
 	/** Whether `load` keeps a checkpoint's bf16: for tables, which the operations that read them widen. False when left out. */
 	readonly keepsBf16?: boolean | undefined;
-}
-
-/** What is added to the result of a linear map: low bᵀ, in f32. */
-export interface LowRankUpdate {
-	/** `[..., R]`, with the leading axes of what is mapped. */
-	readonly low: Tensor;
-	/** `[out, R]`. */
-	readonly b: Tensor;
 }
 
 /**
@@ -116,11 +109,19 @@ export class Parameter implements Slot {
 	}
 
 	/**
-	 * x Wᵀ for a weight `[out, in]`: `x [..., in] → [..., out]`; with an update x Wᵀ + low bᵀ.
-	 * @throws ValueError before there is a value, ShapeError when the last axis of x is not `in`, or the update does not fit.
+	 * x Wᵀ for a weight `[out, in]`: `x [..., in] → [..., out]`.
+	 * @throws ValueError before there is a value, ShapeError when the last axis of x is not `in`.
 	 */
-	linear(x: Tensor, update?: LowRankUpdate): Tensor {
-		return update === undefined ? linear(x, this.value) : linearUpdatedPrimitive.apply([x, this.value, update.low, update.b])[0];
+	linear(x: Tensor): Tensor {
+		return linear(x, this.value);
+	}
+
+	/**
+	 * x Wᵀ + s dropout(x) Aᵀ Bᵀ, a linear map with LoRA on it: `x [..., in] → [..., out]`, x in f32.
+	 * @throws ValueError before there is a value, ShapeError when shapes do not fit.
+	 */
+	adapted(x: Tensor, branch: LowRankBranch): Tensor {
+		return linearUpdatedPrimitive.apply([x, this.value, lowRank(x, branch), branch.b])[0];
 	}
 
 	/**

@@ -4,6 +4,7 @@ import * as lowRank from "./lowRank.ts";
 import * as adamw from "./optim/adamw.ts";
 import * as sgd from "./optim/sgd.ts";
 import * as nf4Kernels from "./quant/nf4.kernel.ts";
+import * as nf4Adapted from "./quant/nf4Adapted.ts";
 import * as nf4 from "./quant/nf4Linear.ts";
 import * as updatedKernels from "./updated.kernel.ts";
 import * as updated from "./updated.ts";
@@ -15,6 +16,7 @@ import * as updated from "./updated.ts";
 export const registry: Registry = collect({
 	...nf4,
 	...nf4Kernels,
+	...nf4Adapted,
 	...lowRank,
 	...kernels,
 	...updated,

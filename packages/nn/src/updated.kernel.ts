@@ -1,7 +1,8 @@
 import { defineKernel, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { decodingOf } from "./lowRank.kernel.ts";
 
 /** Invocations of a workgroup. */
-const LANES = 128;
+export const LANES = 128;
 /** Rows of a workgroup that sums over columns, and how many columns an invocation of it takes in a turn. */
 export const ROWS = 4;
 const TURN = 4;
@@ -14,13 +15,15 @@ export type UpdatedVariant = {
 	readonly wide: boolean;
 	/** Ranks of a workgroup; a multiple of four where `wide`. */
 	readonly ranks: number;
+	/** Workgroups beside the others write a weight that is held in four bits. */
+	readonly decodes: boolean;
 };
 
 const XYZW = "xyzw";
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Workgroups of a record that sum over columns, and those that sum over rows. */
-export const groupsOf = (T: number, N: number, { wide }: Pick<UpdatedVariant, "wide">) => ({
+export const groupsOf = (T: number, N: number, wide: boolean) => ({
 	rowGroups: Math.ceil(T / ROWS),
 	columnGroups: Math.ceil(N / (COLUMNS * (wide ? 4 : 1))),
 });
@@ -30,7 +33,8 @@ export const groupsOf = (T: number, N: number, { wide }: Pick<UpdatedVariant, "w
  * record. The first `rowGroups` workgroups of a record have ROWS rows each, the others COLUMNS columns; they go along the records and the
  * ranks. What invocations found is added in their order.
  */
-export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks }: UpdatedVariant) => {
+export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, decodes }: UpdatedVariant) => {
+	const more = decodingOf(decodes);
 	const V = wide ? "vec4f" : "f32";
 	const step = wide ? 4 : 1;
 	/** Parts of the ranks that are read at once; of a row, invocations side by side have them. */
@@ -45,15 +49,17 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks }: 
 		wide ? `${name}_set4((${row} + r0) / 4u + ${q}, ${value});` : `if (r0 + ${q} < p.R) { ${name}_set(${row} + r0 + ${q}, ${value}); }`;
 	const found = step * parts.length;
 	return {
-		params: { T: "u32", N: "u32", R: "u32", bs: "u32", rowGroups: "u32" },
+		params: { T: "u32", N: "u32", R: "u32", bs: "u32", rowGroups: "u32", ...more.params },
 		buffers: {
 			...{ g: reads("f32", step), low: reads("f32", step), b: reads("f32", step) },
 			...{ h: writes("f32", step), db: writes("f32", step) },
+			...more.buffers,
 		},
 		workgroup: LANES,
 		shared: { found: { type: V, length: LANES * Math.max(found, ROWS) } },
-		helpers: wide ? "fn g_one(i: u32) -> f32 { return g_at4(i / 4u)[i % 4u]; }" : "fn g_one(i: u32) -> f32 { return g_at(i); }",
+		helpers: `fn g_one(i: u32) -> f32 { return ${wide ? "g_at4(i / 4u)[i % 4u]" : "g_at(i)"}; }\n${more.helpers}`,
 		body: wgsl`
+${more.body(LANES)}
 let record = wid.y;
 let r0 = wid.z * ${ranks}u;
 let first = record * p.T;

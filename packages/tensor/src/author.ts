@@ -15,7 +15,7 @@ export { filled, zeroed } from "./ops/create.ts";
 export { dropoutPrimitive } from "./ops/dropout.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, type GemmUpdate, gemm } from "./ops/gemm.ts";
-export { linearPrimitive, linearProduct } from "./ops/linear.ts";
+export { linearGrad, linearPrimitive, linearProduct } from "./ops/linear.ts";
 export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
 export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";

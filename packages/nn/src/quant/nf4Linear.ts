@@ -4,7 +4,6 @@ import {
 	definePrimitive,
 	defineSumming,
 	type GemmTarget,
-	type GemmUpdate,
 	gemm,
 	type NdArray,
 	type Physical,
@@ -16,14 +15,14 @@ import {
 } from "@hushgrad/tensor/author";
 import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
-import { dequantize, isByRow, type NF4Attrs, type Parts, rowTimesWeight } from "./nf4.kernel.ts";
+import { dequantize, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
 /** The types that a weight may have had, by the number that an attribute gives them. */
 export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
 
 /** x [B, ..., K] times w [1, K, N], and what is added to it: all rows of all records in one product. */
-function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, "plus" | "update"> = {}): Physical {
+export function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, "plus" | "update"> = {}): Physical {
 	const [B, ...shape] = x.shape;
 	const N = w.shape[2];
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
@@ -32,17 +31,17 @@ function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, 
 	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target, rows.shape[1]);
 }
 
-const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
-const TEST = {
+export const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
+export const TEST = {
 	bound: { abs: 2e-5, why: "sums of 16 products of size 4" },
 	sizes: { K: [16], N: [8], C: [16], S: [1], M: [1] },
 	domains: { codes: { bits: true }, scales: { bits: true }, nested: { range: [0.1, 2] }, map: { range: [-1, 1] } },
 } as const;
-const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
-const PARTS = "codes![C], scales![S], nested![M], map![256]";
+export const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
+export const PARTS = "codes![C], scales![S], nested![M], map![256]";
 
 /** In float64, for `rounded` 0 only: rounding is no smooth function, and the golden vectors test it. */
-function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
+export function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
 	const out = new Float64Array(n * k);
 	for (let i = 0; i < out.length; i++) {
 		const byte = Math.floor(v.codes.data[i >> 3] / 2 ** (8 * ((i >> 1) & 3))) & 255;
@@ -55,7 +54,7 @@ function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }:
 }
 
 /** rows[i, j] = sum over q of x[i, q] w(j, q). */
-function referenceRows(x: NdArray, columns: number, w: (column: number, q: number) => number): NdArray {
+export function referenceRows(x: NdArray, columns: number, w: (column: number, q: number) => number): NdArray {
 	const width = x.shape[x.shape.length - 1];
 	const rows = x.data.length / width;
 	const data = new Float64Array(rows * columns);
@@ -63,14 +62,6 @@ function referenceRows(x: NdArray, columns: number, w: (column: number, q: numbe
 		for (let j = 0; j < columns; j++) for (let q = 0; q < width; q++) data[i * columns + j] += x.data[i * width + q] * w(j, q);
 	}
 	return { data, shape: [...x.shape.slice(0, -1), columns] };
-}
-
-/** x [B, ..., K] times the transpose of the weight, and an update, where there is one. */
-export function nf4Product(x: Physical, parts: Parts, attrs: NF4Attrs, update?: GemmUpdate): Physical {
-	if (!isByRow(sizeOf(x.shape.slice(1, -1)), attrs)) return rowsTimes(x, dequantize(parts, attrs).transpose(), { update });
-	const view = rowTimesWeight(x, parts, attrs);
-	if (update !== undefined) gemm(update.low, update.up, { view, batchStride: attrs.n, accumulate: true });
-	return view;
 }
 
 export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>({
@@ -81,7 +72,10 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	check: (_, { k }, { K }) => {
 		if (K !== k) throw new ShapeError("nf4/width", `nf4Linear: x has ${K} features, the weight takes ${k}`, { op: "nf4Linear" });
 	},
-	forward: ({ inputs: { x, ...parts }, attrs }) => [nf4Product(x, parts, attrs)],
+	forward: ({ inputs: { x, ...parts }, attrs }) => {
+		const rows = sizeOf(x.shape.slice(1, -1));
+		return [isByRow(rows, attrs) ? rowTimesWeight(x, parts, attrs) : rowsTimes(x, dequantize(parts, attrs).transpose())];
+	},
 	grad: {
 		x: {
 			saves: ["codes", "scales", "nested", "map"],
@@ -97,7 +91,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	test: TEST,
 });
 
-const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
+export const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	name: "nf4Linear.dx",
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,

@@ -1,10 +1,11 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
-import { checkSize, type LowRankUpdate, Parameter } from "../parameter.ts";
+import type { LowRankBranch } from "../lowRank.ts";
+import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
-import { nf4LinearUpdatedPrimitive } from "../updated.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
+import { nf4AdaptedDropoutPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
 import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
@@ -102,16 +103,25 @@ export class NF4Parameter extends Parameter {
 	}
 
 	/**
-	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x, not by the weight; with an update x dequantize(W)ᵀ + low bᵀ.
-	 * @throws ValueError before there are values, ShapeError when the last axis of x is not `in`, or the update does not fit.
+	 * x dequantize(W)ᵀ in f32: `x [..., in] → [..., out]`, with a gradient by x alone.
+	 * @throws ValueError before there are values, ShapeError when the last axis of x is not `in`.
 	 */
-	override linear(x: Tensor, update?: LowRankUpdate): Tensor {
+	override linear(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
-		const operands = [x, codes, scales, nested, map];
-		return blaming("NF4Parameter.linear", () =>
-			update === undefined
-				? nf4LinearPrimitive.apply(operands, this.#attrs)[0]
-				: nf4LinearUpdatedPrimitive.apply([...operands, update.low, update.b], this.#attrs)[0],
+		return blaming("NF4Parameter.linear", () => nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0]);
+	}
+
+	/**
+	 * x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ in f32: `x [..., in] → [..., out]`, with gradients by x, A and B.
+	 * @throws ValueError before there are values, ShapeError when shapes do not fit.
+	 */
+	override adapted(x: Tensor, { a, b, scale, mask }: LowRankBranch): Tensor {
+		const { codes, scales, nested, map } = this.weight;
+		const operands = [x, codes, scales, nested, map, a, b];
+		return blaming("NF4Parameter.adapted", () =>
+			mask === undefined
+				? nf4AdaptedPrimitive.apply(operands, { ...this.#attrs, scale })[0]
+				: nf4AdaptedDropoutPrimitive.apply([...operands, mask.words], { ...this.#attrs, scale, p: mask.p, stream: mask.stream })[0],
 		);
 	}
 

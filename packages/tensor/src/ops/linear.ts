@@ -65,7 +65,7 @@ const WEIGHTS = ["f32", "f16", "bf16"] as const;
 const TEST = { bound: { abs: 2e-5, why: "sums of up to 9 products of size 4: 9 * 36 * 2^-24" } };
 
 /** dx = g w: the gradient of x, summed over the runs of w in order. */
-const linearGrad: Summing<Attrs> = defineSumming({
+export const linearGrad: Summing<Attrs> = defineSumming({
 	name: "linear.dx",
 	signature: "g[..., N], w[N, K] -> dx[..., K]",
 	dtypes: { g: FLOATS, w: WEIGHTS },
