@@ -136,6 +136,22 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 			only: "plan gpu",
 		}),
 	),
+	...(
+		[
+			["by every second row of the grid", "(wid.z * nwg.y + wid.y) * own", "(wid.z * nwg.y + wid.y / 2u) * own"],
+			["but for what lies beyond one turn", "own * nwg.y * nwg.z * ${lanes}u", "p.words"],
+			["where rows are summed", "if (wid.x >= p.others) {", "if (wid.x > p.others) {"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `a weight written beside other work ${what}`,
+			file: `${NN}/lowRank.kernel.ts`,
+			from,
+			to,
+			tests: LOW_RANK,
+			only: "plan gpu",
+		}),
+	),
 	{
 		name: "rows of a workgroup that are all its first",
 		file: `${NN}/lowRank.kernel.ts`,

@@ -1,3 +1,4 @@
+import { NF4Parameter, Parameter } from "@hushgrad/nn";
 import {
 	add,
 	type Device,
@@ -8,6 +9,7 @@ import {
 	linear,
 	mul,
 	normal,
+	normalValues,
 	type Plan,
 	requestDevice,
 	slice,
@@ -86,14 +88,47 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 		}
 	});
 
-	it("adds to the result of each record what is its own, bit for bit", async () => {
-		const [xs, lows, bs, w] = [random(1, B, T, K), random(2, B, T, R), random(3, B, N, R), random(4, N, K)];
-		const run = (x: Tensor, low: Tensor, b: Tensor): Tensor => linearUpdatedPrimitive.apply([x, w, low, b])[0];
-		const all = (await data(vmap(run)(xs, lows, bs))) as Float32Array;
+	it("adds to the result of each record what is its own, bit for bit, and gives it the gradients that are its own", async () => {
+		const all = [random(1, B, T, K), random(4, B, N, K), random(2, B, T, R), random(3, B, N, R)];
+		const run = (...operands: Tensor[]): Tensor[] => {
+			const slots = operands.map((value) => ({ value }));
+			const { value, grads } = valueAndGrad(() => sum(square(linearUpdatedPrimitive.apply(slots.map((s) => s.value))[0])), slots);
+			return [value, linearUpdatedPrimitive.apply(operands)[0], ...grads];
+		};
+		const together = await Promise.all(vmap(run)(...all).map((t) => data(t)));
 		for (let i = 0; i < B; i++) {
-			const [x, low, b] = [xs, lows, bs].map((t) => squeeze(slice(t, 0, i, i + 1), 0));
-			expect([...(await data(run(x, low, b)))]).toEqual([...all.subarray(i * T * N, (i + 1) * T * N)]);
+			const alone = await Promise.all(run(...all.map((t) => squeeze(slice(t, 0, i, i + 1), 0))).map((t) => data(t)));
+			for (const [k, own] of alone.entries()) expect([...own]).toEqual([...together[k].subarray(i * own.length, (i + 1) * own.length)]);
 		}
+	});
+
+	// The second weight has more words than the workgroups that write it take in one turn.
+	it.each([
+		[40, 64, 0.3],
+		[1040, 1024, 0.3],
+		[40, 64, 0],
+	])("is that of the same weight in f32 where it is held in four bits: %i x %i, dropout %f", async (n, k, p) => {
+		const values = normalValues(key(9), n * k).map((v) => 0.1 * v);
+		const [coded, numbers] = [new NF4Parameter([n, k]), new Parameter([n, k])];
+		coded.load(device, values, "BF16");
+		numbers.assign(device.scope(() => coded.dequantize()));
+		const [xs, a, b] = [random(1, B, T, k), random(2, 8, k), random(3, n, 8)];
+		const words = DropoutKey.of(device, key(7)).words;
+		const mask = p === 0 ? undefined : { words, stream: 5, p };
+		const results = async (weight: Parameter): Promise<Float32Array[]> => {
+			const all = device.scope(() =>
+				vmap((x: Tensor) => {
+					const slots = [x, a, b].map((value) => ({ value }));
+					const [own, down, up] = slots;
+					const run = () => weight.adapted(own.value, { a: down.value, b: up.value, scale: 0.7, mask });
+					return [run(), ...valueAndGrad(() => add(sum(square(run())), sum(square(own.value))), slots).grads];
+				})(xs),
+			);
+			return (await Promise.all(all.map((t) => data(t)))) as Float32Array[];
+		};
+		const [actual, expected] = [await results(coded), await results(numbers)];
+		expect(actual[0]).toEqual(expected[0]);
+		for (const [i, e] of expected.entries()) expect(relativeError(actual[i], e), `result ${i}`).toBeLessThan(2e-6);
 	});
 
 	it.each([
