@@ -80,8 +80,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a gradient of A without the last part of the rows",
 		file: `${NN}/lowRank.kernel.ts`,
-		from: "upTo((parts || 1) - 1)",
-		to: "upTo(Math.max(0, (parts || 1) - 2))",
+		from: "q < ${parts}u",
+		to: "q < ${parts - 1}u",
 		tests: LOW_RANK,
 	},
 	{
@@ -97,7 +97,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 			["of the first record alone", "up_at4((z * p.uz + ", "up_at4(("],
 			["with the low numbers of the first record", "low_at4(((z * p.M + min(", "low_at4(((min("],
 			["to columns four by four as they lie", "up${c}.${XYZW[s]}", "up${s}.${XYZW[c]}"],
-			["joined with one row for all", "low_at(row * p.R + r)", "low_at(r)"],
+			["joined with one row for all", "low_at4((row * p.R + r) >> 2u)", "low_at4(r >> 2u)"],
 		] as const
 	).map(
 		([what, from, to]): Mutant => ({

@@ -8,8 +8,11 @@ const [OWN, SHARED] = [
 	{ rows: 4, lanes: 16 },
 	{ rows: 2, lanes: 64 },
 ];
-/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once. */
-export const COLUMNS = 16;
+/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once, and how many invocations share the rows of one. */
+const [OWN_COLUMNS, SHARED_COLUMNS] = [
+	{ columns: 16, parts: 1 },
+	{ columns: 8, parts: 16 },
+];
 
 type Variant = {
 	/** x and A are read four numbers at once. */
@@ -30,8 +33,8 @@ type DownVariant = Variant & {
 type BackVariant = Variant & {
 	/** What dx is added to: c, or what is there; nothing where it is false. */
 	readonly onto: "c" | "dx" | false;
-	/** Invocations that share the rows of a column; false where one walks down them all. */
-	readonly parts: false | 4;
+	/** Invocations share the rows of a column, else one walks down them all. */
+	readonly shared: boolean;
 };
 
 const MASK_PARAMS = { ks: "u32", stream: "u32", limit: "u32", kept: "f32" } as const;
@@ -164,20 +167,25 @@ export function downGroups(count: number, shared: boolean): { readonly groups: n
 	return { groups: Math.ceil(count / (shared ? rows : rows * lanes)), lanes };
 }
 
+/** Workgroups of `lowRank/back` along the columns. */
+export const backGroups = (K: number, { wide, shared }: Pick<BackVariant, "wide" | "shared">): number =>
+	Math.ceil(K / ((shared ? SHARED_COLUMNS : OWN_COLUMNS).columns * (wide ? 4 : 1)));
+
 /**
  * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
  * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
- * at once. Plan "gpu": as many as `parts` share them, and the first adds up what they found. Workgroups go along the columns and the
+ * at once. Plan "gpu" (`shared`): several share them, and add what they found in their order. Workgroups go along the columns and the
  * records.
  */
 export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
-	const { wide, drops, ranks, onto, parts } = variant;
+	const { wide, drops, ranks, onto, shared } = variant;
+	const { columns, parts } = shared ? SHARED_COLUMNS : OWN_COLUMNS;
 	const lanes = wide ? 4 : 1;
-	const others = upTo((parts || 1) - 1).map((q) => q + 1);
-	const place = (q: string, r: number): string => `found[(${q} * ${COLUMNS}u + column) * ${ranks}u + ${r}u]`;
 	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
 	const V = numbersOf(variant);
 	const dx = wide ? "4((record * p.T * p.K + e) >> 2u" : "(record * p.T * p.K + e";
+	const store = (r: string, value: string): string =>
+		`da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}) * p.K + k) / STEP, ${value});`;
 	return {
 		params: { T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
 		buffers: {
@@ -185,20 +193,20 @@ export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVari
 			...keysOf(drops),
 			...summandOf(onto === "c", lanes),
 		},
-		workgroup: COLUMNS * (parts || 1),
-		shared: parts === false ? undefined : { found: { type: V, length: COLUMNS * parts * ranks } },
+		workgroup: columns * parts,
+		shared: shared ? { found: { type: V, length: columns * parts * ranks } } : undefined,
 		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);
-let column = lane % ${COLUMNS}u;
-let part = lane / ${COLUMNS}u;
-let own = (wid.x * ${COLUMNS}u + column) * STEP;
+let column = lane % ${columns}u;
+let part = lane / ${columns}u;
+let own = (wid.x * ${columns}u + column) * STEP;
 let isInside = own < p.K;
-${parts === false ? "if (!isInside) { return; }" : ""}
+${shared ? "" : "if (!isInside) { return; }"}
 let k = min(own, p.K - STEP);
 ${each((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
-for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
+for (var t = part; t < p.T && isInside; t += ${parts}u) {
   let e = t * p.K + k;
   let f = factor(key, e);
   let x = x_v(record * p.xs + e) * f;
@@ -208,13 +216,15 @@ for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
   dx_set${dx}, ${onto === false ? "" : `${onto}_at${dx}) + `}sum * f);
 }
 ${
-	parts === false
-		? ""
-		: `${each((r) => `${place("part", r)} = g${r};`)}
+	shared
+		? `${each((r) => `found[(part * ${columns}u + column) * ${ranks}u + ${r}u] = g${r};`)}
 workgroupBarrier();
-if (part > 0u || !isInside) { return; }
-${each((r) => others.map((q) => `g${r} += ${place(`${q}u`, r)};`).join(" "))}`
-}
-${each((r) => `da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}u) * p.K + k) / STEP, g${r});`)}`,
+if (part < ${ranks}u && isInside) {
+  var sum = ${V}(0.0);
+  for (var q = 0u; q < ${parts}u; q++) { sum += found[(q * ${columns}u + column) * ${ranks}u + part]; }
+  ${store("part", "sum")}
+}`
+		: each((r) => store(`${r}u`, `g${r}`))
+}`,
 	};
 });

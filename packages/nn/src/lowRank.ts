@@ -13,7 +13,7 @@ import {
 	sizeOf,
 	summed,
 } from "@hushgrad/tensor/author";
-import { COLUMNS, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { backGroups, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
 import { beside, type Decoded } from "./quant/nf4.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
@@ -85,11 +85,11 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 			const c = plus && contiguous(plus);
 			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
 			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
-			const groups = Math.ceil(K / (COLUMNS * (isWide ? 4 : 1)));
-			const parts = runtime.device.plan !== "cpu" && 4;
+			const shared = runtime.device.plan !== "cpu";
+			const groups = backGroups(K, { wide: isWide, shared });
 			for (let r0 = 0; r0 < R; r0 += RANKS) {
 				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
-				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, parts });
+				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, shared });
 				kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
 			}
 			return [dx, da];

@@ -31,8 +31,8 @@ export type TiledVariant = GemmVariant & {
 
 /** What a kernel takes for an update: ranks, and elements of `up` from one column of the result to the next and from one z to the next. */
 const updateParams = (update: boolean): Readonly<Record<string, ParamType>> => (update ? { R: "u32", un: "u32", uz: "u32" } : {});
-const updateBuffers = (update: boolean, lanes: 1 | 4): Readonly<Record<string, BufferSpec>> =>
-	update ? { low: reads("f32", lanes), up: reads("f32", lanes) } : {};
+const updateBuffers = (update: boolean): Readonly<Record<string, BufferSpec>> =>
+	update ? { low: reads("f32", 4), up: reads("f32", 4) } : {};
 
 const XYZW = "xyzw";
 const FOUR = [0, 1, 2, 3];
@@ -161,7 +161,7 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 		buffers: {
 			...{ a: reads(aDtype, a === "s" ? 1 : 4), b: reads(bDtype, b === "s" ? 1 : 4), y: writes("f32", wideStore ? 4 : 1) },
 			...summand(variant),
-			...updateBuffers(update, 4),
+			...updateBuffers(update),
 		},
 		workgroup: lanes,
 		shared: { a_slice: { type: "vec4f", length: y * rows * depth }, b_slice: { type: "vec4f", length: x * columns * depth } },
@@ -205,19 +205,34 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 	};
 });
 
-/** y = the sum of the parts of each element, in order, and of low times up where there is an update. */
-export const gemmJoinKernel = defineKernel("gemm/join", ({ onto, update }: Pick<TiledVariant, "onto" | "update">) => ({
-	params: { size: "u32", parts: "u32", M: "u32", N: "u32", oz: "u32", om: "u32", ...updateParams(update) },
-	buffers: { x: reads("f32"), y: writes("f32"), ...summand({ onto, wideStore: false }), ...updateBuffers(update, 1) },
-	workgroup: 64,
-	body: wgsl`
+/**
+ * y = the sum of the parts of each element, in order, and of low times up where there is an update. An invocation has one element, or
+ * four side by side (`wideStore`); `size` is how many there are.
+ */
+export const gemmJoinKernel = defineKernel("gemm/join", (variant: Pick<TiledVariant, "onto" | "update" | "wideStore">) => {
+	const { update, wideStore } = variant;
+	const [V, four] = wideStore ? ["vec4f", "4"] : ["f32", ""];
+	const lanes = wideStore ? 4 : 1;
+	const columns = upTo(lanes);
+	const product = `var u = ${V}();
+for (var r = 0u; r < p.R; r += 4u) {
+  let low = low_at4((row * p.R + r) >> 2u);
+  ${columns.map((c) => `let up${c} = up_at4((z * p.uz + (n + ${c}u) * p.un + r) >> 2u);`).join(" ")}
+  ${FOUR.map((s) => `u += low.${XYZW[s]} * ${V}(${columns.map((c) => `up${c}.${XYZW[s]}`).join(", ")});`).join(" ")}
+}`;
+	return {
+		params: { size: "u32", parts: "u32", M: "u32", N: "u32", oz: "u32", om: "u32", ...updateParams(update) },
+		buffers: { x: reads("f32", lanes), y: writes("f32", lanes), ...summand(variant), ...updateBuffers(update) },
+		workgroup: 64,
+		body: wgsl`
 if (index >= p.size) { return; }
-let row = index / p.N;
-let n = index % p.N;
+let row = index / (p.N / ${lanes}u);
+let n = index % (p.N / ${lanes}u) * ${lanes}u;
 let z = row / p.M;
-var sum = 0.0;
-for (var i = 0u; i < p.parts; i++) { sum += x_at(i * p.size + index); }
-${update ? "var u = 0.0;\nfor (var r = 0u; r < p.R; r++) { u += low_at(row * p.R + r) * up_at(z * p.uz + n * p.un + r); }" : ""}
+var sum = ${V}();
+for (var i = 0u; i < p.parts; i++) { sum += x_at${four}(i * p.size + index); }
+${update ? product : ""}
 let at = z * p.oz + row % p.M * p.om + n;
-${stored({ onto, wideStore: false }, "at", update ? "(sum + u)" : "sum")}`,
-}));
+${stored(variant, wideStore ? "at >> 2u" : "at", update ? "(sum + u)" : "sum")}`,
+	};
+});

@@ -22,9 +22,11 @@ export interface GemmTarget {
 	readonly update?: GemmUpdate | undefined;
 }
 
-/** low `[..., M, R]`, contiguous, times up `[..., R, N]`, both f32: each element is summed over the ranks R in order, and then added. */
+/** low times up, both f32: each element is summed over the ranks R in order, and then added. */
 export interface GemmUpdate {
+	/** `[..., M, R]`, contiguous. */
 	readonly low: Physical;
+	/** `[..., R, N]`. */
 	readonly up: Physical;
 }
 
@@ -130,8 +132,9 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 	const x = runtime.empty([parts, zs, M, N]);
 	const kernel = gemmTiledKernel.of({ ...variant, onto: false, wideStore: fours(N), tile, update: false });
 	kernel.run({ a, b, y: x }, { ...size, tiles, zs, run, oz: M * N, om: N, op: zs * M * N }, grid, flops);
-	const total = { size: zs * M * N, parts, M, N, oz, om, ...ranks };
-	gemmJoinKernel.of({ onto: variant.onto, update: isUpdated }).run({ x, ...stored }, total, total.size);
+	const { onto, wideStore } = variant;
+	const total = { size: (zs * M * N) / (wideStore ? 4 : 1), parts, M, N, oz, om, ...ranks };
+	gemmJoinKernel.of({ onto, wideStore, update: isUpdated }).run({ x, ...stored }, total, total.size);
 }
 
 /**

@@ -105,6 +105,7 @@ export function linearProduct(given: Physical, weight: Physical, update?: GemmUp
 	return y.view({ shape: [...given.shape.slice(0, -1), N] });
 }
 
+/** y = x w^T, for operations that do more than that. */
 export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	name: "linear",
 	signature: "x[..., K], w[N, K] -> y[..., N]",
