@@ -89,15 +89,17 @@ describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => 
 	});
 
 	it("adds to the result of each record what is its own, bit for bit, and gives it the gradients that are its own", async () => {
-		const all = [random(1, B, T, K), random(4, B, N, K), random(2, B, T, R), random(3, B, N, R)];
-		const run = (...operands: Tensor[]): Tensor[] => {
+		const [w, ...all] = [random(4, N, K), random(1, B, T, K), random(2, B, T, R), random(3, B, N, R)];
+		const run = (x: Tensor, low: Tensor, b: Tensor): Tensor[] => {
+			const operands = [x, w, low, b];
 			const slots = operands.map((value) => ({ value }));
 			const { value, grads } = valueAndGrad(() => sum(square(linearUpdatedPrimitive.apply(slots.map((s) => s.value))[0])), slots);
 			return [value, linearUpdatedPrimitive.apply(operands)[0], ...grads];
 		};
-		const together = await Promise.all(vmap(run)(...all).map((t) => data(t)));
+		const together = await Promise.all(vmap(run)(all[0], all[1], all[2]).map((t) => data(t)));
 		for (let i = 0; i < B; i++) {
-			const alone = await Promise.all(run(...all.map((t) => squeeze(slice(t, 0, i, i + 1), 0))).map((t) => data(t)));
+			const [x, low, b] = all.map((t) => squeeze(slice(t, 0, i, i + 1), 0));
+			const alone = await Promise.all(run(x, low, b).map((t) => data(t)));
 			for (const [k, own] of alone.entries()) expect([...own]).toEqual([...together[k].subarray(i * own.length, (i + 1) * own.length)]);
 		}
 	});

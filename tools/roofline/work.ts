@@ -47,7 +47,7 @@ export interface Work {
 
 const LINE = 128;
 /** Workgroups that are run for their cost: the first, the last, and some in between that stand for the others. */
-const SAMPLES = 12;
+const SAMPLES = 10;
 /** Accesses of a site whose lines are looked at, in each subgroup. */
 const LOOKED_AT = 64;
 
