@@ -1,10 +1,14 @@
 import {
+	attackCounts,
 	bandedSquareRoot,
 	type EngineState,
+	epsilon,
 	insecureNoiseForTests,
+	noiseFromRates,
 	PrivacyEngine,
 	PrivacyLedger,
 	type PrivateState,
+	refutes,
 	research,
 	type Sampling,
 	type Study,
@@ -13,10 +17,13 @@ import {
 } from "@hushgrad/dp";
 import { AdamW, SGD } from "@hushgrad/nn";
 import { data } from "@hushgrad/tensor";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
+import { historyAfter } from "../../packages/dp/src/sampler.ts";
 import { useDevice } from "../support/device.ts";
+import { auditedRun, planFor, scoresOf } from "./auditedRun.ts";
 import { memory } from "./memoryStore.ts";
 import { IN, lossBy, N, OUT, planOf, problem, record, weight } from "./problem.ts";
+import { contribution, dot, strategy } from "./strategies.ts";
 
 const device = useDevice();
 const COEFS = bandedSquareRoot(3);
@@ -198,8 +205,31 @@ describe("a private run of balls in bins", () => {
 		const { ledger } = await open();
 		const [run] = ledger.runsOn("d");
 		expect(run).toMatchObject({ sampling: SAMPLING, steps: STEPS, taken: 3 });
-		const { epsilon } = await import("@hushgrad/dp");
 		expect(epsilon(ledger.historyOf("d"), { delta: 1e-4 })).toBe(engine.getEpsilon());
 		expect(engine.statement()).toContain("T = 3 of 8 planned");
 	});
+});
+
+test("audited in one run, by the best test there is, bins leak no more than is claimed, and the audit sees half of it", async () => {
+	const confidence = { significance: 0.01 };
+	const [coefs, steps] = [bandedSquareRoot(4), 16];
+	const sampling: Sampling = { kind: "balls-in-bins", strategyCoefs: coefs };
+	const plan = planFor(1000, { noiseMultiplier: 1.2, steps, sampleRate: 0.25, sampling });
+	const m = strategy(coefs, steps);
+	const bins = [0, 1, 2, 3].map((bin) => contribution(m, 4, bin));
+	// What is released times C is what the bin adds, with independent noise.
+	const worth = (trace: Float64Array): number => {
+		const seen = m.map((row) => dot(row, [...trace]));
+		const logs = bins.map((own) => (dot(own, seen) - dot(own, own) / 2) / plan.noiseMultiplier ** 2);
+		return Math.log(logs.reduce((sum, l) => sum + Math.exp(l), 0) / 4);
+	};
+	const counts = attackCounts(scoresOf(await auditedRun(device(), plan, 2), worth));
+	const historyOf = (noiseMultiplier: number) => historyAfter({ ...plan, noiseMultiplier }, steps);
+	expect(refutes(historyOf(plan.noiseMultiplier), counts, confidence)).toBe(false);
+	const found = epsilon(historyOf(noiseFromRates(historyOf, counts, confidence)), { delta: 1e-5 });
+	expect(found).toBeLessThanOrEqual(plan.epsilon);
+	expect(found).toBeGreaterThanOrEqual(0.5 * plan.epsilon);
+	// Half of the noise, or noise that is accounted as if it were independent, does not pass.
+	expect(refutes(historyOf(2 * plan.noiseMultiplier), counts, confidence)).toBe(true);
+	expect(refutes([{ sampling: "random-allocation", stepsPerEpoch: 4, noiseMultiplier: 1.2, epochs: 4 }], counts, confidence)).toBe(true);
 });
