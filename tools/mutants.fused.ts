@@ -153,6 +153,20 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: NF4,
 	},
 	{
+		name: "skipping what a later kernel reads",
+		file: "packages/tensor/src/gpu/unread.ts",
+		from: "(storage.isOwned || needed.has(storage))",
+		to: "storage.isOwned",
+		tests: ["tests/engine/unread.test.ts"],
+	},
+	{
+		name: "what a skipped kernel was the last to use is kept",
+		file: "packages/tensor/src/gpu/recorder.ts",
+		from: "for (const { storage } of command.skipped) this.#passed(storage, number);",
+		to: "",
+		tests: ["tests/engine/unread.test.ts"],
+	},
+	{
 		name: "steps of the grid without their upper half",
 		file: "packages/dp/src/clip/addClipped.ts",
 		from: "(high << vec4u(16u)) + ",
@@ -163,8 +177,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "steps of the grid whose sums a driver may reorder",
 		file: "packages/dp/src/clip/addClipped.ts",
-		from: "bitcast<vec4f>(bitcast<vec4u>(x) ^ zero)",
-		to: "x",
+		from: "+ 12582912.0) ^ zero;",
+		to: "+ 12582912.0);",
 		tests: ["tests/dp/clip.test.ts"],
 		only: "steps of the grid",
 	},
