@@ -1,5 +1,6 @@
 import { nextNorm } from "./clip/adaptive.ts";
-import { GaussianMechanism, type Release } from "./mechanism.ts";
+import { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { noiseMultiplierAt } from "./sampler.ts";
 import { factorAt, rangeOf } from "./schedule.ts";
@@ -33,7 +34,7 @@ export class StepMechanisms {
 	}
 
 	/** Moves C of adaptive clipping by what a step released. */
-	follow({ unclipped }: Release): void {
+	follow({ unclipped }: NoisyCounts): void {
 		const { clipping, expectedBatchSize } = this.#plan;
 		if (clipping.kind !== "adaptive" || unclipped === undefined) return;
 		this.#norm = nextNorm(this.#norm, unclipped, clipping, expectedBatchSize);

@@ -1,4 +1,5 @@
-import { drawOf, type GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import { drawOf, type GaussianMechanism } from "./mechanism.ts";
+import type { NoiseDraw } from "./noiseDraw.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
