@@ -1,3 +1,4 @@
+import { CORRELATION_MUTANTS } from "./mutants.correlation.ts";
 import type { Mutant } from "./mutants.operations.ts";
 import { RANDOMNESS_MUTANTS } from "./mutants.randomness.ts";
 import { RELEASE_MUTANTS } from "./mutants.release.ts";
@@ -307,4 +308,5 @@ export const PRIVACY_MUTANTS: readonly Mutant[] = [
 	...STEP_MUTANTS,
 	...RANDOMNESS_MUTANTS,
 	...SPENDING_MUTANTS,
+	...CORRELATION_MUTANTS,
 ];

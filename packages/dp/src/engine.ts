@@ -59,7 +59,7 @@ export interface EngineOptions {
 	readonly ledger?: LedgerUse | undefined;
 	/**
 	 * Of a run that goes on (`fromState`): what `privateState()` gave. Without it a run of random allocation gives up what is left of the
-	 * epoch.
+	 * epoch, and one of bins is refused.
 	 */
 	readonly privateState?: PrivateState | undefined;
 	/**
@@ -97,7 +97,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #rows: number;
 	readonly #vector: TrainableVector;
 	readonly #mechanisms: StepMechanisms;
-	readonly #stepNoise = new StepNoise();
+	readonly #stepNoise: StepNoise;
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
 	readonly #sampler: Sampler;
@@ -133,6 +133,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#plan = plan;
 		this.#updates = new ParameterUpdates(optimizer);
 		this.#noise = noise;
+		this.#stepNoise = new StepNoise(plan, noise);
 		this.#key = key;
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
@@ -210,8 +211,8 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	}
 
 	/**
-	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in goes
-	 * on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
+	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in, or
+	 * a run of bins, goes on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
 	 * Undefined where nothing is to be kept: of other sampling, of noise that repeats, and after the last step.
 	 */
 	privateState(records: number): PrivateState | undefined {

@@ -58,6 +58,7 @@ export type { AdaptiveClipping, PlannedAdaptiveClipping } from "./clip/adaptive.
 export type { Block, RecordGradient } from "./clip/blocks.ts";
 export { type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/clip.ts";
 export type { GradientColumns } from "./clip/gradientColumns.ts";
+export { bandedSquareRoot } from "./correlation.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts, PrivateState } from "./engineState.ts";

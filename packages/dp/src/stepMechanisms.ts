@@ -1,4 +1,5 @@
 import { nextNorm } from "./clip/adaptive.ts";
+import { largestFactor } from "./correlation.ts";
 import { GaussianMechanism } from "./mechanism.ts";
 import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
@@ -27,10 +28,11 @@ export class StepMechanisms {
 		return this.#make(noiseMultiplierAt(this.#plan, step), norm);
 	}
 
-	/** A mechanism with the most noise that a step has. */
+	/** A mechanism with the most noise that a step has, or more where noise is correlated. */
 	noisiest(): GaussianMechanism {
-		const { noiseMultiplier, noiseSchedule } = this.#plan;
-		return this.#make(noiseMultiplier * rangeOf(noiseSchedule).largest, this.#norm);
+		const { noiseMultiplier, noiseSchedule, sampling, steps } = this.#plan;
+		const factor = sampling.kind === "balls-in-bins" ? largestFactor(sampling.strategyCoefs, steps) : 1;
+		return this.#make(noiseMultiplier * rangeOf(noiseSchedule).largest * factor, this.#norm);
 	}
 
 	/** Moves C of adaptive clipping by what a step released. */
