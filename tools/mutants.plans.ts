@@ -67,27 +67,6 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 		only: "^logsumexp of rows",
 	},
 	{
-		name: "totals of parts as if they had one largest value",
-		file: `${OPS}/softmaxRows.ts`,
-		from: "totals_at(first + c) * exp(tops_at(first + c) - shift)",
-		to: "totals_at(first + c)",
-		tests: ["tests/tensor/softmaxParts.test.ts"],
-	},
-	{
-		name: "parts by the number of rows",
-		file: `${OPS}/softmaxRows.ts`,
-		from: "length > 2 * part ?",
-		to: "rows < 3 ?",
-		tests: ["tests/tensor/softmaxParts.test.ts"],
-	},
-	{
-		name: "the last part of a row goes on into the next row",
-		file: `${OPS}/softmaxRows.ts`,
-		from: "let end = min(at + p.most, start + p.N);",
-		to: "let end = at + p.most;",
-		tests: ["tests/tensor/softmaxParts.test.ts"],
-	},
-	{
 		name: "mean square of one invocation's part",
 		file: `${OPS}/rmsNorm.ts`,
 		from: "inverseSqrt(rowSum(own, sum).x / f32(p.D) + p.eps)",
