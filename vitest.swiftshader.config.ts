@@ -9,7 +9,7 @@ export default defineConfig({
 		...main.test,
 		include: [
 			"tests/tensor/primitives*.test.ts",
-			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden,streamed}.test.ts",
+			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden,softmaxParts,streamed}.test.ts",
 			"tests/engine/{autograd,capture,status}.test.ts",
 			"tests/nn/{nf4,optim}.test.ts",
 			"tests/dp/{adaptive,audit,engine,perLayer,selfCheck,streaming}.test.ts",

@@ -30,9 +30,9 @@ import {
 	vjp,
 	vmap,
 } from "@hushgrad/tensor";
-import { defineKernel, reads, runtimeOf, writes } from "@hushgrad/tensor/author";
+import { defineKernel, type Physical, physicalOf, reads, writes } from "@hushgrad/tensor/author";
 import { drawnNF4 } from "../suite/draw.ts";
-import type { Maker } from "../suite/serve.ts";
+import type { Maker, Program } from "../suite/serve.ts";
 
 type Named = Readonly<Record<string, Tensor>>;
 
@@ -86,6 +86,21 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 	const several = (fn: (inputs: Named) => Tensor[]): Maker<Tensor> => {
 		return (inputs) => () => device.scope(() => fn(inputs));
 	};
+	/** A kernel that works on so many vectors of a length. */
+	const ceiling = (count: number, length: number, launch: (views: Physical[]) => void): Program<Tensor> => {
+		const vectors = Array.from({ length: count }, () => full(device, [length], 0));
+		const run = () => {
+			launch(vectors.map((v) => physicalOf(v, 1)));
+			return [];
+		};
+		return {
+			run,
+			dispose: () =>
+				vectors.forEach((v) => {
+					v.dispose();
+				}),
+		};
+	};
 	/** A parameter of these values. */
 	const owned = (values: Tensor): Parameter => {
 		const parameter = new Parameter(values.shape);
@@ -95,20 +110,11 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 	return {
 		copy: (_, { count }) => {
 			const n = Number(count) / 4;
-			return () =>
-				device.scope(() => {
-					const runtime = runtimeOf(device);
-					copyKernel.run({ x: runtime.empty([4 * n]), y: runtime.empty([4 * n]) }, { n, step: n / 4 }, n / 4);
-					return [];
-				});
+			return ceiling(2, 4 * n, ([x, y]) => copyKernel.run({ x, y }, { n, step: n / 4 }, n / 4));
 		},
 		multiplyAdd: (_, { lanes, turns }) => {
 			const n = Number(lanes);
-			return () =>
-				device.scope(() => {
-					multiplyAddKernel.run({ y: runtimeOf(device).empty([n]) }, { n, turns: Number(turns), f: 1e-9 }, n);
-					return [];
-				});
+			return ceiling(1, n, ([y]) => multiplyAddKernel.run({ y }, { n, turns: Number(turns), f: 1e-9 }, n));
 		},
 		matmul: one(({ a, b }) => matmul(a, b)),
 		linear: one(({ x, w }) => linear(x, w)),

@@ -4,7 +4,7 @@ import { drawn } from "./draw.ts";
 import type { Cost, Description, Replies, Reply, Request } from "./protocol.ts";
 import type { Attrs, Row } from "./row.ts";
 
-/** One run of a row: gives its outputs, which the caller releases. A training step is awaited and gives none. */
+/** One run of a row: gives its outputs, which the caller releases when they were computed. A training step is awaited and gives none. */
 export type Run<T> = () => readonly T[] | Promise<readonly T[]>;
 
 /** A program of a library: from inputs on the GPU to what is run. */
@@ -59,13 +59,15 @@ class Prepared<T> {
 		const { runs } = this;
 		const { run } = this.#program;
 		const [gpu, main, wall] = [this.#clock.ms, mainThreadMs(), performance.now()];
+		const results: T[] = [];
 		for (let i = 0; i < runs; i++) {
 			const outputs = run();
-			this.#library.release(outputs instanceof Promise ? await outputs : outputs);
+			results.push(...(outputs instanceof Promise ? await outputs : outputs));
 		}
 		const host = mainThreadMs() - main;
 		await this.#library.wait();
 		const passed = performance.now() - wall;
+		this.#library.release(results);
 		return { wall: passed / runs, gpu: (this.#clock.ms - gpu) / runs, host: host / runs, runs };
 	}
 
@@ -83,8 +85,9 @@ class Prepared<T> {
 		const counted = this.#program.counts;
 		if (counted === undefined) return undefined;
 		const before = counted();
-		this.#library.release(await this.#program.run());
+		const outputs = await this.#program.run();
 		await this.#library.wait();
+		this.#library.release(outputs);
 		return Object.fromEntries(Object.entries(counted()).map(([k, v]) => [k, v - before[k]]));
 	}
 

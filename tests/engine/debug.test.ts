@@ -256,8 +256,9 @@ describe("profile", () => {
 	it("gives back every buffer that it made, whether the function throws or not", async () => {
 		const device = await requestDevice();
 		const x = device.fromHost([1, 2], [2]);
-		mul(x, 2).dispose();
+		const first = mul(x, 2);
 		await device.flush();
+		first.dispose();
 		const made: GPUBuffer[] = [];
 		const destroyed: unknown[] = [];
 		const create = device.gpu.createBuffer.bind(device.gpu);

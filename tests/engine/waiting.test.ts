@@ -30,8 +30,9 @@ describe("an outermost scope", () => {
 		const inner = submitsOf(device(), () =>
 			device().scope(() => {
 				const before = device().counters().submits;
-				device().scope(() => chain(x, WORTH));
+				const y = device().scope(() => chain(x, WORTH));
 				expect(device().counters().submits, "an inner one does not").toBe(before);
+				return y;
 			}),
 		);
 		expect([few, many, inner]).toEqual([0, 1, 1]);

@@ -169,7 +169,8 @@ test.each([false, true])("a dry step records what a real one runs (plain: %s)", 
 	};
 	await step();
 	recorder.dispatch = dispatch;
-	const same = { name: "", plan: real.plan, features: [], limits: { maxBufferSize, maxStorageBufferBindingSize } };
+	const limits = { maxBufferSize, maxStorageBufferBindingSize };
+	const same = { name: "", plan: real.plan, features: [...real.gpu.features], subgroup: real.info.subgroupMinSize, limits };
 	const { dispatches } = await recordStep({ adapter: same }, subject);
 	const recorded = dispatches.map(({ kernel, grid, wgsl, block }) => {
 		const params = compile(wgsl).params.flatMap((p, i) =>

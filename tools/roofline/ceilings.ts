@@ -29,7 +29,7 @@ export async function presentDevice(): Promise<Present> {
 	for (const probe of PROBES) probe.run(device);
 	await device.flush();
 	clock.begin();
-	const { description, device: name, vendor } = device.info;
+	const { description, device: name, vendor, subgroupMinSize, subgroupMaxSize } = device.info;
 	const isProcessorTime = /llvmpipe|lavapipe|swiftshader/i.test(`${name} ${description}`) && !Number.isNaN(clock.ms);
 	const now = isProcessorTime ? () => clock.ms : () => performance.now();
 	const { limits } = device.gpu;
@@ -39,6 +39,7 @@ export async function presentDevice(): Promise<Present> {
 			name: [name || vendor, description].filter((s) => s !== "").join(", "),
 			limits: Object.fromEntries(LIMITS.map((n) => [n, limits[n]])),
 			features: [...device.gpu.features],
+			subgroup: subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
 			plan: device.plan,
 		},
 		width: isProcessorTime ? (/swiftshader/i.test(name) ? 4 : 8) : 32,

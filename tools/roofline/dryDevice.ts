@@ -29,6 +29,8 @@ export interface DryAdapter {
 	readonly name: string;
 	readonly limits: Readonly<Record<string, number>>;
 	readonly features: readonly string[];
+	/** Invocations of a subgroup, where all have as many. */
+	readonly subgroup?: number | undefined;
 	/** Which kernels run; by the name and the limits when left out. */
 	readonly plan?: Plan;
 }
@@ -66,7 +68,9 @@ export class DryDevice {
 	#uploaded = 0;
 
 	constructor(adapter: DryAdapter) {
-		const info = { vendor: "", architecture: "", device: adapter.name, description: "recorded, not run" };
+		const { name: device, subgroup } = adapter;
+		const sizes = { subgroupMinSize: subgroup, subgroupMaxSize: subgroup };
+		const info = { vendor: "", architecture: "", device, description: "recorded, not run", ...sizes };
 		this.device = new Device(
 			{} as GPU,
 			this.#gpu(adapter),

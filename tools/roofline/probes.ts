@@ -1,5 +1,5 @@
 import type { Device } from "@hushgrad/tensor";
-import { defineKernel, type Kernel, reads, runtimeOf, writes } from "@hushgrad/tensor/author";
+import { defineKernel, type Kernel, type Physical, reads, runtimeOf, writes } from "@hushgrad/tensor/author";
 
 /** A kernel that does one thing, to see what that costs. */
 export interface Probe {
@@ -113,14 +113,29 @@ const store4Kernel = defineKernel("probe/store4", store4);
 const copyKernel = defineKernel("probe/copy", copy);
 
 const SIZE = 2 ** 18;
-const inScope = (f: (device: Device) => void) => (device: Device) => device.scope<void>(() => f(device));
-const looped = (kernel: Kernel<"n" | "turns" | "d" | "f", "x" | "y">, n: number, turns: number) =>
-	inScope((device) => {
-		const runtime = runtimeOf(device);
-		kernel.run({ x: runtime.empty([SIZE]), y: runtime.empty([SIZE]) }, { n, turns, d: 7, f: 0.999 }, n);
-	});
+const kept = new WeakMap<Device, Map<string, Physical>>();
 
-const idle = (kernel: Kernel<"n", "y">) => inScope((device) => kernel.run({ y: runtimeOf(device).empty([SIZE]) }, { n: 1 }, [16384, 1, 1]));
+/** Memory of a device that is the probes' for good: a result that nobody owns would not be computed. */
+function memoryOf(device: Device, name: "x" | "y", size = SIZE): Physical {
+	const own = kept.get(device) ?? new Map<string, Physical>();
+	kept.set(device, own);
+	const key = `${name}${size}`;
+	const memory =
+		own.get(key) ??
+		device.scope(() => {
+			const runtime = runtimeOf(device);
+			const made = runtime.empty([size]);
+			runtime.own(made);
+			return made;
+		});
+	own.set(key, memory);
+	return memory;
+}
+
+const looped = (kernel: Kernel<"n" | "turns" | "d" | "f", "x" | "y">, n: number, turns: number) => (device: Device) =>
+	kernel.run({ x: memoryOf(device, "x"), y: memoryOf(device, "y") }, { n, turns, d: 7, f: 0.999 }, n);
+
+const idle = (kernel: Kernel<"n", "y">) => (device: Device) => kernel.run({ y: memoryOf(device, "y") }, { n: 1 }, [16384, 1, 1]);
 
 /** What is run to find the costs of a device that computes on the processor. */
 export const PROBES: readonly Probe[] = [
@@ -142,19 +157,15 @@ export const PROBES: readonly Probe[] = [
 	{ name: "shared", run: looped(kernels.shared, 4096, 64) },
 	{
 		name: "scalar",
-		run: inScope((device) => {
-			const runtime = runtimeOf(device);
-			scalarKernel.run({ x: runtime.empty([SIZE]), y: runtime.empty([SIZE]) }, { n: 4096, turns: 64 }, 4096);
-		}),
+		run: (device) => scalarKernel.run({ x: memoryOf(device, "x"), y: memoryOf(device, "y") }, { n: 4096, turns: 64 }, 4096),
 	},
-	{ name: "store", run: inScope((device) => storeKernel.run({ y: runtimeOf(device).empty([SIZE]) }, { n: 4096, turns: 64 }, 4096)) },
-	{ name: "store4", run: inScope((device) => store4Kernel.run({ y: runtimeOf(device).empty([SIZE]) }, { n: 4096, turns: 32 }, 4096)) },
+	{ name: "store", run: (device) => storeKernel.run({ y: memoryOf(device, "y") }, { n: 4096, turns: 64 }, 4096) },
+	{ name: "store4", run: (device) => store4Kernel.run({ y: memoryOf(device, "y") }, { n: 4096, turns: 32 }, 4096) },
 	{
 		name: "copy",
-		run: inScope((device) => {
-			const runtime = runtimeOf(device);
+		run: (device) => {
 			const n = 2 ** 22;
-			copyKernel.run({ x: runtime.empty([4 * n]), y: runtime.empty([4 * n]) }, { n }, n / 16);
-		}),
+			copyKernel.run({ x: memoryOf(device, "x", 4 * n), y: memoryOf(device, "y", 4 * n) }, { n }, n / 16);
+		},
 	},
 ];

@@ -214,8 +214,8 @@ export class Device {
 	}
 
 	/**
-	 * Times every kernel that is recorded while `fn` runs, each in a pass of its own, and waits for them; `fn` may be async.
-	 * Replays of captured steps are not timed. @throws DeviceError when the device has no timestamp queries, or another profile is
+	 * Times every kernel that is recorded while `fn` runs, each in a pass of its own, and waits for them; `fn` may be async. Those too
+	 * whose results nobody reads, which are not run elsewhere. Replays of captured steps are not timed. @throws DeviceError when the device has no timestamp queries, or another profile is
 	 * being taken (`device/profiling`).
 	 */
 	async profile(fn: () => unknown): Promise<Profile> {

@@ -38,7 +38,7 @@ const WANTED_LIMITS = [
 	"maxComputeWorkgroupStorageSize",
 ] as const;
 const ADAPTER: Kind = [(v) => typeof v === "string" || isCount(v), "the name of an adapter, or its number"];
-const WANTED_FEATURES = ["shader-f16", "timestamp-query"] as const;
+const WANTED_FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as const;
 
 /** The GPUs that `requestDevice` may open, by name and backend, in Node. Empty in a browser, which chooses itself. */
 export const listAdapters = (): Promise<AdapterName[]> => adaptersFound();

@@ -4,44 +4,45 @@ import { inRows } from "./rows.ts";
 const PARAMS = { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", counts: "u32", whole: "i32", full: "f32" } as const;
 
 /**
- * WGSL of whole numbers below 2³¹ as integers, in two halves which are exact in the digits of a float: a conversion looks for numbers that
- * no integer is, which takes longer than all the rest. `p.n >> 31u` is 0 in a way that no compiler knows: so none changes the order of
- * the sums.
+ * WGSL of `steps(x)`: the whole numbers next to x, halves to the even one, of |x| below 2³¹, in two halves that come to lie in the last digits
+ * of a float when 1.5 · 2²³ is added: a conversion looks for numbers that no integer is, which takes longer than all the rest. What is left
+ * below the upper half is exact. `p.n >> 31u` is 0 in a way that no compiler knows: so none changes the order of the sums, or takes x for the
+ * product that it is before it is rounded.
  */
-const IN_STEPS = wgsl`
-fn half(x: vec4f) -> vec4i { return bitcast<vec4i>(x + 12582912.0) - vec4i(0x4b400000); }
-fn inSteps(x: vec4f) -> vec4i {
-  let high = floor(x * 0x1p-16);
-  let low = bitcast<vec4f>(bitcast<vec4u>(x - high * 65536.0) ^ vec4u(p.n >> 31u));
-  return (half(high) << vec4u(16u)) + half(low);
+const STEPS = wgsl`
+fn steps(x: vec4f) -> vec4i {
+  let zero = vec4u(p.n >> 31u);
+  let v = bitcast<vec4f>(bitcast<vec4u>(x) ^ zero);
+  let high = bitcast<vec4u>(v * 0x1p-16 + 12582912.0) ^ zero;
+  let low = bitcast<vec4u>(v - (bitcast<vec4f>(high) - 12582912.0) * 65536.0) ^ zero;
+  return bitcast<vec4i>((high << vec4u(16u)) + bitcast<vec4u>(bitcast<vec4f>(low) + 12582912.0) - vec4u(0x4b400000u));
 }`;
 
-/** An invocation adds coordinates side by side; the counts, which come after the coordinates, have one by themselves. */
-export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 | 8 }) => {
+/** An invocation adds fours of coordinates that lie `P` of them apart; the counts, which come after the coordinates, have one by themselves. */
+export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 | 16 }) => {
 	const wide = lanes === 1 ? 1 : 4;
-	const own = lanes === 8 ? [0, 1] : [0];
+	const own = lanes === 16 ? [0, 1, 2, 3] : [0];
 	const [four, count] = wide === 4 ? ["4", "acc.y"] : ["", "acc"];
 	const each = (line: (k: number) => string): string => own.map(line).join(" ");
-	const steps = (k: number): string => {
-		const rounded = `round(f * g_at${four}(first + ${k}u))`;
-		return `s${k} += ${wide === 4 ? `inSteps(${rounded})` : `i32(${rounded})`};`;
+	const adding = (k: number): string => {
+		const scaled = `f * g_at${four}(first + ${k}u * p.P)`;
+		return `s${k} += ${wide === 4 ? `steps(${scaled})` : `i32(round(${scaled}))`};`;
 	};
 	return {
 		params: PARAMS,
 		buffers: { g: reads("f32", wide), factors: reads("f32"), sum: writes("i32", wide) },
 		workgroup: 64,
-		helpers: wide === 4 ? IN_STEPS : undefined,
+		helpers: wide === 4 ? STEPS : undefined,
 		body: wgsl`
 if (index >= p.n) { return; }
 if (index < p.P) {
-  let at = index * ${own.length}u;
-  ${each((k) => `var s${k} = sum_at${four}(at + ${k}u);`)}
+  ${each((k) => `var s${k} = sum_at${four}(index + ${k}u * p.P);`)}
   for (var b = 0u; b < p.B; b++) {
     let f = factors_at(b * p.K + p.group);
-    let first = b * p.row + at;
-    if (f > 0.0) { ${each(steps)} }
+    let first = b * p.row + index;
+    if (f > 0.0) { ${each(adding)} }
   }
-  ${each((k) => `sum_set${four}(at + ${k}u, s${k});`)}
+  ${each((k) => `sum_set${four}(index + ${k}u * p.P, s${k});`)}
 } else {
   let at = p.P * ${own.length}u + index - p.P;
   var acc = sum_at${four}(at);
@@ -73,7 +74,7 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 		const { g, row } = inRows(inputs.g);
 		const summed = Math.min(S, P);
 		const isOf = (lanes: number): boolean => summed % lanes === 0 && [row, g.offset, inputs.sum.offset].every((v) => v % 4 === 0);
-		const lanes = isOf(8) ? 8 : isOf(4) ? 4 : 1;
+		const lanes = isOf(16) ? 16 : isOf(4) ? 4 : 1;
 		const counts = Math.min(S - summed, 2);
 		const columns = summed / lanes;
 		const n = columns + (lanes === 1 ? counts : Math.min(counts, 1));
@@ -97,7 +98,7 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	test: {
 		bound: { why: "whole numbers" },
 		domains: { sum: { whole: [-9, 9] }, factors: { range: [-20, 100] } },
-		sizes: { K: [2, 3], P: [1, 2, 3, 4, 5, 8, 12, 16], S: [1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 17, 18] },
+		sizes: { K: [2, 3], P: [1, 2, 3, 4, 5, 8, 12, 16, 32], S: [1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 16, 17, 18, 32, 33, 34] },
 		variants: [{ group: 1 }],
 	},
 });

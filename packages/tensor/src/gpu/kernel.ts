@@ -45,7 +45,7 @@ export interface KernelSpec<P extends string = string, B extends string = string
 	readonly shared?: Readonly<Record<string, SharedSpec>> | undefined;
 	/**
 	 * Features of WebGPU that it needs beyond those of its buffers, such as "subgroups". With "subgroups" the entry point has `subgroup`,
-	 * the number of the subgroup in its workgroup.
+	 * the number of the subgroup in its workgroup, and `subgroupLane`, that of the invocation in its subgroup.
 	 */
 	readonly features?: readonly string[] | undefined;
 	/** WGSL before the entry point: functions and constants. It may use `p`, the accessors and what is shared. */
@@ -142,7 +142,7 @@ export function kernelSource(spec: KernelSpec): string {
 	lines.push(
 		`@compute @workgroup_size(${x}, ${y}, ${z})
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(workgroup_id) wid: vec3u,
-        @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32${features.has("subgroups") ? ", @builtin(subgroup_id) subgroup: u32" : ""}) {
+        @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32${features.has("subgroups") ? ", @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) subgroupLane: u32" : ""}) {
   let index = (wid.y * nwg.x + wid.x) * ${x * y * z}u + lane;
 ${spec.body}
 }`,

@@ -38,8 +38,6 @@ export interface MatrixConfig {
 
 /** What Dawn tells of an adapter beyond what every version of WebGPU does. */
 interface WithMatrices extends GPUAdapterInfo {
-	readonly subgroupMinSize?: number;
-	readonly subgroupMaxSize?: number;
 	readonly subgroupMatrixConfigs?: Iterable<MatrixConfig>;
 }
 

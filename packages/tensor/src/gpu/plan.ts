@@ -6,7 +6,7 @@ import type { GPUAdapterInfo } from "./types.ts";
  * Which kernels a device runs where an operation has several; results are the same bits whenever one plan runs on one device.
  *
  * - "cpu", for drivers that compute on the processor: every invocation works by itself, from registers, and one does a whole row.
- *   It needs nothing beyond what every device has.
+ *   It needs nothing beyond what every device has; products of matrices share loads where subgroups have 8 invocations.
  * - "gpu", for all others: invocations of a workgroup share tiles and rows through its memory, and wait for each other at barriers.
  * - "matrix", only where it is asked for: as "gpu", but large products of matrices are computed by the subgroups' units for them, in
  *   which factors are f16 and sums f32. Each f32 is given as the sum of two f16, scaled by a power of two of its own row (of the left

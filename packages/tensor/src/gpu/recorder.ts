@@ -9,6 +9,7 @@ import type { BufferPool, PooledBuffer } from "./pool.ts";
 import type { Profiler, Work } from "./profiler.ts";
 import type { ReplayList } from "./replay.ts";
 import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
+import { type Skipped, withoutUnread } from "./unread.ts";
 
 /** What has a buffer while commands are encoded: a storage, or what stands for it. */
 export interface Placed {
@@ -44,7 +45,7 @@ export interface Known extends Pick<Work, "flops"> {
 }
 
 /** A copy to a buffer that can be read. */
-interface Copy {
+export interface Copy {
 	readonly from: Storage;
 	readonly offset: number;
 	readonly to: GPUBuffer;
@@ -62,7 +63,7 @@ export interface BufferGuard {
 
 /** What makes one dispatch of several, of commands that are about to be submitted. */
 interface Fusing {
-	fuse(commands: readonly Command[], first: number): readonly (Command | undefined)[];
+	fuse(commands: readonly (Command | Skipped)[], first: number): readonly (Command | Skipped | undefined)[];
 }
 
 /** Kernels in one submit: the GPU runs them while the next are encoded. */
@@ -244,12 +245,17 @@ export class Recorder {
 	}
 
 	#encodeAll(): void {
-		const commands = this.fusion?.fuse(this.#commands, this.#first) ?? this.#commands;
+		// What is timed or watched is all that was asked for.
+		const run = this.profiler === undefined && this.guard === undefined ? withoutUnread(this.#commands) : this.#commands;
+		const commands = this.fusion?.fuse(run, this.#first) ?? run;
 		this.#commands = [];
 		for (const command of commands) {
 			const number = this.#first++;
 			if (command === undefined) this.#dispatches--;
-			else if ("pipeline" in command) {
+			else if ("skipped" in command) {
+				this.#dispatches--;
+				for (const { storage } of command.skipped) this.#passed(storage, number);
+			} else if ("pipeline" in command) {
 				for (const { storage } of command.bindings) this.#bind(storage);
 				if (this.#used >= CHUNK) this.#submit();
 				this.encode(command);

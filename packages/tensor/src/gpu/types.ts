@@ -14,7 +14,7 @@ export type GPUComputePipeline = Declared<"GPUComputePipeline">;
 export type GPUDevice = Declared<"GPUDevice">;
 export type GPUQuerySet = Declared<"GPUQuerySet">;
 
-/** What a driver tells of itself: the part of WebGPU's GPUAdapterInfo that every version has. */
+/** What a driver tells of itself: the part of WebGPU's GPUAdapterInfo that is used. */
 export interface GPUAdapterInfo {
 	/** Who made the GPU, such as "nvidia"; "" where the browser hides it, here and below. */
 	readonly vendor: string;
@@ -24,6 +24,10 @@ export interface GPUAdapterInfo {
 	readonly device: string;
 	/** The name of the model, for people. */
 	readonly description: string;
+	/** Invocations of a subgroup, at least; newer versions tell. */
+	readonly subgroupMinSize?: number | undefined;
+	/** And at most. */
+	readonly subgroupMaxSize?: number | undefined;
 }
 
 /** A GPU with the driver that it is used by. */

@@ -29,6 +29,7 @@ export * from "./flip.ts";
 export * from "./gemm.halves.kernel.ts";
 export * from "./gemm.kernel.ts";
 export * from "./gemm.matrix.kernel.ts";
+export * from "./gemm.shared.kernel.ts";
 export * from "./gemm.tiled.kernel.ts";
 export * from "./gemm.ts";
 export * from "./histc.ts";

@@ -2,7 +2,7 @@ import { type DType, wgslScalar } from "../dtype.ts";
 import { defineKernel, type Kernel } from "../gpu/defineKernel.ts";
 import { type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { sizeOf } from "../shape.ts";
+import { type Shape, sizeOf } from "../shape.ts";
 import type { Row } from "./elementwise.ts";
 import { type Walk, walkCode, walkNumbers, walkParams } from "./strided.ts";
 import { rowsAtOnce } from "./turns.ts";
@@ -12,6 +12,9 @@ import { rowsAtOnce } from "./turns.ts";
  * s, one number a line.
  */
 type Mode = "v" | "r" | "s";
+
+/** Vectors, at most, of an invocation that takes them all along one axis. */
+const MOST_VECTORS = 8;
 
 /** The same expression for whole numbers: literals become integers. */
 const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
@@ -43,27 +46,36 @@ out_buf_set(index, ${row.result === "bool" ? `select(0u, 1u, ${code})` : code});
 		};
 	});
 	const inFours = defineKernel(`map4/${name}`, ({ modes, rank }: { modes: string; rank: number }) => {
-		const modeOf = (i: number) => modes[i] as Mode;
-		const four = (k: number): string => `f(${operands.map((n, i) => (modeOf(i) === "s" ? n : `${n}[${k}]`)).join(", ")})`;
-		const read = (n: string, i: number): string =>
-			modeOf(i) === "s" ? `let ${n} = ${n}_buf_at(i${i});` : `let ${n} = ${n}_buf_at4(i${i} + column);`;
+		const isOnce = (i: number): boolean => modes[i] === "s";
+		const four = (k: number): string => `f(${operands.map((n, i) => (isOnce(i) ? n : `${n}[${k}]`)).join(", ")})`;
+		const reading = (mode: Mode, at: (i: number) => string): string =>
+			operands.map((n, i) => (modes[i] === mode ? `let ${n} = ${n}_buf_at${isOnce(i) ? "" : "4"}(${at(i)});` : "")).join("\n");
+		const result = `vec4f(${[0, 1, 2, 3].map(four).join(", ")})`;
+		const lines = wgsl`let column = index % p.D;
+let first = index / p.D;
+if (first >= p.step) { return; }
+${reading("r", () => "column")}
+for (var line = first; line < p.rows; line += p.step) {
+  ${walkCode(rank, operands.length, "line")}
+  ${reading("s", (i) => `i${i}`)}
+  ${reading("v", (i) => `i${i} + column`)}
+  out_buf_set4(line * p.D + column, ${result});
+}`;
+		const flat = wgsl`if (index >= p.step) { return; }
+${reading("s", () => "0u")}
+for (var at = index; at < p.rows; at += p.step) {
+  ${reading("v", () => "at")}
+  out_buf_set4(at, ${result});
+}`;
 		return {
 			params: { rows: "u32", D: "u32", step: "u32", ...attrParams("f32"), ...walkParams(rank, operands.length) },
 			buffers: {
-				...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads("f32", modeOf(i) === "s" ? 1 : 4)])),
+				...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads("f32", isOnce(i) ? 1 : 4)])),
 				out_buf: writes("f32", 4),
 			},
 			workgroup: 64,
 			helpers: `${functions}fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
-			body: wgsl`let column = index % p.D;
-let first = index / p.D;
-if (first >= p.step) { return; }
-${operands.map((n, i) => (modeOf(i) === "r" ? `let ${n} = ${n}_buf_at4(column);` : "")).join("\n")}
-for (var line = first; line < p.rows; line += p.step) {
-  ${walkCode(rank, operands.length, "line")}
-  ${operands.map((n, i) => (modeOf(i) === "r" ? "" : read(n, i))).join("\n  ")}
-  out_buf_set4(line * p.D + column, vec4f(${[0, 1, 2, 3].map(four).join(", ")}));
-}`,
+			body: rank === 0 ? flat : lines,
 		};
 	});
 	return { strided, inFours };
@@ -77,6 +89,7 @@ export const isList = (v: readonly DType[] | Readonly<Record<string, readonly DT
 
 /** A run of the kernel that takes four elements at once: its variant, its numbers, its invocations. */
 interface Fours {
+	/** Rank 0: the walk is the vectors in their order. */
 	readonly variant: { readonly modes: string; readonly rank: number };
 	/** In the order of the kernel's, but for the attributes, which come before the walk. */
 	readonly sizes: readonly [rows: number, D: number, step: number];
@@ -91,15 +104,14 @@ interface Fours {
 export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]): Fours | undefined {
 	const last = extents.length - 1;
 	if (last < 0 || extents[last] % 4 !== 0) return undefined;
-	// One axis alone is taken for lines of four.
-	const isFlat = last === 0;
-	const D = isFlat ? 1 : extents[last] / 4;
-	const outer = isFlat ? [extents[0] / 4] : extents.slice(0, last);
+	if (last === 0) return flatFoursOf(extents[0] / 4, strides.flat(), bases);
+	const D = extents[last] / 4;
+	const outer = extents.slice(0, last);
 	let modes = "";
 	const steps: number[][] = [];
 	for (const [o, base] of bases.entries()) {
 		const inner = strides[o][last];
-		const apart = isFlat ? [4 * inner] : strides[o].slice(0, last);
+		const apart = strides[o].slice(0, last);
 		if (inner === 0) modes += "s";
 		else if (inner !== 1 || base % 4 !== 0 || apart.some((s) => s % 4 !== 0)) return undefined;
 		else modes += apart.every((s) => s === 0) ? "r" : "v";
@@ -113,6 +125,14 @@ export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]):
 		walk: walkNumbers(outer, steps),
 		invocations: D * step,
 	};
+}
+
+/** The plan for operands that have one axis, of so many vectors: in order each, or a number. */
+function flatFoursOf(n: number, strides: Shape, bases: readonly number[]): Fours | undefined {
+	if (!strides.every((s, o) => s === 0 || (s === 1 && bases[o] % 4 === 0))) return undefined;
+	const step = rowsAtOnce(n, 1, MOST_VECTORS);
+	const modes = strides.map((s): Mode => (s === 0 ? "s" : "v")).join("");
+	return { variant: { modes, rank: 0 }, sizes: [n, 1, step], walk: [], invocations: step };
 }
 
 /** A run of one of the kernels of a row whose operands and result are f32: `bases` are the first elements of the operands. */

@@ -38,11 +38,11 @@ function loadA(mode: AMode, steps: readonly number[]): string[] {
 }
 
 /** Loads B as vec4 over n: b<step>_<half>. */
-function loadB(mode: BMode, steps: readonly number[]): string[] {
+export function loadB(mode: BMode, steps: readonly number[], halves: readonly number[]): string[] {
 	if (mode === "n") {
-		return steps.flatMap((s) => HALVES.map((h) => `let b${s}_${h} = b_at4((bz + (k + ${s}u) * p.bk + h${h}) >> 2u);`));
+		return steps.flatMap((s) => halves.map((h) => `let b${s}_${h} = b_at4((bz + (k + ${s}u) * p.bk + h${h}) >> 2u);`));
 	}
-	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
+	const columns = halves.flatMap((h) => STEPS.map((c) => 4 * h + c));
 	const gather = (s: number, h: number, value: (c: number) => string) =>
 		`let b${s}_${h} = vec4f(${columns
 			.slice(h * 4, h * 4 + 4)
@@ -51,15 +51,15 @@ function loadB(mode: BMode, steps: readonly number[]): string[] {
 	if (mode === "k") {
 		return [
 			...columns.map((c) => `let q${c} = b_at4((bc${c} + k) >> 2u);`),
-			...steps.flatMap((s) => HALVES.map((h) => gather(s, h, (c) => `q${c}.${XYZW[s]}`))),
+			...steps.flatMap((s) => halves.map((h) => gather(s, h, (c) => `q${c}.${XYZW[s]}`))),
 		];
 	}
-	return steps.flatMap((s) => HALVES.map((h) => gather(s, h, (c) => `b_at(bc${c} + (k + ${s}u) * p.bk)`)));
+	return steps.flatMap((s) => halves.map((h) => gather(s, h, (c) => `b_at(bc${c} + (k + ${s}u) * p.bk)`)));
 }
 
 function multiply({ a, b }: GemmVariant, steps: readonly number[]): string {
 	const products = steps.flatMap((s) => ROWS.flatMap((i) => HALVES.map((h) => `acc${i}_${h} += ${aValue(a, i, s)} * b${s}_${h};`)));
-	return [...loadA(a, steps), ...loadB(b, steps), ...products].join("\n    ");
+	return [...loadA(a, steps), ...loadB(b, steps, HALVES), ...products].join("\n    ");
 }
 
 /** The buffer of what is added from beside the result, where the variant has one. */
@@ -72,11 +72,12 @@ export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStor
 	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
 }
 
-function store(variant: GemmVariant): string {
+/** WGSL that stores acc<row>_<half>, of a tile that begins at row m0 and column n0. */
+export function store(variant: GemmVariant, rows: number, halves: readonly number[]): string {
 	const lines: string[] = [];
-	for (const i of ROWS) {
+	for (let i = 0; i < rows; i++) {
 		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + n0;`];
-		for (const h of HALVES) {
+		for (const h of halves) {
 			if (variant.wideStore) {
 				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, `acc${i}_${h}`)} }`);
 			} else {
@@ -126,6 +127,19 @@ export const placeOfTile = (tile: string, { rows, columns }: { readonly rows: nu
   let n0 = (${tile} % nt) * ${columns}u;
   let m0 = ((${tile} / nt) % mt) * ${rows}u;`;
 
+/** The buffers of a product. */
+export const buffersOf = ({ a, b, aDtype, bDtype, wideStore, ...rest }: GemmVariant) => ({
+	a: reads(aDtype, a === "s" ? 1 : 4),
+	b: reads(bDtype, b === "s" ? 1 : 4),
+	...summand({ wideStore, ...rest }),
+	y: writes("f32", wideStore ? 4 : 1),
+});
+
+/** WGSL of where the matrices of batch entry z begin: `az` and `bz`. */
+export const PLACE_OF_MATRICES = wgsl`let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
+  let az = c0 * p.a0 + c1 * p.a1 + c2 * p.a2;
+  let bz = c0 * p.b0 + c1 * p.b1 + c2 * p.b2;`;
+
 /**
  * y[z, m, n] = sum over k of a[z, m, k] * b[z, k, n].
  * Plan "cpu": one invocation computes a tile of 4 x 8 in registers and walks k in steps of 4 without workgroup memory.
@@ -133,7 +147,7 @@ export const placeOfTile = (tile: string, { rows, columns }: { readonly rows: nu
  * the same for every element, wherever its row stands.
  */
 export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
-	const { a, b, aDtype, bDtype, wideStore } = variant;
+	const { a, b } = variant;
 	const whole = a === "k" || b === "k";
 	const columns = [0, 1, 2, 3, 4, 5, 6, 7];
 	const tail = whole
@@ -143,19 +157,12 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
   }`;
 	return {
 		params: PARAMS,
-		buffers: {
-			a: reads(aDtype, a === "s" ? 1 : 4),
-			b: reads(bDtype, b === "s" ? 1 : 4),
-			...summand(variant),
-			y: writes("f32", wideStore ? 4 : 1),
-		},
+		buffers: buffersOf(variant),
 		workgroup: 32,
 		body: wgsl`
   ${placeOfTile("index", { rows: TILE_M, columns: TILE_N })}
   let z = index / (nt * mt);
-  let c2 = z % p.z2; let c1 = (z / p.z2) % p.z1; let c0 = z / (p.z2 * p.z1);
-  let az = c0 * p.a0 + c1 * p.a1 + c2 * p.a2;
-  let bz = c0 * p.b0 + c1 * p.b1 + c2 * p.b2;
+  ${PLACE_OF_MATRICES}
   ${a === "m" ? "" : ROWS.map((i) => `let ar${i} = az + min(m0 + ${i}u, p.M - 1u) * p.am;`).join(" ")}
   ${b === "n" ? "let h0 = n0; let h1 = min(n0 + 4u, p.N - 4u);" : columns.map((c) => `let bc${c} = bz + min(n0 + ${c}u, p.N - 1u) * p.bn;`).join(" ")}
   ${ROWS.flatMap((i) => HALVES.map((h) => `var acc${i}_${h} = vec4f();`)).join(" ")}
@@ -163,6 +170,6 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
     ${multiply(variant, STEPS)}
   }
   ${tail}
-  ${store(variant)}`,
+  ${store(variant, TILE_M, HALVES)}`,
 	};
 });

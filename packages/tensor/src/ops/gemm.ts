@@ -1,9 +1,11 @@
+import type { Device } from "../device.ts";
 import type { MatrixUnit } from "../gpu/matrices.ts";
 import type { Physical } from "../physical.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import { contiguous } from "./contiguous.ts";
 import { type AMode, type BMode, type GemmVariant, gemmKernel, type Operands, type Size, TILE_M, TILE_N } from "./gemm.kernel.ts";
 import { byMatrices } from "./gemm.matrix.ts";
+import { COLUMNS, gemmSharedKernel, LANES } from "./gemm.shared.kernel.ts";
 import { extentOf, gemmJoinKernel, gemmTiledKernel, TILES, type Tile } from "./gemm.tiled.kernel.ts";
 
 /** The part of a result that a product is written to: a run of rows in each batch entry, or a run of columns. */
@@ -144,6 +146,14 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 const isForMatrices = (unit: MatrixUnit, rows: number | undefined, n: number, k: number): boolean =>
 	Math.min(rows ?? n, n) > THIN && n * k >= unit.least;
 
+/** Whether subgroups should share what they load, in plan "cpu": where all have as many invocations as it takes, and tiles are filled. */
+const isShared = (device: Device, { M, N }: Size): boolean =>
+	device.has("subgroups") &&
+	device.info.subgroupMinSize === LANES &&
+	device.info.subgroupMaxSize === LANES &&
+	M > TILE_M &&
+	2 * N >= COLUMNS;
+
 /**
  * a `[..., M, K]` (f32 or f16) times b `[..., K, N]` (f32, f16 or bf16), accumulated in f32; the leading axes of both, the
  * record axis first, must already be equal (repeat with stride 0). Any strides; shapes are not checked. Without `target` the
@@ -206,7 +216,14 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 		tiled({ a, b, y, ...summand }, size, z, partOf(rows, n, k), variant, update);
 		return y;
 	}
+	const flops = 2 * z * p.m * n * k;
+	if (isShared(a.runtime.device, size)) {
+		const rows = p.m <= LANES ? 8 : 16;
+		const tiles = z * Math.ceil(p.m / rows) * Math.ceil(n / COLUMNS);
+		gemmSharedKernel.of({ ...variant, rows }).run({ a, b, y, ...summand }, { ...size, tiles }, tiles * LANES, flops);
+		return y;
+	}
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
-	gemmKernel.of(variant).run({ a, b, y, ...summand }, { ...size, tiles }, tiles, 2 * z * p.m * n * k);
+	gemmKernel.of(variant).run({ a, b, y, ...summand }, { ...size, tiles }, tiles, flops);
 	return y;
 }

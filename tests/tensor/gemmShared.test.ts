@@ -1,0 +1,61 @@
+import { data, matmul, slice, type Tensor, transpose } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
+import { describe, expect, it } from "vitest";
+import { expectSame } from "../support/bounds.ts";
+import { numbers } from "../support/cases.ts";
+import { useDevice } from "../support/device.ts";
+
+/* Products that subgroups of 8 share, in plan cpu, where a driver has them: four rows at a time are computed by the kernel for all devices. */
+
+const device = useDevice({ plan: "cpu", debug: { memory: true } });
+
+function drawn(rows: number, columns: number, seed: number): Tensor {
+	const next = numbers(seed, 0);
+	return device().fromHost(
+		Float32Array.from({ length: rows * columns }, () => 2 * next() - 1),
+		[rows, columns],
+	);
+}
+
+/** A matrix, by how it lies in memory. */
+const LAYOUTS: Readonly<Record<string, (rows: number, columns: number, seed: number) => Tensor>> = {
+	"in rows": drawn,
+	"in columns": (rows, columns, seed) => transpose(drawn(columns, rows, seed)),
+	"with gaps": (rows, columns, seed) => slice(drawn(rows, 2 * columns, seed), 1, 1, undefined, 2),
+};
+const pairs = Object.keys(LAYOUTS).flatMap((a) => Object.keys(LAYOUTS).map((b) => [a, b] as const));
+/** Rows, columns, and length of the sums: whole tiles and what is left over, vectors and what is none. */
+const SIZES = [
+	[8, 32, 8],
+	[16, 64, 64],
+	[5, 16, 3],
+	[12, 36, 20],
+	[33, 35, 65],
+	[64, 17, 130],
+	[20, 40, 1],
+] as const;
+
+describe.each(pairs)("matrices %s times matrices %s", (left, right) => {
+	it.each(SIZES)("have the same bits whatever kernel computes them: %i x %i, sums of %i", async (m, n, k) => {
+		const [whole, parts] = device().scope<Tensor[][]>(() => {
+			const [a, b] = [LAYOUTS[left](m, k, 1), LAYOUTS[right](k, n, 2)];
+			const starts = Array.from({ length: Math.ceil(m / 4) }, (_, i) => 4 * i);
+			return [[matmul(a, b)], starts.map((i) => matmul(slice(a, 0, i, Math.min(i + 4, m)), b))];
+		});
+		const rows: number[] = [];
+		for (const part of parts) rows.push(...((await data(part)) as Float32Array));
+		expectSame((await data(whole[0])) as Float32Array, rows, `${m} x ${n}`);
+		for (const t of [...whole, ...parts]) t.dispose();
+	});
+});
+
+it("are shared where all subgroups have 8 invocations, and nowhere else", async () => {
+	const { info } = device();
+	device()
+		.scope<Tensor>(() => matmul(drawn(16, 32, 1), drawn(32, 64, 2)))
+		.dispose();
+	const isShared = runtimeOf(device())
+		.pipelines.kernels()
+		.some(({ key }) => key.startsWith("gemm/shared"));
+	expect(isShared).toBe(device().has("subgroups") && info.subgroupMinSize === 8 && info.subgroupMaxSize === 8);
+});
