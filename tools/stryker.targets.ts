@@ -37,7 +37,7 @@ export const TARGETS: readonly Target[] = [
 	},
 	{ files: audit("canaries", "plant"), tests: tests("dp/canaries", "dp/doors") },
 	{ files: accountant("binomial"), tests: tests("dp/binomial") },
-	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/gaussian", "dp/doors") },
+	{ files: accountant("bisect", "normal", "gaussian"), tests: tests("dp/normal", "dp/gaussian", "dp/doors") },
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events", "dp/doors") },
 	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian", "dp/doors") },
 	{ files: accountant("rdp"), tests: tests("dp/rdp", "dp/doors") },

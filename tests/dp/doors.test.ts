@@ -104,7 +104,7 @@ const rows: readonly Row[] = [
 	["epsilonFromRdp", epsilonFromRdp, [() => 1, 1e-5], "options is *, expected options in an object"],
 	["epsilonFromRdp", epsilonFromRdp, [() => 1, { delta: "1e-5" }], "delta is *, expected a number"],
 	["epsilonFromRdp", epsilonFromRdp, [() => 1, { delta: 1e-5, orders: 2 }], "orders is *, expected a list"],
-	["epsilonFromRdp", epsilonFromRdp, [() => 1, { delta: 1e-5, orders: [] }], "orders must be a list with at least one order"],
+	["epsilonFromRdp", epsilonFromRdp, [() => 1, { delta: 1e-5, orders: [] }], 'orders must be a list with at least one order, got "none"'],
 	["epsilonFromRdp", epsilonFromRdp, [() => 1, { delta: 1e-5, orders: [1] }], "order must be a finite number above 1, got 1"],
 	["deltaFromRdp", deltaFromRdp, [5, 1], "history is *, expected a list"],
 	["deltaFromRdp", deltaFromRdp, [HISTORY, "1"], "epsilon is *, expected a number"],
