@@ -240,6 +240,12 @@ describe("a law of losses", () => {
 		}
 	});
 
+	test("is walked to its last mass, where nobody stops", () => {
+		const seen: number[] = [];
+		walk(law, (t) => seen.push(t) > 0);
+		expect(seen).toEqual([2, 1, 0, -1]);
+	});
+
 	test("has the δ of its masses at every ε", () => {
 		for (const epsilon of [0, 0.25, 0.999, 1, 1.5, 2, 3]) expect(deltaOf(law, epsilon)).toBeCloseTo(exact(epsilon), 14);
 	});
@@ -248,6 +254,20 @@ describe("a law of losses", () => {
 		for (const delta of [0.011, 0.1, exact(1), 0.5, exact(0.25)]) expect(exact(epsilonOf(law, delta))).toBeCloseTo(delta, 13);
 		for (const delta of [exact(0), 0.999]) expect(epsilonOf(law, delta)).toBeCloseTo(0, 13);
 		for (const delta of [0.01, 0.001]) expect(epsilonOf(law, delta)).toBe(Number.POSITIVE_INFINITY);
+	});
+
+	test.each([
+		[1e-5, 1 / 2],
+		[1e-40, 3 / 4],
+		[1e-150, 7 / 8],
+	])("near δ %d is tilted by %d of the tightest: Chernoff's bound misses by e¹⁰ at most", (delta, share) => {
+		// Of N(·, v): ln of the bound is v (s − tilt)²/2 above its best, which is −v s²/2 = ln δ; ¼, 1/16, 1/64 of −ln δ.
+		const segments = [gaussian(0.5, 8)];
+		const { order, above } = lawNearDelta(segments, delta);
+		const steepest = tightestTilt(segments, 1, -Math.log(delta), 1);
+		expect((order - 1) / steepest).toBeCloseTo(share, 12);
+		const excess = -Math.log(delta) * (1 - share) ** 2;
+		expect(Math.log(above / 1e-9) / -excess).toBeCloseTo(1, 1);
 	});
 
 	test("counts as lost what is above the window, and what each step gives away", () => {
