@@ -117,9 +117,7 @@ class InProcessRunner {
 		this.#namespace.activeMutant = activeMutant.id;
 		try {
 			const tests = await this.#run(testFilter, true);
-			return toMutantRunResult(
-				determineHitLimitReached(this.#namespace.hitCount, hitLimit) ?? { status: DryRunStatus.Complete, tests },
-			);
+			return toMutantRunResult(determineHitLimitReached(this.#namespace.hitCount, hitLimit) ?? { status: DryRunStatus.Complete, tests });
 		} catch (error) {
 			return toMutantRunResult({ status: DryRunStatus.Error, errorMessage: String(error) });
 		} finally {
