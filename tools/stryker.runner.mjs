@@ -1,3 +1,4 @@
+// @ts-nocheck: StrykerJS is none of the packages that npm ci installs
 /**
  * Runs the tests of a target in the process of StrykerJS' worker, for tests that need no device: the modules are loaded once for all
  * mutants, which is five times as fast as a Vitest that loads them anew for each. A mutant of what runs while modules load gets a
@@ -6,7 +7,7 @@
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { INSTRUMENTER_CONSTANTS } from "@stryker-mutator/api/core";
-import { commonTokens, declareClassPlugin, PluginKind } from "@stryker-mutator/api/plugin";
+import { declareClassPlugin, PluginKind } from "@stryker-mutator/api/plugin";
 import { DryRunStatus, determineHitLimitReached, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner";
 import { build } from "esbuild";
 
@@ -14,6 +15,7 @@ import { build } from "esbuild";
 async function bundle(tests) {
 	const outdir = resolve(`out/in-process-${process.pid}`);
 	await build({
+		absWorkingDir: process.cwd(),
 		entryPoints: tests,
 		bundle: true,
 		splitting: true,
@@ -43,14 +45,11 @@ async function bundle(tests) {
 }
 
 class InProcessRunner {
-	static inject = [commonTokens.options];
 	#namespace;
-	#tests;
 	#files = [];
 	#loaded;
 
-	constructor(options) {
-		this.#tests = options.inProcess.tests;
+	constructor() {
 		globalThis[INSTRUMENTER_CONSTANTS.NAMESPACE] ??= {};
 		this.#namespace = globalThis[INSTRUMENTER_CONSTANTS.NAMESPACE];
 	}
@@ -60,7 +59,7 @@ class InProcessRunner {
 	}
 
 	async init() {
-		this.#files = await bundle(this.#tests);
+		this.#files = await bundle(process.env.HUSHGRAD_MUTATION_TESTS.split(","));
 	}
 
 	/** Loads the test files once, and gives what they hold. */

@@ -1,3 +1,4 @@
+// @ts-nocheck: it stands in for a module of other types
 /** What tests import from Vitest, for `stryker.runner.mjs`: tests and hooks are collected, expectations are Vitest's own. */
 import { ASYMMETRIC_MATCHERS_OBJECT, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from "@vitest/expect";
 import * as chai from "chai";

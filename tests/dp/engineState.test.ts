@@ -11,16 +11,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { checkLedger, checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
 import { memory } from "./memoryStore.ts";
 
-const planOf = (sampling?: Sampling): PrivacyPlan =>
-	planPrivacy({
-		noiseMultiplier: 2,
-		targetDelta: 1e-3,
-		datasetSize: 100,
-		expectedBatchSize: 25,
-		steps: 10,
-		maxGradNorm: 1,
-		sampling,
-	});
+const SETTINGS = { noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 };
+const planOf = (sampling?: Sampling): PrivacyPlan => planPrivacy({ ...SETTINGS, sampling });
 const plan = planOf();
 
 const stateOf = (p: PrivacyPlan, change: Partial<EngineState> = {}): EngineState => ({
@@ -146,6 +138,35 @@ describe("the steps that a resumed run has counted", () => {
 		expect(go({ ...state, run: "b" }, use)).toThrow(refused("knows entries that the ledger does not hold"));
 		expect(go({ ...state, ledger: { ...mark, head: use.ledger.head } }, use)).toThrow(refused("knows entries"));
 		expect(go({ ...state, ledger: { ...mark, length: 99 } }, use)).toThrow(refused("knows entries"));
+	});
+
+	test("are refused where the ledger has the run otherwise than an edited state says", async () => {
+		const quiet = planPrivacy({ ...SETTINGS, noiseMultiplier: 4 });
+		const weak = await noted(plan, true);
+		const study = await noted(plan, false);
+		const go = (s: EngineState, u: typeof weak.use) => () => countedSteps(s, secureNoise(), u);
+		for (const mark of [weak.mark, undefined]) {
+			const changed = stateOf(quiet, { steps: 2, ...(mark && { ledger: mark }) });
+			expect(go(changed, weak.use)).toThrow(refused("is of another run than the ledger has: noiseMultiplier was 2, now it is 4"));
+		}
+		const claimed = stateOf(plan, { steps: 2, ledger: study.mark });
+		expect(go(claimed, study.use)).toThrow(refused("is of another run than the ledger has: secure was false, now it is true"));
+		const renamed = stateOf(plan, { steps: 2, ledger: { ...weak.mark, dataset: "letters" } });
+		expect(go(renamed, { ...weak.use, dataset: "letters" })).toThrow(
+			refused('is of another run than the ledger has: dataset was "cards", now it is "letters"'),
+		);
+		for (const [name, other] of [
+			["sampling", planOf({ kind: "random-allocation" })],
+			["datasetSize", planPrivacy({ ...SETTINGS, datasetSize: 200, expectedBatchSize: 50 })],
+			["sampleRate", planPrivacy({ ...SETTINGS, expectedBatchSize: 5 })],
+			["noiseSchedule", planPrivacy({ ...SETTINGS, noiseSchedule: { kind: "listed", factors: [1, 2] } })],
+			["steps", planPrivacy({ ...SETTINGS, steps: 11 })],
+			["unit", planPrivacy({ ...SETTINGS, unit: { name: "user", maxRecords: 2 } })],
+		] as const) {
+			expect(go(stateOf(other, { steps: 2, ledger: weak.mark }), weak.use)).toThrow(
+				refused(`is of another run than the ledger has: ${name} was `),
+			);
+		}
 	});
 });
 

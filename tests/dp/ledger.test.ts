@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, type RmOptions, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	type RmOptions,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { type LedgerStore, PrivacyLedger, type PrivacyPlan, planPrivacy } from "@hushgrad/dp";
@@ -116,6 +126,15 @@ describe("a ledger", () => {
 		await expect(ledger.begin("a", "cards", plan, true)).rejects.toMatchObject({ code: "privacy/ledger-run" });
 		await ledger.step("a", 4);
 		expect(ledger.run("a")?.taken).toBe(4);
+	});
+
+	it("refuses a step whose number is none: nothing that is noted later may be lost by it", async () => {
+		const { kept, ledger } = await filled();
+		const before = kept.text;
+		for (const none of [Number.NaN, 0, -1, 4.5, Number.POSITIVE_INFINITY, "4", null, undefined]) {
+			await expect(ledger.step("a", none as number)).rejects.toMatchObject({ name: "ValueError", code: "dp/step" });
+		}
+		expect([kept.text, ledger.run("a")?.taken]).toEqual([before, 3]);
 	});
 
 	it("refuses a store and names that are none, and a plan that planPrivacy() has not made", async () => {
@@ -279,6 +298,25 @@ describe("a ledger in a file", () => {
 		const second = await fileLedger(path);
 		expect(second.ledger.length).toBe(1);
 		await second.close();
+	});
+
+	it("is written by one hand: who opened it in spite of a lock, by another name or from another machine, stops the other", async () => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await first.ledger.begin("a", "cards", plan, true);
+		symlinkSync(path, join(folder, "alias.jsonl"));
+		const second = await fileLedger(join(folder, "alias.jsonl"));
+		await second.ledger.begin("b", "cards", plan, true);
+		await expect(first.ledger.step("a", 1)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/ledger-in-use" });
+		await second.ledger.step("b", 1);
+		await first.close();
+		await second.close();
+		const third = await fileLedger(path);
+		expect(third.ledger.runsOn("cards").map((r) => [r.run, r.taken])).toEqual([
+			["a", 0],
+			["b", 1],
+		]);
+		await third.close();
 	});
 
 	it("takes over from a process that has died, and drops an entry that was cut off while it was written", async () => {

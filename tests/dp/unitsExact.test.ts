@@ -71,6 +71,16 @@ describe("groupByUnit", () => {
 	});
 });
 
+it("no units are made through the class of others: a user in several of them would count several times", () => {
+	const { constructor: Forged } = grouped(2) as unknown as { constructor: new (...args: unknown[]) => never };
+	for (const args of [
+		[[["a1"], ["a2"]], 2],
+		[Symbol("made here"), [["a1"], ["a2"]], 2],
+	]) {
+		expect(() => new Forged(...args)).toThrow(expect.objectContaining({ name: "PrivacyError", code: "privacy/unit" }));
+	}
+});
+
 describe("the door of a step", () => {
 	const refusal = (message: string, hint: string) =>
 		expect.objectContaining({
