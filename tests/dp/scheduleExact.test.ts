@@ -63,6 +63,7 @@ describe("a schedule", () => {
 		[{ kind: "listed", factors: [] }, "factors must be a list that begins with 1, got"],
 		[{ kind: "listed", factors: [2, 1] }, "factors must be a list that begins with 1, got"],
 		[{ kind: "listed", factors: [1, 0] }, `${FACTORS} 0`],
+		[{ kind: "linear", end: Number.POSITIVE_INFINITY }, `end ${POSITIVE} Infinity`],
 		[{ kind: "listed", factors: [1, Number.NaN] }, `${FACTORS} NaN`],
 		[{ kind: "listed", factors: [1, Number.POSITIVE_INFINITY] }, `${FACTORS} Infinity`],
 		[{ kind: "listed", factors: [1, "1"] }, `${FACTORS} "1"`],
