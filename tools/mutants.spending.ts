@@ -164,7 +164,7 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a resumed run whose ledger was cut off",
 		file: `${DP}/engineState.ts`,
-		from: "if (run === undefined || !use.ledger.continues(length, head)) {",
+		from: "if (run === undefined || !use.ledger.continues(mark.length, mark.head)) {",
 		to: "if (run === undefined) {",
 		tests: ["tests/dp/state.test.ts"],
 		only: "goes on with no other plan",
@@ -236,7 +236,7 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a first step that is forgotten where the state was written before it",
 		file: `${DP}/engineState.ts`,
-		from: "whole(state.secure ? Math.max(state.steps, use?.ledger.run(state.run)?.taken ?? 0) : state.steps)",
+		from: "whole(state.secure ? Math.max(state.steps, run?.taken ?? 0) : state.steps)",
 		to: "whole(state.steps)",
 		tests: ["tests/dp/state.test.ts"],
 		only: "keeps the first step",

@@ -135,9 +135,9 @@ function checkNoted(noted: LedgerRun, state: EngineState, dataset: string): void
 	const numbers = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps };
 	const own = { ...numbers, unit: unit?.name, secure: state.secure, dataset };
 	for (const [name, value] of Object.entries(own)) {
-		const [was, is] = [JSON.stringify(noted[name as keyof LedgerRun]), JSON.stringify(value)];
-		if (was !== is)
-			refuseState(`is of another run than the ledger has: ${name} was ${was}, now it is ${is}`, "it was changed: begin a new run");
+		const [begun, now] = [JSON.stringify(noted[name as keyof LedgerRun]), JSON.stringify(value)];
+		if (begun !== now)
+			refuseState(`is of another run than the ledger has: ${name} was ${begun}, now it is ${now}`, "it was changed: begin a new run");
 	}
 }
 
