@@ -99,6 +99,7 @@ describe("the outputs of a step", () => {
 				if (Math.abs(logRatio(u)) > 1e-3) near(outputAt(logRatio(u)), u, 1e-8);
 			}
 			expect(outputAt(0)).toBe(0);
+			for (const t of [29.9, 30.1, 1000]) near(logRatio(outputAt(t)), t, 1e-12);
 			expect([beyond, high, scaleAt(0), scaleAt(-8)]).toEqual([1e-3, -low, Math.min(1, sigma) / 2, Math.min(1, sigma, 1 / 8) / 2]);
 			expect(low + s).toBeCloseTo(-Math.sqrt(-2 * Math.log(1e-3 / 2)), 12);
 		}
