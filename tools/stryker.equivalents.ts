@@ -364,4 +364,12 @@ export const EQUIVALENT: Equivalents = {
 		"const isWord = (v: unknown): boolean => true && v >>> 0 === v;": "only numbers are equal to a number",
 		"if (true && run !== undefined) checkNoted(run, state, use.dataset);": "without a ledger there is no run of it",
 	},
+	"packages/dp/src/accountant/rdp.ts": {
+		"const range = () => undefined;": NO_MODULE,
+		'expects("", { rdpAt, options }, { rdpAt: "function", options: "options" });': NAMED,
+		'expects("", { delta, orders }, { delta: "number", orders: "list" });': NAMED,
+		"if (floor > best.epsilon) break;": "an order whose ε without δ is no smaller has none that is smaller",
+		'expects("", { history, options }, { history: "list", options: "options" });': NAMED,
+		'expects("", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });': NAMED,
+	},
 };
