@@ -12,6 +12,7 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 buildSync({
 	entryPoints: ["index", "author", "methods", "registry"].map((name) => path(`./packages/tensor/src/${name}.ts`)),
 	bundle: true,
+	keepNames: true,
 	splitting: true,
 	format: "esm",
 	platform: "node",

@@ -7,8 +7,8 @@ export default defineConfig({
 	test: {
 		...main.test,
 		include: [
-			"tests/dp/{auditCounts,auditStatistics,binomial,calibrate,calibrateClosedForm,canaries,check,composition,divergence,events}.test.ts",
-			"tests/dp/{fft,gaussian,mechanism,plan,planRefusals,rdp,sampledGaussian,sampledPair,sampling,samplingExact,secureRandom,statement}.test.ts",
+			"tests/dp/{auditCounts,auditStatistics,binomial,calibrate,calibrateClosedForm,canaries,check,composition,divergence,doors,events}.test.ts",
+			"tests/dp/{fft,gaussian,mechanism,normal,plan,planRefusals,rdp,sampledGaussian,sampledPair,sampling,samplingExact,scheduleExact,secureRandom,statement,unitsExact}.test.ts",
 			"tests/models/{bytesToText,chat,config,logits,parameters,sentencepieceModel,sft,tokenizer}.test.ts",
 			"tests/nn/safetensors.test.ts",
 			"tests/tensor/registry.test.ts",

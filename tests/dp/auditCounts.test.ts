@@ -17,6 +17,7 @@ import {
 	oneRunPValue,
 } from "@hushgrad/dp";
 import { describe, expect, it, test } from "vitest";
+import { normalQuantile } from "../../packages/dp/src/accountant/normal.ts";
 import { noncentralTail } from "../../packages/dp/src/audit/gaussianPair.ts";
 import { muOf } from "../../packages/dp/src/audit/gaussianRates.ts";
 import { errorBounds } from "../../packages/dp/src/audit/rates.ts";
@@ -71,6 +72,8 @@ describe("counts of an attack", () => {
 		const at = (list: number[], ranks: number[]) => ranks.map((r) => list.toSorted((a, b) => b - a)[r - 1]);
 		const thresholds = [...at(included, [50, 20, 10, 5, 2]), ...at(excluded, [100, 40, 20, 10, 4])];
 		expect(attackCounts({ included, excluded })).toEqual(attackCounts({ included, excluded }, thresholds));
+		const mixed = { included: included.map((v) => (v * 37) % 100), excluded: excluded.toReversed() };
+		expect(attackCounts(mixed)).toEqual(attackCounts({ included, excluded }));
 		// Of a short list the highest score, at least.
 		expect(attackCounts({ included: [7, 9], excluded: [1] })).toEqual(
 			attackCounts({ included: [7, 9], excluded: [1] }, [9, 9, 9, 9, 9, 1, 1, 1, 1, 1]),
@@ -300,6 +303,19 @@ describe("one run of Gaussian differential privacy", () => {
 		expect(muOneRun([one, two])).toBe(alone(one, 0.025));
 		expect(epsilonOneRunFdp([one], { delta: 1e-3 })).toBe(gaussianEpsilon(alone(one, 0.05), 1e-3));
 		expect(epsilonOneRunFdp([one], { delta: 1e-3, significance: 0.3 })).toBe(gaussianEpsilon(alone(one, 0.3), 1e-3));
+	});
+
+	it("of a single guess has the closed form Φ⁻¹(s/m) − Φ⁻¹((1 − s)/m)", () => {
+		for (const [canaries, significance] of [
+			[2, 0.9],
+			[10, 0.8],
+			[1000, 0.99],
+		]) {
+			const one = { included: canaries / 2, excluded: canaries / 2, truePositives: 1, falsePositives: 0 };
+			const mu = normalQuantile(significance / canaries) - normalQuantile((1 - significance) / canaries);
+			expect(muOneRun([one], { significance })).toBeCloseTo(mu, 10);
+			expect(muOneRun([one], { significance: 0.4 })).toBe(0);
+		}
 	});
 
 	it("is 0 where nothing shows", () => {

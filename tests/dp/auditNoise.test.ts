@@ -46,11 +46,12 @@ describe("noise is refuted", () => {
 	});
 
 	it("by the most telling threshold, of however many, and by the three most telling alone", () => {
-		const [best, second, third, useless] = [of(400, 20), of(300, 20), of(200, 20), of(20, 400)];
+		const [best, second, third, weak, useless] = [of(400, 20), of(300, 20), of(200, 20), of(150, 60), of(20, 400)];
 		const alone = limit(best, 0.05 / 4);
 		for (const counts of [
 			[best, second, third, useless],
 			[useless, third, second, best],
+			[weak, third, second, best],
 		]) {
 			expect(noiseFromRates(historyOf, counts) / alone).toBeCloseTo(1, 2);
 			expect(refutes(historyOf(1.01 * alone), counts)).toBe(true);

@@ -8,11 +8,11 @@ const valueError = (code: string, message: string, more: object = {}) =>
 	expect.objectContaining({ name: "ValueError", code, message: expect.stringContaining(message), ...more });
 
 describe("getNoiseMultiplier", () => {
-	it("is √T/μ, rounded up to 1e-6", () => {
+	it.each(["gdp", "pld", undefined] as const)("is √T/μ, rounded up to 1e-6, by accountant %s", (accountant) => {
 		for (const targetEpsilon of [0.01, 0.5, 2, 40]) {
 			for (const steps of [1, 7, 1000, 2 ** 20]) {
 				const exact = Math.sqrt(steps) / gaussianMu(targetEpsilon, 1e-5);
-				const sigma = getNoiseMultiplier({ ...target, targetEpsilon, sampleRate: 1, steps });
+				const sigma = getNoiseMultiplier({ ...target, accountant, targetEpsilon, sampleRate: 1, steps });
 				expect(sigma).toBeGreaterThanOrEqual(exact * (1 - 1e-12));
 				expect(sigma - exact).toBeLessThan(1.0001e-6);
 				expect(sigma * 1e6).toBeCloseTo(Math.round(sigma * 1e6), 3);
@@ -33,6 +33,18 @@ describe("getNoiseMultiplier", () => {
 				hint: "raise targetEpsilon or targetDelta, or take fewer steps",
 			}),
 		);
+	});
+
+	it("asks for few histories, though it looks where to look by a coarse one", () => {
+		for (const accountant of ["gdp", "pld"] as const) {
+			let asked = 0;
+			const sigma = calibrateNoise({ ...target, accountant }, (noiseMultiplier) => {
+				asked++;
+				return [{ sampleRate: 1, noiseMultiplier, steps: 1000 }];
+			});
+			expect(sigma).toBeCloseTo(Math.sqrt(1000) / gaussianMu(2, 1e-5), 5);
+			expect(asked, accountant).toBeLessThan(40);
+		}
 	});
 
 	it("is of the accountant, and the orders, that are named", () => {

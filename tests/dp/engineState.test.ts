@@ -3,24 +3,17 @@ import {
 	insecureNoiseForTests,
 	PrivacyLedger,
 	type PrivacyPlan,
+	type PrivateState,
 	planPrivacy,
 	type Sampling,
 	secureNoise,
 } from "@hushgrad/dp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { checkLedger, checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
+import { checkLedger, checkPrivateState, checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
 import { memory } from "./memoryStore.ts";
 
-const planOf = (sampling?: Sampling): PrivacyPlan =>
-	planPrivacy({
-		noiseMultiplier: 2,
-		targetDelta: 1e-3,
-		datasetSize: 100,
-		expectedBatchSize: 25,
-		steps: 10,
-		maxGradNorm: 1,
-		sampling,
-	});
+const SETTINGS = { noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 };
+const planOf = (sampling?: Sampling): PrivacyPlan => planPrivacy({ ...SETTINGS, sampling });
 const plan = planOf();
 
 const stateOf = (p: PrivacyPlan, change: Partial<EngineState> = {}): EngineState => ({
@@ -97,6 +90,58 @@ describe("a saved state", () => {
 	});
 });
 
+describe("a saved clipping norm", () => {
+	test("is one that adaptive clipping can have come to, and none where it is not adaptive", () => {
+		const adaptive = planPrivacy({ ...SETTINGS, clipping: { kind: "adaptive", minClipbound: 0.5, maxClipbound: 2 } });
+		const of = (p: PrivacyPlan, maxGradNorm: unknown) => () => checkState(stateOf(p, { maxGradNorm } as Partial<EngineState>), p);
+		for (const norm of [0.5, 1, 2]) expect(of(adaptive, norm)).not.toThrow();
+		for (const none of [undefined, null, "1", Number.NaN, 0.49, 2.01]) {
+			expect(of(adaptive, none)).toThrow(refused(`has a clipping norm of ${none}`));
+		}
+		expect(of(plan, undefined)).not.toThrow();
+		expect(of(plan, 1)).toThrow(refused("has a clipping norm of 1"));
+	});
+});
+
+describe("what a run knows that nobody else may", () => {
+	const p = planOf({ kind: "random-allocation" });
+	const kept = { run: "a", epoch: 1, steps: [0, 3, 2] };
+
+	test("is of this run, and an allocation to the steps of its epochs", () => {
+		expect(checkPrivateState(kept, stateOf(p))).toBeUndefined();
+		const foreign = refused("has a private part that is not of this run");
+		for (const [part, state] of [
+			[kept, undefined],
+			[kept, stateOf(plan)],
+			[{ ...kept, run: "b" }, stateOf(p)],
+			[{ ...kept, epoch: -1 }, stateOf(p)],
+			[{ ...kept, steps: [0, 4] }, stateOf(p)],
+			[{ ...kept, steps: 3 }, stateOf(p)],
+		] as const) {
+			expect(() => checkPrivateState(part as PrivateState, state)).toThrow(foreign);
+		}
+		for (const none of [null, 3]) {
+			expect(() => checkPrivateState(none as never, stateOf(p))).toThrow(`PrivacyEngine: privateState is ${none}, expected options`);
+		}
+	});
+
+	test("lets an epoch go on that it is of, and no other one", () => {
+		const goesOn = (steps: number, epoch: number): number =>
+			countedSteps(stateOf(p, { steps }), secureNoise(), undefined, { ...kept, epoch });
+		expect([5, 6, 7, 8].map((steps) => goesOn(steps, 1))).toEqual([5, 6, 7, 8]);
+		expect([1, 3, 9].map((steps) => goesOn(steps, 1))).toEqual([4, 4, 10]);
+		expect(goesOn(3, 0)).toBe(3);
+	});
+
+	test("is what bins cannot do without, once a step was taken", () => {
+		const bins = planOf({ kind: "balls-in-bins", strategyCoefs: [1] });
+		const goesOn = (steps: number, own?: PrivateState) => countedSteps(stateOf(bins, { steps }), secureNoise(), undefined, own);
+		expect(goesOn(0)).toBe(0);
+		expect(goesOn(5, { ...kept, epoch: 0 })).toBe(5);
+		expect(() => goesOn(5)).toThrow(refused("has no private part, and which record is in which bin was kept nowhere else"));
+	});
+});
+
 describe("the steps that a resumed run has counted", () => {
 	test("are those of the state, of a source of the same kind", () => {
 		expect(countedSteps(stateOf(plan), secureNoise(), undefined)).toBe(5);
@@ -146,6 +191,35 @@ describe("the steps that a resumed run has counted", () => {
 		expect(go({ ...state, run: "b" }, use)).toThrow(refused("knows entries that the ledger does not hold"));
 		expect(go({ ...state, ledger: { ...mark, head: use.ledger.head } }, use)).toThrow(refused("knows entries"));
 		expect(go({ ...state, ledger: { ...mark, length: 99 } }, use)).toThrow(refused("knows entries"));
+	});
+
+	test("are refused where the ledger has the run otherwise than an edited state says", async () => {
+		const quiet = planPrivacy({ ...SETTINGS, noiseMultiplier: 4 });
+		const weak = await noted(plan, true);
+		const study = await noted(plan, false);
+		const go = (s: EngineState, u: typeof weak.use) => () => countedSteps(s, secureNoise(), u);
+		for (const mark of [weak.mark, undefined]) {
+			const changed = stateOf(quiet, { steps: 2, ...(mark && { ledger: mark }) });
+			expect(go(changed, weak.use)).toThrow(refused("is of another run than the ledger has: noiseMultiplier was 2, now it is 4"));
+		}
+		const claimed = stateOf(plan, { steps: 2, ledger: study.mark });
+		expect(go(claimed, study.use)).toThrow(refused("is of another run than the ledger has: secure was false, now it is true"));
+		const renamed = stateOf(plan, { steps: 2, ledger: { ...weak.mark, dataset: "letters" } });
+		expect(go(renamed, { ...weak.use, dataset: "letters" })).toThrow(
+			refused('is of another run than the ledger has: dataset was "cards", now it is "letters"'),
+		);
+		for (const [name, other] of [
+			["sampling", planOf({ kind: "random-allocation" })],
+			["datasetSize", planPrivacy({ ...SETTINGS, datasetSize: 200, expectedBatchSize: 50 })],
+			["sampleRate", planPrivacy({ ...SETTINGS, expectedBatchSize: 5 })],
+			["noiseSchedule", planPrivacy({ ...SETTINGS, noiseSchedule: { kind: "listed", factors: [1, 2] } })],
+			["steps", planPrivacy({ ...SETTINGS, steps: 11 })],
+			["unit", planPrivacy({ ...SETTINGS, unit: { name: "user", maxRecords: 2 } })],
+		] as const) {
+			expect(go(stateOf(other, { steps: 2, ledger: weak.mark }), weak.use)).toThrow(
+				refused(`is of another run than the ledger has: ${name} was `),
+			);
+		}
 	});
 });
 

@@ -37,6 +37,11 @@ describe("the Gaussian mechanism", () => {
 		);
 	});
 
+	test("hides nothing where there is next to no noise", () => {
+		expect(gaussianDelta(100, 0.01)).toBe(1);
+		expect(gaussianDelta(1e4, 0)).toBe(1);
+	});
+
 	test("refuses numbers that mean nothing", () => {
 		for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
 			expect(() => gaussianDelta(bad, 1)).toThrow(ValueError);

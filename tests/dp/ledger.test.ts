@@ -1,30 +1,7 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, type RmOptions, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
 import { type LedgerStore, PrivacyLedger, type PrivacyPlan, planPrivacy } from "@hushgrad/dp";
-import { fileLedger } from "@hushgrad/dp/files";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { memoryStore } from "./memoryStore.ts";
-
-/** Stands between a ledger and the file system. */
-interface Disk {
-	opened: string[];
-	open?: () => Promise<never>;
-	rm?: (file: string, options: RmOptions, rm: (file: string, options: RmOptions) => Promise<void>) => Promise<void>;
-}
-const disk = vi.hoisted((): Disk => ({ opened: [] }));
-vi.mock("node:fs/promises", async (original) => {
-	const fs = await original<typeof import("node:fs/promises")>();
-	return {
-		...fs,
-		open: (path: string, flags: string) => {
-			disk.opened.push(path);
-			return disk.open?.() ?? fs.open(path, flags);
-		},
-		rm: (path: string, options: RmOptions) => disk.rm?.(path, options, fs.rm) ?? fs.rm(path, options),
-	};
-});
 
 /* Full batches, whose ε has a closed form. */
 const settings = { targetDelta: 1e-4, datasetSize: 100, expectedBatchSize: 100, steps: 5, maxGradNorm: 1 };
@@ -116,6 +93,15 @@ describe("a ledger", () => {
 		await expect(ledger.begin("a", "cards", plan, true)).rejects.toMatchObject({ code: "privacy/ledger-run" });
 		await ledger.step("a", 4);
 		expect(ledger.run("a")?.taken).toBe(4);
+	});
+
+	it("refuses a step whose number is none: nothing that is noted later may be lost by it", async () => {
+		const { kept, ledger } = await filled();
+		const before = kept.text;
+		for (const none of [Number.NaN, 0, -1, 4.5, Number.POSITIVE_INFINITY, "4", null, undefined]) {
+			await expect(ledger.step("a", none as number)).rejects.toMatchObject({ name: "ValueError", code: "dp/step" });
+		}
+		expect([kept.text, ledger.run("a")?.taken]).toEqual([before, 3]);
 	});
 
 	it("refuses a store and names that are none, and a plan that planPrivacy() has not made", async () => {
@@ -227,12 +213,12 @@ describe("a ledger", () => {
 
 	it("has a step once it has reached the disk, one after the other", async () => {
 		const { kept, store: s } = memoryStore();
-		let written: () => void = () => {};
+		const written: (() => void)[] = [];
 		const slow: LedgerStore = {
 			read: s.read,
 			append: async (more) => {
 				await new Promise<void>((resolve) => {
-					written = resolve;
+					written.push(resolve);
 				});
 				await s.append(more);
 			},
@@ -245,148 +231,11 @@ describe("a ledger", () => {
 			ledger.step("a", 2).then(() => done.push("second")),
 		]);
 		for (const [i, sofar] of [[], ["begun"], ["begun", "first"]].entries()) {
-			await new Promise((resolve) => setTimeout(resolve, 50));
+			while (written.length <= i) await new Promise((resolve) => setTimeout(resolve, 1));
 			expect([done, ledger.length, kept.text.split("\n").length - 1]).toEqual([sofar, i, i]);
-			written();
+			written[i]();
 		}
 		await all;
 		expect([done.length, ledger.run("a")?.taken]).toEqual([3, 2]);
-	});
-});
-
-describe("a ledger in a file", () => {
-	const inUse = (pid: number, path: string) => ({
-		...{ name: "PrivacyError", code: "privacy/ledger-in-use", cause: { code: "EEXIST" } },
-		message: expect.stringContaining(`the ledger is in use by process ${pid}`),
-		hint: `wait for it to end; if no such run exists, remove ${path}.lock`,
-	});
-	let folder = "";
-	beforeEach(() => {
-		folder = mkdtempSync(join(tmpdir(), "ledger-"));
-	});
-	afterEach(() => {
-		rmSync(folder, { recursive: true });
-		Object.assign(disk, { opened: [], open: undefined, rm: undefined });
-	});
-
-	it("is held by one at a time, and let go", async () => {
-		const path = join(folder, "ledger.jsonl");
-		const first = await fileLedger(path);
-		await expect(fileLedger(path)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/ledger-in-use" });
-		await first.ledger.begin("a", "cards", plan, true);
-		await first.close();
-		expect(existsSync(`${path}.lock`)).toBe(false);
-		const second = await fileLedger(path);
-		expect(second.ledger.length).toBe(1);
-		await second.close();
-	});
-
-	it("takes over from a process that has died, and drops an entry that was cut off while it was written", async () => {
-		const path = join(folder, "ledger.jsonl");
-		const first = await fileLedger(path);
-		await first.ledger.begin("a", "cards", plan, true);
-		await first.ledger.step("a", 1);
-		await first.close();
-		writeFileSync(`${path}.lock`, "999999999");
-		const whole = readFileSync(path, "utf8");
-		appendFileSync(path, whole.split("\n")[1].slice(0, 80));
-		const second = await fileLedger(path);
-		expect([second.ledger.length, readFileSync(path, "utf8")]).toEqual([2, whole]);
-		await second.ledger.step("a", 2);
-		await second.close();
-		writeFileSync(path, whole.replace('"step":1', '"step":2'));
-		await expect(fileLedger(path)).rejects.toMatchObject({ code: "privacy/ledger" });
-		expect(existsSync(`${path}.lock`)).toBe(false);
-	});
-
-	it("is made with its folder, and its lock names this process", async () => {
-		const path = join(folder, "deep", "er", "ledger.jsonl");
-		const first = await fileLedger(path);
-		expect(readFileSync(`${path}.lock`, "utf8")).toBe(String(process.pid));
-		expect(readFileSync(path, "utf8")).toBe("");
-		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.pid, path));
-		await expect(fileLedger(relative(process.cwd(), path))).rejects.toMatchObject({ code: "privacy/ledger-in-use" });
-		await first.close();
-		await (await fileLedger(path)).close();
-	});
-
-	it("is held by a process that lives, also one that is another user's", async () => {
-		const path = join(folder, "ledger.jsonl");
-		writeFileSync(`${path}.lock`, String(process.ppid));
-		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
-		const kill = vi.spyOn(process, "kill").mockImplementation(() => {
-			throw Object.assign(new Error("not permitted"), { code: "EPERM" });
-		});
-		await expect(fileLedger(path)).rejects.toMatchObject(inUse(process.ppid, path));
-		expect(kill).toHaveBeenCalledWith(process.ppid, 0);
-		kill.mockRestore();
-		expect(existsSync(path)).toBe(false);
-	});
-
-	it("takes over a lock that names no process, or this one from a time before", async () => {
-		const path = join(folder, "ledger.jsonl");
-		for (const left of ["", "nonsense", "-5", "0", String(process.pid)]) {
-			writeFileSync(`${path}.lock`, left);
-			await (await fileLedger(path)).close();
-			expect(existsSync(`${path}.lock`)).toBe(false);
-		}
-	});
-
-	it("tries four times to take over a lock that comes again, and once where it cannot be made", async () => {
-		const path = join(folder, "ledger.jsonl");
-		writeFileSync(`${path}.lock`, "999999999");
-		disk.rm = async () => {};
-		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EEXIST" });
-		expect(disk.opened).toEqual(new Array(4).fill(`${path}.lock`));
-		disk.opened = [];
-		disk.open = async () => {
-			throw Object.assign(new Error("denied"), { code: "EACCES" });
-		};
-		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EACCES" });
-		expect(disk.opened.length).toBe(1);
-	});
-
-	it("does not mind that a lock has gone before it is removed", async () => {
-		const path = join(folder, "ledger.jsonl");
-		writeFileSync(`${path}.lock`, "999999999");
-		disk.rm = async (file, options, rm) => {
-			rmSync(file, { force: true });
-			await rm(file, options);
-		};
-		const first = await fileLedger(path);
-		rmSync(`${path}.lock`);
-		await first.close();
-	});
-
-	it("gives up on a lock that cannot be removed, and on a folder that cannot be", async () => {
-		const path = join(folder, "ledger.jsonl");
-		mkdirSync(`${path}.lock`);
-		await expect(fileLedger(path)).rejects.toMatchObject({ code: expect.stringMatching(/^(EISDIR|ERR_FS_EISDIR|EEXIST)$/) });
-		writeFileSync(join(folder, "file"), "");
-		await expect(fileLedger(join(folder, "file", "ledger.jsonl"))).rejects.toMatchObject({ code: expect.stringMatching(/ENOTDIR|EEXIST/) });
-	});
-
-	it("is let go when it cannot be opened", async () => {
-		const path = join(folder, "taken");
-		mkdirSync(path);
-		await expect(fileLedger(path)).rejects.toMatchObject({ code: "EISDIR" });
-		expect(existsSync(`${path}.lock`)).toBe(false);
-	});
-
-	it("cuts off nothing of a file that ends with a whole line, and all of one that has none", async () => {
-		const path = join(folder, "ledger.jsonl");
-		const first = await fileLedger(path);
-		await first.ledger.begin("a", "cards", plan, true);
-		await first.close();
-		const whole = readFileSync(path, "utf8");
-		for (const [text, kept] of [
-			[whole, whole],
-			[whole.slice(0, 30), ""],
-			[`${whole}x`, whole],
-		]) {
-			writeFileSync(path, text);
-			await (await fileLedger(path)).close();
-			expect(readFileSync(path, "utf8")).toBe(kept);
-		}
 	});
 });

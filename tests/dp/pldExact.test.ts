@@ -67,6 +67,24 @@ describe("ε of an event", () => {
 		expect(spent(allocation(4, 1.5, 3), poisson(0.25, 1.5, 12))).toBeGreaterThan(whole);
 	});
 
+	it("is refined to what is aimed at, and not much further: 4e-5 of ε, 1e-4 with random allocation, 4e-4 of δ", () => {
+		for (const [history, aim] of [
+			[[poisson(0.25, 1.5, 12)], 4e-5],
+			[[poisson(0.1, 0.7, 10)], 4e-5],
+			[[poisson(0.5, 3, 4)], 4e-5],
+			[[allocation(4, 1.027659, 4)], 1e-4],
+			[[allocation(3, 1.5, 2)], 1e-4],
+			[[allocation(4, 1.5, 1), poisson(0.25, 1.5, 6)], 1e-4],
+		] as const) {
+			const epsilon = pldEpsilon(history, 1e-5);
+			expect(epsilon.error / epsilon.value).toBeLessThanOrEqual(aim);
+			expect(epsilon.error / epsilon.value).toBeGreaterThan(aim / 3);
+			const delta = pldDelta(history, 1);
+			expect(delta.error / delta.value).toBeLessThanOrEqual(4e-4);
+			expect(delta.error / delta.value).toBeGreaterThan(4e-4 / 3);
+		}
+	});
+
 	it("is finer as more is asked, and never finer than it may be", () => {
 		for (const history of [[poisson(0.25, 1.5, 12)], [allocation(4, 1.027659, 4)]]) {
 			const fine = pldEpsilon(history, 1e-5);

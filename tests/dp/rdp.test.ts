@@ -156,6 +156,15 @@ describe("epsilonFromRdp", () => {
 		expect(epsilonFromRdp(() => 1.1, { delta: 1e-5, orders })).toEqual({ epsilon: expect.closeTo(1.32783806176, 10), order: 32 });
 	});
 
+	test("does not hang on how the orders are listed, and names the first that gives it", () => {
+		const curve = (alpha: number) => 0.02 * alpha;
+		const spent = epsilonFromRdp(curve, { delta: 1e-5 });
+		const shuffled = [...DEFAULT_ORDERS.filter((_, i) => i % 2), ...DEFAULT_ORDERS.filter((_, i) => i % 2 === 0)];
+		expect(epsilonFromRdp(curve, { delta: 1e-5, orders: DEFAULT_ORDERS.toReversed() })).toEqual(spent);
+		expect(epsilonFromRdp(curve, { delta: 1e-5, orders: shuffled })).toEqual(spent);
+		expect(epsilonFromRdp(() => 0, { delta: 0.5, orders: [4, 3, 2] })).toEqual({ epsilon: 0, order: 2 });
+	});
+
 	test("is the minimum over all orders, though it stops early", () => {
 		const history = one(0.05, 1.1, 300);
 		const each = DEFAULT_ORDERS.filter((alpha) => alpha < 200).map(
@@ -186,6 +195,8 @@ test("the order list of Opacus is Opacus'", () => {
 	expect(OPACUS_ORDERS).not.toContain(11);
 	expect(DEFAULT_ORDERS).toEqual(expect.arrayContaining([1.01, 1.09, 11, ...OPACUS_ORDERS]));
 	expect(DEFAULT_ORDERS.toSorted((a, b) => a - b)).toEqual(DEFAULT_ORDERS);
+	expect([DEFAULT_ORDERS.length, DEFAULT_ORDERS[0], DEFAULT_ORDERS.at(-113), DEFAULT_ORDERS.at(-1)]).toEqual([279, 1.001, 64, 2 ** 20]);
+	for (let i = 280 - 113; i < 279; i++) expect(DEFAULT_ORDERS[i] / DEFAULT_ORDERS[i - 1]).toBeCloseTo(2 ** (1 / 8), 12);
 });
 
 describe("RdpAccountant", () => {
@@ -204,6 +215,14 @@ describe("RdpAccountant", () => {
 		resumed.step({ sampleRate: 0.04, noiseMultiplier: 1.5, steps: 1250 });
 		expect(resumed.history).toEqual(one(0.04, 1.5, 2250));
 		expect(resumed.getEpsilon(1e-5)).toBeCloseTo(7.32911117143, 9);
+	});
+
+	test("keeps its orders in its state", () => {
+		const first = new RdpAccountant({ orders: [2] });
+		first.step({ sampleRate: 0.04, noiseMultiplier: 1.5, steps: 1000 });
+		const resumed = RdpAccountant.fromState(JSON.parse(JSON.stringify(first.state())));
+		expect(resumed.state()).toEqual(first.state());
+		expect(resumed.getEpsilon(1e-5)).toBe(epsilon(first.history, { delta: 1e-5, orders: [2] }));
 	});
 
 	test("refuses steps and states that cannot be", () => {

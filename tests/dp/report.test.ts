@@ -32,6 +32,15 @@ describe("a report of a step", () => {
 		expect(String(measures)).toBe("PrivateMeasures(not covered by ε; reveal() gives them)");
 	});
 
+	test("is of a plan, a mechanism and a release, and of nothing else", () => {
+		const facts = { step: 3, plan, mechanism, release: { notFinite: 0 }, measures };
+		for (const name of ["plan", "mechanism", "release"]) {
+			for (const none of [undefined, null, 3]) {
+				expect(() => new StepReport({ ...facts, [name]: none })).toThrow(`StepReport: ${name} is ${none}, expected options in an object`);
+			}
+		}
+	});
+
 	test("tells what ε covers: the step, what is spent after it, the noisy count; no private measures", () => {
 		expect(report.epsilon).toBe(plan.epsilonAfter(3));
 		expect(JSON.parse(JSON.stringify(report))).toEqual({ step: 3, epsilon: plan.epsilonAfter(3), notFinite: -0.25, ...mechanism });

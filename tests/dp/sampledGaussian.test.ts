@@ -79,6 +79,8 @@ describe("logMoment", () => {
 
 	test("has its limits in closed form", () => {
 		expect(logMoment(0, 1, 2)).toBe(0);
+		expect(logMoment(0, 0, 2), "no record is in any step").toBe(0);
+		expect(logMoment(1e-200, 1, 2), "q² (e − 1), which is below every float64").toBe(0);
 		expect(logMoment(0.1, 0, 2)).toBe(Number.POSITIVE_INFINITY);
 		expect(logMoment(1, 2, 3)).toBe((3 * 2) / (2 * 4));
 		// q → 1: the quadrature joins the closed form; the difference is of the order of 1 − q

@@ -40,8 +40,16 @@ describe("the log ratio of a sampled step", () => {
 				expect(Math.abs(logSampled(q, x) - exact)).toBeLessThanOrEqual(1e-12 * Math.abs(exact) + 1e-15);
 			}
 			near(logSampled(q, 5000), 5000 + Math.log(q));
+			near(exponentAt(q, 5000), 5000 - Math.log(q));
 		}
 		for (const x of [-50, 0, 3, 50, 1e6]) expect([logSampled(1, x), exponentAt(1, x)]).toEqual([x, x]);
+	});
+
+	test("goes over where eˣ is large without a step", () => {
+		for (const q of [0.1, 0.5, 0.9]) {
+			near(logSampled(q, 30.01), Math.log(1 - q + q * Math.exp(30.01)), 1e-15);
+			near(exponentAt(q, 30.01), Math.log1p(Math.expm1(30.01) / q), 1e-15);
+		}
 	});
 
 	test("has its exponent as inverse, −∞ below all ratios", () => {
@@ -91,6 +99,7 @@ describe("the outputs of a step", () => {
 				if (Math.abs(logRatio(u)) > 1e-3) near(outputAt(logRatio(u)), u, 1e-8);
 			}
 			expect(outputAt(0)).toBe(0);
+			for (const t of [29.9, 30.1, 1000]) near(logRatio(outputAt(t)), t, 1e-12);
 			expect([beyond, high, scaleAt(0), scaleAt(-8)]).toEqual([1e-3, -low, Math.min(1, sigma) / 2, Math.min(1, sigma, 1 / 8) / 2]);
 			expect(low + s).toBeCloseTo(-Math.sqrt(-2 * Math.log(1e-3 / 2)), 12);
 		}

@@ -168,6 +168,22 @@ test("what a source cannot be made of is refused by name", () => {
 	vi.unstubAllGlobals();
 });
 
+describe("what every object of a page inherits", () => {
+	test.each(["study", "noise", "batches", "transcript", "wordsOf", "seed"])("is no part of a source: Object.prototype.%s", (name) => {
+		const zeros = (): Float64Array => new Float64Array(9);
+		Object.defineProperty(Object.prototype, name, { value: name === "study" ? { noise: zeros } : zeros, configurable: true });
+		try {
+			for (const source of [secureNoise(), insecureNoiseForTests(1)]) {
+				const { noise, batches, transcript } = source.forStep(3).study;
+				expect([noise, batches, transcript]).toEqual([undefined, undefined, undefined]);
+			}
+			expect(secureNoise().forStep(1).uniform53()).not.toBe(secureNoise().forStep(1).uniform53());
+		} finally {
+			Reflect.deleteProperty(Object.prototype, name);
+		}
+	});
+});
+
 describe("seeded normals", () => {
 	test("repeat for the same seed and stream only", () => {
 		const draw = (seed: number, stream: number) => normals(insecureNoiseForTests(seed, { stream }), 8);

@@ -1,6 +1,6 @@
 import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
 import { expects, instanceOf } from "@hushgrad/tensor/author";
-import { PrivacyLedger } from "./ledger.ts";
+import { type LedgerRun, PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { type Allocation, isAllocated, isAllocation, stepsPerEpoch } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
@@ -129,6 +129,18 @@ export function checkPrivateState(kept: PrivateState, state: EngineState | undef
 	refuseState("has a private part that is not of this run", "give what engine.privateState() gave together with engine.state()");
 }
 
+/** @throws PrivacyError where the ledger has a run by this name that is another one: a state that was edited. */
+function checkNoted(noted: LedgerRun, state: EngineState, dataset: string): void {
+	const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = state.plan;
+	const numbers = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps };
+	const own = { ...numbers, unit: unit?.name, secure: state.secure, dataset };
+	for (const [name, value] of Object.entries(own)) {
+		const [begun, now] = [JSON.stringify(noted[name as keyof LedgerRun]), JSON.stringify(value)];
+		if (begun !== now)
+			refuseState(`is of another run than the ledger has: ${name} was ${begun}, now it is ${now}`, "it was changed: begin a new run");
+	}
+}
+
 /** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
 export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined, kept?: PrivateState): number {
 	if (source.secure !== state.secure) {
@@ -138,16 +150,15 @@ export function countedSteps(state: EngineState, source: NoiseSource, use: Ledge
 		);
 	}
 	const whole = state.secure ? (steps: number): number => whereToGoOn(state.plan, steps, kept) : (steps: number): number => steps;
-	if (state.ledger === undefined) {
-		// Written before the first step; the ledger may have seen more of the run since.
-		return whole(state.secure ? Math.max(state.steps, use?.ledger.run(state.run)?.taken ?? 0) : state.steps);
-	}
-	const { dataset, length, head } = state.ledger;
+	const { ledger: mark } = state;
+	if (mark !== undefined && use !== undefined && use.dataset !== mark.dataset)
+		refuseState(`is of the data set ${mark.dataset}, now it is ${use.dataset}`, "give the name that the run began with");
+	const run = use?.ledger.run(state.run);
+	if (use !== undefined && run !== undefined) checkNoted(run, state, use.dataset);
+	// Without a mark it was written before the first step; the ledger may have seen more of the run since.
+	if (mark === undefined) return whole(state.secure ? Math.max(state.steps, run?.taken ?? 0) : state.steps);
 	if (use === undefined) return refuseState("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
-	if (use.dataset !== dataset)
-		refuseState(`is of the data set ${dataset}, now it is ${use.dataset}`, "give the name that the run began with");
-	const run = use.ledger.run(state.run);
-	if (run === undefined || !use.ledger.continues(length, head)) {
+	if (run === undefined || !use.ledger.continues(mark.length, mark.head)) {
 		return refuseState(
 			"knows entries that the ledger does not hold",
 			"the ledger was cut off or exchanged: what was spent cannot be told; restore it from a copy",

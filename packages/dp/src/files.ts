@@ -24,6 +24,9 @@ function isAlive(pid: number): boolean {
 	}
 }
 
+const inUse = (by: string, hint: string, cause?: unknown): PrivacyError =>
+	new PrivacyError("privacy/ledger-in-use", `the ledger is in use ${by}`, { hint, cause });
+
 /** Locks that this process holds. */
 const HELD = new Set<string>();
 
@@ -41,10 +44,7 @@ async function lock(path: string): Promise<void> {
 			const pid = Number(await readFile(path, "utf8").catch(() => ""));
 			const isOwn = pid === process.pid;
 			if (isOwn ? HELD.has(path) : pid > 0 && isAlive(pid)) {
-				throw new PrivacyError("privacy/ledger-in-use", `the ledger is in use by process ${pid}`, {
-					hint: `wait for it to end; if no such run exists, remove ${path}`,
-					cause,
-				});
+				throw inUse(`by process ${pid}`, `wait for it to end; if no such run exists, remove ${path}`, cause);
 			}
 			await rm(path, { force: true });
 		}
@@ -78,11 +78,15 @@ export const fileLedger = named("fileLedger", async (path: string): Promise<File
 		file = await open(path, "a+");
 		await dropTorn(file);
 		const held = file;
+		let { size } = await held.stat();
 		const store: LedgerStore = {
 			read: () => readFile(path, "utf8"),
 			append: async (text) => {
+				if ((await held.stat()).size !== size)
+					throw inUse("by another process, which has written to it", "end one of them, and open it again");
 				await held.appendFile(text);
 				await held.datasync();
+				size += Buffer.byteLength(text);
 			},
 		};
 		const ledger = await PrivacyLedger.open(store);

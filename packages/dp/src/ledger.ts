@@ -1,6 +1,7 @@
 import { FormatError, PrivacyError, ValueError } from "@hushgrad/tensor";
 import { blaming, shown } from "@hushgrad/tensor/author";
 import type { AccountedHistory } from "./accountant/events.ts";
+import { checkInteger } from "./check.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, type SampledMechanism } from "./sampler.ts";
 
@@ -188,6 +189,7 @@ export class PrivacyLedger {
 			return;
 		}
 		if (run === undefined) throw new ValueError("privacy/ledger-run", `the ledger has no run ${entry.run}`);
+		checkInteger("step", entry.step);
 		if (entry.step > run.steps)
 			throw new PrivacyError("privacy/plan-spent", `run ${entry.run} may take ${run.steps} steps, all of them are noted`);
 		if (run.secure && entry.step <= run.taken) {

@@ -45,8 +45,8 @@ const PROOF = Symbol("made here");
 
 interface Origin {
 	readonly secure: boolean;
-	readonly study?: Study;
-	readonly wordsOf?: (step: number) => () => number;
+	readonly study: Study;
+	readonly wordsOf: ((step: number) => () => number) | undefined;
 }
 
 class WordNoiseSource {
@@ -62,10 +62,11 @@ class WordNoiseSource {
 	/** `proof` is what this file alone has. `wordsOf` gives a sequence of its own for every step, where there is one that repeats. */
 	constructor(proof: symbol, nextWord: () => number, origin: Origin) {
 		if (proof !== PROOF) refuseSource();
-		const { secure, study = {}, wordsOf } = origin;
+		const { secure, study, wordsOf } = origin;
 		this.#nextWord = nextWord;
 		this.#secure = secure;
-		this.#study = Object.freeze({ ...study });
+		// Its own fields alone: what a script has put on Object.prototype stands in for no noise.
+		this.#study = Object.freeze(Object.assign(Object.create(null), study));
 		this.#wordsOf = wordsOf;
 		Object.freeze(this);
 	}
@@ -91,7 +92,7 @@ class WordNoiseSource {
 	 */
 	forStep(step: number): WordNoiseSource {
 		const words = this.#wordsOf?.(step);
-		return words === undefined ? this : new WordNoiseSource(PROOF, words, { secure: this.#secure, study: this.#study });
+		return words === undefined ? this : new WordNoiseSource(PROOF, words, { secure: this.#secure, study: this.#study, wordsOf: undefined });
 	}
 
 	/** A multiple of 2⁻⁵³, uniform in [0, 1). */
@@ -149,7 +150,7 @@ export const secureNoise = named("secureNoise", (): NoiseSource => {
 		pool[at++] = 0;
 		return word;
 	};
-	return new WordNoiseSource(PROOF, nextWord, { secure: true });
+	return new WordNoiseSource(PROOF, nextWord, { secure: true, study: {}, wordsOf: undefined });
 });
 
 /**

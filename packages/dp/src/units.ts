@@ -23,6 +23,9 @@ export function unitOf(unit: PrivacyUnit | undefined): PrivacyUnit | undefined {
 	return Object.freeze({ name, maxRecords });
 }
 
+/** No units are made without it. */
+const PROOF = Symbol("made here");
+
 class RecordUnits<T> {
 	readonly #made = true;
 	/** The records of each unit that count, frozen: 1 to maxRecords of them, in the order of the list. */
@@ -30,7 +33,9 @@ class RecordUnits<T> {
 	/** What they were cut to. */
 	readonly maxRecords: number;
 
-	constructor(list: readonly (readonly T[])[], maxRecords: number) {
+	/** `proof` is what this file alone has. */
+	constructor(proof: symbol, list: readonly (readonly T[])[], maxRecords: number) {
+		if (proof !== PROOF) failUnits();
 		this.list = Object.freeze(list);
 		this.maxRecords = maxRecords;
 		Object.freeze(this);
@@ -70,12 +75,14 @@ export function groupByUnit<T>(
 		else if (group.length < maxRecords) group.push(record);
 	}
 	const list = [...groups.values()].map((group) => Object.freeze(group));
-	return new RecordUnits(list, maxRecords);
+	return new RecordUnits(PROOF, list, maxRecords);
 }
 
 const fail = (what: string, hint: string): never => {
 	throw new PrivacyError("privacy/unit", what, { hint });
 };
+
+const failUnits = (): never => fail("expected units made by groupByUnit()", "group the records by it");
 
 /** @throws PrivacyError where a plan names a unit: single records are none. */
 export function checkSingle(unit: PrivacyUnit | undefined): void {
@@ -88,7 +95,7 @@ export function checkSingle(unit: PrivacyUnit | undefined): void {
 
 /** @throws PrivacyError unless records are grouped as the plan says. */
 export function checkUnits(unit: PrivacyUnit | undefined, units: Units<unknown>): void {
-	if (!RecordUnits.made(units)) fail("expected units made by groupByUnit()", "group the records by it");
+	if (!RecordUnits.made(units)) failUnits();
 	if (unit === undefined) {
 		fail("the plan protects single records, and these are units", "plan with `unit`: N, L and delta are then those of units");
 	} else if (unit.maxRecords !== units.maxRecords) {
