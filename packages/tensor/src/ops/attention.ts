@@ -8,7 +8,7 @@ import { broadcastShapes, showShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { softcap as cap } from "./activations.ts";
 import { checkType } from "./arguments.ts";
-import { WIDEST } from "./attention.kernel.ts";
+import { WIDEST } from "./attention.tile.ts";
 import { attentionSoftmax, type ScoreAttrs } from "./attentionSoftmax.ts";
 import { add, maskedFill, mul } from "./binary.ts";
 import { cast } from "./cast.ts";
@@ -49,7 +49,7 @@ const OPTIONS = { ...NUMBERS, mask: "tensor?", isCausal: "flag?" } as const;
  * Attention: the softmax of cap(q kᵀ scale) over the keys that each query may see, times v. q `[..., T, K]`, k `[..., S, K]`, v
  * `[..., S, V]`, f32 or f16 → f32 `[..., T, V]`; leading axes broadcast. Fewer heads of keys and values than of queries (axis −3) are
  * shared by as many queries each, in order. A query that may see no key gives 0. Scores, `[..., T, S]`, are
- * held in memory on plan "cpu" alone, with a mask that has a gradient, for heads wider than 256, and for second derivatives.
+ * held in memory on plan "cpu", of up to 4 queries, where the mask has a gradient, for heads wider than 256, and for second derivatives.
  * Source: Vaswani et al. 2017; the soft-cap as in Gemma 2; shared heads: Ainslie et al. 2023.
  * @throws ShapeError when K or S differ, T is missing, the heads of q are no multiple of those of k, or leading axes or mask do not
  * broadcast.
@@ -98,9 +98,13 @@ export const scaledDotProductAttention = named(OP, (q: Tensor, k: Tensor, v: Ten
 /** Buffers of the kernel that has most of them, which takes a mask. */
 const BUFFERS = 9;
 
+/** Queries of which there must be more, as where text is read and not written: the kernels have tiles of many. */
+const FEW = 4;
+
 /** Whether the scores need not be held: on a plan that shares the memory of workgroups, unless the mask has a gradient, as large as they. */
 function isFused({ device, shape }: Tensor, v: Tensor, mask: Tensor | undefined): boolean {
-	if (device.plan === "cpu" || Math.max(shape[shape.length - 1], v.shape[v.rank - 1]) > WIDEST) return false;
+	const [T, K] = shape.slice(-2);
+	if (device.plan === "cpu" || T <= FEW || Math.max(K, v.shape[v.rank - 1]) > WIDEST) return false;
 	return mask === undefined || (tapeOf(mask) === undefined && runtimeOf(device).gpu.limits.maxStorageBuffersPerShaderStage >= BUFFERS);
 }
 

@@ -4,18 +4,9 @@ import { type Given, tapeOf } from "../record.ts";
 import { collapse, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { softcap as cap } from "./activations.ts";
-import {
-	type AttentionVariant,
-	acrossOf,
-	attentionKernel,
-	attentionKeyGradKernel,
-	attentionQueryGradKernel,
-	endsOf,
-	foursOf,
-	LANES,
-	rowsIn,
-} from "./attention.kernel.ts";
+import { attentionKernel, attentionKeyGradKernel, attentionQueryGradKernel } from "./attention.kernel.ts";
 import { referenceAttention, referenceKeyGradient, referenceQueryGradient } from "./attention.reference.ts";
+import { type AttentionVariant, acrossOf, endsOf, foursOf, LANES, rowsIn } from "./attention.tile.ts";
 import { attentionSoftmax, attentionSoftmaxGradPrimitive, NO_MASK, type ScoreAttrs } from "./attentionSoftmax.ts";
 import { add, mul } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
