@@ -5,7 +5,6 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { encodeExample, readConfig, SentencePieceTokenizer, saveModel, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, cosineWithWarmup, countParameters, normalInit, zerosInit } from "@hushgrad/nn";
 import {
@@ -22,32 +21,27 @@ import {
 	valueAndGrad,
 	vmap,
 } from "@hushgrad/tensor";
+import { readFlags } from "../tools/flags.mjs";
 import { echoTurns, instructed, type Turn, turnsOf } from "./turns.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const target = join(here, "tiny-vaultgemma");
 
-const { values: flags } = parseArgs({
-	options: {
-		steps: { type: "string", default: "900" },
-		batch: { type: "string", default: "16" },
-		length: { type: "string", default: "96" },
-		lr: { type: "string", default: "8e-3" },
-		seed: { type: "string", default: "1" },
-		output: { type: "string", default: target },
-		help: { type: "boolean", default: false },
-	},
-});
-if (flags.help) {
-	console.log(`npm run pretrain -- [options]
+const HELP = `npm run pretrain -- [options]
   --steps 900     optimisation steps
   --batch 16      windows of text in a step
   --length 96     tokens of a window
   --lr 8e-3       highest learning rate, of a cosine with a warm-up of 60 steps
   --seed 1        of weights and batches
-  --output DIR    where model.safetensors is written; assets/tiny-vaultgemma when left out`);
-	process.exit();
-}
+  --output DIR    where model.safetensors is written; assets/tiny-vaultgemma when left out`;
+const flags = readFlags(HELP, {
+	steps: { type: "string", default: "900" },
+	batch: { type: "string", default: "16" },
+	length: { type: "string", default: "96" },
+	lr: { type: "string", default: "8e-3" },
+	seed: { type: "string", default: "1" },
+	output: { type: "string", default: target },
+});
 const BATCH = Number(flags.batch);
 const LENGTH = Number(flags.length);
 /** Share of the paragraphs held out to watch over-fitting. */

@@ -9,19 +9,22 @@
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { insecureNoiseForTests } from "@hushgrad/dp";
 import { type Evaluation, evaluate, readRecords, readSettings, runFiles, textForm, tokenizeRecords, train } from "@hushgrad/finetune";
 import { fromPretrained, loadAdapter, SentencePieceTokenizer } from "@hushgrad/models";
 import { requestDevice } from "@hushgrad/tensor";
+import { readFlags } from "../tools/flags.mjs";
 
-const { values: flags } = parseArgs({
-	options: {
-		seeds: { type: "string", default: "0" },
-		kinds: { type: "string", default: "base,1,3,8,none" },
-		out: { type: "string", default: "bench/results/evaluation.jsonl" },
-		table: { type: "string" },
-	},
+const HELP = `npm run evaluation -- [flags]
+  --seeds 0,1,2,3,4        seeds of the runs
+  --kinds base,1,3,8,none  what is evaluated: the base, a run with an ε, one without privacy
+  --out FILE               where a line is kept for each run; runs that are there are not made again
+  --table FILE             only prints the table of a file`;
+const flags = readFlags(HELP, {
+	seeds: { type: "string", default: "0" },
+	kinds: { type: "string", default: "base,1,3,8,none" },
+	out: { type: "string", default: "bench/results/evaluation.jsonl" },
+	table: { type: "string" },
 });
 const MODEL = "assets/tiny-vaultgemma";
 

@@ -8,25 +8,31 @@
  * whatever slows the machine slows all of them. Time is that of the process (user and system), which on a software GPU is its work, too.
  * No mode but `secure` draws noise: that takes time in proportion to the parameters, whatever the batch. Prints JSON.
  */
-import { parseArgs } from "node:util";
 import { type GradientMode, PlainTrainer, PrivacyEngine, research, secureNoise } from "@hushgrad/dp";
 import { parseConfig, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { SGD } from "@hushgrad/nn";
 import { type Device, foldIn, key, normal, requestDevice } from "@hushgrad/tensor";
+import { readFlags, whole } from "../tools/flags.mjs";
 
-const { values: flags } = parseArgs({
-	options: {
-		vocab: { type: "string", default: "2048" },
-		width: { type: "string", default: "128" },
-		layers: { type: "string", default: "2" },
-		length: { type: "string", default: "64" },
-		rows: { type: "string", default: "8" },
-		steps: { type: "string", default: "7" },
-		modes: { type: "string", default: "plain,instantiated,streamed,auto,secure" },
-	},
+const HELP = `npm run bench:full -- [flags]
+  --vocab 2048    words of the vocabulary
+  --width 128     of the model
+  --layers 2
+  --length 64     tokens of a record
+  --rows 8        records of a step
+  --steps 7       that are measured
+  --modes plain,instantiated,streamed,auto,secure`;
+const flags = readFlags(HELP, {
+	vocab: { type: "string", default: "2048" },
+	width: { type: "string", default: "128" },
+	layers: { type: "string", default: "2" },
+	length: { type: "string", default: "64" },
+	rows: { type: "string", default: "8" },
+	steps: { type: "string", default: "7" },
+	modes: { type: "string", default: "plain,instantiated,streamed,auto,secure" },
 });
-const [vocab, width, layers, length, rows, steps] = [flags.vocab, flags.width, flags.layers, flags.length, flags.rows, flags.steps].map(
-	Number,
+const [vocab, width, layers, length, rows, steps] = (["vocab", "width", "layers", "length", "rows", "steps"] as const).map((name) =>
+	whole(name, flags[name]),
 );
 
 const config = parseConfig({

@@ -42,7 +42,8 @@ part() {
 		doctor) script packages/finetune/src/bin.ts doctor ;;
 		step) script tools/roofline.ts --measure --adapter h100 --model vaultgemma-1b -B 8 -T 128 --json "$out/step.json" ;;
 		plain) script tools/roofline.ts --measure --plain --adapter h100 --model vaultgemma-1b -B 8 -T 128 --json "$out/plain.json" ;;
-		tests) node node_modules/vitest/vitest.mjs run --maxWorkers "${HUSHGRAD_TEST_WORKERS:-8}" --reporter=dot tests/{tensor,nn,dp,training,engine,models} ;;
+		tests) node node_modules/vitest/vitest.mjs run --maxWorkers "${HUSHGRAD_TEST_WORKERS:-8}" --reporter=verbose --no-color tests/{tensor,nn,dp,training,engine,models} \
+			2>&1 | tee "$out/tests.txt" | grep --line-buffered -E '^ *(×|FAIL|Tests|Test Files)' ;;
 		bench) script bench/suite.ts --json "$out/bench.json" ;;
 		matrix) script bench/matrix.ts ;;
 		tiles) script tests/tools/matrixTiles.run.ts 1024x1152x6912 1024x6912x1152 4096x4096x4096 ;;

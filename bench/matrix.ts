@@ -8,18 +8,20 @@
  *     ... --seconds 20            time for each plan, 25 when left out; what does not fit is left out
  *     ... --runs 200              products in a sample, at most
  */
-import { parseArgs } from "node:util";
 import { NF4Parameter } from "@hushgrad/nn";
 import { registry } from "@hushgrad/nn/registry";
 import { type Device, data, linear, matmul, requestDevice, type Tensor } from "@hushgrad/tensor";
+import { readFlags } from "../tools/flags.mjs";
 import { drawnNF4 } from "./suite/draw.ts";
 
-const { values: options } = parseArgs({
-	options: {
-		rows: { type: "string", default: "" },
-		seconds: { type: "string", default: "25" },
-		runs: { type: "string", default: "200" },
-	},
+const HELP = `node --import tsx -C @hushgrad/source bench/matrix.ts [flags]
+  --rows TEXT    only rows whose name holds it
+  --seconds 25   time for each plan
+  --runs 200     products in a sample, at most`;
+const options = readFlags(HELP, {
+	rows: { type: "string", default: "" },
+	seconds: { type: "string", default: "25" },
+	runs: { type: "string", default: "200" },
 });
 
 const say = (...cells: readonly string[]): void => console.log(cells.join("  "));

@@ -7,22 +7,29 @@
  * and the medians of the ratios are told: of the process's time (user and system: on a software GPU the GPU's work, too), of the main
  * thread's until it first waits (issuing), of wall time, and of the kernels' own times where the device has a clock. Prints Markdown.
  */
-import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
+import { readFlags, whole } from "../tools/flags.mjs";
 import { Counters, mainThreadMs } from "./support/counters.ts";
 import { plainTraining, privateTraining } from "./support/loraSteps.ts";
 
-const { values: flags } = parseArgs({
-	options: {
-		rows: { type: "string", default: "8,16" },
-		hidden: { type: "string", default: "96" },
-		layers: { type: "string", default: "3" },
-		length: { type: "string", default: "80" },
-		vocabulary: { type: "string", default: "2048" },
-		steps: { type: "string", default: "15" },
-	},
+const HELP = `npm run bench:private -- [flags]
+  --rows 8,16         records of a step, one measurement each
+  --hidden 96         width of the model
+  --layers 3
+  --length 80         tokens of a record
+  --vocabulary 2048
+  --steps 15          pairs of steps that are measured`;
+const flags = readFlags(HELP, {
+	rows: { type: "string", default: "8,16" },
+	hidden: { type: "string", default: "96" },
+	layers: { type: "string", default: "3" },
+	length: { type: "string", default: "80" },
+	vocabulary: { type: "string", default: "2048" },
+	steps: { type: "string", default: "15" },
 });
-const [hidden, layers, length, vocabulary, steps] = [flags.hidden, flags.layers, flags.length, flags.vocabulary, flags.steps].map(Number);
+const [hidden, layers, length, vocabulary, steps] = (["hidden", "layers", "length", "vocabulary", "steps"] as const).map((name) =>
+	whole(name, flags[name]),
+);
 
 const device = await requestDevice();
 const counters = new Counters(device);

@@ -20,11 +20,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import { GaussianMechanism, type StepReport } from "@hushgrad/dp";
 import { fromPretrained, type TrainingRecord } from "@hushgrad/models";
 import { applyLora, encodeSafetensors, loraConfig, type TensorData } from "@hushgrad/nn";
 import { data, key, normal, requestDevice, stack, valueAndGrad, vmap } from "@hushgrad/tensor";
+import { readFlags, refuse } from "../tools/flags.mjs";
 import { COUNTED, Counters, type Counts, mainThreadMs } from "./support/counters.ts";
 import { CONFIGURATIONS, DROPOUT, LEARNED, LENGTH, PROJECTIONS, privateRun, RANK, RECORDS, ROWS, recordOf } from "./support/privateRun.ts";
 
@@ -300,15 +301,20 @@ async function report(processes: number, beside: string | undefined): Promise<vo
 	);
 }
 
-const { values: flags } = parseArgs({
-	options: {
-		part: { type: "string" },
-		tensors: { type: "string", default: "42" },
-		dropout: { type: "string", default: "0" },
-		save: { type: "string" },
-		processes: { type: "string", default: "3" },
-		beside: { type: "string" },
-	},
+const HELP = `npm run bench:step -- [flags]
+  --beside SCRIPT   bench/privateStep.ts of another checkout, measured in turn with this one
+  --processes 3     of each measurement
+  --part NAME       steps, golden, weights or size alone, as JSON
+  --tensors 42      trainable tensors of the part steps: 12, 42 or 364
+  --dropout 0       of the part weights
+  --save FILE       writes the raw tensors of golden and weights`;
+const flags = readFlags(HELP, {
+	part: { type: "string" },
+	tensors: { type: "string", default: "42" },
+	dropout: { type: "string", default: "0" },
+	save: { type: "string" },
+	processes: { type: "string", default: "3" },
+	beside: { type: "string" },
 });
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
 	steps: () => steps(Number(flags.tensors)),
@@ -317,4 +323,5 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
 	size,
 };
 if (flags.part === undefined) await report(Number(flags.processes), flags.beside && resolve(flags.beside));
+else if (!Object.hasOwn(parts, flags.part)) refuse(`--part is ${flags.part}, expected ${Object.keys(parts).join(", ")}`);
 else console.log(JSON.stringify(await parts[flags.part]()));

@@ -2,21 +2,26 @@
  * Where the time of a private training step goes: tokens per second of one physical batch, and the kernels by the time
  * they take alone. `node --import tsx -C @hushgrad/source bench/trainingStep.ts --hidden 96 --layers 3`
  */
-import { parseArgs } from "node:util";
 import type { TrainingRecord } from "@hushgrad/models";
 import { checkFinite, DropoutKey, key, requestDevice, splitKey, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { runtimeOf } from "@hushgrad/tensor/author";
+import { readFlags } from "../tools/flags.mjs";
 import { loraModel } from "./support/loraModel.ts";
 
-const { values: flags } = parseArgs({
-	options: {
-		hidden: { type: "string", default: "96" },
-		layers: { type: "string", default: "3" },
-		vocabulary: { type: "string", default: "2048" },
-		rows: { type: "string", default: "16" },
-		length: { type: "string", default: "80" },
-		repeats: { type: "string", default: "8" },
-	},
+const HELP = `node --import tsx -C @hushgrad/source bench/trainingStep.ts [flags]
+  --hidden 96         width of the model
+  --layers 3
+  --vocabulary 2048
+  --rows 16           records of the step
+  --length 80         tokens of a record
+  --repeats 8         steps that are measured`;
+const flags = readFlags(HELP, {
+	hidden: { type: "string", default: "96" },
+	layers: { type: "string", default: "3" },
+	vocabulary: { type: "string", default: "2048" },
+	rows: { type: "string", default: "16" },
+	length: { type: "string", default: "80" },
+	repeats: { type: "string", default: "8" },
 });
 const [hidden, layers, vocabulary, rows, length, repeats] = [
 	flags.hidden,

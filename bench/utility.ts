@@ -10,27 +10,32 @@
  */
 import { appendFile, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { parseArgs } from "node:util";
 import type { PrivacyPlan } from "@hushgrad/dp";
 import { countRecords } from "@hushgrad/finetune";
 import { requestDevice } from "@hushgrad/tensor";
+import { readFlags, whole } from "../tools/flags.mjs";
 import { dataSettings, planOf, trainingSize, trainOnce } from "./support/utilityRun.ts";
 import { readRuns, type UtilityRun, utilityTable } from "./support/utilityTable.ts";
 import { variantOf } from "./support/variants.ts";
 
-const { values } = parseArgs({
-	options: {
-		variants: { type: "string", default: "poisson,ffa,allocation,ffa+allocation" },
-		epsilons: { type: "string", default: "1,3,8" },
-		seeds: { type: "string", default: "5" },
-		out: { type: "string", default: "bench/results/utility.jsonl" },
-		table: { type: "string" },
-		baseline: { type: "string", default: "poisson" },
-	},
+const HELP = `npm run utility -- [flags]
+  --variants poisson,ffa,allocation,ffa+allocation   ways of training, of bench/support/variants.ts
+  --epsilons 1,3,8
+  --seeds 5             runs of each
+  --out FILE            where a line is kept for each run; runs that are there are not made again
+  --table FILE          only prints the table of a file
+  --baseline poisson    that the table compares with`;
+const values = readFlags(HELP, {
+	variants: { type: "string", default: "poisson,ffa,allocation,ffa+allocation" },
+	epsilons: { type: "string", default: "1,3,8" },
+	seeds: { type: "string", default: "5" },
+	out: { type: "string", default: "bench/results/utility.jsonl" },
+	table: { type: "string" },
+	baseline: { type: "string", default: "poisson" },
 });
 
 if (values.table !== undefined) console.log(utilityTable(await readRuns(values.table), values.baseline));
-else await study(values.variants.split(","), values.epsilons.split(",").map(Number), Number(values.seeds), values.out);
+else await study(values.variants.split(","), values.epsilons.split(",").map(Number), whole("seeds", values.seeds), values.out);
 
 /** Makes the runs that the file does not have yet, seed by seed, so that a study that is cut off compares what it has. */
 async function study(names: readonly string[], epsilons: readonly number[], seeds: number, out: string): Promise<void> {

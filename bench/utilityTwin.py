@@ -101,9 +101,21 @@ def batches(plan, n, rng):
     epoch = round(1 / plan["q"])
     chosen = []
     while len(chosen) < steps:
-        of = rng.integers(epoch, size=n)
+        if not chosen or plan["options"]["sampling"] == "random-allocation":
+            of = rng.integers(epoch, size=n)
         chosen += [np.flatnonzero(of == s) for s in range(epoch)]
     return chosen[:steps]
+
+
+def noises(plan, count):
+    """Standard noise of each step: C^-1 z, with C of unit columns from the coefficients of its first one."""
+    steps = plan["options"]["steps"]
+    z = torch.randn(steps, count)
+    c = torch.zeros(steps, dtype=torch.float64)
+    strategy = torch.tensor(plan.get("strategy", [1.0]), dtype=torch.float64)[:steps]
+    c[: len(strategy)] = strategy
+    C = torch.stack([torch.cat([torch.zeros(s, dtype=torch.float64), c[: steps - s]]) for s in range(steps)], 1)
+    return torch.linalg.inv(C / C.norm(dim=0)).float() @ z
 
 
 def train(plan, seed):
@@ -125,6 +137,7 @@ def train(plan, seed):
     m, v = torch.zeros(count), torch.zeros(count)
     norms, clipped = [], []
     C, warm, steps = o["max-grad-norm"], o["warmup-steps"], o["steps"]
+    noise = noises(plan, count)
     for t, batch in enumerate(batches(plan, cut, rng), 1):
         total = torch.zeros(count)
         seen = []
@@ -140,7 +153,7 @@ def train(plan, seed):
         if plan["epsilon"] is None:
             mean = total / len(batch)
         else:
-            mean = (total + plan["sigma"] * C * torch.randn(count)) / o["batch"]
+            mean = (total + plan["sigma"] * C * noise[t - 1]) / o["batch"]
         norms.append(round(float(np.mean(seen)), 4))
         clipped.append(round(float(np.mean(np.array(seen) > C)), 3))
         cosine = t / warm if t < warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (steps + 1 - warm)))
@@ -148,7 +161,7 @@ def train(plan, seed):
         beta1 = o["beta1"]
         m = beta1 * m + (1 - beta1) * mean
         v = 0.999 * v + 0.001 * mean.square()
-        move = lr * (m / (1 - beta1**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        move = lr * (m / (1 - beta1**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8) if o["optimizer"] == "adamw" else lr * mean
         for i, part in zip(trained, move.split([parameters[i].numel() for i in trained])):
             parameters[i] = parameters[i] - part.view_as(parameters[i])
     return {"trained": count, "before": before, "after": held_out_loss(held, lora(parameters), scale), "norms": norms, "clipped": clipped}

@@ -6,10 +6,10 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
 import { MEASURED, ROWS, rowError, SUMS, sumError, type Worst, worstOf } from "./accuracy.measured.ts";
 import { required, swiftShader } from "./browser.mjs";
+import { readFlags, whole } from "./flags.mjs";
 
 interface Report {
 	readonly driver: string;
@@ -86,10 +86,11 @@ ${table(["sum", ...reports.flatMap(({ driver }) => [`equal, ${driver}`, "random"
 `;
 }
 
-const { values: flags } = parseArgs({
-	options: { points: { type: "string", default: "1000000" }, json: { type: "boolean", default: false } },
-});
-const points = Number(flags.points);
+const HELP = `npm run accuracy -- [flags]
+  --points 1000000   arguments of each function
+  --json             measures this device alone, and prints JSON; else writes docs/accuracy.md`;
+const flags = readFlags(HELP, { points: { type: "string", default: "1000000" }, json: { type: "boolean", default: false } });
+const points = whole("points", flags.points);
 if (flags.json) {
 	console.log(JSON.stringify(await measure(points)));
 } else {

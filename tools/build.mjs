@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { readFlags } from "./flags.mjs";
 import { packages, root } from "./packages.mjs";
 
 const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
@@ -31,4 +32,5 @@ function build(/** @type {import("./packages.mjs").Package} */ { name, folder })
 	copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
 }
 
+readFlags("npm run build   builds the packages into their folders dist", {});
 for (const one of packages) build(one);

@@ -5,11 +5,13 @@
  */
 import { chromium, swiftShader } from "./browser.mjs";
 import { browserPlan } from "./driver-plan.mjs";
+import { readFlags } from "./flags.mjs";
 import { carryOut, look } from "./install.mjs";
 
 const isThere = () => chromium() !== undefined && swiftShader() !== undefined;
 
 function main() {
+	readFlags("npm run browser   installs Chromium, which brings SwiftShader, where it is missing (Debian)", {});
 	const plan = browserPlan(look(isThere()));
 	if (plan.kind === "none") return 0;
 	if (!carryOut("The tests need Chromium and SwiftShader, and one is missing", plan)) return 1;

@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { driverPlan } from "./driver-plan.mjs";
+import { readFlags } from "./flags.mjs";
 import { carryOut, look } from "./install.mjs";
 
 const FOUND = 0;
@@ -24,6 +25,7 @@ function askDawn() {
 }
 
 function main() {
+	readFlags("npm run driver   installs a software driver where Dawn finds no GPU (Debian, Ubuntu)", {});
 	const { status, said } = askDawn();
 	if (status === UNLOADABLE) {
 		console.error(`The npm package webgpu could not be loaded (${said.split("\n")[0]}); type: npm ci`);

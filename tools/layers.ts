@@ -1,6 +1,7 @@
 /** `npm run layers`: imports point down, between packages and from the folders around them, and never in a circle. */
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readFlags } from "./flags.mjs";
 import { type Import, importsOf } from "./imports.ts";
 import { readSources, type Source } from "./sources.ts";
 
@@ -81,6 +82,7 @@ function circles(imports: readonly Import[]): string[] {
 const isChecked = ({ path }: Source): boolean => placeOf(path).isPackage || /^(examples|assets|bench|tests|tools)\//.test(path);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+	readFlags("npm run layers   names imports that do not point down", {});
 	const sources = readSources(fileURLToPath(new URL("..", import.meta.url))).filter(isChecked);
 	const faults = violations(sources);
 	for (const fault of faults) console.error(fault);

@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutants.operations.ts";
 
 const MECHANISM = "packages/dp/src/mechanism.ts";
+const SUM = "packages/dp/src/boundedSum.ts";
 const ENGINE = "packages/dp/src/engine.ts";
 const SAMPLER = "packages/dp/src/sampler.ts";
 const FACTORS = "packages/dp/src/clip/clipFactors.ts";
@@ -45,16 +46,16 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "noise that is divided by the batch size twice",
-		file: MECHANISM,
-		from: "((sum[i] + noise[i]) * grid) / expectedBatchSize;",
-		to: "((sum[i] + noise[i] / expectedBatchSize) * grid) / expectedBatchSize;",
+		file: SUM,
+		from: "noise[i] += (settled",
+		to: "noise[i] = Math.round(noise[i] / expectedBatchSize) + (settled",
 		tests: AUDIT,
 	},
 	{
 		name: "noise of each physical batch, averaged over them",
 		file: ENGINE,
-		from: "const noise = draw.take();",
-		to: "const noise = draw.take().map((v) => v / Math.sqrt(Math.max(1, Math.ceil(records.length / this.#rows))));",
+		from: "const draw = await drawn();",
+		to: "const averaged = Math.sqrt(Math.max(1, Math.ceil(records.length / this.#rows)));\nconst draw = mechanism.given((await drawn()).take().subarray(0, mechanism.length).map((v) => (v * mechanism.grid) / averaged));",
 		tests: AUDIT,
 	},
 	{

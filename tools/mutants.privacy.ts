@@ -1,3 +1,4 @@
+import { CORRELATION_MUTANTS } from "./mutants.correlation.ts";
 import type { Mutant } from "./mutants.operations.ts";
 import { RANDOMNESS_MUTANTS } from "./mutants.randomness.ts";
 import { RELEASE_MUTANTS } from "./mutants.release.ts";
@@ -45,8 +46,8 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a watch for divergence that sees the exact count",
 		file: `${DP}/engine.ts`,
-		from: "this.#divergence.see(step, notFinite);",
-		to: "this.#divergence.see(step, total[total.length - 1] / this.#mechanism.countSteps);",
+		from: "this.#divergence.see(step, release.notFinite);",
+		to: "this.#divergence.see(step, (await sum.read())[mechanism.length] / mechanism.countSteps);",
 		tests: ["tests/dp/state.test.ts"],
 		only: "noisy count",
 	},
@@ -228,9 +229,9 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a count of unclipped records that one of them moves by 1",
-		file: `${DP}/mechanism.ts`,
-		from: "noise[length + 1]) / (2 * countSteps)",
-		to: "noise[length + 1]) / countSteps",
+		file: `${DP}/noiseDraw.ts`,
+		from: "unclipped / (2 * countSteps)",
+		to: "unclipped / countSteps",
 		tests: ["tests/dp/adaptive.test.ts"],
 	},
 	{
@@ -307,4 +308,5 @@ export const PRIVACY_MUTANTS: readonly Mutant[] = [
 	...STEP_MUTANTS,
 	...RANDOMNESS_MUTANTS,
 	...SPENDING_MUTANTS,
+	...CORRELATION_MUTANTS,
 ];

@@ -23,8 +23,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a plan for one step fewer",
 		file: `${DP}/plan.ts`,
-		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
-		to: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, Math.max(1, steps - 1)),",
+		from: "historyAfter({ sampling, datasetSize, steps, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
+		to: "historyAfter({ sampling, datasetSize, steps, sampleRate, noiseMultiplier, noiseSchedule }, Math.max(1, steps - 1)),",
 		tests: ["tests/dp/plan.test.ts"],
 		only: "calibrates the logical step",
 	},
@@ -47,8 +47,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a plan by Poisson sampling, whatever the sampling",
 		file: `${DP}/plan.ts`,
-		from: "historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
-		to: 'historyAfter({ sampling: { kind: "poisson" }, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),',
+		from: "historyAfter({ sampling, datasetSize, steps, sampleRate, noiseMultiplier, noiseSchedule }, steps),",
+		to: 'historyAfter({ sampling: { kind: "poisson" }, datasetSize, steps, sampleRate, noiseMultiplier, noiseSchedule }, steps),',
 		tests: ["tests/dp/samplings.test.ts"],
 		only: "plan",
 	},

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { readFlags, refuse } from "./flags.mjs";
 import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
 import { FUSED_MUTANTS } from "./mutants.fused.ts";
@@ -85,12 +86,15 @@ function passes(copy: string, mutants: readonly Mutant[]): boolean {
 	return spawnSync("npx", args, { cwd: copy, stdio: "ignore" }).status === 0;
 }
 
-const { values } = parseArgs({ options: { only: { type: "string", multiple: true }, set: { type: "string" } } });
+const HELP = `npm run mutants -- [flags]
+  --only NAME   this fault alone; several when given again
+  --set ${Object.keys(SETS).join("|")}`;
+const values = readFlags(HELP, { only: { type: "string", multiple: true }, set: { type: "string" } });
 const chosen = Object.entries(SETS)
 	.filter(([set]) => values.set === undefined || values.set === set)
 	.flatMap(([, mutants]) => mutants.filter((m) => values.only === undefined || values.only.includes(m.name)));
 if (chosen.length === 0)
-	throw new Error(`there is no fault named ${values.only?.join(", ") ?? ""} in ${values.set ?? Object.keys(SETS).join(", ")}`);
+	refuse(`there is no fault named ${values.only?.join(", ") ?? ""} in ${values.set ?? Object.keys(SETS).join(", ")}`);
 chosen.forEach(checkText);
 const copy = copyOfSources();
 let missed = 0;

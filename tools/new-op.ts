@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readLine } from "./flags.mjs";
 
 const SOURCE = "packages/tensor/src";
 
@@ -117,7 +118,8 @@ export function scaffold(root: string, name: string): string[] {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const names = process.argv.slice(2);
+	const help = "npm run new-op NAME   writes packages/tensor/src/ops/NAME.ts, a primitive that works, and its two export lines";
+	const { positionals: names } = readLine(help, {});
 	try {
 		if (names.length !== 1) throw new Error("give one name: npm run new-op NAME");
 		for (const file of scaffold(fileURLToPath(new URL("..", import.meta.url)), names[0])) console.log(file);

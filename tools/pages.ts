@@ -6,6 +6,7 @@ import { settingsJsonSchema } from "@hushgrad/finetune";
 import * as commandLine from "./commandLine/page.ts";
 import * as dictionary from "./dictionary/page.ts";
 import * as errors from "./errors.ts";
+import { readFlags } from "./flags.mjs";
 import * as operations from "./operations.ts";
 import * as names from "./reference/names.ts";
 
@@ -53,7 +54,8 @@ export function staleLines(root: string, { path, text }: GeneratedPage): string[
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	const root = fileURLToPath(new URL("..", import.meta.url));
-	const isCheck = process.argv.includes("--check");
+	const help = "npm run pages -- [--check]   writes the generated pages; --check only tells which lines differ";
+	const { check: isCheck } = readFlags(help, { check: { type: "boolean", default: false } });
 	for (const page of await generatedPages(root)) {
 		const stale = staleLines(root, page);
 		if (!isCheck && stale.length > 0) {

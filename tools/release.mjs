@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readFlags } from "./flags.mjs";
 import { packages, root } from "./packages.mjs";
 
 /**
@@ -48,6 +49,7 @@ function npm(/** @type {readonly string[]} */ ...args) {
 }
 
 function main() {
+	readFlags("npm run release   proves that what is committed can be published, and publishes nothing", {});
 	const state = readState();
 	const found = obstacles(state);
 	if (found.length > 0) {

@@ -1,5 +1,6 @@
 /** `npm run size`: fails for a source file of more than 400 lines. */
 import { fileURLToPath } from "node:url";
+import { readFlags } from "./flags.mjs";
 import { readSources, type Source } from "./sources.ts";
 
 export const LIMIT = 400;
@@ -16,6 +17,7 @@ export function measure(sources: readonly Source[]): SizeReport {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+	readFlags(`npm run size   names source files of more than ${LIMIT} lines`, {});
 	const sources = readSources(fileURLToPath(new URL("..", import.meta.url)));
 	const { longest, tooLong } = measure(sources);
 	console.log(`${sources.length} source files; the longest: ${longest.map((f) => `${f.path} ${f.lines}`).join(", ")}`);

@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { readLine, refuse } from "./flags.mjs";
 import { EQUIVALENT } from "./stryker.equivalents.ts";
 import { TARGETS } from "./stryker.targets.ts";
 
@@ -107,11 +108,13 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	const root = fileURLToPath(new URL("..", import.meta.url));
 	const results = `${root}tools/stryker.json`;
 	const known = () => JSON.parse(readFileSync(results, "utf8")) as Record<string, Outcome>;
-	const [flags, parts] = [
-		process.argv.slice(2).filter((a) => a.startsWith("--")),
-		process.argv.slice(2).filter((a) => !a.startsWith("--")),
-	];
-	for (const { files, tests } of flags.includes("--page") ? [] : TARGETS) {
+	const help = `npm run stryker -- [PART…]   the source files whose path holds one of the parts; all of them when left out
+  --page   only writes docs/mutation.md again`;
+	const { values, positionals: parts } = readLine(help, { page: { type: "boolean", default: false } });
+	for (const part of parts) {
+		if (!TARGETS.some(({ files }) => files.some((file) => file.includes(part)))) refuse(`no file with tests of its own holds ${part}`);
+	}
+	for (const { files, tests } of values.page ? [] : TARGETS) {
 		const chosen = files.filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
 		if (chosen.length === 0) continue;
 		const env = { ...process.env, HUSHGRAD_MUTATION_TESTS: tests.join(",") };

@@ -45,7 +45,15 @@ export function runParts(parts, run, now = () => performance.now()) {
 	return { lines, passed: failed === "" };
 }
 
+const HELP = `npm test                every part of the tests
+npm test -- --quick     types, lint and a part of the tests, without Chromium
+npx vitest run FILE     one file`;
+
 function main() {
+	if (process.argv.includes("--help")) {
+		console.log(HELP);
+		return 0;
+	}
 	const root = fileURLToPath(new URL("..", import.meta.url));
 	const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
 	const { parts, note } = partsFor(process.argv.slice(2), scripts);

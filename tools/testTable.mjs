@@ -2,8 +2,8 @@
  * `npm run test:table -- [--runs 40] [--driver swiftshader]`: the functions of the tensor library, the cases that they were called
  * with, and the failures, on each driver, as a table in Markdown. A random case counts as one, and so does a test without any.
  */
-import { parseArgs } from "node:util";
 import { startVitest } from "vitest/node";
+import { readFlags, refuse, whole } from "./flags.mjs";
 
 const CONFIGS = { device: "vitest.config.ts", swiftshader: "vitest.swiftshader.config.ts", chromium: "vitest.browser.config.ts" };
 const FILES = ["primitives", "functions", "vmapFunctions", "shapes", "specialValues", "accuracy", "derivedRows", "longAxes"];
@@ -22,14 +22,15 @@ async function rowOf(driver) {
 	return [driver, functions.size, tests.length, cases, failures.length];
 }
 
-const { values } = parseArgs({ options: { runs: { type: "string" }, driver: { type: "string" } } });
+const HELP = `npm run test:table -- [flags]
+  --runs 40           random cases of a test
+  --driver ${Object.keys(CONFIGS).join("|")}   one of them alone`;
+const values = readFlags(HELP, { runs: { type: "string" }, driver: { type: "string" } });
+if (values.runs !== undefined) whole("runs", values.runs);
 if (values.runs !== undefined) process.env.HUSHGRAD_PROPERTY_RUNS = values.runs;
 const all = /** @type {(keyof typeof CONFIGS)[]} */ (Object.keys(CONFIGS));
 const drivers = all.filter((d) => values.driver === undefined || d === values.driver);
-if (drivers.length === 0) {
-	console.error(`--driver is ${values.driver}, expected ${all.join(", ")}`);
-	process.exit(2);
-}
+if (drivers.length === 0) refuse(`--driver is ${values.driver}, expected ${all.join(", ")}`);
 const rows = [];
 for (const driver of drivers) rows.push(await rowOf(driver));
 const line = (/** @type {readonly unknown[]} */ cells) => `| ${cells.join(" | ")} |`;

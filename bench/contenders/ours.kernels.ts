@@ -180,7 +180,8 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 				device.scope<void>(() => void total.add([g], ones));
 				const { mean } = await total.release(mechanism.draw(source));
 				total.dispose();
-				device.scope<void>(() => optimizer.step(device.fromHost(mean, [length])));
+				optimizer.step(mean);
+				mean.dispose();
 				return [];
 			};
 			return { run, dispose: () => optimizer.dispose() };

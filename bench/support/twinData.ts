@@ -40,6 +40,7 @@ const plans = variants.split(",").flatMap((name) =>
 			...variant,
 			sigma: plan?.noiseMultiplier,
 			q: plan?.sampleRate,
+			strategy: plan?.sampling.kind === "balls-in-bins" ? plan.sampling.strategyCoefs : undefined,
 		};
 	}),
 );

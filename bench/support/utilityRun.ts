@@ -1,7 +1,16 @@
-import { insecureNoiseForTests, PlainTrainer, PrivacyEngine, type PrivacyPlan, planPrivacy, recordLosses } from "@hushgrad/dp";
+import {
+	bandedSquareRoot,
+	insecureNoiseForTests,
+	PlainTrainer,
+	PrivacyEngine,
+	type PrivacyPlan,
+	planPrivacy,
+	recordLosses,
+	type Sampling,
+} from "@hushgrad/dp";
 import { type DataSettings, readRecords, type TokenSettings, tokenizeRecords } from "@hushgrad/finetune";
 import { fromPretrained, learnedTokens, padExample, SentencePieceTokenizer, type TrainingRecord } from "@hushgrad/models";
-import { AdamW, applyLora, constant, cosineWithWarmup, loraConfig } from "@hushgrad/nn";
+import { AdamW, applyLora, constant, cosineWithWarmup, loraConfig, SGD } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key } from "@hushgrad/tensor";
 import type { Options, Variant } from "./variants.ts";
 
@@ -33,7 +42,8 @@ export function planOf({ options }: Variant, targetEpsilon: number, datasetSize:
 	if (!options.dp) return undefined;
 	const { steps, batch: expectedBatchSize, delta: targetDelta } = options;
 	const maxGradNorm = options["max-grad-norm"];
-	const sampling = { kind: options.sampling };
+	const { sampling: kind, bands } = options;
+	const sampling: Sampling = kind === "balls-in-bins" ? { kind, strategyCoefs: bandedSquareRoot(bands) } : { kind };
 	return planPrivacy({ targetEpsilon, targetDelta, datasetSize, expectedBatchSize, maxGradNorm, steps, sampling });
 }
 
@@ -56,10 +66,13 @@ export async function trainOnce(device: Device, { options, freezeA }: Variant, p
 	const loss = (record: TrainingRecord, dropout?: DropoutKey) => model.loss(record, { dropout });
 	const encode = (i: number) => padExample(train[i], size);
 
-	const optimizer = new AdamW(model.trainableParameters(), {
-		...{ lr: options.lr, weightDecay: options["weight-decay"], betas: [options.beta1, 0.999] },
-		schedule: options.schedule === "cosine" ? cosineWithWarmup(options["warmup-steps"], options.steps + 1) : constant,
-	});
+	const parameters = model.trainableParameters();
+	const schedule = options.schedule === "cosine" ? cosineWithWarmup(options["warmup-steps"], options.steps + 1) : constant;
+	const { lr, beta1 } = options;
+	const optimizer =
+		options.optimizer === "sgd"
+			? new SGD(parameters, { lr, schedule })
+			: new AdamW(parameters, { lr, weightDecay: options["weight-decay"], betas: [beta1, 0.999], schedule });
 	const physicalBatchSize = options["physical-batch"];
 	const common = { optimizer, physicalBatchSize, key: foldIn(seed, 1) };
 	const evaluate = async () => {

@@ -7,9 +7,12 @@ export interface Options {
 	readonly delta: number;
 	readonly steps: number;
 	readonly batch: number;
-	readonly sampling: "random-allocation" | "poisson";
+	readonly sampling: "random-allocation" | "poisson" | "balls-in-bins";
+	/** Bands of the square root that correlates the noise, of bins. */
+	readonly bands: number;
 	readonly "physical-batch": number;
 	readonly "max-grad-norm": number;
+	readonly optimizer: "adamw" | "sgd";
 	readonly lr: number;
 	readonly beta1: number;
 	readonly schedule: "constant" | "cosine";
@@ -37,8 +40,18 @@ const withOptions = (changed: Partial<Options>) => (v: Variant) => ({ ...v, opti
 /** Plain DP-LoRA, as notebooks have it; the tutorial's own settings are `steady+allocation`. */
 const USUAL: Options = {
 	...{ model: "assets/tiny-vaultgemma", data: "assets/flashcards.json", delta: 1e-5, steps: 16, batch: 100, dp: true },
-	...{ sampling: "poisson", "physical-batch": 16, "max-grad-norm": 1, "max-length": 80, "max-answer": 64 },
-	...{ lr: 1e-2, beta1: 0.9, schedule: "cosine", "warmup-steps": 2, "weight-decay": 0, rank: 8, alpha: 16, dropout: 0.05 },
+	...{ sampling: "poisson", bands: 1, "physical-batch": 16, "max-grad-norm": 1, "max-length": 80, "max-answer": 64 },
+	...{
+		optimizer: "adamw",
+		lr: 1e-2,
+		beta1: 0.9,
+		schedule: "cosine",
+		"warmup-steps": 2,
+		"weight-decay": 0,
+		rank: 8,
+		alpha: 16,
+		dropout: 0.05,
+	},
 };
 
 /** One change each; `change+change` is both. */
@@ -46,7 +59,9 @@ const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
 	poisson: (v) => v,
 	none: withOptions({ dp: false }),
 	allocation: withOptions({ sampling: "random-allocation" }),
+	bins: withOptions({ sampling: "balls-in-bins" }),
 	ffa: (v) => ({ ...v, freezeA: true }),
+	sgd: withOptions({ optimizer: "sgd" }),
 	steady: withOptions({ schedule: "constant", beta1: 0 }),
 	larger: withOptions({ batch: 200, steps: 8 }),
 	full: withOptions({ batch: 393, steps: 4 }),
@@ -54,7 +69,7 @@ const CHANGES: Readonly<Record<string, (v: Variant) => Variant>> = {
 	longer: withOptions({ steps: 32 }),
 };
 
-/** A setting that is multiplied: `lr*2`, `clip*0.1`, `rank*0.5`, `dropout*0`, `steps*2`, `batch*2`. */
+/** A setting that is multiplied: `lr*2`, `clip*0.1`, `rank*0.5`, `dropout*0`, `steps*2`, `batch*2`, `bands*4`. */
 const FACTORS = {
 	lr: "lr",
 	clip: "max-grad-norm",
@@ -63,8 +78,9 @@ const FACTORS = {
 	dropout: "dropout",
 	steps: "steps",
 	batch: "batch",
+	bands: "bands",
 } as const;
-const FACTOR = /^(lr|clip|rank|alpha|dropout|steps|batch)\*(\d*\.?\d+)$/;
+const FACTOR = /^(lr|clip|rank|alpha|dropout|steps|batch|bands)\*(\d*\.?\d+)$/;
 
 /** The variant of a name, such as `ffa+allocation+lr*2`. @throws ValueError for a change that there is none of. */
 export function variantOf(name: string): Variant {

@@ -232,10 +232,10 @@ describe("adaptive clipping", () => {
 	});
 
 	it("has noise that is drawn ahead in the size of its own step", async () => {
-		const noise = new StepNoise();
 		const length = 200_000;
 		const { secureNoise } = await import("@hushgrad/dp");
 		const source = secureNoise();
+		const noise = new StepNoise({ sampling: { kind: "poisson" }, steps: 3 }, source);
 		for (const [step, sigma, maxGradNorm] of [
 			[1, 1, 0.7],
 			[2, 0.5, 3],

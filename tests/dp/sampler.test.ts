@@ -4,7 +4,7 @@ import { historyAfter, Sampler } from "../../packages/dp/src/sampler.ts";
 import { chiSquare, chiSquareQuantile } from "./statistics.ts";
 
 const N = 60;
-const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, sampleRate, noiseMultiplier: 1 });
+const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, steps: 100, sampleRate, noiseMultiplier: 1 });
 
 /** Batches of step 1, 2, … */
 function batches(sampling: Sampling, steps: number, source: NoiseSource, count = N): Int32Array[] {

@@ -1,9 +1,9 @@
 import { insecureNoiseForTests, poissonBatch, type Sampling, secureNoise, splitVirtual, stepsForEpochs } from "@hushgrad/dp";
 import { describe, expect, it, vi } from "vitest";
-import { checkSampling, historyAfter, isAllocation, noiseMultiplierAt, Sampler } from "../../packages/dp/src/sampler.ts";
+import { historyAfter, isAllocation, noiseMultiplierAt, Sampler, samplingOf } from "../../packages/dp/src/sampler.ts";
 
 const N = 60;
-const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, sampleRate, noiseMultiplier: 1 });
+const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, steps: 100, sampleRate, noiseMultiplier: 1 });
 const wrong = (v: unknown): never => v as never;
 
 describe("historyAfter", () => {
@@ -126,21 +126,21 @@ describe("an allocation", () => {
 	});
 });
 
-describe("checkSampling", () => {
+describe("samplingOf", () => {
 	it("names the ways there are", () => {
-		const message = "sampling must be of a kind among poisson, truncated-poisson, random-allocation, got ";
+		const message = "sampling must be of a kind among poisson, truncated-poisson, random-allocation, balls-in-bins, got ";
 		for (const [sampling, got] of [
 			[undefined, "undefined"],
 			[null, "undefined"],
 			[{ kind: "shuffle" }, '"shuffle"'],
 		]) {
-			expect(() => checkSampling(sampling as Sampling)).toThrow(
+			expect(() => samplingOf(sampling as Sampling)).toThrow(
 				expect.objectContaining({ name: "ValueError", code: "dp/sampling", message: message + got }),
 			);
 		}
-		expect(() => checkSampling({ kind: "truncated-poisson", maxBatchSize: 0.5 })).toThrow("maxBatchSize must be an integer in 1..");
+		expect(() => samplingOf({ kind: "truncated-poisson", maxBatchSize: 0.5 })).toThrow("maxBatchSize must be an integer in 1..");
 		for (const good of [{ kind: "poisson" }, { kind: "random-allocation" }, { kind: "truncated-poisson", maxBatchSize: 1 }]) {
-			expect(() => checkSampling(good as Sampling)).not.toThrow();
+			expect(() => samplingOf(good as Sampling)).not.toThrow();
 		}
 	});
 });

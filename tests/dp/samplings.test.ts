@@ -19,6 +19,7 @@ const capped = (maxBatchSize: number): Sampling => ({ kind: "truncated-poisson",
 const mechanism = (sampling: Sampling, datasetSize: number, sampleRate: number): SampledMechanism => ({
 	sampling,
 	datasetSize,
+	steps: 100,
 	sampleRate,
 	noiseMultiplier: 1.5,
 });

@@ -89,7 +89,7 @@ describe("hushgrad generate", () => {
 		cpSync(join(run, "adapter"), alone, { recursive: true });
 		const config = JSON.parse(readFileSync(join(alone, "adapter_config.json"), "utf8"));
 		writeFileSync(join(alone, "adapter_config.json"), JSON.stringify({ ...config, r: 4 }));
-		expect(await hushgrad("generate", alone, ...ASK)).toMatchObject({ code: 1, err: expect.stringContaining("the adapter") });
+		expect(await hushgrad("generate", alone, ...ASK)).toMatchObject({ code: 2, err: expect.stringContaining("the adapter") });
 	});
 });
 

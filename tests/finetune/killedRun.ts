@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { epsilon } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { runFiles } from "@hushgrad/finetune";
 
@@ -15,6 +16,8 @@ export interface Kill {
 	readonly kind: string;
 	readonly count: number;
 	readonly milliseconds: number;
+	/** Milliseconds after which the signal comes once more; never when left out. */
+	readonly again?: number | undefined;
 }
 
 /** How a start of a run ended. */
@@ -23,7 +26,7 @@ export interface End {
 	readonly isFinished: boolean;
 	/** What ended it: its exit code, or a signal. */
 	readonly by: string;
-	/** Its last event before that. */
+	/** Its last event before that signal was sent; before its own end, where none was. */
 	readonly during: string;
 }
 
@@ -38,14 +41,23 @@ export function start(folder: string, mode: "secure" | "research", kill?: Kill):
 		child.stderr?.on("data", (text) => {
 			said = (said + text).slice(-2000);
 		});
-		let during = "nothing";
+		let last = "nothing";
+		let during: string | undefined;
+		const send = (signal: Signal): void => {
+			during = last;
+			child.kill(signal);
+		};
 		let seen = 0;
 		child.on("message", ({ kind }: { readonly kind: string }) => {
-			during = kind;
-			if (kind === kill?.kind && ++seen === kill.count) setTimeout(() => child.kill(kill.signal), kill.milliseconds);
+			last = kind;
+			if (kill === undefined || kind !== kill.kind || ++seen !== kill.count) return;
+			const { signal, milliseconds, again } = kill;
+			setTimeout(() => send(signal), milliseconds);
+			if (again !== undefined) setTimeout(() => send(signal), milliseconds + again);
 		});
 		child.on("exit", (code, signal) => {
-			if (code === 0 || code === 3 || signal !== null) resolve({ isFinished: code === 0, by: signal ?? `exit ${code}`, during });
+			if (code === 0 || code === 3 || code === 130 || signal !== null)
+				resolve({ isFinished: code === 0, by: signal ?? `exit ${code}`, during: during ?? last });
 			else reject(new Error(`the run ended with ${code}: ${said}`));
 		});
 	});
@@ -62,15 +74,20 @@ export function drawsIn(folder: string): { readonly process: number; readonly st
 	});
 }
 
-/** Steps that the ledger of the cards has, of each run on them. */
-export async function notedIn(folder: string): Promise<number[]> {
+/** What the ledger of the cards has: the steps of each run on them, and the ε of all at a δ. */
+export async function ledgerOf(folder: string): Promise<{ readonly taken: number[]; readonly epsilonAt: (delta: number) => number }> {
 	const path = join(folder, "cards.csv.ledger");
 	const { ledger, close } = await fileLedger(path);
-	const [, dataset] = /"dataset":"([0-9a-f]+)"/.exec(existsSync(path) ? readFileSync(path, "utf8") : "") ?? [];
-	const runs = dataset === undefined ? [] : ledger.runsOn(dataset);
 	await close();
-	return runs.map((r) => r.taken);
+	const [, dataset = ""] = /"dataset":"([0-9a-f]+)"/.exec(readFileSync(path, "utf8")) ?? [];
+	return {
+		taken: ledger.runsOn(dataset).map((r) => r.taken),
+		epsilonAt: (delta) => epsilon(ledger.historyOf(dataset), { delta }),
+	};
 }
+
+/** The last step of draws; 0 before the first. */
+export const lastDrawn = (folder: string): number => Math.max(0, ...drawsIn(folder).map(({ step }) => step));
 
 /** What a run in a folder has come to, byte for byte. */
 export function trainedIn(folder: string): { readonly adapter: Buffer; readonly tensors: Buffer; readonly metrics: string } {

@@ -31,7 +31,7 @@ describe("hushgrad plan", () => {
 		const data = await file("fine.csv", csv(rows(60)));
 		const before = await readdir(folder());
 		const { code, out, err } = await run(["--data", data, "--records", "54"]);
-		expect({ code, err }).toEqual({ code: 0, err: "" });
+		expect({ code, err }).toEqual({ code: 0, err: "reading the data, planning the noise\n" });
 		expect(out).toMatch(/lr +0.01 +by model size/);
 		expect(out).toMatch(/records +54 +--records/);
 		expect(out).toMatch(/records +\d\d to train on, \d+ held out; N = 54 is what becomes public/);

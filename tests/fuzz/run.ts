@@ -1,7 +1,7 @@
 /** `npm run fuzz -- --runs 5000 --seed 1`: calls all that is exported with one wrong argument, and tells what came of it. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readFlags, whole } from "../../tools/flags.mjs";
 import type { Message, Outcome } from "./calls.ts";
 
 /** What a run found. */
@@ -94,17 +94,21 @@ export function summary({ outcomes, hangs }: Report): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-	const { values } = parseArgs({
-		options: {
-			runs: { type: "string", default: "5000" },
-			seed: { type: "string", default: "1" },
-			plain: { type: "boolean", default: false },
-			unnamed: { type: "boolean", default: false },
-			entry: { type: "string", default: "" },
-		},
+	const help = `npm run fuzz -- [flags]
+  --runs 5000   calls with one wrong argument
+  --seed 1      that they follow from
+  --entry NAME  only what this entry exports
+  --plain       calls without a wrong argument, and those that are refused
+  --unnamed     prints errors that do not name what was called`;
+	const values = readFlags(help, {
+		runs: { type: "string", default: "5000" },
+		seed: { type: "string", default: "1" },
+		plain: { type: "boolean", default: false },
+		unnamed: { type: "boolean", default: false },
+		entry: { type: "string", default: "" },
 	});
-	const runs = Number(values.runs);
-	const report = await fuzz(Number(values.seed), values.plain ? -runs : 0, values.plain ? 0 : runs, {
+	const runs = whole("runs", values.runs);
+	const report = await fuzz(whole("seed", values.seed, 0), values.plain ? -runs : 0, values.plain ? 0 : runs, {
 		entry: values.entry,
 		log: (text) => console.error(text),
 	});

@@ -11,7 +11,7 @@ const project = inject("project");
 const LIMITS = {
 	"@hushgrad/tensor": 106_600,
 	"@hushgrad/nn": 31_000,
-	"@hushgrad/dp": 40_600,
+	"@hushgrad/dp": 41_100,
 	"@hushgrad/models": 15_500,
 } as const;
 const TEN = "add, data, grad, matmul, mul, requestDevice, softmax, sub, sum, tanh";

@@ -3,15 +3,20 @@
  * unit, and tells how far the sum of each pair moved, what it may move by, and what else changed. `--pair 17` is that pair alone. Exits
  * with 1 where one moved by more, or anything else changed by a bit.
  */
-import { parseArgs } from "node:util";
 import { requestDevice } from "@hushgrad/tensor";
+import { readFlags, whole } from "../../tools/flags.mjs";
 import { compare, pairOf } from "./pairs.ts";
 
-const { values } = parseArgs({
-	options: { pairs: { type: "string", default: "50" }, seed: { type: "string", default: "71" }, pair: { type: "string" } },
+const HELP = `npm run neighbours -- [flags]
+  --pairs 50   pairs of data sets
+  --seed 71    that they follow from
+  --pair 17    that pair alone`;
+const values = readFlags(HELP, {
+	...{ pairs: { type: "string", default: "50" }, seed: { type: "string", default: "71" } },
+	pair: { type: "string" },
 });
-const [count, seed] = [Number(values.pairs), Number(values.seed)];
-const numbers = values.pair === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(values.pair)];
+const [count, seed] = [whole("pairs", values.pairs), whole("seed", values.seed, 0)];
+const numbers = values.pair === undefined ? Array.from({ length: count }, (_, i) => i) : [whole("pair", values.pair, 0)];
 const device = await requestDevice();
 let largest = 0;
 let failed = 0;

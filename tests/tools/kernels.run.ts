@@ -5,18 +5,18 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { requestDevice, type Slot, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import { Kernel, type KernelFamily, type LinearOp, type NdArray, type Primitive, runtimeOf, sizeOf } from "@hushgrad/tensor/author";
 import fc from "fast-check";
 import { type KernelSpec, kernelSource, workgroupOf } from "../../packages/tensor/src/gpu/kernel.ts";
+import { readFlags } from "../../tools/flags.mjs";
 import { arbitraryDraw, caseOf, dtypeOf, numbers, stacked, upload } from "../support/cases.ts";
 import { linearOps, numbered, primitives, registries } from "../support/registry.ts";
 
 const CASES = 5;
 const SHAPES = [[], [4], [2, 3], [3, 3], [2, 3, 4], [2, 3, 2, 5]];
 
-const { values } = parseArgs({ options: { wgsl: { type: "string" } } });
+const values = readFlags("npm run kernels -- [--wgsl DIR]   writes the WGSL of each kernel into DIR", { wgsl: { type: "string" } });
 const device = await requestDevice();
 
 /** Runs an operation, and its gradient by the operands that have one. */

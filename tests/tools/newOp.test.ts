@@ -20,7 +20,7 @@ let copy: string;
 beforeEach(() => {
 	mkdirSync(shelf, { recursive: true });
 	copy = mkdtempSync(join(shelf, "newOp-"));
-	for (const path of [SOURCE, "packages/tensor/package.json", "tools/new-op.ts"])
+	for (const path of [SOURCE, "packages/tensor/package.json", "tools/new-op.ts", "tools/flags.mjs"])
 		cpSync(join(root, path), join(copy, path), { recursive: true });
 });
 afterEach(() => rmSync(copy, { recursive: true }));

@@ -1,5 +1,6 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { encodeSafetensors } from "@hushgrad/nn";
 
 /** Files of wrong and of right input, made in a folder; lines of command.ts name them by these names. */
 export async function makeFixtures(root: string, folder: string): Promise<void> {
@@ -74,4 +75,25 @@ export async function makeFixtures(root: string, folder: string): Promise<void> 
 	await mkdir(join(folder, "empty"));
 	await mkdir(join(folder, "full"));
 	await put("full/letter.txt", "mine");
+	await put("changed.ledger", `${"0".repeat(64)} {"kind":"run"}\n`);
+
+	/** An adapter that fits a base of that width, and names its base. */
+	const adapter = async (name: string, base: string, width: number): Promise<void> => {
+		await mkdir(join(folder, name));
+		const lora = { peft_type: "LORA", r: 2, lora_alpha: 4, target_modules: ["q_proj"], base_model_name_or_path: base };
+		await put(join(name, "adapter_config.json"), JSON.stringify(lora));
+		const zeros = (...shape: [number, number]) => ({ dtype: "F32", shape, data: new Float32Array(shape[0] * shape[1]) }) as const;
+		const keys = [0, 1, 2].map((layer) => `base_model.model.model.layers.${layer}.self_attn.q_proj`);
+		const tensors = keys.flatMap((key) => [
+			[`${key}.lora_A.weight`, zeros(2, width)] as const,
+			[`${key}.lora_B.weight`, zeros(96, 2)] as const,
+		]);
+		await put(join(name, "adapter_model.safetensors"), Buffer.concat([...encodeSafetensors(new Map(tensors))]));
+	};
+	await adapter("other-adapter", "model", 64);
+	await adapter("lost-adapter", "absent", 96);
+	await adapter("torn-adapter", "model", 96);
+	await put("torn-adapter/adapter_model.safetensors", "torn");
+	await adapter("odd-adapter", "model", 96);
+	await put("odd-adapter/adapter_config.json", '{"peft_type": "IA3"}');
 }

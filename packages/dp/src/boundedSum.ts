@@ -1,14 +1,19 @@
 import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
+import { addNoisePrimitive, BITS_OFFSET } from "./addNoise.ts";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
-import type { GaussianMechanism, NoiseDraw, Release, SumSteps } from "./mechanism.ts";
+import type { GaussianMechanism, Release, SumSteps } from "./mechanism.ts";
+import { countsOf, type NoiseDraw, noiseOf } from "./noiseDraw.ts";
+
+/** Coordinates whose noise is sent at once: 8 MB. */
+const MOST_AT_ONCE = 2 ** 20;
 
 /**
  * The sum of clipped per-record gradients of one logical batch, in whole steps of the mechanism's grid, beside it a count of the records
  * whose gradient is not finite, and of adaptive clipping one of those that are not clipped. On the device it is i32; before that is full, it is read and goes on in float64 on the host, so that a
- * batch may have any number of records up to 2³⁰. `GaussianMechanism` says what one record moves it by. It is private until
+ * batch may have any number of records up to 2²⁸. `GaussianMechanism` says what one record moves it by. It is private until
  * `release`.
  */
 export class BoundedSum {
@@ -60,9 +65,14 @@ export class BoundedSum {
 			});
 		}
 		if (this.#rows + rows > mostRows) this.#settle();
+		this.#clear();
+		this.#rows += rows;
+	}
+
+	/** Clears what was read from the device. */
+	#clear(): void {
 		if (this.#isRead) write(this.#part, new Int32Array(this.#part.size));
 		this.#isRead = false;
-		this.#rows += rows;
 	}
 
 	/** The kernels of `add`: the part of it to be captured. */
@@ -93,24 +103,45 @@ export class BoundedSum {
 		this.#isRead = true;
 		const values = data(this.#part) as Promise<Int32Array>;
 		this.#total = this.#total === undefined ? values : added(this.#total, values);
-		this.#total.catch(() => {}); // steps() throws it
+		this.#total.catch(() => {}); // who reads it throws it
 	}
 
-	/** Reads the sum, in grid steps `[P + counts]`: private, before noise. As it was read where once was enough: nobody may write to it. */
-	async steps(): Promise<SumSteps> {
+	/** Reads the sum, in grid steps `[P + counts]`: private, before noise. */
+	async read(): Promise<Float64Array> {
 		this.#settle();
 		const { length, counts } = this.#mechanism;
-		return (await this.#total) ?? new Int32Array(length + counts);
+		return Float64Array.from((await this.#total) ?? new Int32Array(length + counts));
 	}
 
-	/** The same, of its own. */
-	async read(): Promise<Float64Array> {
-		return Float64Array.from(await this.steps());
-	}
-
-	/** Reads the sum and adds noise: `GaussianMechanism.release`, whose errors it throws. */
-	release(draw: NoiseDraw): Promise<Release> {
-		return blaming("BoundedSum.release", async () => this.#mechanism.release(await this.steps(), draw));
+	/**
+	 * Adds noise to the sum where it is, and divides by L: what it was before is not read, but for the part that outgrew the device. The mean is
+	 * rounded as f32 rounds, some 1.5·10⁻⁷ of it. Dispose of it.
+	 * @throws PrivacyError when the draw was used before, or is another mechanism's.
+	 */
+	release(draw: NoiseDraw): Promise<Release<Tensor>> {
+		return blaming("BoundedSum.release", async () => {
+			const { length, counts, grid, expectedBatchSize } = this.#mechanism;
+			const noise = noiseOf(this.#mechanism, draw);
+			const settled = await this.#total;
+			for (let i = 0; i < noise.length; i++) noise[i] += (settled?.[i] ?? 0) + BITS_OFFSET;
+			this.#clear();
+			const { device } = this.#part;
+			const mean = device.keep(zeros(device, [length]));
+			const noisyCounts = device.keep(zeros(device, [counts]));
+			const words = new Uint32Array(noise.buffer, noise.byteOffset, 2 * noise.length);
+			const add = (to: Tensor, from: number, start: number, end: number, scale: number): void =>
+				device.scope(() => {
+					const bits = device.fromHost(words.subarray(2 * (from + start), 2 * (from + end)), [end - start, 2], "u32");
+					addNoisePrimitive.apply([slice(to, 0, start, end), slice(this.#part, 0, from + start, from + end), bits], { scale });
+				});
+			const width = Math.min(MOST_AT_ONCE, device.gpu.limits.maxStorageBufferBindingSize / 8);
+			const perStep = (grid * 2 ** 22) / expectedBatchSize;
+			for (let start = 0; start < length; start += width) add(mean, 0, start, Math.min(length, start + width), perStep);
+			add(noisyCounts, length, 0, counts, 1);
+			const [notFinite, unclipped] = await data(noisyCounts);
+			noisyCounts.dispose();
+			return { mean, ...countsOf(this.#mechanism, notFinite * 2 ** 22, unclipped * 2 ** 22) };
+		});
 	}
 
 	/** Releases the sum. */

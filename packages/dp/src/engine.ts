@@ -1,4 +1,4 @@
-import { foldIn, type Key, key as keyOf, PrivacyError } from "@hushgrad/tensor";
+import { foldIn, type Key, key as keyOf, PrivacyError, type Tensor } from "@hushgrad/tensor";
 import { blaming, checkNotInside, expects } from "@hushgrad/tensor/author";
 import { checkInteger } from "./check.ts";
 import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
@@ -14,7 +14,7 @@ import {
 	type LedgerUse,
 	type PrivateState,
 } from "./engineState.ts";
-import { addNoise, type GaussianMechanism } from "./mechanism.ts";
+import type { GaussianMechanism } from "./mechanism.ts";
 import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
 import { ParameterUpdates } from "./parameterUpdates.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
@@ -59,7 +59,7 @@ export interface EngineOptions {
 	readonly ledger?: LedgerUse | undefined;
 	/**
 	 * Of a run that goes on (`fromState`): what `privateState()` gave. Without it a run of random allocation gives up what is left of the
-	 * epoch.
+	 * epoch, and one of bins is refused.
 	 */
 	readonly privateState?: PrivateState | undefined;
 	/**
@@ -97,7 +97,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #rows: number;
 	readonly #vector: TrainableVector;
 	readonly #mechanisms: StepMechanisms;
-	readonly #stepNoise = new StepNoise();
+	readonly #stepNoise: StepNoise;
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
 	readonly #sampler: Sampler;
@@ -133,6 +133,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#plan = plan;
 		this.#updates = new ParameterUpdates(optimizer);
 		this.#noise = noise;
+		this.#stepNoise = new StepNoise(plan, noise);
 		this.#key = key;
 		this.#rows = physicalBatchSize;
 		this.#vector = vector;
@@ -210,8 +211,8 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	}
 
 	/**
-	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in goes
-	 * on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
+	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in, or
+	 * a run of bins, goes on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
 	 * Undefined where nothing is to be kept: of other sampling, of noise that repeats, and after the last step.
 	 */
 	privateState(records: number): PrivateState | undefined {
@@ -338,6 +339,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		const diagnostics = new Diagnostics(mechanism.maxGradNorm);
 		const check = this.#selfCheck.begin(step, program);
 		const transcript = study.transcript && new TranscriptWriter(mechanism, step, records);
+		let mean: Tensor | undefined;
 		try {
 			this.#perRecord.run(
 				records,
@@ -352,14 +354,14 @@ export class PrivacyEngine implements Trainer<StepReport> {
 					check.look({ ...part, clipped, again: (others) => clippedBy(mechanism, part.again(others)) });
 				},
 			);
-			const [total, measures, draw] = await Promise.all([sum.steps(), diagnostics.read(), drawn()]);
+			const draw = await drawn();
+			transcript?.note(draw);
+			const [release, measures] = await Promise.all([sum.release(draw), diagnostics.read()]);
+			mean = release.mean;
 			await check.conclude((at) => this.#vector.nameAt(at));
-			const noise = draw.take();
-			const release = addNoise(mechanism, total, noise);
-			const { mean, notFinite } = release;
 			this.#mechanisms.follow(release);
-			if (transcript !== undefined) study.transcript?.(await transcript.write(total, noise, mean));
-			this.#divergence.see(step, notFinite);
+			if (transcript !== undefined) study.transcript?.(await transcript.write(sum, mean));
+			this.#divergence.see(step, release.notFinite);
 			await this.#updates.apply(mean);
 			if (step === plan.steps) this.#perRecord.release();
 			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
@@ -371,6 +373,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			diagnostics.dispose();
 			check.dispose();
 			transcript?.dispose();
+			mean?.dispose();
 		}
 	}
 

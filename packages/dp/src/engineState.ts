@@ -2,7 +2,7 @@ import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
 import { expects, instanceOf } from "@hushgrad/tensor/author";
 import { PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
-import { type Allocation, isAllocation, stepsPerEpoch } from "./sampler.ts";
+import { type Allocation, isAllocated, isAllocation, stepsPerEpoch } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** The numbers of a plan. */
@@ -16,7 +16,7 @@ export interface LedgerUse {
 	readonly dataset: string;
 }
 
-/** What a run knows that nobody else may: who is in which step of the epoch that runs. To be kept where the records themselves may lie. */
+/** What a run knows that nobody else may: who is in which step of the epoch that runs, or in which bin. To be kept where the records themselves may lie. */
 export interface PrivateState extends Allocation {
 	/** Name of the run. */
 	readonly run: string;
@@ -106,9 +106,15 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 
 /**
  * Where a run of random allocation may go on: in an epoch whose allocation was kept, at once. Who was in which step of another one was known
- * to the process that ended only, so what is left of that epoch is given up.
+ * to the process that ended only, so what is left of that epoch is given up. Bins are drawn once: without them there is no going on.
  */
 function whereToGoOn(plan: PlanFacts, steps: number, kept: Allocation | undefined): number {
+	if (plan.sampling.kind === "balls-in-bins" && steps > 0 && kept === undefined) {
+		refuseState(
+			"has no private part, and which record is in which bin was kept nowhere else",
+			"give what engine.privateState() gave, as `privateState`; or begin a new run",
+		);
+	}
 	if (plan.sampling.kind !== "random-allocation") return steps;
 	const epoch = stepsPerEpoch(plan);
 	if (kept?.epoch === Math.floor((steps - 1) / epoch)) return steps;
@@ -118,7 +124,7 @@ function whereToGoOn(plan: PlanFacts, steps: number, kept: Allocation | undefine
 /** @throws PrivacyError for a private state that is not of this run. */
 export function checkPrivateState(kept: PrivateState, state: EngineState | undefined): void {
 	expects("PrivacyEngine", { privateState: kept }, { privateState: "options" });
-	const isOwn = state !== undefined && kept.run === state.run && state.plan.sampling.kind === "random-allocation";
+	const isOwn = state !== undefined && kept.run === state.run && isAllocated(state.plan.sampling);
 	if (isOwn && isAllocation(kept, stepsPerEpoch(state.plan))) return;
 	refuseState("has a private part that is not of this run", "give what engine.privateState() gave together with engine.state()");
 }

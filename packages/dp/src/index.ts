@@ -58,12 +58,14 @@ export type { AdaptiveClipping, PlannedAdaptiveClipping } from "./clip/adaptive.
 export type { Block, RecordGradient } from "./clip/blocks.ts";
 export { type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/clip.ts";
 export type { GradientColumns } from "./clip/gradientColumns.ts";
+export { bandedSquareRoot } from "./correlation.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
 export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts, PrivateState } from "./engineState.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
-export { GaussianMechanism, type MechanismOptions, type NoiseDraw, type Release, type SumSteps } from "./mechanism.ts";
+export { GaussianMechanism, type MechanismOptions, type Release, type SumSteps } from "./mechanism.ts";
+export type { NoiseDraw, NoisyCounts } from "./noiseDraw.ts";
 export type { Optimizer, PublicState, TrainableVector } from "./optimizer.ts";
 export { type PlainOptimizer, type PlainReport, PlainTrainer, type PlainTrainerOptions } from "./plainTrainer.ts";
 export {

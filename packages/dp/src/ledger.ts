@@ -20,8 +20,6 @@ export interface RunEntry extends SampledMechanism {
 	readonly run: string;
 	/** Name of the data set that it trains on. */
 	readonly dataset: string;
-	/** Steps that it may take. */
-	readonly steps: number;
 	/** Whether its noise is that of `secureNoise`. */
 	readonly secure: boolean;
 	/** The unit that its plan names; single records when left out. */

@@ -1,9 +1,10 @@
-import { type Device, PrivacyError, ValueError } from "@hushgrad/tensor";
+import { type Device, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
+import { checkOwn, countsOf, Draw, type NoiseDraw, type NoisyCounts } from "./noiseDraw.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -13,8 +14,8 @@ const F32_ERROR = 2 ** -18;
 const MAX_I32 = 2 ** 31 - 1;
 /** No normal that a source of 53-bit uniforms gives is larger. */
 const LARGEST_NORMAL = 8.58;
-/** Whole numbers that sum and noise together stay below: exact in float64. */
-const LARGEST_SUM = 2 ** 52;
+/** Whole numbers that sum and noise stay below, each: exact in float64, and on a device. */
+const LARGEST_SUM = 2 ** 50;
 
 /** The sizes of a `GaussianMechanism`; all of them public. */
 export interface MechanismOptions {
@@ -33,47 +34,17 @@ export interface MechanismOptions {
 	readonly expectedBatchSize: number;
 }
 
-/** What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. */
-export interface Release {
+/**
+ * What a mechanism gives for one batch: a release of (ε, δ)-differential privacy, all of it covered by the accountant. `Mean` is where it
+ * lies: on a device, or on the host.
+ */
+export interface Release<Mean extends Tensor | Float32Array> extends NoisyCounts {
 	/** (sum + noise) g / L: the noisy mean gradient, f32 `[P]`. */
-	readonly mean: Float32Array;
-	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
-	readonly notFinite: number;
-	/** Of adaptive clipping: half of how many more records were not clipped than were, with noise of deviation σ_b; else undefined. */
-	readonly unclipped?: number;
+	readonly mean: Mean;
 }
 
 /** A sum in whole grid steps: what a device summed, or what several such sums make. */
 export type SumSteps = Int32Array | Float64Array;
-
-class Draw {
-	#steps: Float64Array | undefined;
-	/** Whose noise it is. */
-	readonly mechanism: GaussianMechanism;
-
-	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
-		this.mechanism = mechanism;
-		this.#steps = steps;
-	}
-
-	/**
-	 * Hands the noise out, once, in grid steps `[P + counts]`.
-	 * @throws PrivacyError the second time.
-	 */
-	take(): Float64Array {
-		const steps = this.#steps;
-		if (steps === undefined) {
-			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
-				hint: "draw fresh noise for every step: the difference of two sums with the same noise has none",
-			});
-		}
-		this.#steps = undefined;
-		return steps;
-	}
-}
-
-/** Noise drawn ahead for one sum of one mechanism: whole grid steps, usable once. Only `GaussianMechanism.draw` makes one. */
-export type NoiseDraw = Draw;
 
 /**
  * The Gaussian mechanism on a sum of clipped gradients, in exact arithmetic: clip to C, round to a grid, add as integers, add noise once,
@@ -88,7 +59,7 @@ export type NoiseDraw = Draw;
  * 2⁻¹⁹ (`clip`), and each product is rounded once. Clipped layer by layer, that holds of each part of it with C_k for C, and so of the
  * whole, since Σ C_k² = C² but for 2⁻⁴⁰. Rounding P coordinates to the grid moves it by at most √P g/2. A record whose norm is not finite has a
  * gradient of zeros, and adds ⌊C/g⌋ steps, at most C, to one more coordinate; no other record does. Addition of integers is exact, up to
- * 2⁵² steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
+ * 2⁵⁰ steps, so neither split nor order matters. Q.E.D. Against clipping in real numbers the sum of n records is off by at most n
  * (2⁻¹⁸ C + √P g/2), in practice by some 10⁻⁷ n C.
  *
  * Adaptive clipping counts beside the sum which records were not clipped, ½ or −½ for each: there it is σ_Δ of `sumMultiplier` that takes
@@ -199,27 +170,27 @@ export class GaussianMechanism {
 	}
 
 	/**
-	 * Adds noise to a sum in grid steps `[P + counts]`, and divides by L. `BoundedSum.release`
-	 * reads the sum and calls it. An empty batch is a sum of zeros: it gets noise too.
+	 * Adds noise to a sum in grid steps `[P + counts]` on the host, in float64, and divides by L: for sums that were made elsewhere, of several
+	 * devices; `BoundedSum.release` does it on the device. An empty batch is a sum of zeros: it gets noise too.
 	 * @throws PrivacyError when the draw was used before, or is another mechanism's; ValueError when the sum is of another length.
 	 */
-	release(sum: SumSteps, draw: NoiseDraw): Release {
+	release(sum: SumSteps, draw: NoiseDraw): Release<Float32Array> {
 		return blaming("GaussianMechanism.release", () => this.#release(sum, draw));
 	}
 
-	#release(sum: SumSteps, draw: NoiseDraw): Release {
-		if (!(draw instanceof Draw) || draw.mechanism !== this) {
-			throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
-				hint: "use the draw() of the same mechanism",
-			});
-		}
-		if (!(sum instanceof Float64Array || sum instanceof Int32Array) || sum.length !== this.length + this.counts) {
+	#release(sum: SumSteps, draw: NoiseDraw): Release<Float32Array> {
+		const { length, counts, grid, expectedBatchSize } = this;
+		checkOwn(this, draw);
+		if (!(sum instanceof Float64Array || sum instanceof Int32Array) || sum.length !== length + counts) {
 			throw new ValueError(
 				"dp/sum",
-				`a sum of ${sum?.length} numbers, expected ${this.length} coordinates and ${this.counts === 1 ? "a count" : "two counts"}`,
+				`a sum of ${sum?.length} numbers, expected ${length} coordinates and ${counts === 1 ? "a count" : "two counts"}`,
 			);
 		}
-		return addNoise(this, sum, draw.take());
+		const noise = draw.take();
+		const mean = new Float32Array(length);
+		for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
+		return { mean, ...countsOf(this, sum[length] + noise[length], sum[length + 1] + noise[length + 1]) };
 	}
 }
 
@@ -230,14 +201,4 @@ export function drawOf(mechanism: GaussianMechanism, normals: Float64Array): Noi
 	for (let i = 0; i <= length; i++) normals[i] = Math.floor(normals[i] * deviation + 0.5); // an eleventh of the time of Math.round
 	if (clipping.kind === "adaptive") normals[length + 1] = Math.round(normals[length + 1] * clipping.unclippedNumStd * 2 * countSteps);
 	return new Draw(mechanism, normals);
-}
-
-/** The release of a sum with noise that was taken: both in grid steps `[P + counts]`. */
-export function addNoise(mechanism: GaussianMechanism, sum: SumSteps, noise: Float64Array): Release {
-	const { length, grid, expectedBatchSize, counts, countSteps } = mechanism;
-	const mean = new Float32Array(length);
-	for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
-	const notFinite = (sum[length] + noise[length]) / countSteps;
-	if (counts === 1) return { mean, notFinite };
-	return { mean, notFinite, unclipped: (sum[length + 1] + noise[length + 1]) / (2 * countSteps) };
 }

@@ -1,4 +1,4 @@
-import { checkFinite, data, type HostArray, NumericError, PrivacyError } from "@hushgrad/tensor";
+import { checkFinite, data, detach, type HostArray, NumericError, PrivacyError, type Tensor } from "@hushgrad/tensor";
 import { insideOf } from "@hushgrad/tensor/author";
 import type { Optimizer, TrainableVector } from "./optimizer.ts";
 
@@ -25,17 +25,17 @@ export class ParameterUpdates {
 	}
 
 	/**
-	 * Lets the optimiser apply a mean, `[P]`.
+	 * Lets the optimiser apply a mean, f32 `[P]`.
 	 * @throws PrivacyError when a parameter has not moved by the first one of a rate above 0; NumericError, naming it, when one is not finite.
 	 */
-	async apply(mean: Float32Array): Promise<void> {
+	async apply(mean: Tensor): Promise<void> {
 		const optimizer = this.#optimizer;
 		const vector = this.#vector;
 		const { device } = vector.tensor;
 		const isFirst = !this.#moved && optimizer.lr > 0;
 		const before = isFirst ? await data(vector.tensor) : undefined;
 		device.scope(() => {
-			optimizer.step(device.fromHost(mean, [vector.length]));
+			optimizer.step(detach(mean));
 			this.#writes = writesOf(vector);
 			checkFinite(vector.tensor, "the parameters");
 		});

@@ -5,7 +5,7 @@ import { epsilon } from "./accountant/spent.ts";
 import { checkClipNorm, checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
-import { checkSampling, historyAfter, type Sampling } from "./sampler.ts";
+import { historyAfter, isAllocated, type Sampling, samplingOf } from "./sampler.ts";
 import { stepsForEpochs } from "./sampling.ts";
 import { factorsOf, type PlannedSchedule, plannedSchedule, rangeOf, type Schedule } from "./schedule.ts";
 import { type PrivacyUnit, unitOf } from "./units.ts";
@@ -110,7 +110,7 @@ class Plan {
 	readonly sampling: Sampling;
 	/** Who is protected as a whole; a single record where undefined. */
 	readonly unit: PrivacyUnit | undefined;
-	/** q, the probability with which each record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
+	/** q, the probability with which each record enters a step: L/N; of random allocation and of bins 1 over the steps of an epoch. */
 	readonly sampleRate: number;
 	/** σ of the first step: that which was given, or the smallest that meets the target, to 1e-6. */
 	readonly noiseMultiplier: number;
@@ -137,7 +137,6 @@ class Plan {
 		}
 		const steps = options.steps ?? stepsForEpochs(options.epochs, { datasetSize, expectedBatchSize });
 		checkInteger("steps", steps);
-		const { sampling = { kind: "poisson" } } = options;
 		checkClipNorm("maxGradNorm", maxGradNorm);
 		this.clipping = clippingOf(options.clipping, options);
 		const { clipping } = this;
@@ -151,10 +150,11 @@ class Plan {
 			refuse("maxGradNormSchedule", "left out where clipping is adaptive, which moves C itself", options.maxGradNormSchedule);
 		}
 		for (const factor of factorsOf(this.maxGradNormSchedule)) checkClipNorm("maxGradNorm", maxGradNorm * factor);
-		checkSampling(sampling);
 		const rate = expectedBatchSize / datasetSize;
-		const sampleRate = sampling.kind === "random-allocation" ? 1 / Math.round(1 / rate) : rate;
-		this.sampling = Object.freeze({ ...sampling });
+		const { sampling: asked = { kind: "poisson" } } = options;
+		const sampling = samplingOf(asked);
+		const sampleRate = isAllocated(sampling) ? 1 / Math.round(1 / rate) : rate;
+		this.sampling = sampling;
 		this.unit = unitOf(options.unit);
 		this.targetEpsilon = targetEpsilon;
 		this.targetDelta = targetDelta;
@@ -166,7 +166,7 @@ class Plan {
 		this.noiseMultiplier =
 			options.noiseMultiplier ??
 			calibrateNoise({ targetEpsilon: options.targetEpsilon, targetDelta }, (noiseMultiplier) =>
-				historyAfter({ sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule }, steps),
+				historyAfter({ sampling, datasetSize, steps, sampleRate, noiseMultiplier, noiseSchedule }, steps),
 			);
 		if (clipping.kind === "adaptive") sumMultiplier(this.noiseMultiplier * rangeOf(noiseSchedule).largest, clipping.unclippedNumStd);
 		this.epsilon = this.epsilonAfter(steps);

@@ -5,7 +5,7 @@ import { sumMultiplier } from "./clip/adaptive.ts";
 import type { PlannedClipping } from "./clip/clip.ts";
 import type { LedgerRun } from "./ledger.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
-import { historyAfter, stepsPerEpoch } from "./sampler.ts";
+import { historyAfter, isAllocated, stepsPerEpoch } from "./sampler.ts";
 import { factorAt, type PlannedSchedule, rangeOf } from "./schedule.ts";
 import type { PrivacyUnit } from "./units.ts";
 
@@ -62,8 +62,9 @@ export const privacyStatement = named("privacyStatement", (plan: PrivacyPlan, fa
 });
 
 /** Noise, clipping and divisor. */
-function mechanismLines({ noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNormSchedule, clipping }: PrivacyPlan): string[] {
-	const sigma = `σ = ${inCourse(noiseMultiplier, noiseSchedule)}`;
+function mechanismLines(plan: PrivacyPlan): string[] {
+	const { noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNormSchedule, clipping, sampling } = plan;
+	const sigma = `σ = ${inCourse(noiseMultiplier, noiseSchedule)}${sampling.kind === "balls-in-bins" ? correlation(sampling.strategyCoefs) : ""}`;
 	if (clipping.kind !== "adaptive") {
 		const norm = `C = ${inCourse(maxGradNorm, maxGradNormSchedule)}`;
 		return [`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients ${toNorm(clipping)} ${norm}, divided by L`];
@@ -75,6 +76,13 @@ function mechanismLines({ noiseMultiplier, noiseSchedule, maxGradNorm, maxGradNo
 		`  mechanism    Gaussian noise, ${sigma}, on a sum of gradients clipped to C and a count of those that were not, divided by L`,
 		`  clipping     C = ${digits(maxGradNorm)} in the first step, then by the noisy count towards the quantile ${quantile} of the norms, within ${digits(minClipbound)} and ${digits(maxClipbound)}; of σ the sum has ${onSum}${first}, the count noise of ${digits(unclippedNumStd)} records`,
 	];
+}
+
+/** How noise is correlated. */
+function correlation(coefs: readonly number[]): string {
+	if (coefs.length === 1) return "";
+	const shown = `${coefs.slice(0, 4).map(digits).join(", ")}${coefs.length > 4 ? ", …" : ""}`;
+	return `, correlated by C⁻¹, C of ${coefs.length} bands in proportion to ${shown} and of columns of norm 1`;
 }
 
 /** What is done to a gradient, up to the norm. */
@@ -108,6 +116,9 @@ function samplingLine(plan: PrivacyPlan): string {
 	if (sampling.kind === "random-allocation") {
 		return `random allocation: each ${unit} enters one of the ${stepsPerEpoch(plan)} steps of an epoch, any of them alike, on its own`;
 	}
+	if (sampling.kind === "balls-in-bins") {
+		return `balls in bins: each ${unit} is in one of ${stepsPerEpoch(plan)} bins for the whole run, any of them alike, on its own, and the steps take the bins in turn`;
+	}
 	const cap = sampling.kind === "poisson" ? "" : `; of more than ${sampling.maxBatchSize} a random subset of so many is kept`;
 	return `Poisson: each ${unit} enters a step with q = ${digits(sampleRate)}, on its own${cap}`;
 }
@@ -120,7 +131,7 @@ function rdpLine(plan: PrivacyPlan, steps: number): string {
 
 /** What the steps would cost if it were known which ones a record is in. */
 function worstCase(plan: PrivacyPlan, steps: number): string {
-	const inEpochs = plan.sampling.kind === "random-allocation";
+	const inEpochs = isAllocated(plan.sampling);
 	const known = historyAfter(plan, steps).map((event) => ({
 		sampleRate: 1,
 		noiseMultiplier: event.noiseMultiplier,

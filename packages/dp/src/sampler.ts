@@ -1,6 +1,8 @@
 import { PrivacyError } from "@hushgrad/tensor";
+import { binnedHistory } from "./accountant/bins.ts";
 import { type AccountedHistory, appendEvent } from "./accountant/events.ts";
 import { checkInteger, refuse } from "./check.ts";
+import { strategyOf } from "./correlation.ts";
 import { poissonBatch } from "./sampling.ts";
 import { factorAt, type PlannedSchedule } from "./schedule.ts";
 import type { NoiseSource } from "./secureRandom.ts";
@@ -20,6 +22,18 @@ export type Sampling =
 	| {
 			/** Every record enters one step of each epoch of round(N/L) steps, any of them alike, on its own: no record is left out, none comes twice. */
 			readonly kind: "random-allocation";
+	  }
+	| {
+			/**
+			 * Every record is in one of round(N/L) bins, any of them alike, on its own, for the whole run; steps take the bins in turn. The noise of
+			 * a step takes back part of that of the steps before, so that less of it adds up: better at a larger ε, and over few epochs.
+			 */
+			readonly kind: "balls-in-bins";
+			/**
+			 * Coefficients of the Toeplitz matrix C whose inverse correlates the noise of the steps, before its columns are scaled to norm 1: from 1
+			 * on, none above the one before, none below 0. `bandedSquareRoot` gives them, or powers of a λ below 1; [1] is independent noise.
+			 */
+			readonly strategyCoefs: readonly number[];
 	  };
 
 /** The public numbers that the accounting of a run hangs on. */
@@ -28,7 +42,9 @@ export interface SampledMechanism {
 	readonly sampling: Sampling;
 	/** N, declared public. */
 	readonly datasetSize: number;
-	/** Probability with which a record enters a step: L/N; of random allocation 1 over the steps of an epoch. */
+	/** Steps of the whole run. */
+	readonly steps: number;
+	/** Probability with which a record enters a step: L/N; of random allocation and of bins 1 over the steps of an epoch. */
 	readonly sampleRate: number;
 	/** σ; with a schedule that of the first step. */
 	readonly noiseMultiplier: number;
@@ -42,15 +58,20 @@ export const noiseMultiplierAt = (
 	step: number,
 ): number => noiseMultiplier * factorAt(noiseSchedule, step);
 
-/** Steps of an epoch of random allocation. */
+/** Steps of an epoch of random allocation, and of a cycle of bins. */
 export const stepsPerEpoch = ({ sampleRate }: Pick<SampledMechanism, "sampleRate">): number => Math.round(1 / sampleRate);
 
-/** @throws ValueError for what is no way of sampling. */
-export function checkSampling(sampling: Sampling): void {
-	const kinds = ["poisson", "truncated-poisson", "random-allocation"];
+/** A copy, frozen. @throws ValueError for what is no way of sampling. */
+export function samplingOf(sampling: Sampling): Sampling {
+	const kinds = ["poisson", "truncated-poisson", "random-allocation", "balls-in-bins"];
 	if (!kinds.includes(sampling?.kind)) refuse("sampling", `of a kind among ${kinds.join(", ")}`, sampling?.kind);
 	if (sampling.kind === "truncated-poisson") checkInteger("maxBatchSize", sampling.maxBatchSize);
+	if (sampling.kind !== "balls-in-bins") return Object.freeze({ ...sampling });
+	return Object.freeze({ kind: sampling.kind, strategyCoefs: strategyOf(sampling.strategyCoefs) });
 }
+
+/** Whether each record has a step, or a bin, that was drawn for it. */
+export const isAllocated = ({ kind }: Sampling): boolean => kind === "random-allocation" || kind === "balls-in-bins";
 
 /**
  * What the first `steps` steps did to the records, for an accountant. An epoch of random allocation that has begun counts as a whole: until
@@ -60,6 +81,10 @@ export function checkSampling(sampling: Sampling): void {
 export function historyAfter(mechanism: SampledMechanism, steps: number): AccountedHistory {
 	const { sampling, datasetSize, sampleRate, noiseSchedule } = mechanism;
 	let history: AccountedHistory = [];
+	if (sampling.kind === "balls-in-bins") {
+		const ofStep = (step: number): number => factorAt(noiseSchedule, step);
+		return binnedHistory({ ...mechanism, ...sampling, stepsPerCycle: stepsPerEpoch(mechanism), taken: steps, factorAt: ofStep });
+	}
 	if (sampling.kind === "random-allocation") {
 		const length = stepsPerEpoch(mechanism);
 		const epochs = Math.ceil(steps / length);
@@ -92,11 +117,11 @@ function leastNoise(mechanism: SampledMechanism, first: number, count: number): 
 }
 
 /**
- * Which step of an epoch each record is in. Not public: whoever has it knows the steps without the amplification by sampling. It belongs
+ * Which step of an epoch each record is in, or of every cycle. Not public: whoever has it knows the steps without the amplification by sampling. It belongs
  * where the records themselves may lie.
  */
 export interface Allocation {
-	/** The epoch, from 0. */
+	/** The epoch, from 0; 0 of bins, which are those of the whole run. */
 	readonly epoch: number;
 	/** The step of the epoch that record 0, 1, … is in, from 0. */
 	readonly steps: readonly number[];
@@ -126,15 +151,16 @@ export class Sampler {
 		this.#assigned = { epoch, records: undefined, steps: Int32Array.from(steps) };
 	}
 
-	/** The allocation of the epoch that a step is in, of so many records: drawn now where the epoch has not begun. Undefined of other sampling. */
+	/** The allocation of the epoch that a step is in, or of all, of so many records: drawn now where it was not. Undefined of other sampling. */
 	allocationFor(step: number, count: number, source: NoiseSource): Allocation | undefined {
-		if (this.#mechanism.sampling.kind !== "random-allocation") return undefined;
+		if (!isAllocated(this.#mechanism.sampling)) return undefined;
 		const epoch = this.#epochOf(step);
 		if (this.#assigned?.epoch !== epoch) this.#assigned = { epoch, records: undefined, steps: this.#allocate(epoch, count, source) };
 		return { epoch, steps: [...this.#assigned.steps] };
 	}
 
 	#epochOf(step: number): number {
+		if (this.#mechanism.sampling.kind === "balls-in-bins") return 0;
 		return Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
 	}
 
@@ -147,7 +173,7 @@ export class Sampler {
 	/**
 	 * The records of step 1, 2, …, ascending, of as many as there are, or of those in a list. `ofStep` is the source of the step; from
 	 * `source` random allocation has one for each epoch.
-	 * @throws PrivacyError when the records change within an epoch of random allocation, and for more of them than N with a cap.
+	 * @throws PrivacyError when the records change within an epoch of random allocation, or a run of bins, and for more of them than N with a cap.
 	 */
 	batch(step: number, records: number | readonly unknown[], ofStep: NoiseSource, source: NoiseSource): Int32Array {
 		const { sampling, sampleRate } = this.#mechanism;
@@ -186,7 +212,10 @@ export class Sampler {
 		if (isSame) return steps;
 		throw new PrivacyError("privacy/records-changed", "the records are not those of the step before, nor in their order", {
 			op: "PrivacyEngine.step",
-			hint: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
+			hint:
+				this.#mechanism.sampling.kind === "balls-in-bins"
+					? "each record stays in its bin: hand over the same records in all steps of the run"
+					: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
 		});
 	}
 }

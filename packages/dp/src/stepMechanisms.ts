@@ -1,5 +1,7 @@
 import { nextNorm } from "./clip/adaptive.ts";
-import { GaussianMechanism, type Release } from "./mechanism.ts";
+import { largestFactor } from "./correlation.ts";
+import { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 import { noiseMultiplierAt } from "./sampler.ts";
 import { factorAt, rangeOf } from "./schedule.ts";
@@ -26,14 +28,15 @@ export class StepMechanisms {
 		return this.#make(noiseMultiplierAt(this.#plan, step), norm);
 	}
 
-	/** A mechanism with the most noise that a step has. */
+	/** A mechanism with the most noise that a step has, or more where noise is correlated. */
 	noisiest(): GaussianMechanism {
-		const { noiseMultiplier, noiseSchedule } = this.#plan;
-		return this.#make(noiseMultiplier * rangeOf(noiseSchedule).largest, this.#norm);
+		const { noiseMultiplier, noiseSchedule, sampling, steps } = this.#plan;
+		const factor = sampling.kind === "balls-in-bins" ? largestFactor(sampling.strategyCoefs, steps) : 1;
+		return this.#make(noiseMultiplier * rangeOf(noiseSchedule).largest * factor, this.#norm);
 	}
 
 	/** Moves C of adaptive clipping by what a step released. */
-	follow({ unclipped }: Release): void {
+	follow({ unclipped }: NoisyCounts): void {
 		const { clipping, expectedBatchSize } = this.#plan;
 		if (clipping.kind !== "adaptive" || unclipped === undefined) return;
 		this.#norm = nextNorm(this.#norm, unclipped, clipping, expectedBatchSize);

@@ -1,12 +1,23 @@
-import { drawOf, type GaussianMechanism, type NoiseDraw } from "./mechanism.ts";
+import { CorrelatedNormals } from "./correlation.ts";
+import { drawOf, type GaussianMechanism } from "./mechanism.ts";
+import type { NoiseDraw } from "./noiseDraw.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
+import type { SampledMechanism } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** The noise of each step, drawn beside what else it does; the normals of the next step are begun with it. */
 export class StepNoise {
 	readonly #workers = new NoiseWorkers();
+	readonly #source: NoiseSource;
+	readonly #correlated: CorrelatedNormals;
 	/** Normals that were asked for before their step. */
 	#ahead: Promise<Float64Array | undefined> | undefined;
+
+	/** `source` is that of the run: noise that repeats is drawn from it again where steps before correlate with it. */
+	constructor({ sampling, steps }: Pick<SampledMechanism, "sampling" | "steps">, source: NoiseSource) {
+		this.#source = source;
+		this.#correlated = new CorrelatedNormals(sampling.kind === "balls-in-bins" ? sampling.strategyCoefs : [1], steps);
+	}
 
 	/**
 	 * Begins with the noise for a step of this mechanism, and returns a function that gives it: noise that repeats is drawn now, before
@@ -14,18 +25,32 @@ export class StepNoise {
 	 * coordinates.
 	 */
 	begin(mechanism: GaussianMechanism, source: NoiseSource, { step, isLast }: { step: number; isLast: boolean }): () => Promise<NoiseDraw> {
+		const length = mechanism.length + mechanism.counts;
 		const { noise } = source.study;
 		if (noise !== undefined || !source.secure) {
-			const draw = noise === undefined ? mechanism.draw(source) : mechanism.given(noise(step, mechanism.length));
+			const draw = noise === undefined ? this.#repeated(mechanism, source, step) : mechanism.given(noise(step, mechanism.length));
 			return async () => draw;
 		}
-		const length = mechanism.length + mechanism.counts;
 		const asked = this.#ahead ?? this.#workers.normals(length);
 		this.#ahead = isLast ? undefined : this.#workers.normals(length);
 		return async () => {
 			const normals = await asked;
 			if (isLast) this.#workers.close();
-			return normals === undefined ? mechanism.draw(source) : drawOf(mechanism, normals);
+			return drawOf(mechanism, this.#correlated.next(step, normals ?? drawn(length, source)));
 		};
 	}
+
+	/** The draw of a step from noise that repeats, `source` being that of the step: as if all steps before had been taken here. */
+	#repeated(mechanism: GaussianMechanism, source: NoiseSource, step: number): NoiseDraw {
+		const length = mechanism.length + mechanism.counts;
+		for (let s = this.#correlated.goesOnAt(step) ? step : 1; s < step; s++)
+			this.#correlated.next(s, drawn(length, this.#source.forStep(s)));
+		return drawOf(mechanism, this.#correlated.next(step, drawn(length, source)));
+	}
+}
+
+function drawn(length: number, source: NoiseSource): Float64Array {
+	const normals = new Float64Array(length);
+	source.fillNormals(normals);
+	return normals;
 }

@@ -1,6 +1,7 @@
 import { expects } from "@hushgrad/tensor/author";
 import type { PrivateMeasures } from "./diagnostics.ts";
-import type { GaussianMechanism, Release } from "./mechanism.ts";
+import type { GaussianMechanism } from "./mechanism.ts";
+import type { NoisyCounts } from "./noiseDraw.ts";
 import type { PrivacyPlan } from "./plan.ts";
 
 /** What a report is made of. */
@@ -8,7 +9,7 @@ export interface StepFacts {
 	readonly step: number;
 	readonly plan: PrivacyPlan;
 	readonly mechanism: Pick<GaussianMechanism, "maxGradNorm" | "noiseMultiplier">;
-	readonly release: Pick<Release, "notFinite" | "unclipped">;
+	readonly release: NoisyCounts;
 	readonly measures: PrivateMeasures;
 }
 

@@ -109,13 +109,7 @@ export interface LoadedAdapter {
  */
 export const loadAdapter = named("loadAdapter", async (model: Module, directory: string, device: Device): Promise<LoadedAdapter> => {
 	expects("loadAdapter", { model, directory, device }, { model: MODULE, directory: "text", device: "device" });
-	const files = await filesOf(directory);
-	const path = join(directory, files.config);
-	const text = await readFile(path, "utf8").catch((cause) => {
-		throw new FormatError("adapter/config", `loadAdapter: ${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
-	});
-	const { config, warnings } = parseLoraConfig(text, path);
-	const weights = await readWeights(directory, files.weights, expectedShapes(model, config));
+	const { config, warnings, weights } = await readAdapter("loadAdapter", model, directory);
 	for (const [layer, lora] of applyLora(model, config)) {
 		for (const part of PARTS) {
 			const { weight } = part === "A" ? lora.lora_A : lora.lora_B;
@@ -124,6 +118,32 @@ export const loadAdapter = named("loadAdapter", async (model: Module, directory:
 	}
 	return { config, warnings };
 });
+
+/**
+ * Reads a saved adapter and checks, as `loadAdapter` does, that it fits a base model, whose values need not be there: no device is opened
+ * and nothing is changed. Gives its configuration.
+ * @throws FormatError, as `loadAdapter`.
+ */
+export const checkAdapter = named("checkAdapter", async (model: Module, directory: string): Promise<LoadedAdapter> => {
+	expects("checkAdapter", { model, directory }, { model: MODULE, directory: "text" });
+	const { config, warnings } = await readAdapter("checkAdapter", model, directory);
+	return { config, warnings };
+});
+
+/** An adapter and its values, by name. */
+async function readAdapter(
+	op: string,
+	model: Module,
+	directory: string,
+): Promise<LoadedAdapter & { readonly weights: ReadonlyMap<string, Float32Array> }> {
+	const files = await filesOf(directory);
+	const path = join(directory, files.config);
+	const text = await readFile(path, "utf8").catch((cause) => {
+		throw new FormatError("adapter/config", `${op}: ${CONFIG} cannot be read`, { path, hint: "name the adapter's directory", cause });
+	});
+	const { config, warnings } = parseLoraConfig(text, path);
+	return { config, warnings, weights: await readWeights(directory, files.weights, expectedShapes(model, config)) };
+}
 
 /** Names and shapes of the tensors that `config` asks for on this model. */
 function expectedShapes(model: Module, { target_modules, r }: LoraConfig): Map<string, readonly number[]> {

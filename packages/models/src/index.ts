@@ -1,4 +1,4 @@
-export { type LoadedAdapter, loadAdapter, saveAdapter } from "./adapter.ts";
+export { checkAdapter, type LoadedAdapter, loadAdapter, saveAdapter } from "./adapter.ts";
 export { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 export { cachedTokens, disposeCache, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
 export { endIds, type LayerType, parseConfig, readConfig, type VaultGemmaConfig } from "./gemma/config.ts";

@@ -83,7 +83,7 @@ async function measured(
 	const signal = place.terminal.interrupted;
 	const line = partLine(place.terminal);
 	try {
-		await checkBase(tuned, () => {});
+		await checkBase(tuned, (event) => event.kind === "checking" && line.show("hashing the base", event.done, event.total));
 		return await withAnswerer({ ...tuned, adapter: undefined }, place, async ({ model, tokenizer, form, endIds }) => {
 			const measure = (when: string): Promise<Evaluation> =>
 				evaluate(model, tokenizer, records, {

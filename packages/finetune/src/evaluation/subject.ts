@@ -3,7 +3,7 @@ import { readConfig, SentencePieceTokenizer } from "@hushgrad/models";
 import { FormatError } from "@hushgrad/tensor";
 import { type DataSettings, readRecords } from "../data/readRecords.ts";
 import { type TokenizedRecord, tokenizeRecords } from "../data/tokenizeRecords.ts";
-import { findTuned, type Tuned } from "../generate/tuned.ts";
+import { checkTuned, findTuned, type Tuned } from "../generate/tuned.ts";
 import { runFiles } from "../run/runFolder.ts";
 import { readSettingsFrom } from "../settings/settings.ts";
 
@@ -67,6 +67,7 @@ export async function findSubject(folder: string, flags: SubjectFlags): Promise<
 	if (texts.length === 0) {
 		throw new FormatError("data/empty", "no record is held out", { path: data, hint: "name records with --data or --public-eval" });
 	}
+	await checkTuned(tuned);
 	const { max_position_embeddings: longest } = await readConfig(tuned.base);
 	const tokenizer = await SentencePieceTokenizer.fromFile(join(tuned.base, "tokenizer.model"));
 	const room = { template: tuned.template, maxLength: longest, maxResponse: longest, tooLong: "drop" } as const;

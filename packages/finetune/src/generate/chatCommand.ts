@@ -6,7 +6,7 @@ import { readArguments } from "../settings/arguments.ts";
 import { Conversation } from "./conversation.ts";
 import { answerFlags, tunedFlags } from "./flags.ts";
 import { withAnswerer } from "./session.ts";
-import { findTuned } from "./tuned.ts";
+import { checkTuned, findTuned } from "./tuned.ts";
 
 const FLAGS = { ...answerFlags, ...tunedFlags };
 
@@ -27,6 +27,7 @@ export const chatCommand: Command = {
 	prepare: async (args, terminal) => {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
 		const tuned = await findTuned(positionals[0] ?? "", values);
+		await checkTuned(tuned);
 		return () =>
 			withAnswerer(tuned, { terminal, gpu: values.gpu }, async (answerer) => {
 				const isAsked = terminal.isInteractive && process.stdin.isTTY === true;

@@ -5,7 +5,7 @@ import { helpText } from "../cli/help.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { answer, answerFlags, tunedFlags } from "./flags.ts";
 import { withAnswerer } from "./session.ts";
-import { findTuned } from "./tuned.ts";
+import { checkTuned, findTuned } from "./tuned.ts";
 
 const FLAGS = {
 	prompt: z.string().meta({ description: "what the model is asked" }),
@@ -31,6 +31,7 @@ export const generateCommand: Command = {
 		const { values, positionals } = await readArguments(FLAGS, args, { positionals: ["run"] });
 		if (values.prompt.trim() === "") throw new ValueError("cli/arguments", "--prompt is empty", { hint: "write what the model is asked" });
 		const tuned = await findTuned(positionals[0] ?? "", values);
+		await checkTuned(tuned);
 		return () =>
 			withAnswerer(tuned, { terminal, gpu: values.gpu }, async (answerer) => {
 				for await (const piece of answer(answerer, answerer.form.prompt(values.prompt), values)) {

@@ -9,7 +9,7 @@ import { Progress } from "../run/progress.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { settingsSchema } from "../settings/schema.ts";
 import { mergeInto } from "./merge.ts";
-import { checkBase, findTuned } from "./tuned.ts";
+import { checkBase, checkTuned, findTuned } from "./tuned.ts";
 
 const FLAGS = {
 	output: z.string().min(1).meta({ description: "folder of the whole model; must not exist or be empty" }),
@@ -43,6 +43,7 @@ export const mergeCommand: Command = {
 			throw new ValueError("merge/no-adapter", "this is a model, and there is no adapter in it", { hint: "name a run or an adapter" });
 		}
 		await checkFree(output);
+		await checkTuned(tuned);
 		return async () => {
 			const progress = new Progress(terminal);
 			const tell = progress.tell.bind(progress);

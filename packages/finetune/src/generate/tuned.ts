@@ -1,12 +1,22 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fromPretrained, loadAdapter, readGenerationConfig, SentencePieceTokenizer, type VaultGemmaForCausalLM } from "@hushgrad/models";
+import {
+	checkAdapter,
+	fromPretrained,
+	loadAdapter,
+	openCheckpoint,
+	readConfig,
+	readGenerationConfig,
+	SentencePieceTokenizer,
+	VaultGemmaForCausalLM,
+} from "@hushgrad/models";
 import { type Device, FormatError } from "@hushgrad/tensor";
 import { type TextForm, textForm } from "../data/textForm.ts";
 import { noAdapter, RunError } from "../run/errors.ts";
 import type { RunEvent } from "../run/events.ts";
 import { hashBase } from "../run/identity.ts";
 import { runFiles } from "../run/runFolder.ts";
+import { checkModelFolder } from "../settings/modelFolder.ts";
 import { readSettingsFrom } from "../settings/settings.ts";
 
 /** Where a model that answers lies: a base, and an adapter on it. */
@@ -83,6 +93,20 @@ async function baseOf(folder: string): Promise<string> {
 	const name = typeof config === "object" && config !== null ? Reflect.get(config, "base_model_name_or_path") : undefined;
 	if (typeof name === "string" && name !== "") return name;
 	throw new FormatError("adapter/base", "the adapter does not name its base", { path: folder, hint: "name its folder with --model" });
+}
+
+/**
+ * Looks, without a GPU, whether what answers can be loaded: the base is whole, the adapter fits it and the template can be used.
+ * @throws FormatError, and ValueError for the template, where not.
+ */
+export async function checkTuned({ base, adapter, template }: Tuned): Promise<void> {
+	await checkModelFolder(base);
+	const config = await readConfig(base);
+	const weights = await openCheckpoint(base);
+	await weights.close();
+	// A template is first read when it meets a prompt.
+	textForm(await SentencePieceTokenizer.fromFile(join(base, "tokenizer.model")), template).prompt("?");
+	if (adapter !== undefined) await checkAdapter(new VaultGemmaForCausalLM(config), adapter);
 }
 
 /** A model that answers. */

@@ -11,15 +11,17 @@ import { padTo } from "../cli/width.ts";
 import { readRecords } from "../data/readRecords.ts";
 import type { Records } from "../data/records.ts";
 import { type TokenizedRecords, tokenizeRecords } from "../data/tokenizeRecords.ts";
+import type { RunEvent } from "../run/events.ts";
 import { privacyPlan } from "../run/privacyPlan.ts";
+import { Progress } from "../run/progress.ts";
 import { parameterCount } from "../settings/defaults.ts";
 import { readSettings } from "../settings/readSettings.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Sources } from "../settings/sources.ts";
 import { spread, tokensText } from "./examples.ts";
-import { measureStep } from "./measure.ts";
+import { type Measured, measureStep } from "./measure.ts";
 import { estimateMemory, trainedCount } from "./memory.ts";
-import { type Earlier, earlierRuns, roughNoise, spendings } from "./privacy.ts";
+import { type Earlier, earlierRuns, roughNoise, type Spending, spendings } from "./privacy.ts";
 import { showSettings } from "./settingsView.ts";
 import { warnings } from "./warnings.ts";
 
@@ -43,6 +45,10 @@ interface Planned {
 	readonly isStopped: boolean;
 	/** Undefined without privacy, and where training would stop: it takes the most time of all. */
 	readonly plan: PrivacyPlan | undefined;
+	/** ε over its steps. */
+	readonly curve: readonly Spending[];
+	/** What smaller ε would cost: the noise multiplier of each. */
+	readonly smaller: readonly { readonly epsilon: number; readonly sigma: number }[];
 	readonly earlier: Earlier | undefined;
 }
 
@@ -63,15 +69,28 @@ export const plan: Command = {
 		),
 	prepare: async (args, terminal) => {
 		const { settings, sources, own } = await readSettings(args, { flags });
-		const planned = await gather(settings, sources);
+		const planned = await working(terminal, (tell) => {
+			tell({ kind: "preparing" });
+			return gather(settings, sources);
+		});
 		return async () => {
 			const print = printerOf(terminal);
 			show(print, planned, own.showExamples);
-			if (own.measure && !planned.isStopped) await showTime(print, settings);
+			if (own.measure && !planned.isStopped) showTime(print, settings, await working(terminal, (tell) => measureStep(settings, tell)));
 			return end(print, terminal, planned, commandLine(args));
 		};
 	},
 };
+
+/** Does what may take seconds, with a line that moves meanwhile. */
+async function working<T>(terminal: Terminal, act: (tell: (event: RunEvent) => void) => Promise<T>): Promise<T> {
+	const progress = new Progress(terminal);
+	try {
+		return await act((event) => progress.tell(event));
+	} finally {
+		await progress.close();
+	}
+}
 
 /** Reads everything; what training would stop at is left out here, and counted. */
 async function gather(settings: Settings, sources: Sources): Promise<Planned> {
@@ -84,11 +103,14 @@ async function gather(settings: Settings, sources: Sources): Promise<Planned> {
 	const plan = isStopped ? undefined : privacyPlan(settings);
 	const ledger = plan === undefined ? undefined : await readFile(settings.ledger, "utf8").catch(() => undefined);
 	const earlier = plan === undefined || ledger === undefined ? undefined : await earlierRuns(ledger, records.fingerprint, plan);
-	return { settings, sources, config, tokenizer, records, tokenized, isStopped, plan, earlier };
+	const curve = plan === undefined ? [] : spendings(plan);
+	const targets = plan === undefined ? [] : [plan.epsilon / 2, plan.epsilon / 4];
+	const smaller = targets.map((epsilon) => ({ epsilon, sigma: plan === undefined ? 0 : roughNoise(plan, epsilon) }));
+	return { settings, sources, config, tokenizer, records, tokenized, isStopped, plan, curve, smaller, earlier };
 }
 
 function show(print: Printer, planned: Planned, withExamples: boolean): void {
-	const { settings, sources, config, tokenizer, tokenized, isStopped, plan } = planned;
+	const { settings, sources, config, tokenizer, tokenized, isStopped, plan, curve, smaller } = planned;
 	const { heading, field, line } = print;
 	heading("Settings");
 	showSettings(print, settings, sources);
@@ -111,7 +133,7 @@ function show(print: Printer, planned: Planned, withExamples: boolean): void {
 	for (const [name, bytes] of memory) field(name, bytesText(bytes));
 	field("together", bytesText(memory.reduce((sum, [, bytes]) => sum + bytes, 0)));
 	heading("Privacy");
-	if (plan !== undefined) showPrivacy(print, plan);
+	if (plan !== undefined) showPrivacy(print, plan, curve, smaller);
 	else if (isStopped && settings.private) line("Noise and ε are worked out once training would not stop at the records above.");
 	else line("None: --no-private trains without clipping and noise.");
 }
@@ -141,7 +163,7 @@ function showData(print: Printer, { settings, records, tokenized }: Planned): vo
 	if (cut.length > 0) field("too long", `${countText(cut.length)} cut: ${placeName} ${placesText(cut)}`);
 }
 
-function showPrivacy({ field, line, dim }: Printer, plan: PrivacyPlan): void {
+function showPrivacy({ field, line, dim }: Printer, plan: PrivacyPlan, curve: Planned["curve"], smaller: Planned["smaller"]): void {
 	const { targetDelta, steps, sampleRate, noiseMultiplier, maxGradNorm, expectedBatchSize } = plan;
 	field("noise", `σ = ${noiseMultiplier.toFixed(4)}, of the clipping norm C = ${maxGradNorm}`);
 	field(
@@ -149,23 +171,20 @@ function showPrivacy({ field, line, dim }: Printer, plan: PrivacyPlan): void {
 		`${plan.sampling.kind}: q = ${sampleRate.toFixed(4)}, about ${expectedBatchSize} of ${plan.datasetSize} records in each of ${steps} steps`,
 	);
 	field("ε by step", `at δ = ${numberText(targetDelta)}`);
-	const curve = spendings(plan);
 	for (const { step, epsilon } of curve) {
 		const bar = "█".repeat(Math.max(1, Math.round((16 * epsilon) / plan.epsilon)));
 		line(`${padTo("", 16)}step ${String(step).padStart(String(steps).length)}  ε ${epsilon.toFixed(3).padStart(7)}  ${dim(bar)}`);
 	}
 	field("a smaller ε", "of the same run would cost");
-	for (const target of [plan.epsilon / 2, plan.epsilon / 4]) {
-		const sigma = roughNoise(plan, target);
+	for (const { epsilon, sigma } of smaller) {
 		line(
-			`${padTo("", 16)}ε ${target.toPrecision(3).padEnd(5)}  σ about ${sigma.toPrecision(3)}: ${(sigma / noiseMultiplier).toPrecision(2)} times the noise`,
+			`${padTo("", 16)}ε ${epsilon.toPrecision(3).padEnd(5)}  σ about ${sigma.toPrecision(3)}: ${(sigma / noiseMultiplier).toPrecision(2)} times the noise`,
 		);
 	}
 }
 
-async function showTime({ heading, field }: Printer, settings: Settings): Promise<void> {
+function showTime({ heading, field }: Printer, settings: Settings, { first, second, peakBytes, device }: Measured): void {
 	heading("Time, measured");
-	const { first, second, peakBytes, device } = await measureStep(settings);
 	const { steps, batchSize, physicalBatchSize } = settings;
 	const batches = Math.ceil(batchSize / physicalBatchSize);
 	field("GPU", device);

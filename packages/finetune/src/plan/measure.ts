@@ -3,6 +3,7 @@ import { fromPretrained } from "@hushgrad/models";
 import { AdamW, applyLora, loraConfig } from "@hushgrad/nn";
 import { IGNORE_INDEX, key } from "@hushgrad/tensor";
 import { openDevice } from "../cli/openDevice.ts";
+import type { RunEvent } from "../run/events.ts";
 import type { Settings } from "../settings/settings.ts";
 
 /** What a trial took. */
@@ -19,13 +20,19 @@ export interface Measured {
 
 /**
  * Takes two steps of one physical batch each, of texts without meaning and of the size of the records; what they teach is thrown away. No
- * record is touched, and so no ε is spent.
+ * record is touched, and so no ε is spent. `tell` is told how far it is.
  */
-export async function measureStep(settings: Settings): Promise<Measured> {
+export async function measureStep(settings: Settings, tell: (event: RunEvent) => void): Promise<Measured> {
+	tell({ kind: "opening" });
 	const device = await openDevice(settings.gpu);
 	try {
 		const { model: folder, quantization, rank, alpha, dropout, targetModules, physicalBatchSize: rows, gradientCheckpointing } = settings;
-		const model = await fromPretrained(folder, { device, quantization: quantization === "nf4" ? "nf4" : undefined });
+		const isQuantizing = quantization === "nf4";
+		const model = await fromPretrained(folder, {
+			device,
+			quantization: isQuantizing ? "nf4" : undefined,
+			onProgress: ({ loaded, total }) => tell({ kind: "loading", done: loaded, total, isQuantizing }),
+		});
 		const lora = loraConfig({ r: rank, lora_alpha: alpha, lora_dropout: dropout, target_modules: [...targetModules] });
 		applyLora(model, lora, { device, key: key(0) });
 		const optimizer = new AdamW(model.trainableParameters(), { lr: settings.lr, betas: [settings.beta1, 0.999] });
@@ -43,6 +50,7 @@ export async function measureStep(settings: Settings): Promise<Measured> {
 			weight: 1 / maxResponse,
 		});
 		const seconds: number[] = [];
+		tell({ kind: "compiling", step: 1 });
 		for (let step = 0; step < 2; step++) {
 			const started = performance.now();
 			await engine.step(record, (one, drop) => model.loss(one, { dropout: drop, gradientCheckpointing }));

@@ -1,7 +1,9 @@
 import { mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { bytesText } from "../cli/units.ts";
 import { RunError } from "./errors.ts";
 import { runFiles } from "./runFolder.ts";
+import { checkWritable } from "./writable.ts";
 
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code);
 
@@ -63,6 +65,9 @@ export async function checkFree(folder: string): Promise<void> {
 	});
 	if (info?.isFile()) throw refused(folder, Object.assign(new Error("it is a file"), { code: "EEXIST" }));
 	if (info?.isDirectory()) await checkEmpty(folder);
+	await checkWritable(folder).catch((cause) => {
+		throw refused(folder, cause);
+	});
 }
 
 async function checkEmpty(folder: string): Promise<void> {
@@ -96,8 +101,7 @@ async function checkSpace(path: string, bytes: number): Promise<void> {
 	const { bavail, bsize } = await statfs(path);
 	const free = bavail * bsize;
 	if (free >= bytes) return;
-	const mb = (n: number): string => `${Math.ceil(n / 1e6)} MB`;
-	throw new RunError("run/space", `the run will write ${mb(bytes)}, and the disk has ${mb(free)} left`, {
+	throw new RunError("run/space", `the run will write ${bytesText(bytes)}, and the disk has ${bytesText(free)} left`, {
 		path,
 		hint: "make room, or name a folder on another disk, with --output",
 	});

@@ -18,7 +18,7 @@ const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in
 const isFull = (code: unknown): boolean => code === "ENOSPC" || code === "EDQUOT";
 
 /** The first line of an error: what happened, without where and what to do. */
-const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+export const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
 
 const hintOf = (error: unknown): string | undefined => (error instanceof HushgradError ? error.hint : undefined);
 

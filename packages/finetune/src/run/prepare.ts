@@ -1,5 +1,5 @@
 import type { PrivacyPlan } from "@hushgrad/dp";
-import { readConfig, SentencePieceTokenizer, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { openCheckpoint, readConfig, SentencePieceTokenizer, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { type LoraConfig, linearLayers, loraConfig, matchesTarget } from "@hushgrad/nn";
 import { ValueError } from "@hushgrad/tensor";
 import { readRecords } from "../data/readRecords.ts";
@@ -28,6 +28,8 @@ export interface Prepared {
 /** Reads and checks all that a run needs, without a GPU; errors as of `readRecords`, `tokenizeRecords`, `privacyPlan`. */
 export async function prepare(settings: Settings, isResearch = false): Promise<Prepared> {
 	const tokenizer = await SentencePieceTokenizer.fromFile(`${settings.model}/tokenizer.model`);
+	const weights = await openCheckpoint(settings.model);
+	await weights.close();
 	const lora = loraConfig({
 		r: settings.rank,
 		lora_alpha: settings.alpha,

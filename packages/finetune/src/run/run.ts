@@ -11,6 +11,7 @@ import { evaluateOnce } from "./evaluations.ts";
 import type { RunEvent } from "./events.ts";
 import { checkIdentity, hashBase, identityOf } from "./identity.ts";
 import { Keeper } from "./keeper.ts";
+import { checkLedger } from "./ledgerPlace.ts";
 import { type Prepared, prepare } from "./prepare.ts";
 import { requestGpu } from "./requestGpu.ts";
 import { runFiles } from "./runFolder.ts";
@@ -74,6 +75,7 @@ export const resume = async (folder: string, options: RunOptions = {}): Promise<
 export async function prepareTrain(settings: Settings, options: RunOptions = {}): Promise<ReadyRun> {
 	const folder = settings.output;
 	await checkFree(folder);
+	if (settings.private) await checkLedger(settings.ledger);
 	options.onEvent?.({ kind: "preparing" });
 	const prepared = await prepare(settings, isResearch(options));
 	const claim = await claimFolder(folder, settingsText(settings), bytesOf(prepared));
@@ -93,6 +95,7 @@ export async function prepareTrain(settings: Settings, options: RunOptions = {})
 /** The part of `resume` that takes no GPU. */
 export async function prepareResume(folder: string, options: RunOptions = {}): Promise<ReadyRun> {
 	const settings = { ...(await readSettingsFrom(runFiles(folder).settings)), output: folder };
+	if (settings.private) await checkLedger(settings.ledger);
 	options.onEvent?.({ kind: "preparing" });
 	const prepared = await prepare(settings, isResearch(options));
 	return { prepared, start: async () => carryOut(await keeperOf(folder, prepared, options), options) };

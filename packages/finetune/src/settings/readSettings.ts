@@ -1,11 +1,9 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { readConfig } from "@hushgrad/models";
-import { FormatError } from "@hushgrad/tensor";
 import type { z } from "zod";
 import { countRecords } from "../data/readRecords.ts";
 import { readArguments, refuseAll } from "./arguments.ts";
 import { defaultsFor } from "./defaults.ts";
+import { checkModelFolder } from "./modelFolder.ts";
 import { settingsSchema } from "./schema.ts";
 import type { Settings } from "./settings.ts";
 import type { Shape } from "./shape.ts";
@@ -50,20 +48,3 @@ export async function readSettings<S extends Shape = Record<never, never>>(
 
 const UNDECLARED =
 	"--records is missing: how many records there are to train on is private, and is not counted for you; declare a round number near nine tenths of those in the file";
-
-/** @throws FormatError for a folder that is no model. */
-async function checkModelFolder(model: string): Promise<void> {
-	const hint = "--model names a folder with config.json, *.safetensors and tokenizer.model";
-	const kindOf = (path: string) =>
-		stat(path).then(
-			(s) => (s.isDirectory() ? "folder" : "file"),
-			() => undefined,
-		);
-	const kind = await kindOf(model);
-	if (kind === undefined) throw new FormatError("model/missing", "the folder of the model does not exist", { path: model, hint });
-	if (kind === "file") throw new FormatError("model/missing", "the model is a file, expected a folder", { path: model, hint });
-	const missing: string[] = [];
-	for (const name of ["config.json", "tokenizer.model"]) if ((await kindOf(join(model, name))) !== "file") missing.push(name);
-	if (missing.length > 0)
-		throw new FormatError("model/missing", `the folder of the model has no ${missing.join(" and no ")}`, { path: model, hint });
-}

@@ -1,0 +1,68 @@
+import { PrivacyError } from "@hushgrad/tensor";
+import type { GaussianMechanism } from "./mechanism.ts";
+
+/** The counts of a release. */
+export interface NoisyCounts {
+	/** Number of records whose gradient was not finite, with noise of deviation σ·sensitivity/C. */
+	readonly notFinite: number;
+	/** Of adaptive clipping: half of how many more records were not clipped than were, with noise of deviation σ_b; else undefined. */
+	readonly unclipped?: number;
+}
+
+/** Noise, to be taken once. */
+export class Draw {
+	/** A copy of the noise of a draw that was not taken, for transcripts. */
+	static copyOf(draw: Draw): Float64Array | undefined {
+		return draw.#steps?.slice();
+	}
+
+	#steps: Float64Array | undefined;
+	/** Whose noise it is. */
+	readonly mechanism: GaussianMechanism;
+
+	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
+		this.mechanism = mechanism;
+		this.#steps = steps;
+	}
+
+	/**
+	 * Hands the noise out, once, in grid steps `[P + counts]`.
+	 * @throws PrivacyError the second time.
+	 */
+	take(): Float64Array {
+		const steps = this.#steps;
+		if (steps === undefined) {
+			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
+				hint: "draw fresh noise for every step: the difference of two sums with the same noise has none",
+			});
+		}
+		this.#steps = undefined;
+		return steps;
+	}
+}
+
+/** Noise drawn ahead for one sum of one mechanism: whole grid steps, usable once. Only `GaussianMechanism.draw` makes one. */
+export type NoiseDraw = Draw;
+
+/** @throws PrivacyError for what is no draw of this mechanism. */
+export function checkOwn(mechanism: GaussianMechanism, draw: NoiseDraw): void {
+	if (draw instanceof Draw && draw.mechanism === mechanism) return;
+	throw new PrivacyError("privacy/noise-draw", "this noise was drawn for another mechanism", {
+		hint: "use the draw() of the same mechanism",
+	});
+}
+
+/** Takes the noise of a draw of this mechanism, in grid steps `[P + counts]`. @throws PrivacyError as `release`. */
+export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Float64Array {
+	checkOwn(mechanism, draw);
+	return draw.take();
+}
+
+/** A copy of the noise of a draw that was not taken yet, for transcripts: what is released with it is not private for whoever has it. */
+export const copyOfNoise = (draw: NoiseDraw): Float64Array | undefined => Draw.copyOf(draw);
+
+/** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
+export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {
+	if (counts === 1) return { notFinite: notFinite / countSteps };
+	return { notFinite: notFinite / countSteps, unclipped: unclipped / (2 * countSteps) };
+}

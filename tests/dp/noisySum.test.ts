@@ -1,0 +1,142 @@
+import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, type NoiseDraw } from "@hushgrad/dp";
+import { type Device, data, full, key, type Tensor, uniformValues } from "@hushgrad/tensor";
+import { describe, expect, it } from "vitest";
+import { useDevice } from "../support/device.ts";
+import { smallDevice } from "../support/smallDevice.ts";
+
+const device = useDevice();
+
+const mechanismOf = (options: Partial<MechanismOptions> & { length: number }): GaussianMechanism =>
+	new GaussianMechanism({ maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 7, ...options });
+
+/** The gradients of parameters of 5,000 numbers, and what is left. */
+const parametersOf = (values: Float32Array, length: number, d: Device): Tensor[] =>
+	Array.from({ length: Math.ceil(length / 5000) }, (_, i) => {
+		const columns = Math.min(5000, length - 5000 * i);
+		const rows = values.length / length;
+		return d.fromHost(
+			Float32Array.from({ length: rows * columns }, (_, k) => values[Math.floor(k / columns) * length + 5000 * i + (k % columns)]),
+			[rows, columns],
+		);
+	});
+
+/** What a sum of so many rows releases, on the device, and what the same sum and noise give on the host. */
+async function released(m: GaussianMechanism, grads: readonly Float32Array[], draws: () => NoiseDraw, d: Device = device()) {
+	const sum = m.newSum(d);
+	for (const values of grads) {
+		const rows = values.length / m.length;
+		d.scope<void>(() => void sum.add(parametersOf(values, m.length, d), full(d, [rows], 1)));
+	}
+	const { mean, ...counts } = await sum.release(draws());
+	const onDevice = { mean: await data(mean), ...counts };
+	mean.dispose();
+	const steps = await sum.read();
+	sum.dispose();
+	return { onDevice, onHost: m.release(steps, draws()), steps };
+}
+
+const gradients = (seed: number, rows: number, length: number): Float32Array =>
+	uniformValues(key(seed), rows * length).map((v) => 2 * v - 1);
+
+const ADAPTIVE = {
+	kind: "adaptive",
+	targetUnclippedQuantile: 0.5,
+	clipboundLearningRate: 0.2,
+	unclippedNumStd: 0.9,
+	minClipbound: 0.1,
+	maxClipbound: 6,
+} as const;
+
+/** The largest difference, relatively. */
+const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+	Array.from(a).reduce((most, v, i) => Math.max(most, v === b[i] ? 0 : Math.abs(v - b[i]) / Math.abs(b[i])), 0);
+
+/** A whole number to f32, and a product of two of them: three roundings; on the host one. */
+const APART = 4 * 2 ** -24;
+
+describe("a release on the device", () => {
+	const cases: readonly (Partial<MechanismOptions> & { length: number })[] = [
+		{ length: 1 },
+		{ length: 1003 },
+		{ length: 64, noiseMultiplier: 0 },
+		{ length: 64, noiseMultiplier: 700, expectedBatchSize: 1 },
+		{ length: 64, noiseMultiplier: 3e7 },
+		{ length: 9, maxGradNorm: 2 ** -104 },
+		{ length: 9, maxGradNorm: 3e37 },
+		{ length: 33, clipping: ADAPTIVE },
+	];
+	for (const options of cases) {
+		it(`is that of the host: ${JSON.stringify(options)}`, async () => {
+			const m = mechanismOf(options);
+			const batch = gradients(1, 5, m.length).map((v) => v * m.maxGradNorm);
+			batch[0] = Number.NaN;
+			const { onDevice, onHost, steps } = await released(m, [batch], () => m.draw(insecureNoiseForTests(3)));
+			expect(steps[m.length]).toBe(m.countSteps);
+			expect(apart(onDevice.mean, onHost.mean)).toBeLessThan(APART);
+			expect(apart([onDevice.notFinite], [onHost.notFinite])).toBeLessThan(APART);
+			expect(onDevice.unclipped === undefined).toBe(onHost.unclipped === undefined);
+			expect(apart([onDevice.unclipped ?? 1], [onHost.unclipped ?? 1])).toBeLessThan(APART);
+		});
+	}
+
+	it("takes in what outgrew an i32", async () => {
+		const m = mechanismOf({ length: 2, noiseMultiplier: 0.01 });
+		const batches = [0, 1, 2, 3, 4].map(() => Float32Array.from({ length: 2 * 300 }, (_, i) => (i % 2 === 0 ? 1 : 0)));
+		const { onDevice, onHost, steps } = await released(m, batches, () => m.draw(insecureNoiseForTests(5)));
+		expect(steps[0]).toBe(1500 * 2 ** 22);
+		expect(apart(onDevice.mean, onHost.mean)).toBeLessThan(APART);
+	});
+
+	it("does so where its noise is sent in parts", async () => {
+		const m = mechanismOf({ length: 20_001 });
+		const [small, whole] = [await smallDevice(65_536), device()].map((d) =>
+			released(m, [gradients(2, 3, m.length)], () => m.draw(insecureNoiseForTests(7)), d),
+		);
+		expect((await small).onDevice).toEqual((await whole).onDevice);
+		expect(apart((await small).onDevice.mean, (await small).onHost.mean)).toBeLessThan(APART);
+	});
+
+	it("shows the sum of both, and of neither how large it was", async () => {
+		const m = mechanismOf({ length: 6, noiseMultiplier: 4, expectedBatchSize: 1 });
+		// Sums that differ by a record's steps, noise that makes up for them: the same bits.
+		const own = Float32Array.of(0.4, -0.3, 0.2, -0.1, 2 ** -21, -(2 ** -22));
+		const noise = [3.1, -0.2, 2 ** 30, -(2 ** 28), -(2 ** -22), 2 ** -22];
+		const steps = await released(m, [own], () => m.given(noise));
+		const without = await released(m, [new Float32Array(6)], () => m.given(noise.map((v, i) => v + steps.steps[i] * m.grid)));
+		expect(steps.onDevice).toEqual(without.onDevice);
+		expect(steps.onDevice.mean.slice(4)).toEqual(Float32Array.of(2 ** -22, 0));
+	});
+
+	it("rounds nothing before both are one number", async () => {
+		const m = mechanismOf({ length: 2, noiseMultiplier: 4, expectedBatchSize: 1 });
+		const rows = Float32Array.from({ length: 18 }, (_, i) => (i % 2 === 1 ? 0 : i === 0 ? 2 ** -22 : 1));
+		const { onDevice, steps } = await released(m, [rows], () => m.given([-8, 0]));
+		expect(steps[0]).toBe(2 ** 25 + 1); // no f32
+		expect(onDevice.mean).toEqual(Float32Array.of(2 ** -22, 0));
+	});
+
+	it("gives the same of a sum that was read before", async () => {
+		const m = mechanismOf({ length: 3 });
+		const sum = m.newSum(device());
+		device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
+		const means = [];
+		for (const readBefore of [false, true]) {
+			if (readBefore) await sum.read();
+			const { mean } = await sum.release(m.draw(insecureNoiseForTests(2)));
+			means.push(await data(mean));
+			mean.dispose();
+		}
+		expect(means[1]).toEqual(means[0]);
+		sum.dispose();
+	});
+
+	it("adds the noise of a draw of its own mechanism, once", async () => {
+		const m = mechanismOf({ length: 3 });
+		const sum = m.newSum(device());
+		const draw = m.draw(insecureNoiseForTests(1));
+		await expect(sum.release(mechanismOf({ length: 3 }).draw(insecureNoiseForTests(1)))).rejects.toThrow("for another mechanism");
+		(await sum.release(draw)).mean.dispose();
+		await expect(sum.release(draw)).rejects.toThrow("already added");
+		sum.dispose();
+	});
+});
