@@ -7,7 +7,6 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { readFlags, refuse } from "./flags.mjs";
 import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
