@@ -80,8 +80,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a gradient of A without the last part of the rows",
 		file: `${NN}/lowRank.kernel.ts`,
-		from: "upTo((parts || 1) - 1)",
-		to: "upTo(Math.max(0, (parts || 1) - 2))",
+		from: "q < ${parts}u",
+		to: "q < ${parts - 1}u",
 		tests: LOW_RANK,
 	},
 	{
@@ -90,6 +90,75 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		from: 'const onto = r0 > 0 ? "dx" :',
 		to: "const onto =",
 		tests: LOW_RANK,
+	},
+	...(
+		[
+			["from the first four ranks alone", "* p.un + r) >> 2u", "* p.un) >> 2u"],
+			["of the first record alone", "up_at4((z * p.uz + ", "up_at4(("],
+			["with the low numbers of the first record", "low_at4(((z * p.M + min(", "low_at4(((min("],
+			["to columns four by four as they lie", "up${c}.${XYZW[s]}", "up${s}.${XYZW[c]}"],
+			["joined with one row for all", "low_at4((row * p.R + r) >> 2u)", "low_at4(r >> 2u)"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `an update of a product ${what}`,
+			file: `${OPS}/gemm.tiled.kernel.ts`,
+			from,
+			to,
+			tests: LOW_RANK,
+			only: "plan gpu",
+		}),
+	),
+	{
+		name: "records in one product though each has an update of its own",
+		file: `${OPS}/gemm.ts`,
+		from: "plan(a, b, isSharedUp && ",
+		to: "plan(a, b, ",
+		tests: LOW_RANK,
+		only: "plan gpu",
+	},
+	...(
+		[
+			["of the first record", "(first + min(t0 + ${i}u", "(min(t0 + ${i}u"],
+			["that count the last column again", ", n + ${j * abreast}u < p.N)", ", true)"],
+			["without those of one invocation", "other = column + ${COLUMNS}u;", "other = column + ${2 * COLUMNS}u;"],
+			["whose columns begin after those of the rows", "(wid.x - p.rowGroups)", "wid.x"],
+			["of every second column", "let own = lane / ${parts.length}u;", "let own = lane / ${parts.length}u * 2u;"],
+			["with the ranks of the first four", "(${row} + r0) / 4u + ${q})`", "${row} / 4u + ${q})`"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `gradients by both low-rank factors ${what}`,
+			file: `${NN}/updated.kernel.ts`,
+			from,
+			to,
+			tests: LOW_RANK,
+			only: "plan gpu",
+		}),
+	),
+	...(
+		[
+			["by every second row of the grid", "(wid.z * nwg.y + wid.y) * own", "(wid.z * nwg.y + wid.y / 2u) * own"],
+			["but for what lies beyond one turn", "own * nwg.y * nwg.z * ${lanes}u", "p.words"],
+			["where rows are summed", "if (wid.x >= p.others) {", "if (wid.x > p.others) {"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `a weight written beside other work ${what}`,
+			file: `${NN}/lowRank.kernel.ts`,
+			from,
+			to,
+			tests: LOW_RANK,
+			only: "plan gpu",
+		}),
+	),
+	{
+		name: "rows of a workgroup that are all its first",
+		file: `${NN}/lowRank.kernel.ts`,
+		from: "let row = t0 + lane / ${ranks}u;",
+		to: "let row = t0;",
+		tests: LOW_RANK,
+		only: "plan gpu",
 	},
 	{
 		name: "what has arrived counted twice",

@@ -181,8 +181,8 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "columns beyond the result stored",
 		file: TILED,
-		from: 'if (n < p.N) { ${stored(variant, "o >> 2u"',
-		to: 'if (true) { ${stored(variant, "o >> 2u"',
+		from: "${x * h}u); if (n < p.N) {",
+		to: "${x * h}u); if (true) {",
 		tests: PRODUCTS,
 		only: "32x32",
 	},
@@ -213,8 +213,8 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	{
 		name: "joined parts stored without the gaps of the result",
 		file: TILED,
-		from: "index / p.N % p.M * p.om",
-		to: "index / p.N % p.M * p.N",
+		from: "row % p.M * p.om",
+		to: "row % p.M * p.N",
 		tests: PRODUCTS,
 		only: "sums in parts",
 	},

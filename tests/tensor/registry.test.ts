@@ -26,6 +26,7 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	defineLinear: { home: "tensor/src/linearOp.ts", makes: ["linear"] },
 	defineKernel: { home: "tensor/src/gpu/defineKernel.ts", makes: ["kernel"] },
 	defineLowRank: { home: "nn/src/lowRank.ts", makes: ["primitive"] },
+	defineAdapted: { home: "nn/src/quant/nf4Adapted.ts", makes: ["primitive"] },
 	defineLowRankGrad: { home: "nn/src/lowRank.ts", makes: ["primitive", "sum"] },
 	generator: { home: "tensor/src/ops/create.ts", makes: ["kernel"] },
 	defineRule: { home: "nn/src/optim/rule.ts", makes: ["primitive", "kernel"] },

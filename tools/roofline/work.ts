@@ -47,7 +47,7 @@ export interface Work {
 
 const LINE = 128;
 /** Workgroups that are run for their cost: the first, the last, and some in between that stand for the others. */
-const SAMPLES = 6;
+const SAMPLES = 10;
 /** Accesses of a site whose lines are looked at, in each subgroup. */
 const LOOKED_AT = 64;
 
@@ -110,12 +110,15 @@ function paramsOf({ params }: CostProgram, block: DataView): Readonly<Partial<Re
 	return Object.fromEntries(params.map(({ name, type }, i) => [name, name.endsWith("_base") ? 0 : read(type, 4 * i)]));
 }
 
+/** Multiples of it, but for their whole parts, lie evenly, and in step with no axis of a grid whose workgroups differ by their place. */
+const GOLDEN = (1 + Math.sqrt(5)) / 2;
+
 /** Numbers of the workgroups to run, and how many each stands for. */
 function samplesOf(count: number): [group: number, weight: number][] {
 	if (count <= SAMPLES) return Array.from({ length: count }, (_, i) => [i, 1]);
 	const between = SAMPLES - 2;
 	const rest = Array.from({ length: between }, (_, i): [number, number] => [
-		1 + Math.floor(((i + 0.5) / between) * (count - 2)),
+		1 + Math.floor(((i * GOLDEN) % 1) * (count - 2)),
 		(count - 2) / between,
 	]);
 	return [[0, 1], ...rest, [count - 1, 1]];

@@ -1,9 +1,9 @@
-import { add, cast, type Device, type DropoutKey, foldIn, type Key, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
+import { add, cast, type Device, type DropoutKey, foldIn, type Key, linear, matmul, mul, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
-import { lowRankDropoutPrimitive, lowRankPrimitive } from "./lowRank.ts";
+import { lowRank } from "./lowRank.ts";
 import { MODULE, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 import { checkLoraConfig, type LoraConfig, matchesTarget } from "./peft.ts";
@@ -76,12 +76,16 @@ export class LoRALinear extends Module {
 	}
 }
 
+/** Whether it is known what the layer computes: that of a subclass is not. */
+const isPlain = (layer: LinearLayer): layer is Linear => layer instanceof Linear && layer.forward === Linear.prototype.forward;
+
 const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
-	const [y, input, a, b] = [base_layer.call(x), x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
-	const masks = lora_dropout.keyOf(x, key);
-	if (masks === undefined) return lowRankPrimitive.apply([y, input, a, b], { scale: scaling })[0];
-	const { words, stream } = masks;
-	return lowRankDropoutPrimitive.apply([y, input, a, b, words], { scale: scaling, p: lora_dropout.p, stream })[0];
+	const [input, a, b] = [x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
+	const keys = lora_dropout.keyOf(x, key);
+	const branch = { a, b, scale: scaling, mask: keys && { words: keys.words, stream: keys.stream, p: lora_dropout.p } };
+	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(lowRank(input, branch), b));
+	const y = base_layer.weight.adapted(input, branch);
+	return base_layer.bias === undefined ? y : add(y, base_layer.bias.value);
 });
 
 /**

@@ -1,12 +1,18 @@
-import { type BufferSpec, defineKernel, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+import { type BufferSpec, defineKernel, type ParamType, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+import { decoding } from "./quant/nf4.kernel.ts";
 
 /** Ranks that one invocation takes. */
 export const RANKS = 8;
-/** Rows of x that one invocation takes where it works by itself, and how many are a workgroup. */
-const ROWS = 4;
-const DOWN_LANES = 16;
-/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once. */
-export const COLUMNS = 16;
+/** Rows of x that one invocation takes, and how many are a workgroup, where each works by itself and where they share rows. */
+const [OWN, SHARED] = [
+	{ rows: 4, lanes: 16 },
+	{ rows: 2, lanes: 64 },
+];
+/** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once, and how many invocations share the rows of one. */
+const [OWN_COLUMNS, SHARED_COLUMNS] = [
+	{ columns: 16, parts: 1 },
+	{ columns: 8, parts: 16 },
+];
 
 type Variant = {
 	/** x and A are read four numbers at once. */
@@ -18,15 +24,17 @@ type Variant = {
 };
 
 type DownVariant = Variant & {
-	/** Invocations that share a row; false where each works by itself. */
-	readonly lanes: false | 32;
+	/** Invocations of a workgroup share its rows, else each works by itself. */
+	readonly shared: boolean;
+	/** Workgroups beside those of the rows write a weight that is held in four bits. */
+	readonly decodes: boolean;
 };
 
 type BackVariant = Variant & {
 	/** What dx is added to: c, or what is there; nothing where it is false. */
 	readonly onto: "c" | "dx" | false;
-	/** Invocations that share the rows of a column; false where one walks down them all. */
-	readonly parts: false | 4;
+	/** Invocations share the rows of a column, else one walks down them all. */
+	readonly shared: boolean;
 };
 
 const MASK_PARAMS = { ks: "u32", stream: "u32", limit: "u32", kept: "f32" } as const;
@@ -73,25 +81,54 @@ const keysOf = (drops: boolean): Buffers => (drops ? { keys: reads("u32") } : {}
 const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? { c: reads("f32", lanes) } : {});
 
 /**
+ * What a kernel has for the workgroups that write a weight held in four bits, behind the first `others` of each row of its grid: they
+ * share its words evenly.
+ */
+export function decodingOf(decodes: boolean): {
+	readonly params: Readonly<Record<string, ParamType>>;
+	readonly buffers: Buffers;
+	readonly helpers: string;
+	readonly body: (lanes: number) => string;
+} {
+	if (!decodes) return { params: {}, buffers: {}, helpers: "", body: () => "" };
+	return {
+		params: { ...decoding.params, others: "u32" },
+		buffers: decoding.buffers,
+		helpers: decoding.helpers,
+		body: (lanes) => wgsl`if (wid.x >= p.others) {
+  let own = nwg.x - p.others;
+  let group = (wid.z * nwg.y + wid.y) * own + wid.x - p.others;
+  ${decoding.words(`group * ${lanes}u + lane`, `own * nwg.y * nwg.z * ${lanes}u`)}
+  return;
+}`,
+	};
+}
+
+/**
  * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record. Workgroups go along the rows, the records and the ranks.
- * Plan "cpu": an invocation has ROWS rows. Plan "gpu" (`lanes`): so many invocations share a row, and join what they found by halves.
+ * Plan "cpu": an invocation has rows of its own. Plan "gpu" (`shared`): those of a workgroup share its rows, and join what they found by
+ * halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
-	const { wide, drops, ranks, lanes } = variant;
-	const rows = upTo(lanes === false ? ROWS : 1);
+	const { wide, drops, ranks, shared, decodes } = variant;
+	const { rows: count, lanes } = shared ? SHARED : OWN;
+	const more = decodingOf(decodes);
+	const rows = upTo(count);
+	const sums = count * ranks;
 	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");
 	const store = (row: string, rank: string, value: string): string =>
 		`if (${row} < p.T && ${rank} < p.R) { low_set((record * p.T + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
 	return {
-		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
-		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops) },
-		workgroup: lanes || DOWN_LANES,
-		shared: lanes === false ? undefined : { parts: { type: "f32", length: ranks * lanes } },
-		helpers: helpers(variant),
+		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS, ...more.params },
+		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops), ...more.buffers },
+		workgroup: lanes,
+		shared: shared ? { parts: { type: "f32", length: sums * lanes } } : undefined,
+		helpers: `${helpers(variant)}\n${more.helpers}`,
 		body: wgsl`
+${more.body(lanes)}
 let record = wid.y;
 let key = keyOf(record);
-let t0 = ${lanes === false ? `(wid.x * ${DOWN_LANES}u + lane) * ${ROWS}u` : "wid.x"};
+let t0 = ${shared ? `wid.x * ${count}u` : `(wid.x * ${lanes}u + lane) * ${count}u`};
 let r0 = wid.z * ${ranks}u;
 if (t0 >= p.T) { return; }
 ${rows.map((i) => `let e${i} = min(t0 + ${i}u, p.T - 1u) * p.K;`).join(" ")}
@@ -99,7 +136,7 @@ ${upTo(ranks)
 	.map((r) => `let w${r} = record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
 	.join("\n")}
 ${each((i, r) => `var s${i}_${r} = 0.0;`)}
-for (var k = ${lanes === false ? "0u" : "lane * STEP"}; k < p.K; k += ${lanes || 1}u * STEP) {
+for (var k = ${shared ? "lane * STEP" : "0u"}; k < p.K; k += ${shared ? lanes : 1}u * STEP) {
   ${upTo(ranks)
 		.map((r) => `let a${r} = a_v(w${r} + k);`)
 		.join("\n  ")}
@@ -107,41 +144,48 @@ for (var k = ${lanes === false ? "0u" : "lane * STEP"}; k < p.K; k += ${lanes ||
   ${each((i, r) => `s${i}_${r} = plusDot(s${i}_${r}, x${i}, a${r});`)}
 }
 ${
-	lanes === false
-		? each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
-		: `${upTo(ranks)
-				.map((r) => `parts[lane * ${ranks}u + ${r}u] = s0_${r};`)
-				.join(" ")}
+	shared
+		? `${each((i, r) => `parts[lane * ${sums}u + ${i * ranks + r}u] = s${i}_${r};`)}
 for (var half = ${lanes / 2}u; half > 0u; half >>= 1u) {
   workgroupBarrier();
-  if (lane < half) { ${upTo(ranks)
-		.map((r) => `parts[lane * ${ranks}u + ${r}u] += parts[(lane + half) * ${ranks}u + ${r}u];`)
+  if (lane < half) { ${upTo(sums)
+		.map((v) => `parts[lane * ${sums}u + ${v}u] += parts[(lane + half) * ${sums}u + ${v}u];`)
 		.join(" ")} }
 }
 workgroupBarrier();
-if (lane < ${ranks}u) { ${store("t0", "r0 + lane", "parts[lane]")} }`
+let row = t0 + lane / ${ranks}u;
+let rank = r0 + lane % ${ranks}u;
+if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
+		: each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
 }`,
 	};
 });
 
-/** Workgroups of `lowRank/down` along the rows. */
-export const downGroups = (rows: number, { lanes }: Pick<DownVariant, "lanes">): number =>
-	lanes === false ? Math.ceil(rows / (DOWN_LANES * ROWS)) : rows;
+/** Workgroups of `lowRank/down` along the rows, and invocations of each. */
+export function downGroups(count: number, shared: boolean): { readonly groups: number; readonly lanes: number } {
+	const { rows, lanes } = shared ? SHARED : OWN;
+	return { groups: Math.ceil(count / (shared ? rows : rows * lanes)), lanes };
+}
+
+/** Workgroups of `lowRank/back` along the columns. */
+export const backGroups = (K: number, { wide, shared }: Pick<BackVariant, "wide" | "shared">): number =>
+	Math.ceil(K / ((shared ? SHARED_COLUMNS : OWN_COLUMNS).columns * (wide ? 4 : 1)));
 
 /**
- * From h = dy B: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
+ * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
  * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
- * at once. Plan "gpu": as many as `parts` share them, and the first adds up what they found. Workgroups go along the columns and the
+ * at once. Plan "gpu" (`shared`): several share them, and add what they found in their order. Workgroups go along the columns and the
  * records.
  */
 export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
-	const { wide, drops, ranks, onto, parts } = variant;
+	const { wide, drops, ranks, onto, shared } = variant;
+	const { columns, parts } = shared ? SHARED_COLUMNS : OWN_COLUMNS;
 	const lanes = wide ? 4 : 1;
-	const others = upTo((parts || 1) - 1).map((q) => q + 1);
-	const place = (q: string, r: number): string => `found[(${q} * ${COLUMNS}u + column) * ${ranks}u + ${r}u]`;
 	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
 	const V = numbersOf(variant);
 	const dx = wide ? "4((record * p.T * p.K + e) >> 2u" : "(record * p.T * p.K + e";
+	const store = (r: string, value: string): string =>
+		`da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}) * p.K + k) / STEP, ${value});`;
 	return {
 		params: { T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
 		buffers: {
@@ -149,20 +193,20 @@ export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVari
 			...keysOf(drops),
 			...summandOf(onto === "c", lanes),
 		},
-		workgroup: COLUMNS * (parts || 1),
-		shared: parts === false ? undefined : { found: { type: V, length: COLUMNS * parts * ranks } },
+		workgroup: columns * parts,
+		shared: shared ? { found: { type: V, length: columns * parts * ranks } } : undefined,
 		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);
-let column = lane % ${COLUMNS}u;
-let part = lane / ${COLUMNS}u;
-let own = (wid.x * ${COLUMNS}u + column) * STEP;
+let column = lane % ${columns}u;
+let part = lane / ${columns}u;
+let own = (wid.x * ${columns}u + column) * STEP;
 let isInside = own < p.K;
-${parts === false ? "if (!isInside) { return; }" : ""}
+${shared ? "" : "if (!isInside) { return; }"}
 let k = min(own, p.K - STEP);
 ${each((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
-for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
+for (var t = part; t < p.T && isInside; t += ${parts}u) {
   let e = t * p.K + k;
   let f = factor(key, e);
   let x = x_v(record * p.xs + e) * f;
@@ -172,13 +216,15 @@ for (var t = part; t < p.T && isInside; t += ${parts || 1}u) {
   dx_set${dx}, ${onto === false ? "" : `${onto}_at${dx}) + `}sum * f);
 }
 ${
-	parts === false
-		? ""
-		: `${each((r) => `${place("part", r)} = g${r};`)}
+	shared
+		? `${each((r) => `found[(part * ${columns}u + column) * ${ranks}u + ${r}u] = g${r};`)}
 workgroupBarrier();
-if (part > 0u || !isInside) { return; }
-${each((r) => others.map((q) => `g${r} += ${place(`${q}u`, r)};`).join(" "))}`
-}
-${each((r) => `da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}u) * p.K + k) / STEP, g${r});`)}`,
+if (part < ${ranks}u && isInside) {
+  var sum = ${V}(0.0);
+  for (var q = 0u; q < ${parts}u; q++) { sum += found[(q * ${columns}u + column) * ${ranks}u + part]; }
+  ${store("part", "sum")}
+}`
+		: each((r) => store(`${r}u`, `g${r}`))
+}`,
 	};
 });

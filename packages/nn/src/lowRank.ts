@@ -1,10 +1,9 @@
-import { linear, matmul, mul, type Tensor, transpose } from "@hushgrad/tensor";
+import { matmul, mul, type Tensor } from "@hushgrad/tensor";
 import {
 	contiguous,
 	definePrimitive,
 	defineSumming,
 	dropoutPrimitive,
-	gemm,
 	type NdArray,
 	type Physical,
 	type Primitive,
@@ -14,7 +13,8 @@ import {
 	sizeOf,
 	summed,
 } from "@hushgrad/tensor/author";
-import { COLUMNS, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { backGroups, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { beside, type Decoded } from "./quant/nf4.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
 export type LowRankAttrs = { scale: number; p: number; stream: number };
@@ -36,8 +36,27 @@ function layout({ x: given, a: rows, keys: words }: Views, { scale, p, stream }:
 	};
 }
 
+/**
+ * low [B, ..., R] = scale dropout(x) A^T. A weight held in four bits is written by the same kernel, where the device allows it, or by one of
+ * its own.
+ */
+export function lowOf(inputs: Views, attrs: LowRankAttrs, weight?: Decoded): Physical {
+	const { x } = inputs;
+	const { runtime } = x;
+	const { buffers, numbers, wide, drops } = layout(inputs, attrs);
+	const { T, R } = numbers;
+	const low = runtime.empty([...x.shape.slice(0, -1), R]);
+	const ranks = Math.min(RANKS, Math.max(1, R));
+	const shared = runtime.device.plan !== "cpu";
+	const { groups, lanes } = downGroups(T, shared);
+	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], Math.ceil(R / ranks)], lanes, weight);
+	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shared, decodes });
+	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, ...more.numbers }, grid);
+	return low;
+}
+
 /** low = scale dropout(x) A^T, in float64. */
-function referenceLow({ x, a, keys }: Readonly<Record<string, NdArray>>, { scale, ...attrs }: LowRankAttrs): Float64Array {
+export function referenceLow({ x, a, keys }: Readonly<Record<string, NdArray>>, { scale, ...attrs }: LowRankAttrs): Float64Array {
 	const kept = keys === undefined ? x : dropoutPrimitive.spec.reference({ x, keys }, attrs)[0];
 	const [R, K] = a.shape;
 	const rows = x.data.length / K;
@@ -52,7 +71,7 @@ const SIZES = { K: [4, 5, 8], R: [1, 3, 8, 9] };
 const ATTRS: LowRankAttrs = { scale: 0.5, p: 0.25, stream: 0 };
 const KEYS = { bits: true } as const;
 
-/** dx = scale dropout'(h A), and dA = scale h^T dropout(x), from h = dy B. */
+/** dx = scale dropout'(h A), and dA = scale h^T dropout(x), from the gradient h of low. */
 function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> {
 	return defineSumming<LowRankAttrs, string>({
 		name,
@@ -66,11 +85,11 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 			const c = plus && contiguous(plus);
 			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
 			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
-			const groups = Math.ceil(K / (COLUMNS * (isWide ? 4 : 1)));
-			const parts = runtime.device.plan !== "cpu" && 4;
+			const shared = runtime.device.plan !== "cpu";
+			const groups = backGroups(K, { wide: isWide, shared });
 			for (let r0 = 0; r0 < R; r0 += RANKS) {
 				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
-				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, parts });
+				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, shared });
 				kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
 			}
 			return [dx, da];
@@ -103,66 +122,34 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 	});
 }
 
-/** z = y + low B^T with low = scale dropout(x) A^T; `low` is for the gradient of B. */
+/** dropout(x), of what operations with and without a key save. */
+export const kept = (x: Tensor, keys: Tensor | undefined, { p, stream }: LowRankAttrs): Tensor =>
+	keys === undefined ? x : dropoutPrimitive.apply([x, keys], { p, stream })[0];
+
+/** low = scale dropout(x) A^T. */
 function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAttrs>): Primitive<LowRankAttrs> {
-	const kept = (x: Tensor, keys: Tensor | undefined, { p, stream }: LowRankAttrs): Tensor =>
-		keys === undefined ? x : dropoutPrimitive.apply([x, keys], { p, stream })[0];
 	const own = drops ? ["keys"] : [];
 	return definePrimitive<LowRankAttrs, string>({
 		name,
-		signature: `y[..., N], x[..., K], a[R, K], b[N, R]${drops ? ", keys[2]" : ""} -> z[..., N], low[..., R]`,
+		signature: `x[..., K], a[R, K]${drops ? ", keys[2]" : ""} -> low[..., R]`,
 		...(drops && { dtypes: { keys: ["u32"] } }),
 		attrs: ATTRS,
-		forward: ({ runtime, inputs, B, attrs, axes: { N } }) => {
-			const { buffers, numbers, wide, drops: isDropped } = layout(inputs, attrs);
-			const { T, R } = numbers;
-			const low = runtime.empty([B, T, R]);
-			const ranks = Math.min(RANKS, Math.max(1, R));
-			const lanes = runtime.device.plan !== "cpu" && 32;
-			const variant = { wide, drops: isDropped, ranks, lanes } as const;
-			const grid = [downGroups(T, variant), B, Math.ceil(R / ranks)] as const;
-			if (T > 0) lowRankDownKernel.of(variant).run({ ...buffers, low }, numbers, grid);
-			const y = contiguous(inputs.y);
-			const view = runtime.empty([B, T, N]);
-			gemm(low, inputs.b.transpose(), { view, batchStride: T * N, accumulate: false, plus: y });
-			return [view.view({ shape: y.shape }), low.view({ shape: [...inputs.x.shape.slice(0, -1), R] })];
-		},
+		forward: ({ inputs, attrs }) => [lowOf(inputs, attrs)],
 		grad: {
-			y: { saves: [], rule: ({ dy }) => dy },
-			x: {
-				saves: ["a", "b", ...own],
-				rule: ({ dy, a, b, keys }, attrs) => kept(matmul(mul(matmul(dy, b), attrs.scale), a), keys, attrs),
-			},
+			x: { saves: ["a", ...own], rule: ({ dy, a, keys }, attrs) => kept(matmul(mul(dy, attrs.scale), a), keys, attrs) },
 			a: {
-				saves: ["b", "x", ...own],
-				rule: ({ dy, b, x, keys }, attrs, operand) => rowProduct(mul(matmul(dy, b), attrs.scale), kept(x, keys, attrs), operand),
-			},
-			// `low` is for all gradients together: a constant, in which nothing could be differentiated.
-			b: {
-				saves: ["low", "x", "a", ...own],
-				rule: ({ dy, x, a, keys }, attrs, operand) => rowProduct(dy, mul(linear(kept(x, keys, attrs), a), attrs.scale), operand),
+				saves: ["x", ...own],
+				rule: ({ dy, x, keys }, attrs, operand) => rowProduct(mul(dy, attrs.scale), kept(x, keys, attrs), operand),
 			},
 			...(drops && { keys: "none" }),
 		},
-		together: ({ dy, x, a, b, low, keys }, attrs, operands, arrived) => {
-			const [dx, da] = summed(gradient, [linear(dy, transpose(b)), x, a, ...(keys === undefined ? [] : [keys])], arrived.x, attrs);
-			return { y: dy, x: dx, a: da, b: rowProduct(dy, low, operands.b) };
+		together: ({ dy, x, a, keys }, attrs, _, arrived) => {
+			const [dx, da] = summed(gradient, [dy, x, a, ...(keys === undefined ? [] : [keys])], arrived.x, attrs);
+			return { x: dx, a: da };
 		},
-		reference: ({ y, b, ...inputs }, attrs) => {
-			const low = referenceLow(inputs, attrs);
-			const [N, R] = b.shape;
-			const z = y.data.map((v, i) => {
-				let sum = v;
-				for (let r = 0; r < R; r++) sum += low[Math.floor(i / N) * R + r] * b.data[(i % N) * R + r];
-				return sum;
-			});
-			return [
-				{ data: z, shape: y.shape },
-				{ data: low, shape: [...inputs.x.shape.slice(0, -1), R] },
-			];
-		},
+		reference: (inputs, attrs) => [{ data: referenceLow(inputs, attrs), shape: [...inputs.x.shape.slice(0, -1), inputs.a.shape[0]] }],
 		test: {
-			bound: { abs: 2e-4, why: "sums of 9 numbers of size 50, each of 8 products" },
+			bound: { abs: 2e-4, why: "sums of up to 8 products of size 4" },
 			domains: { keys: KEYS },
 			sizes: SIZES,
 			nonEmpty: ["R", "K"],
@@ -170,9 +157,26 @@ function defineLowRank(name: string, drops: boolean, gradient: Summing<LowRankAt
 	});
 }
 
-const gradient = defineLowRankGrad("lowRank.dx", false);
-const droppedGradient = defineLowRankGrad("lowRankDropout.dx", true);
-export const { alone: lowRankGradPrimitive, plus: lowRankGradPlusPrimitive } = gradient;
-export const { alone: lowRankDropoutGradPrimitive, plus: lowRankDropoutGradPlusPrimitive } = droppedGradient;
-export const lowRankPrimitive = defineLowRank("lowRank", false, gradient);
-export const lowRankDropoutPrimitive = defineLowRank("lowRankDropout", true, droppedGradient);
+const [plain, dropped] = [defineLowRankGrad("lowRank.dx", false), defineLowRankGrad("lowRankDropout.dx", true)];
+export const { alone: lowRankGradPrimitive, plus: lowRankGradPlusPrimitive } = plain;
+export const { alone: lowRankDropoutGradPrimitive, plus: lowRankDropoutGradPlusPrimitive } = dropped;
+export const lowRankPrimitive = defineLowRank("lowRank", false, plain);
+export const lowRankDropoutPrimitive = defineLowRank("lowRankDropout", true, dropped);
+
+/** What LoRA adds to a linear map of x: scale dropout(x) A^T B^T. */
+export interface LowRankBranch {
+	/** `[R, in]`, f32. */
+	readonly a: Tensor;
+	/** `[out, R]`, f32. */
+	readonly b: Tensor;
+	/** Factor of the branch. */
+	readonly scale: number;
+	/** Where x is dropped out on the way: keys, stream, and the probability of dropping an element. */
+	readonly mask?: { readonly words: Tensor; readonly stream: number; readonly p: number } | undefined;
+}
+
+/** low of a branch of x. */
+export function lowRank(x: Tensor, { a, scale, mask }: LowRankBranch): Tensor {
+	if (mask === undefined) return lowRankPrimitive.apply([x, a], { scale })[0];
+	return lowRankDropoutPrimitive.apply([x, a, mask.words], { scale, p: mask.p, stream: mask.stream })[0];
+}

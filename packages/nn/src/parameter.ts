@@ -11,7 +11,9 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { blaming, expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
+import { type LowRankBranch, lowRank } from "./lowRank.ts";
 import { fromFloat32 } from "./safetensors/convert.ts";
+import { linearUpdatedPrimitive } from "./updated.ts";
 
 /** How a weight is held on the device: in one tensor of f32, bf16 or f16, or in four bits (`NF4Parameter`). */
 export type Format = "f32" | "bf16" | "f16" | "nf4";
@@ -112,6 +114,14 @@ export class Parameter implements Slot {
 	 */
 	linear(x: Tensor): Tensor {
 		return linear(x, this.value);
+	}
+
+	/**
+	 * x Wᵀ + s dropout(x) Aᵀ Bᵀ, a linear map with LoRA on it: `x [..., in] → [..., out]`, x in f32.
+	 * @throws ValueError before there is a value, ShapeError when shapes do not fit.
+	 */
+	adapted(x: Tensor, branch: LowRankBranch): Tensor {
+		return linearUpdatedPrimitive.apply([x, this.value, lowRank(x, branch), branch.b])[0];
 	}
 
 	/**

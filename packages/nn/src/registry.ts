@@ -4,10 +4,23 @@ import * as lowRank from "./lowRank.ts";
 import * as adamw from "./optim/adamw.ts";
 import * as sgd from "./optim/sgd.ts";
 import * as nf4Kernels from "./quant/nf4.kernel.ts";
+import * as nf4Adapted from "./quant/nf4Adapted.ts";
 import * as nf4 from "./quant/nf4Linear.ts";
+import * as updatedKernels from "./updated.kernel.ts";
+import * as updated from "./updated.ts";
 
 /**
  * The operations and kernels that this package defines, for the tests that run every one of them: NF4 products, low-rank branches and the
  * rules of the optimisers.
  */
-export const registry: Registry = collect({ ...nf4, ...nf4Kernels, ...lowRank, ...kernels, ...adamw, ...sgd });
+export const registry: Registry = collect({
+	...nf4,
+	...nf4Kernels,
+	...nf4Adapted,
+	...lowRank,
+	...kernels,
+	...updated,
+	...updatedKernels,
+	...adamw,
+	...sgd,
+});

@@ -1,11 +1,11 @@
-import { contiguous, copyInto, defineKernel, type Physical, packed, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { contiguous, copyInto, defineKernel, type Physical, packed, type Runtime, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
 export type NF4Attrs = { n: number; k: number; offset: number; rounded: number };
 
 /** The parts of a weight as kernels see them. */
-type Parts = Readonly<Record<string, Physical>>;
+export type Parts = Readonly<Record<string, Physical>>;
 
 /**
  * WGSL of what a weight is: code value times block scale, rounded, where the scale is fl(fl(map[q] nested) + offset). `zero` is 0 in a way
@@ -52,30 +52,79 @@ fn chosen(c: vec4u, v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f) -> vec4f {
 
 const CODES = [0, 4, 8, 12].map((i) => `vec4f(CODE[${i}], CODE[${i + 1}], CODE[${i + 2}], CODE[${i + 3}])`).join(", ");
 
+/** WGSL that writes the eight weights of a word. */
+const DECODE = wgsl`fn decode(i: u32) {
+  let word = q_at(i);
+  let scale = scaleOf(i / ${NF4_BLOCK / 8}u, p.words >> 31u);
+  let lo = lowCodes(word);
+  let hi = highCodes(word);
+  w_set4(2u * i, rounded4(chosen(lo, ${CODES}) * scale));
+  w_set4(2u * i + 1u, rounded4(chosen(hi, ${CODES}) * scale));
+}`;
+
+/**
+ * What a kernel takes to write a weight in f32 to `w`, beside other work: word after word of eight codes. `words(first, step)` is WGSL of
+ * every step-th from the first on.
+ */
+export const decoding = {
+	params: { words: "u32", rounded: "u32", offset: "f32" },
+	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), w: writes("f32", 4) },
+	helpers: `${WEIGHTS}\n${CHOSEN}\n${DECODE}`,
+	words: (first: string, step: string): string => `for (var i = ${first}; i < p.words; i += ${step}) { decode(i); }`,
+} as const;
+
 /** Eight weights an invocation. */
 export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: { words: "u32", rounded: "u32", offset: "f32" },
-	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), y: writes("f32", 4) },
+	params: decoding.params,
+	buffers: decoding.buffers,
 	workgroup: 64,
-	helpers: `${WEIGHTS}\n${CHOSEN}`,
+	helpers: decoding.helpers,
 	body: wgsl`
-if (index >= p.words) { return; }
-let word = q_at(index);
-let scale = scaleOf(index / ${NF4_BLOCK / 8}u, p.words >> 31u);
-let lo = lowCodes(word);
-let hi = highCodes(word);
-y_set4(2u * index, rounded4(chosen(lo, ${CODES}) * scale));
-y_set4(2u * index + 1u, rounded4(chosen(hi, ${CODES}) * scale));`,
+if (index < p.words) { decode(index); }`,
 });
 
-/** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
-export function dequantize(parts: Parts, { n, k, offset, rounded }: NF4Attrs): Physical {
-	const { runtime } = parts.codes;
+/** What a kernel that writes a weight is given, and the weight in f32 [1, n, k]. */
+export function decoded(parts: Parts, { n, k, offset, rounded }: NF4Attrs) {
 	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
-	const y = runtime.empty([1, n, k]);
-	const words = (n * k) / 8;
-	nf4DequantizeKernel.run({ q, scales, nested, map, y }, { words, rounded, offset }, words);
-	return y;
+	const w = parts.codes.runtime.empty([1, n, k]);
+	return { w, buffers: { q, scales, nested, map, w }, numbers: { words: (n * k) / 8, rounded, offset } };
+}
+
+/** A weight that a kernel is to write, and what it takes for that. */
+export type Decoded = ReturnType<typeof decoded>;
+
+/** Most workgroups that write a weight beside other work, and buffers that a kernel binds which does both. */
+const [MOST, BUFFERS] = [2048, 10];
+
+/** A grid of workgroups, and what their kernel takes to write a weight as well. */
+export interface Beside {
+	readonly decodes: boolean;
+	readonly buffers: Readonly<Record<string, Physical>>;
+	readonly numbers: Readonly<Record<string, number>>;
+	readonly grid: readonly [number, number, number];
+}
+
+/**
+ * Has a weight written, where there is one: by more workgroups of a grid, each of so many lanes, or, where the device binds too few buffers
+ * or workgroups share nothing, by a kernel of its own.
+ */
+export function beside({ device, gpu }: Runtime, grid: Beside["grid"], lanes: number, weight: Decoded | undefined): Beside {
+	if (weight === undefined) return { decodes: false, buffers: {}, numbers: {}, grid };
+	const { buffers, numbers } = weight;
+	if (device.plan === "cpu" || gpu.limits.maxStorageBuffersPerShaderStage < BUFFERS) {
+		nf4DequantizeKernel.run(buffers, numbers, numbers.words);
+		return { decodes: false, buffers: {}, numbers: {}, grid };
+	}
+	const [others, y, z] = grid;
+	const groups = Math.ceil(Math.min(MOST, Math.ceil(numbers.words / lanes)) / (y * z));
+	return { decodes: true, buffers, numbers: { ...numbers, others }, grid: [others + groups, y, z] };
+}
+
+/** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
+export function dequantize(parts: Parts, attrs: NF4Attrs): Physical {
+	const { w, buffers, numbers } = decoded(parts, attrs);
+	nf4DequantizeKernel.run(buffers, numbers, numbers.words);
+	return w;
 }
 
 /**

@@ -3,6 +3,7 @@ import {
 	contiguous,
 	definePrimitive,
 	defineSumming,
+	type GemmTarget,
 	gemm,
 	type NdArray,
 	type Physical,
@@ -20,27 +21,27 @@ import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 /** The types that a weight may have had, by the number that an attribute gives them. */
 export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
 
-/** x [B, ..., K] times w [1, K, N], and `plus`, where it is given: all rows of all records in one product. */
-function rowsTimes(x: Physical, w: Physical, plus?: Physical): Physical {
+/** x [B, ..., K] times w [1, K, N], and what is added to it: all rows of all records in one product. */
+export function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, "plus" | "update"> = {}): Physical {
 	const [B, ...shape] = x.shape;
 	const N = w.shape[2];
 	const rows = reshaped(x, [shape.slice(0, -1).reduce((n, d) => n * d, 1), shape[shape.length - 1]]);
 	const view = x.runtime.empty([...x.shape.slice(0, -1), N]);
-	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus) };
+	const target = { view, batchStride: rows.shape[1] * N, accumulate: false, plus: plus && contiguous(plus), update };
 	return gemm(rows, w.broadcast([B, ...w.shape.slice(1)]), target, rows.shape[1]);
 }
 
-const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
-const TEST = {
+export const FROZEN = { codes: "none", scales: "none", nested: "none", map: "none" } as const;
+export const TEST = {
 	bound: { abs: 2e-5, why: "sums of 16 products of size 4" },
 	sizes: { K: [16], N: [8], C: [16], S: [1], M: [1] },
 	domains: { codes: { bits: true }, scales: { bits: true }, nested: { range: [0.1, 2] }, map: { range: [-1, 1] } },
 } as const;
-const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
-const PARTS = "codes![C], scales![S], nested![M], map![256]";
+export const DTYPES = { codes: ["u32"], scales: ["u32"] } as const;
+export const PARTS = "codes![C], scales![S], nested![M], map![256]";
 
 /** In float64, for `rounded` 0 only: rounding is no smooth function, and the golden vectors test it. */
-function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
+export function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }: NF4Attrs): Float64Array {
 	const out = new Float64Array(n * k);
 	for (let i = 0; i < out.length; i++) {
 		const byte = Math.floor(v.codes.data[i >> 3] / 2 ** (8 * ((i >> 1) & 3))) & 255;
@@ -53,7 +54,7 @@ function referenceWeight(v: Readonly<Record<string, NdArray>>, { n, k, offset }:
 }
 
 /** rows[i, j] = sum over q of x[i, q] w(j, q). */
-function referenceRows(x: NdArray, columns: number, w: (column: number, q: number) => number): NdArray {
+export function referenceRows(x: NdArray, columns: number, w: (column: number, q: number) => number): NdArray {
 	const width = x.shape[x.shape.length - 1];
 	const rows = x.data.length / width;
 	const data = new Float64Array(rows * columns);
@@ -90,12 +91,12 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	test: TEST,
 });
 
-const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
+export const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	name: "nf4Linear.dx",
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
-	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), plus)],
+	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), { plus })],
 	grad: {
 		dy: {
 			saves: ["codes", "scales", "nested", "map"],

@@ -1,9 +1,11 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
+import type { LowRankBranch } from "../lowRank.ts";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
+import { nf4AdaptedDropoutPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
 import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
@@ -107,6 +109,20 @@ export class NF4Parameter extends Parameter {
 	override linear(x: Tensor): Tensor {
 		const { codes, scales, nested, map } = this.weight;
 		return blaming("NF4Parameter.linear", () => nf4LinearPrimitive.apply([x, codes, scales, nested, map], this.#attrs)[0]);
+	}
+
+	/**
+	 * x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ in f32: `x [..., in] → [..., out]`, with gradients by x, A and B.
+	 * @throws ValueError before there are values, ShapeError when shapes do not fit.
+	 */
+	override adapted(x: Tensor, { a, b, scale, mask }: LowRankBranch): Tensor {
+		const { codes, scales, nested, map } = this.weight;
+		const operands = [x, codes, scales, nested, map, a, b];
+		return blaming("NF4Parameter.adapted", () =>
+			mask === undefined
+				? nf4AdaptedPrimitive.apply(operands, { ...this.#attrs, scale })[0]
+				: nf4AdaptedDropoutPrimitive.apply([...operands, mask.words], { ...this.#attrs, scale, p: mask.p, stream: mask.stream })[0],
+		);
 	}
 
 	/** @throws ShapeError always: it takes its values from `load` and `loadQuantized`. */

@@ -1,5 +1,5 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.kernel.ts";
 
@@ -10,7 +10,7 @@ import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.k
  */
 export const TILES = {
 	"128x128": { x: 16, y: 16, rows: 2, columns: 2, depth: 16 },
-	"64x64": { x: 16, y: 16, rows: 1, columns: 1, depth: 32 },
+	"64x64": { x: 16, y: 8, rows: 2, columns: 1, depth: 32 },
 	"32x32": { x: 8, y: 8, rows: 1, columns: 1, depth: 32 },
 	"64x16": { x: 4, y: 16, rows: 1, columns: 1, depth: 32 },
 	"16x64": { x: 16, y: 4, rows: 1, columns: 1, depth: 32 },
@@ -23,7 +23,16 @@ export const extentOf = (tile: Tile): { readonly rows: number; readonly columns:
 	return { rows: 4 * y * rows, columns: 4 * x * columns };
 };
 
-export type TiledVariant = GemmVariant & { readonly tile: Tile };
+export type TiledVariant = GemmVariant & {
+	readonly tile: Tile;
+	/** What is stored is the sum of the product and of low times up, as `gemm` takes them. */
+	readonly update: boolean;
+};
+
+/** What a kernel takes for an update: ranks, and elements of `up` from one column of the result to the next and from one z to the next. */
+const updateParams = (update: boolean): Readonly<Record<string, ParamType>> => (update ? { R: "u32", un: "u32", uz: "u32" } : {});
+const updateBuffers = (update: boolean): Readonly<Record<string, BufferSpec>> =>
+	update ? { low: reads("f32", 4), up: reads("f32", 4) } : {};
 
 const XYZW = "xyzw";
 const FOUR = [0, 1, 2, 3];
@@ -70,25 +79,39 @@ function put({ name, mode, fours }: Side, depth: number, from: string): string {
 	return `let at = 4u * (${deep}) * ${fours}u + ${along}; ${FOUR.map((s) => `${name}_slice[at + ${s * fours}u] = ${from}${s};`).join(" ")}`;
 }
 
+/** WGSL of the rows of low times four columns of up, in u0 and so on. */
+function updates(rows: readonly string[]): string {
+	return wgsl`${rows.map((_, i) => `var u${i} = vec4f();`).join(" ")}
+      for (var r = 0u; r < p.R; r += 4u) {
+        ${FOUR.map((c) => `let up${c} = up_at4((z * p.uz + min(n + ${c}u, p.N - 1u) * p.un + r) >> 2u);`).join("\n        ")}
+        ${FOUR.map((s) => `let at${s} = vec4f(${FOUR.map((c) => `up${c}.${XYZW[s]}`).join(", ")});`).join("\n        ")}
+        ${rows
+					.flatMap((m, i) => [
+						`let low${i} = low_at4(((z * p.M + min(${m}, p.M - 1u)) * p.R + r) >> 2u);`,
+						...FOUR.map((s) => `u${i} += low${i}.${XYZW[s]} * at${s};`),
+					])
+					.join("\n        ")}
+      }`;
+}
+
 /** WGSL that stores what an invocation has. */
 function store(variant: TiledVariant): string {
-	const { wideStore, tile } = variant;
+	const { wideStore, tile, update } = variant;
 	const { x, y, rows, columns } = TILES[tile];
-	const lines = upTo(4 * rows).map((i) => {
-		const m = `m0 + 4u * (ty + ${y * (i >> 2)}u) + ${i & 3}u`;
-		const values = upTo(columns).map((h) => {
-			const head = `let n = n0 + 4u * (tx + ${x * h}u); let o = out + m * p.om + n;`;
-			if (wideStore) {
-				return `{ ${head} if (n < p.N) { ${stored(variant, "o >> 2u", `acc${i}_${h}`)} } }`;
-			}
-			const each = FOUR.map((s) => {
-				return `if (n + ${s}u < p.N) { ${stored(variant, `o + ${s}u`, `acc${i}_${h}.${XYZW[s]}`)} }`;
-			});
-			return `{ ${head} ${each.join(" ")} }`;
+	const places = upTo(4 * rows).map((i) => `m0 + 4u * (ty + ${y * (i >> 2)}u) + ${i & 3}u`);
+	const blocks = upTo(columns).map((h) => {
+		const lines = places.map((m, i) => {
+			const value = update ? `(acc${i}_${h} + u${i})` : `acc${i}_${h}`;
+			const each = wideStore
+				? [stored(variant, "o >> 2u", value)]
+				: FOUR.map((s) => `if (n + ${s}u < p.N) { ${stored(variant, `o + ${s}u`, `${value}.${XYZW[s]}`)} }`);
+			return `{ let m = ${m}; if (m < p.M) { let o = out + m * p.om + n; ${each.join(" ")} } }`;
 		});
-		return `{ let m = ${m}; if (m < p.M) { ${values.join(" ")} } }`;
+		return `{ let n = n0 + 4u * (tx + ${x * h}u); if (n < p.N) {
+      ${[...(update ? [updates(places)] : []), ...lines].join("\n      ")}
+    } }`;
 	});
-	return lines.join("\n  ");
+	return blocks.join("\n  ");
 }
 
 /**
@@ -98,7 +121,7 @@ function store(variant: TiledVariant): string {
  * changes it.
  */
 export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant) => {
-	const { a, b, aDtype, bDtype, wideStore, tile } = variant;
+	const { a, b, aDtype, bDtype, wideStore, tile, update } = variant;
 	const { x, y, rows, columns, depth } = TILES[tile];
 	const lanes = x * y;
 	const sides: readonly Side[] = [
@@ -134,10 +157,11 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 	const products = upTo(4 * rows).flatMap((i) => upTo(columns).map((h) => `acc${i}_${h} += a${i >> 2}.${XYZW[i & 3]} * b${h};`));
 	const extent = extentOf(tile);
 	return {
-		params: { ...PARAMS, zs: "u32", run: "u32", op: "u32" },
+		params: { ...PARAMS, zs: "u32", run: "u32", op: "u32", ...updateParams(update) },
 		buffers: {
 			...{ a: reads(aDtype, a === "s" ? 1 : 4), b: reads(bDtype, b === "s" ? 1 : 4), y: writes("f32", wideStore ? 4 : 1) },
 			...summand(variant),
+			...updateBuffers(update),
 		},
 		workgroup: lanes,
 		shared: { a_slice: { type: "vec4f", length: y * rows * depth }, b_slice: { type: "vec4f", length: x * columns * depth } },
@@ -181,15 +205,34 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 	};
 });
 
-/** y = the sum of the parts of each element, in order. */
-export const gemmJoinKernel = defineKernel("gemm/join", ({ onto }: Pick<GemmVariant, "onto">) => ({
-	params: { size: "u32", parts: "u32", M: "u32", N: "u32", oz: "u32", om: "u32" },
-	buffers: { x: reads("f32"), y: writes("f32"), ...summand({ onto, wideStore: false }) },
-	workgroup: 64,
-	body: wgsl`
+/**
+ * y = the sum of the parts of each element, in order, and of low times up where there is an update. An invocation has one element, or
+ * four side by side (`wideStore`); `size` is how many there are.
+ */
+export const gemmJoinKernel = defineKernel("gemm/join", (variant: Pick<TiledVariant, "onto" | "update" | "wideStore">) => {
+	const { update, wideStore } = variant;
+	const [V, four] = wideStore ? ["vec4f", "4"] : ["f32", ""];
+	const lanes = wideStore ? 4 : 1;
+	const columns = upTo(lanes);
+	const product = `var u = ${V}();
+for (var r = 0u; r < p.R; r += 4u) {
+  let low = low_at4((row * p.R + r) >> 2u);
+  ${columns.map((c) => `let up${c} = up_at4((z * p.uz + (n + ${c}u) * p.un + r) >> 2u);`).join(" ")}
+  ${FOUR.map((s) => `u += low.${XYZW[s]} * ${V}(${columns.map((c) => `up${c}.${XYZW[s]}`).join(", ")});`).join(" ")}
+}`;
+	return {
+		params: { size: "u32", parts: "u32", M: "u32", N: "u32", oz: "u32", om: "u32", ...updateParams(update) },
+		buffers: { x: reads("f32", lanes), y: writes("f32", lanes), ...summand(variant), ...updateBuffers(update) },
+		workgroup: 64,
+		body: wgsl`
 if (index >= p.size) { return; }
-var sum = 0.0;
-for (var i = 0u; i < p.parts; i++) { sum += x_at(i * p.size + index); }
-let at = index / (p.N * p.M) * p.oz + index / p.N % p.M * p.om + index % p.N;
-${stored({ onto, wideStore: false }, "at", "sum")}`,
-}));
+let row = index / (p.N / ${lanes}u);
+let n = index % (p.N / ${lanes}u) * ${lanes}u;
+let z = row / p.M;
+var sum = ${V}();
+for (var i = 0u; i < p.parts; i++) { sum += x_at${four}(i * p.size + index); }
+${update ? product : ""}
+let at = z * p.oz + row % p.M * p.om + n;
+${stored(variant, wideStore ? "at >> 2u" : "at", update ? "(sum + u)" : "sum")}`,
+	};
+});

@@ -18,6 +18,16 @@ export interface GemmTarget {
 	readonly accumulate: boolean;
 	/** Add to this instead, which lies in memory of its own as the result lies in its. */
 	readonly plus?: Physical | undefined;
+	/** Add this product instead, with the leading axes of the other. */
+	readonly update?: GemmUpdate | undefined;
+}
+
+/** low times up, both f32: each element is summed over the ranks R in order, and then added. */
+export interface GemmUpdate {
+	/** `[..., M, R]`, contiguous. */
+	readonly low: Physical;
+	/** `[..., R, N]`. */
+	readonly up: Physical;
 }
 
 interface Plan {
@@ -64,12 +74,12 @@ function modeOfB(b: Physical, p: Plan, k: number, n: number): BMode {
 /** Number `i` of the three batch axes, of which the first may be left out. */
 const at = (v: readonly number[], i: number, fill: number): number => v[i + v.length - 3] ?? fill;
 
-/** Workgroups that keep all units of a large GPU busy. */
-const ENOUGH = 256;
+/** Workgroups that keep all units of a large GPU busy, and those that do it to the end: three on each of 132 units. */
+const [ENOUGH, EVEN] = [256, 396];
 /** A record with no more rows, or columns, than this has few tiles, whatever their kind. */
 const THIN = 32;
-/** Least part of a sum of such records, and of others, whose parts are to be worth what it takes to add them. */
-const [PART, LONG] = [128, 1024];
+/** Least part of a sum of such records, and of others, of which a sum has to be long for its parts to be worth what it takes to add them. */
+const [THIN_PART, PART, LONG] = [128, 600, 2048];
 /** For how many records the tiles of others are counted: the parts must not depend on how many there are. */
 const RECORDS = 4;
 
@@ -81,10 +91,10 @@ const countOf = (tile: Tile, { M, N }: Pick<Size, "M" | "N">): number => {
 /** Length of the parts that sums over k are split into: all of k where they are not, as where the rows of a record are not known. */
 function partOf(rows: number | undefined, N: number, k: number): number {
 	const isThin = Math.min(rows ?? N, N) <= THIN;
-	const most = Math.floor(k / (isThin ? PART : LONG));
+	const most = isThin ? Math.floor(k / THIN_PART) : k < LONG ? 1 : Math.floor(k / PART);
 	if (rows === undefined || most < 2) return Math.max(1, k);
-	const tiles = isThin ? countOf("64x64", { M: rows, N }) : RECORDS * countOf("128x128", { M: rows, N });
-	const parts = Math.min(most, Math.ceil(ENOUGH / tiles));
+	const needed = isThin ? ENOUGH / countOf("64x64", { M: rows, N }) : EVEN / (RECORDS * countOf("128x128", { M: rows, N }));
+	const parts = Math.min(most, Math.ceil(needed));
 	return 32 * Math.ceil(k / parts / 32);
 }
 
@@ -97,9 +107,16 @@ function tileOf(size: Size, times: number): Tile {
 	return times * countOf("64x64", size) >= ENOUGH ? "64x64" : "32x32";
 }
 
+/** Whether a kernel of tiles can add an update to the product of `a`: which changes no bit. */
+const isAddedInTiles = ({ low, up }: GemmUpdate, { rank }: Physical): boolean =>
+	rank === 3 && up.strides[1] === 1 && low.isContiguous && fours(low.shape[2], low.offset, up.offset, up.strides[0], up.strides[2]);
+
 /** Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order. */
-function tiled(operands: Operands, size: Size, zs: number, run: number, variant: GemmVariant): void {
-	const { a, b, ...stored } = operands;
+function tiled(operands: Operands, size: Size, zs: number, run: number, variant: GemmVariant, update?: GemmUpdate): void {
+	const { a, b, ...rest } = operands;
+	const stored = { ...rest, ...update };
+	const ranks = update && { R: update.low.shape[2], un: update.up.strides[2], uz: update.up.strides[0] };
+	const isUpdated = update !== undefined;
 	const { M, N, K, oz, om } = size;
 	const parts = Math.max(1, Math.ceil(K / run));
 	const tile = tileOf(size, zs * parts);
@@ -107,15 +124,17 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 	const grid = tiles * TILES[tile].x * TILES[tile].y;
 	const flops = 2 * zs * M * N * K;
 	if (parts === 1) {
-		gemmTiledKernel.of({ ...variant, tile }).run(operands, { ...size, tiles, zs, run, op: 0 }, grid, flops);
+		const kernel = gemmTiledKernel.of({ ...variant, tile, update: isUpdated });
+		kernel.run({ a, b, ...stored }, { ...size, tiles, zs, run, op: 0, ...ranks }, grid, flops);
 		return;
 	}
 	const { runtime } = a;
 	const x = runtime.empty([parts, zs, M, N]);
-	const kernel = gemmTiledKernel.of({ ...variant, onto: false, wideStore: fours(N), tile });
+	const kernel = gemmTiledKernel.of({ ...variant, onto: false, wideStore: fours(N), tile, update: false });
 	kernel.run({ a, b, y: x }, { ...size, tiles, zs, run, oz: M * N, om: N, op: zs * M * N }, grid, flops);
-	const total = { size: zs * M * N, parts, M, N, oz, om };
-	gemmJoinKernel.of({ onto: variant.onto }).run({ x, ...stored }, total, total.size);
+	const { onto, wideStore } = variant;
+	const total = { size: (zs * M * N) / (wideStore ? 4 : 1), parts, M, N, oz, om, ...ranks };
+	gemmJoinKernel.of({ onto, wideStore, update: isUpdated }).run({ x, ...stored }, total, total.size);
 }
 
 /**
@@ -136,7 +155,15 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	const [m, k] = a.shape.slice(-2);
 	const n = b.shape[b.rank - 1];
 	const om = target?.rowStride ?? n;
-	const p = plan(a, b, target === undefined || target.batchStride === m * om);
+	const { plan: kernels, matrices } = a.runtime.device;
+	const unit = matrices !== undefined && isForMatrices(matrices, rows, n, k) ? matrices : undefined;
+	const update = target?.update;
+	if (update !== undefined && target !== undefined && (kernels === "cpu" || unit !== undefined || !isAddedInTiles(update, a))) {
+		gemm(a, b, { ...target, update: undefined }, rows);
+		return gemm(update.low, update.up, { ...target, update: undefined, accumulate: true });
+	}
+	const isSharedUp = update === undefined || lead[0] === 1 || update.up.strides[0] === 0;
+	const p = plan(a, b, isSharedUp && (target === undefined || target.batchStride === m * om));
 	if (p === undefined) return a.isContiguous ? gemm(a, contiguous(b), target, rows) : gemm(contiguous(a), b, target, rows);
 	const y = target?.view ?? a.runtime.empty([...lead, m, n]);
 	if (sizeOf(lead) * m * n === 0) return y;
@@ -171,13 +198,12 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 		om,
 	};
 	const summand = c && { c };
-	const { plan: kernels, matrices } = a.runtime.device;
-	if (matrices !== undefined && isForMatrices(matrices, rows, n, k)) {
-		byMatrices(matrices, { a, b, y, ...summand }, size, z, variant);
+	if (unit !== undefined) {
+		byMatrices(unit, { a, b, y, ...summand }, size, z, variant);
 		return y;
 	}
 	if (kernels !== "cpu") {
-		tiled({ a, b, y, ...summand }, size, z, partOf(rows, n, k), variant);
+		tiled({ a, b, y, ...summand }, size, z, partOf(rows, n, k), variant, update);
 		return y;
 	}
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);

@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor.ts";
 import { checkType } from "./arguments.ts";
 import { add } from "./binary.ts";
 import { contiguous } from "./contiguous.ts";
-import { gemm } from "./gemm.ts";
+import { type GemmUpdate, gemm } from "./gemm.ts";
 import { referenceProduct, rowProduct } from "./matmul.ts";
 import { slice } from "./slice.ts";
 import { defineSumming, type Summing, summed } from "./summing.ts";
@@ -65,7 +65,7 @@ const WEIGHTS = ["f32", "f16", "bf16"] as const;
 const TEST = { bound: { abs: 2e-5, why: "sums of up to 9 products of size 4: 9 * 36 * 2^-24" } };
 
 /** dx = g w: the gradient of x, summed over the runs of w in order. */
-const linearGrad: Summing<Attrs> = defineSumming({
+export const linearGrad: Summing<Attrs> = defineSumming({
 	name: "linear.dx",
 	signature: "g[..., N], w[N, K] -> dx[..., K]",
 	dtypes: { g: FLOATS, w: WEIGHTS },
@@ -90,21 +90,28 @@ const linearGrad: Summing<Attrs> = defineSumming({
 });
 export const { alone: linearGradPrimitive, plus: linearGradPlusPrimitive } = linearGrad;
 
+/** x [B, ..., K] times the transpose of w [B, N, K], and an update, where there is one, of records of rows: x [B, T, K]. */
+export function linearProduct(given: Physical, weight: Physical, update?: GemmUpdate): Physical {
+	const x = withRows(given);
+	const N = weight.shape[1];
+	const y = x.runtime.empty([...x.shape.slice(0, -1), N]);
+	const batchStride = y.shape[y.rank - 2] * N;
+	overRuns(weight, x, (w, first) => {
+		const count = w.shape[w.rank - 2];
+		const own = update && { low: update.low, up: columns(update.up, first, count) };
+		const target = { view: columns(y, first, count), batchStride, rowStride: N, accumulate: false, update: own };
+		gemm(x, w.transpose(), target, rowsOf(x));
+	});
+	return y.view({ shape: [...given.shape.slice(0, -1), N] });
+}
+
+/** y = x w^T, for operations that do more than that. */
 export const linearPrimitive: Primitive<Attrs> = definePrimitive<Attrs>({
 	name: "linear",
 	signature: "x[..., K], w[N, K] -> y[..., N]",
 	dtypes: { x: FLOATS, w: WEIGHTS },
 	attrs: {},
-	forward: ({ runtime, inputs, axes: { N } }) => {
-		const x = withRows(inputs.x);
-		const y = runtime.empty([...x.shape.slice(0, -1), N]);
-		const batchStride = y.shape[y.rank - 2] * N;
-		overRuns(inputs.w, x, (w, first) => {
-			const view = columns(y, first, w.shape[w.rank - 2]);
-			gemm(x, w.transpose(), { view, batchStride, rowStride: N, accumulate: false }, rowsOf(x));
-		});
-		return [y.view({ shape: [...inputs.x.shape.slice(0, -1), N] })];
-	},
+	forward: ({ inputs: { x, w } }) => [linearProduct(x, w)],
 	grad: {
 		x: { saves: ["w"], rule: ({ dy, w }, attrs, _, arrived) => summed(linearGrad, [dy, w], arrived, attrs)[0] },
 		w: { saves: ["x"], rule: ({ dy, x }, _, operand) => rowProduct(dy, x, operand) },

@@ -1,0 +1,108 @@
+import { defineKernel, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { decodingOf } from "./lowRank.kernel.ts";
+
+/** Invocations of a workgroup. */
+export const LANES = 128;
+/** Rows of a workgroup that sums over columns, and how many columns an invocation of it takes in a turn. */
+export const ROWS = 4;
+const TURN = 4;
+/** Columns of a workgroup that sums over rows, each as wide as what is read at once, and invocations that share the rows of one. */
+const COLUMNS = 16;
+const PARTS = LANES / COLUMNS;
+
+export type UpdatedVariant = {
+	/** Numbers of rows, of columns and of ranks are read four at once. */
+	readonly wide: boolean;
+	/** Ranks of a workgroup; a multiple of four where `wide`. */
+	readonly ranks: number;
+	/** Workgroups beside the others write a weight that is held in four bits. */
+	readonly decodes: boolean;
+};
+
+const XYZW = "xyzw";
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Workgroups of a record that sum over columns, and those that sum over rows. */
+export const groupsOf = (T: number, N: number, wide: boolean) => ({
+	rowGroups: Math.ceil(T / ROWS),
+	columnGroups: Math.ceil(N / (COLUMNS * (wide ? 4 : 1))),
+});
+
+/**
+ * Of y = low B^T, from g = dy: h[t, r] = the sum over n of g[t, n] B[n, r], and db[n, r] = the sum over t of g[t, n] low[t, r], of each
+ * record. The first `rowGroups` workgroups of a record have ROWS rows each, the others COLUMNS columns; they go along the records and the
+ * ranks. What invocations found is added in their order.
+ */
+export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, decodes }: UpdatedVariant) => {
+	const more = decodingOf(decodes);
+	const V = wide ? "vec4f" : "f32";
+	const step = wide ? 4 : 1;
+	/** Parts of the ranks that are read at once; of a row, invocations side by side have them. */
+	const parts = upTo(ranks / step);
+	const abreast = Math.floor(LANES / parts.length);
+	const [rows, columns, turns] = [ROWS, step, TURN].map(upTo);
+	const each = (of: (j: number, q: number) => string): string => columns.flatMap((j) => parts.map((q) => of(j, q))).join("\n  ");
+	/** WGSL of part q of the ranks, of a row that begins at `row`; beyond the last they repeat it. */
+	const ranksAt = (name: string, row: string, q: string): string =>
+		wide ? `${name}_at4((${row} + r0) / 4u + ${q})` : `${name}_at(${row} + min(r0 + ${q}, p.R - 1u))`;
+	const store = (name: string, row: string, q: string, value: string): string =>
+		wide ? `${name}_set4((${row} + r0) / 4u + ${q}, ${value});` : `if (r0 + ${q} < p.R) { ${name}_set(${row} + r0 + ${q}, ${value}); }`;
+	const found = step * parts.length;
+	return {
+		params: { T: "u32", N: "u32", R: "u32", bs: "u32", rowGroups: "u32", ...more.params },
+		buffers: {
+			...{ g: reads("f32", step), low: reads("f32", step), b: reads("f32", step) },
+			...{ h: writes("f32", step), db: writes("f32", step) },
+			...more.buffers,
+		},
+		workgroup: LANES,
+		shared: { found: { type: V, length: LANES * Math.max(found, ROWS) } },
+		helpers: `fn g_one(i: u32) -> f32 { return ${wide ? "g_at4(i / 4u)[i % 4u]" : "g_at(i)"}; }\n${more.helpers}`,
+		body: wgsl`
+${more.body(LANES)}
+let record = wid.y;
+let r0 = wid.z * ${ranks}u;
+let first = record * p.T;
+if (wid.x < p.rowGroups) {
+  let t0 = wid.x * ${ROWS}u;
+  let own = lane / ${parts.length}u;
+  let q = lane % ${parts.length}u;
+  ${rows.map((i) => `let e${i} = (first + min(t0 + ${i}u, p.T - 1u)) * p.N; var s${i} = ${V}();`).join("\n  ")}
+  for (var n = own; n < p.N; n += ${abreast * TURN}u) {
+    ${turns
+			.flatMap((j) => [
+				`let n${j} = min(n + ${j * abreast}u, p.N - 1u);`,
+				`let b${j} = select(${V}(), ${ranksAt("b", `record * p.bs + n${j} * p.R`, "q")}, n + ${j * abreast}u < p.N);`,
+				...rows.map((i) => `let g${i}_${j} = g_one(e${i} + n${j});`),
+			])
+			.join("\n    ")}
+    ${turns.flatMap((j) => rows.map((i) => `s${i} += g${i}_${j} * b${j};`)).join("\n    ")}
+  }
+  ${rows.map((i) => `found[${i * LANES}u + lane] = s${i};`).join(" ")}
+  workgroupBarrier();
+  if (own < ${ROWS}u && t0 + own < p.T) {
+    var sum = ${V}();
+    for (var c = 0u; c < ${abreast}u; c++) { sum += found[own * ${LANES}u + c * ${parts.length}u + q]; }
+    ${store("h", "(first + t0 + own) * p.R", "q", "sum")}
+  }
+  return;
+}
+let column = lane % ${COLUMNS}u;
+let part = lane / ${COLUMNS}u;
+let n = ((wid.x - p.rowGroups) * ${COLUMNS}u + column) * ${step}u;
+let isInside = n < p.N;
+${each((j, q) => `var d${j}_${q} = ${V}();`)}
+for (var t = part; t < p.T && isInside; t += ${PARTS}u) {
+  let own = ${wide ? "g_at4(((first + t) * p.N + n) / 4u)" : "g_at((first + t) * p.N + n)"};
+  ${parts.map((q) => `let low${q} = ${ranksAt("low", "(first + t) * p.R", `${q}u`)};`).join(" ")}
+  ${each((j, q) => `d${j}_${q} += ${wide ? `own.${XYZW[j]}` : "own"} * low${q};`)}
+}
+${each((j, q) => `found[lane * ${found}u + ${j * parts.length + q}u] = d${j}_${q};`)}
+workgroupBarrier();
+if (part > 0u || !isInside) { return; }
+for (var other = column + ${COLUMNS}u; other < ${LANES}u; other += ${COLUMNS}u) {
+  ${each((j, q) => `d${j}_${q} += found[other * ${found}u + ${j * parts.length + q}u];`)}
+}
+${each((j, q) => store("db", `(record * p.N + n + ${j}u) * p.R`, `${q}u`, `d${j}_${q}`))}`,
+	};
+});

@@ -1,0 +1,132 @@
+import { linear, type Tensor, transpose } from "@hushgrad/tensor";
+import {
+	contiguous,
+	definePrimitive,
+	type GemmUpdate,
+	gemm,
+	linearPrimitive,
+	linearProduct,
+	type NdArray,
+	type Physical,
+	packed,
+	reshaped,
+	rowProduct,
+	sizeOf,
+} from "@hushgrad/tensor/author";
+import { RANKS } from "./lowRank.kernel.ts";
+import { beside, type Decoded } from "./quant/nf4.kernel.ts";
+import { groupsOf, LANES, updatedBackKernel } from "./updated.kernel.ts";
+
+/** For the tests of what has ranks: those that are read eight, four, or one at once. */
+export const RANK_SIZES = { R: [1, 3, 4, 8, 12] } as const;
+
+/** low [..., R] b^T, in float64. */
+export function referenceUpdate(low: NdArray, b: NdArray): Float64Array {
+	const [N, R] = b.shape;
+	return Float64Array.from({ length: (low.data.length / R) * N }, (_, i) => {
+		const row = Math.floor(i / N) * R;
+		let sum = 0;
+		for (let r = 0; r < R; r++) sum += low.data[row + r] * b.data[(i % N) * R + r];
+		return sum;
+	});
+}
+
+/** h = g b and db = g^T low, in float64. */
+export function referenceUpdateGrad({ g, low, b }: Readonly<Record<"g" | "low" | "b", NdArray>>): NdArray[] {
+	const [N, R] = b.shape;
+	const [h, db] = [new Float64Array(low.data.length), new Float64Array(N * R)];
+	for (let i = 0; i < g.data.length; i++) {
+		const [t, n] = [Math.floor(i / N), i % N];
+		for (let r = 0; r < R; r++) {
+			h[t * R + r] += g.data[i] * b.data[n * R + r];
+			db[n * R + r] += g.data[i] * low.data[t * R + r];
+		}
+	}
+	return [
+		{ data: h, shape: low.shape },
+		{ data: db, shape: b.shape },
+	];
+}
+
+/** low [B, ..., R] and b [B, N, R] as a product takes them. */
+export function updateOf(low: Physical, b: Physical): GemmUpdate {
+	const [B, N, R] = b.shape;
+	const T = sizeOf(low.shape.slice(1, -1));
+	return { low: contiguous(low).view({ shape: [B, T, R] }), up: packed(b).transpose().broadcast([B, R, N]) };
+}
+
+/**
+ * From the gradient g of low b^T: h [B, ..., R] = g b, and db [B, N, R] = g^T low. A weight held in four bits is written by the same
+ * kernel, where the device allows it, or by one of its own.
+ */
+export function updateGrad(given: Readonly<Record<"g" | "low" | "b", Physical>>, weight?: Decoded): [h: Physical, db: Physical] {
+	const [B, N, R] = given.b.shape;
+	const { runtime } = given.g;
+	const T = sizeOf(given.g.shape.slice(1, -1));
+	const rows = (t: Physical, width: number): Physical => contiguous(t).view({ shape: [B, T, width] });
+	const [g, low, b] = [rows(given.g, N), rows(given.low, R), packed(given.b)];
+	const shape = given.low.shape;
+	if (runtime.device.plan === "cpu") {
+		beside(runtime, [0, 0, 0], LANES, weight);
+		return [gemm(g, b.broadcast([B, N, R])).view({ shape }), gemm(g.transpose(), low)];
+	}
+	const [h, db] = [runtime.empty(shape), runtime.empty([B, N, R])];
+	const wide = [N, R, g.offset, low.offset, b.offset].every((v) => v % 4 === 0);
+	const ranks = wide ? (R % RANKS === 0 ? RANKS : 4) : Math.min(RANKS, R);
+	const { rowGroups, columnGroups } = groupsOf(T, N, wide);
+	const { decodes, grid, ...more } = beside(runtime, [rowGroups + columnGroups, B, Math.ceil(R / ranks)], LANES, weight);
+	const numbers = { T, N, R, bs: b.strides[0], rowGroups, ...more.numbers };
+	updatedBackKernel.of({ wide, ranks, decodes }).run({ g, low, b, h, db, ...more.buffers }, numbers, grid, 4 * B * T * N * R);
+	return [h, db];
+}
+
+/** From the gradient g of low b^T: h = g b, and db = g^T low. */
+export const linearUpdatedGradPrimitive = definePrimitive({
+	name: "linearUpdated.dlow",
+	signature: "g[..., N], low[..., R], b[N, R] -> h[..., R], db[N, R]",
+	attrs: {},
+	forward: ({ inputs }) => updateGrad(inputs),
+	grad: { g: "missing", low: "missing", b: "missing" },
+	reference: referenceUpdateGrad,
+	test: { bound: { abs: 2e-4, why: "sums of up to 729 products of size 4" }, sizes: RANK_SIZES, nonEmpty: ["R"] },
+});
+
+const { grad, reference, dtypes } = linearPrimitive.spec;
+
+/** A linear map and the product of two thin matrices in one: y = x w^T + low b^T. The gradients by low and b come from one kernel. */
+export const linearUpdatedPrimitive = definePrimitive({
+	name: "linearUpdated",
+	signature: "x[..., K], w[N, K], low[..., R], b[N, R] -> y[..., N]",
+	dtypes,
+	attrs: {},
+	forward: ({ inputs: { x, w, low, b }, B, axes: { N, K } }) => {
+		const update = updateOf(low, b);
+		const rows = reshaped(x, [update.low.shape[1], K]);
+		return [linearProduct(rows, w, update).view({ shape: [B, ...x.shape.slice(1, -1), N] })];
+	},
+	grad: {
+		x: grad.x,
+		w: grad.w,
+		low: { saves: ["b"], rule: ({ dy, b }) => linear(dy, transpose(b)) },
+		b: { saves: ["low"], rule: ({ dy, low }, _, operand) => rowProduct(dy, low, operand) },
+	},
+	together: (given, _, operands, arrived) => {
+		const grads: Record<string, Tensor> = {};
+		for (const name of ["x", "w"] as const) {
+			const rule = grad[name];
+			if (typeof rule === "object") grads[name] = rule.rule(given, {}, operands[name], arrived[name]);
+		}
+		const [low, b] = linearUpdatedGradPrimitive.apply([given.dy, given.low, given.b]);
+		return { ...grads, low, b };
+	},
+	reference: ({ x, w, low, b }) => {
+		const [{ data, shape }] = reference({ x, w }, {});
+		const update = referenceUpdate(low, b);
+		return [{ data: data.map((v, i) => v + update[i]), shape }];
+	},
+	test: {
+		bound: { abs: 2e-4, why: "a sum of up to 9 products of size 4, and one of up to 12" },
+		sizes: RANK_SIZES,
+		nonEmpty: ["R"],
+	},
+});
