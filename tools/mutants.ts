@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readFlags, refuse } from "./flags.mjs";
+import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
 import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
@@ -26,6 +27,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	audit: AUDIT_MUTANTS,
 	fused: FUSED_MUTANTS,
 	plans: PLAN_MUTANTS,
+	attention: ATTENTION_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
+import { ATTENTION_MUTANTS } from "../../tools/mutants.attention.ts";
 import { AUDIT_MUTANTS } from "../../tools/mutants.audit.ts";
 import { FUSED_MUTANTS } from "../../tools/mutants.fused.ts";
 import { LAYER_MUTANTS } from "../../tools/mutants.layers.ts";
@@ -20,6 +21,7 @@ const mutants = [
 	...AUDIT_MUTANTS,
 	...PLAN_MUTANTS,
 	...FUSED_MUTANTS,
+	...ATTENTION_MUTANTS,
 ];
 
 it.each(mutants.map(({ name, file, from }) => [name, file, from] as const))("the fault %s can be made in %s", (_, file, from) => {

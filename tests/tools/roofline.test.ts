@@ -49,10 +49,15 @@ describe("what kernels do, counted from their WGSL", () => {
 		expect(sumOf(works)).toBe(2 * B * T * N * K + B * T * N);
 	});
 
-	test("attention is two products of T by T", async () => {
+	test("attention is two products of T by T and the exponentials between them, and writes no scores", async () => {
 		const [H, T, K] = [2, 128, 128];
 		const works = await workOf((make) => scaledDotProductAttention(make(H, T, K), make(H, T, K), make(H, T, K)));
-		expect(sumOf(works.filter((w) => w.kernel.startsWith("gemm")))).toBe(2 * (2 * H * T * T * K));
+		const [{ kernel, flops, written }] = works;
+		expect([works.length, kernel.startsWith("attention/")]).toEqual([1, true]);
+		const products = 2 * (2 * H * T * T * K);
+		expect(flops).toBeGreaterThanOrEqual(products);
+		expect(flops).toBeLessThan(1.25 * products);
+		expect(written).toBe(4 * H * (T * K + T));
 	});
 
 	test("a vector operation moves each element once, in lines that lanes share", async () => {

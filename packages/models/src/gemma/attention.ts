@@ -1,5 +1,5 @@
 import { Linear, Module } from "@hushgrad/nn";
-import { attentionSoftmax, expand, matmul, permute, reshape, rope, type Tensor, transpose, unsqueeze } from "@hushgrad/tensor";
+import { permute, reshape, rope, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
 import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import type { Pass, Passed, Projection } from "./pass.ts";
@@ -38,7 +38,7 @@ export class VaultGemmaAttention extends Module {
 		this.#window = sliding ? (config.sliding_window ?? 0) : 0;
 	}
 
-	// T queries, S keys, D model width, G key heads, R query heads a key head, H = G R, K head size
+	// T queries, S keys, D model width, G key heads, H query heads, K head size
 	forward(x_TD: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
 		const [T] = x_TD.shape;
 		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, dropout), this.#heads), cos, sin);
@@ -46,21 +46,15 @@ export class VaultGemmaAttention extends Module {
 		const v_GTK = this.#split(this.v_proj.call(x_TD, dropout), this.#groups);
 		const seen = joined(before?.[this.#layer], { k: k_GTK, v: v_GTK });
 
-		const G = this.#groups;
-		const R = this.#heads / G;
 		const [S, K] = seen.k.shape.slice(1);
-		const shared = (t: Tensor): Tensor => expand(unsqueeze(t, 1), [G, R, S, K]);
-		const q_GRTK = reshape(q_HTK, [G, R, T, K]);
-		const scores_GRTS = matmul(q_GRTK, transpose(shared(seen.k)));
-		const p_GRTS = attentionSoftmax(scores_GRTS, {
+		const mixed_HTK = scaledDotProductAttention(q_HTK, seen.k, seen.v, {
 			scale: this.#scale,
 			softcap: this.#softcap,
-			causal: true,
+			isCausal: true,
 			window: this.#window,
 			offset: S - T,
 		});
-		const mixed_GRTK = matmul(p_GRTS, shared(seen.v));
-		const out_TC = reshape(permute(mixed_GRTK, [2, 0, 1, 3]), [T, this.#heads * K]);
+		const out_TC = reshape(permute(mixed_HTK, [1, 0, 2]), [T, this.#heads * K]);
 		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
 	}
 

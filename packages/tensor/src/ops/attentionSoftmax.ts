@@ -95,22 +95,23 @@ export const cappedSoftmaxGradKernel = defineKernel("attentionSoftmax/dx/cap", (
 	),
 );
 
-type MaskAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
+/** What becomes of scores, and which keys a query sees. */
+export type ScoreAttrs = { scale: number; softcap: number; causal: boolean; window: number; offset: number };
 
-const NO_MASK: MaskAttrs = { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 };
+export const NO_MASK: ScoreAttrs = { scale: 1, softcap: 0, causal: false, window: 0, offset: 0 };
 
-const rowParams = (x: Physical, { causal, window, offset, scale, softcap }: MaskAttrs) => {
+const rowParams = (x: Physical, { causal, window, offset, scale, softcap }: ScoreAttrs) => {
 	const [T, S] = x.shape.slice(-2);
 	return { rows: x.size / Math.max(1, S), T, S, causal: Number(causal), window, offset, scale, cap: softcap };
 };
 
 /** Whether query number `row` of T sees key s. */
-const sees = (row: number, T: number, s: number, { causal, window, offset }: MaskAttrs): boolean => {
+export const sees = (row: number, T: number, s: number, { causal, window, offset }: ScoreAttrs): boolean => {
 	const q = (row % T) + offset;
 	return (!causal || s <= q) && (window === 0 || s > q - window);
 };
 
-const VARIANTS: readonly Partial<MaskAttrs>[] = [
+const VARIANTS: readonly Partial<ScoreAttrs>[] = [
 	{ causal: true, scale: 0.5 },
 	{ causal: true, window: 3, softcap: 2 },
 	{ causal: true, offset: 0, softcap: 1.5, scale: 0.7 },
@@ -118,7 +119,7 @@ const VARIANTS: readonly Partial<MaskAttrs>[] = [
 const SIZES = { T: [1, 3, 7], S: [7, 8] };
 
 /** dx = y (dy - sum(y dy)) scale (1 - c^2), c = tanh(x scale / cap) where scores are capped, else 0; x is only read then. */
-export const attentionSoftmaxGradPrimitive = definePrimitive<MaskAttrs>({
+export const attentionSoftmaxGradPrimitive = definePrimitive<ScoreAttrs>({
 	name: "attentionSoftmax.dx",
 	signature: "x[..., T, S], y[..., T, S], dy[..., T, S] -> dx[..., T, S]",
 	attrs: NO_MASK,
@@ -160,7 +161,7 @@ export const attentionSoftmaxGradPrimitive = definePrimitive<MaskAttrs>({
 	},
 });
 
-export const attentionSoftmaxPrimitive = definePrimitive<MaskAttrs>({
+export const attentionSoftmaxPrimitive = definePrimitive<ScoreAttrs>({
 	name: "attentionSoftmax",
 	signature: "x[..., T, S] -> y[..., T, S]",
 	attrs: NO_MASK,
