@@ -18,7 +18,7 @@ const textOf = (page: string) =>
 describe("a report", () => {
 	it("shows a finished run, and loads and runs nothing", async () => {
 		const page = await pageOf({});
-		for (const text of ["8.0000", "16 of 16", "tiny-vaultgemma", "llvmpipe", "Exposure", "not counted"]) {
+		for (const text of ["ε spent 8 ", "δ 1e-5", "16 of 16", "tiny-vaultgemma", "llvmpipe", "Exposure", "not counted"]) {
 			expect(textOf(page)).toContain(text);
 		}
 		expect(page).not.toMatch(/https?:|<script|<link|<img|<iframe|url\(|@import|<[^>]+ on\w+=/i);

@@ -14,13 +14,14 @@ it("counts ends by what the run was doing and what ended it", () => {
 	expect(text).toContain("| a step, or between two | 2 | 0 | 2 |");
 	expect(text).toContain("| **together** | 3 | 1 | 4 |");
 	expect(text).not.toContain("loading");
+	expect(text).toContain("2 of the 4 ends are of runs that were still going on");
 });
 
 it("tells of runs by what befell them, and of one that is not as it should be", () => {
 	const lost = { fault: "GPU lost", mode: "research", times: 1 } as const;
 	const text = page([run(lost), run({ ...lost, asItShould: false, epsilon: 7.75 }), run({ times: 3 })]);
-	expect(text).toContain("| process ended | secure | 3 | 1 | 1 | 7.5000 of 8 |");
-	expect(text).toContain("| GPU lost in a step | research | 2 | 2 | 1 | 7.7500 of 8 |");
+	expect(text).toContain("| process ended | secure | 3 | 1 | 1 | 7.50000 of 8 |");
+	expect(text).toContain("| GPU lost in a step | research | 2 | 2 | 1 | 7.75000 of 8 |");
 });
 
 it("tells of a ledger that is behind, and of ε above its target", () => {

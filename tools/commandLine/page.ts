@@ -16,7 +16,8 @@ export async function page(root: string): Promise<string> {
 		"## Wrong input",
 		`${all.length} command lines with something wrong in them, typed where a few files lie: \`cards.csv\` is fine, the others are what their names say.
 Each ends with the exit code beside it, within a second and before a GPU is opened, with one message and without a stack. Nothing of a
-record is printed. A test types all of them.`,
+record is printed. A test types all of them; another types some as processes of their own, in places that are read-only, locked or full.
+What is left of a run that is ended in its middle stands in [resume.md](resume.md).`,
 		table(all),
 		"",
 	].join("\n\n");

@@ -37,7 +37,7 @@ resumed until they were done. This page is written by \`npm run kills:run\` from
 		"## Where processes were ended",
 		endsTable(ended),
 		"## What became of the runs",
-		runsTable(runs),
+		runsTable(runs) + openText(ended, runs),
 		`As it should be means: with noise that repeats (research), adapter, optimiser and metrics are those of a run that nothing befell, bit for
 bit; with secure noise, which never repeats, each step was taken by one process alone.`,
 		"## The ledger against the truth",
@@ -60,6 +60,12 @@ function endsTable(ended: readonly EndedRow[]): string {
 	return table(["while", ...found.map(([, name]) => name), "together"], [...phases, sums]);
 }
 
+/** What was still going on when the harness was stopped. */
+function openText(ended: readonly EndedRow[], runs: readonly RunRow[]): string {
+	const open = ended.length - runs.filter((r) => r.fault === "ended").reduce((sum, r) => sum + r.times, 0);
+	return open === 0 ? "" : `\n\n${open} of the ${ended.length} ends are of runs that were still going on when the harness was stopped.`;
+}
+
 const FAULTS: readonly Fault[] = ["ended", "GPU lost", "disk full (tmpfs)", "disk full (pretended)"];
 const NAMES: Readonly<Record<Fault, string>> = {
 	ended: "process ended",
@@ -76,7 +82,7 @@ function runsTable(runs: readonly RunRow[]): string {
 			const times = of.reduce((sum, r) => sum + r.times, 0);
 			const most = Math.max(...of.map((r) => r.epsilon));
 			const targets = [...new Set(of.map((r) => r.target))].join(", ");
-			return [[NAMES[fault], mode, times, of.length, of.filter((r) => r.asItShould).length, `${most.toFixed(4)} of ${targets}`]];
+			return [[NAMES[fault], mode, times, of.length, of.filter((r) => r.asItShould).length, `${most.toFixed(5)} of ${targets}`]];
 		}),
 	);
 	return table(["what befell it", "noise", "times", "runs, all finished", "as they should be", "ε by the ledger, at most"], rows);

@@ -92,7 +92,7 @@ function bug(error: unknown, command: string, terminal: Terminal): void {
 
 function fail(message: string, hint: string | undefined, terminal: Terminal, code?: string): void {
 	const { bad, dim } = styleOf(terminal);
-	const [first = "", ...rest] = wrap([message, ...(hint === undefined ? [] : [`  Hint: ${hint}`])].join("\n"), terminal.columns - 7);
+	const [first = "", ...rest] = wrap([message, ...(hint === undefined ? [] : [`  Hint: ${hint}`])].join("\n"), terminal.columns - 7, 2);
 	terminal.err(
 		`${bad("error:")} ${first}\n${rest.map((line) => `${line}\n`).join("")}${code === undefined ? "" : `  ${dim(`[${code}]`)}\n`}`,
 	);

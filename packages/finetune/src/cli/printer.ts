@@ -60,7 +60,12 @@ export function printerOf(terminal: Terminal): Printer {
 	};
 	return {
 		...style,
-		heading: (text) => terminal.out(`\n${style.bold(text)}\n`),
+		heading: (text) =>
+			terminal.out(
+				`\n${wrap(text, columns)
+					.map((line) => `${style.bold(line)}\n`)
+					.join("")}`,
+			),
 		field: (name, value, columns = NAME) => {
 			const isLong = displayWidth(name) >= columns;
 			if (isLong) terminal.out(`  ${name}\n`);

@@ -22,5 +22,8 @@ export function placesText(places: readonly number[], most = 12): string {
 	return `${places.slice(0, most).join(", ")}${more}`;
 }
 
+/** The noise multiplier σ: as the statement of a run has it. */
+export const sigmaText = (sigma: number): string => numberText(Number(sigma.toPrecision(6)));
+
 /** A number as people write it: 0.015, 1e-5. */
 export const numberText = (n: number): string => (n !== 0 && Math.abs(n) < 1e-3 ? n.toExponential() : String(n));

@@ -22,21 +22,22 @@ export const padTo = (text: string, columns: number): string => text + " ".repea
 
 /**
  * The lines of a text, broken at spaces so that none takes more columns; a word that takes more is broken inside. What goes on of a line stands
- * below its own beginning: that of an entry of a list below its text, that of a named value below the value.
+ * below its own beginning: that of an entry of a list below its text, that of a named value below the value, that of any other `hang` columns
+ * further in.
  */
-export function wrap(text: string, columns: number): string[] {
-	return text.split("\n").flatMap((line) => wrapLine(line, Math.max(1, columns)));
+export function wrap(text: string, columns: number, hang = 0): string[] {
+	return text.split("\n").flatMap((line) => wrapLine(line, Math.max(1, columns), hang));
 }
 
-function wrapLine(text: string, columns: number): string[] {
+function wrapLine(text: string, columns: number, hang: number): string[] {
 	const lines: string[] = [];
 	const [indent = ""] = /^ */.exec(text) ?? [];
 	const [head = ""] = /^ *(?:- |\S+(?: \S+)* {2,})/.exec(text) ?? [];
-	const below = " ".repeat(2 * head.length <= columns ? Math.max(head.length, indent.length) : indent.length);
+	const below = " ".repeat(head !== "" && 2 * head.length <= columns ? head.length : Math.min(indent.length + hang, columns >> 1));
 	let line = indent;
 	for (const word of text
 		.slice(indent.length)
-		.split(" ")
+		.split(BETWEEN_WORDS)
 		.flatMap((w) => broken(w, Math.max(1, columns - below.length)))) {
 		const isEmpty = line === indent || line === below;
 		const joined = isEmpty ? line + word : `${line} ${word}`;
@@ -64,6 +65,9 @@ function broken(word: string, columns: number): string[] {
 	}
 	return [...parts, part];
 }
+
+/** Where a line may be broken: not beside an equals sign, which stands between what belongs together. */
+const BETWEEN_WORDS = /(?<! =) (?!= )/;
 
 /** A text cut to so many columns, with "…" where something is missing. */
 export function shorten(text: string, columns: number): string {

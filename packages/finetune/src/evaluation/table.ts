@@ -47,7 +47,8 @@ export function evaluationRows({ before, after }: EvaluationPair): EvaluationRow
 export function showEvaluation({ field }: Pick<Printer, "field">, pair: EvaluationPair): void {
 	const rows = evaluationRows(pair);
 	const columns = Math.max(...rows.map(({ name }) => displayWidth(name))) + 2;
-	for (const { name, before, after } of rows) field(name, `${before} → ${after}`, columns);
+	const width = Math.max(...rows.map(({ before }) => displayWidth(before)));
+	for (const { name, before, after } of rows) field(name, `${before.padStart(width)} → ${after}`, columns);
 }
 
 /** What the numbers of an evaluation say about people, in a sentence. */

@@ -2,6 +2,7 @@ import { createInterface } from "node:readline";
 import { ValueError } from "@hushgrad/tensor";
 import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
+import { wrap } from "../cli/width.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { Conversation } from "./conversation.ts";
 import { answerFlags, tunedFlags } from "./flags.ts";
@@ -43,7 +44,7 @@ export async function chat(conversation: Conversation, lines: AsyncIterable<stri
 	const ask = (): void => {
 		if (isAsked) terminal.err("> ");
 	};
-	if (isAsked) terminal.err(conversation.hasMemory ? WELCOME : `${WELCOME}${SINGLE}`);
+	if (isAsked) terminal.err(`${wrap(conversation.hasMemory ? WELCOME : `${WELCOME}\n${SINGLE}`, terminal.columns).join("\n")}\n`);
 	ask();
 	for await (const line of lines) {
 		const prompt = line.trim();
@@ -75,5 +76,5 @@ async function say(conversation: Conversation, prompt: string, terminal: Termina
 	}
 }
 
-const WELCOME = "/reset forgets what was said, /quit ends\n";
-const SINGLE = "each line is answered by itself: the model was trained on single prompts\n";
+const WELCOME = "/reset forgets what was said, /quit ends";
+const SINGLE = "each line is answered by itself: the model was trained on single prompts";

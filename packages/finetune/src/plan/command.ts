@@ -6,7 +6,7 @@ import { z } from "zod";
 import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { type Printer, printerOf } from "../cli/printer.ts";
-import { bytesText, countText, durationText, numberText, placesText } from "../cli/units.ts";
+import { bytesText, countText, durationText, numberText, placesText, sigmaText } from "../cli/units.ts";
 import { padTo } from "../cli/width.ts";
 import { readRecords } from "../data/readRecords.ts";
 import type { Records } from "../data/records.ts";
@@ -165,7 +165,7 @@ function showData(print: Printer, { settings, records, tokenized }: Planned): vo
 
 function showPrivacy({ field, line, dim }: Printer, plan: PrivacyPlan, curve: Planned["curve"], smaller: Planned["smaller"]): void {
 	const { targetDelta, steps, sampleRate, noiseMultiplier, maxGradNorm, expectedBatchSize } = plan;
-	field("noise", `σ = ${noiseMultiplier.toFixed(4)}, of the clipping norm C = ${maxGradNorm}`);
+	field("noise", `σ = ${sigmaText(noiseMultiplier)}, of the clipping norm C = ${maxGradNorm}`);
 	field(
 		"sampling",
 		`${plan.sampling.kind}: q = ${sampleRate.toFixed(4)}, about ${expectedBatchSize} of ${plan.datasetSize} records in each of ${steps} steps`,

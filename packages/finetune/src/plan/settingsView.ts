@@ -12,13 +12,15 @@ export function showSettings({ field, dim }: Printer, settings: Settings, source
 		keyof typeof settingsSchema.shape)[];
 	const shown = names.map((name) => ({ name: typed(name), value: valueText(settings[name]), source: sourceText(sources[name]) }));
 	for (const { name, value, source } of shown) {
-		const isLong = value.length > VALUE;
+		const isLong = value.length > VALUE || source.length > SOURCE;
 		field(name, isLong ? `${value} ${dim(`(${source})`)}` : `${padTo(value, VALUE)} ${dim(source)}`, NAME);
 	}
 }
 
 const NAME = 24;
 const VALUE = 18;
+/** Columns of a source that a terminal of 60 has room for, beside name and value. */
+const SOURCE = 60 - 2 - NAME - VALUE - 1;
 
 function valueText(value: unknown): string {
 	if (typeof value === "boolean") return value ? "yes" : "no";

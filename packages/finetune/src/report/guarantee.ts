@@ -1,4 +1,5 @@
 import { type AccountedHistory, truePositiveRate } from "@hushgrad/dp";
+import { numberText } from "../cli/units.ts";
 import { type Chart, figure, type Point } from "./chart.ts";
 import { type Html, html, nothing } from "./html.ts";
 import type { PlanRecord, RunFacts } from "./runFacts.ts";
@@ -24,13 +25,16 @@ const percent = (p: number): string => {
 	return `${(Math.min(100, Math.ceil(100 * p * 10 ** digits - 1e-9) / 10 ** digits)).toFixed(digits)} %`;
 };
 
-/** ε with four digits behind the point, never rounded down, as the statement has it. */
-export const budget = (epsilon: number): string => (Math.ceil(epsilon * 1e4 - 1e-9) / 1e4).toFixed(4);
+/** ε with at most four digits behind the point, never rounded down. */
+export const budget = (epsilon: number): string => String(Math.ceil(epsilon * 1e4 - 1e-9) / 1e4);
 
 /** What is guaranteed, in words, as curves and as the statement of the run. */
 export async function guaranteeSection(facts: RunFacts): Promise<Html> {
 	const { plan, steps, statement, settings } = facts;
-	const whole = statement === undefined ? nothing : html`<h3>The statement of the run</h3>\n<pre>${statement}</pre>\n`;
+	const whole =
+		statement === undefined
+			? nothing
+			: html`<h3>The statement of the run</h3>\n<pre class="statement">${statement.split("\n").map((line) => html`<span class="${line.startsWith("  - ") ? "entry" : "field"}">${line.replaceAll(" = ", "\u00a0=\u00a0")}\n</span>`)}</pre>\n`;
 	if (plan === undefined) {
 		const why = settings.private
 			? html`<p>The run has planned nothing yet, and so there is nothing to guarantee.</p>\n`
@@ -48,7 +52,7 @@ export async function guaranteeSection(facts: RunFacts): Promise<Html> {
 		"guarantee",
 		"What is guaranteed",
 		isSeeded ? seeded : nothing,
-		html`<p>Training was differentially private, with ε = ${budget(spent)} and δ = ${String(plan.targetDelta)}${done < settings.steps ? " so far" : ""}. Whoever sees the adapter, and every checkpoint on the way, learns nearly the same whether ${who} was among the data or not: no event becomes more than e<sup>ε</sup> = ${factor(Math.exp(spent))} times as likely by it, but for a probability of δ.</p>\n`,
+		html`<p>Training was differentially private, with ε = ${budget(spent)} and δ = ${numberText(plan.targetDelta)}${done < settings.steps ? " so far" : ""}. Whoever sees the adapter, and every checkpoint on the way, learns nearly the same whether ${who} was among the data or not: no event becomes more than e<sup>ε</sup> = ${factor(Math.exp(spent))} times as likely by it, but for a probability of δ.</p>\n`,
 		curve.length === 0 ? nothing : attackWords(curve, who),
 		html`<div class="figures">${await epsilonFigure(facts, plan)}${curve.length === 0 ? nothing : await attackFigure(curve, who)}</div>\n`,
 		html`<h3>What is not covered</h3>\n<ul>\n<li>losses and evaluations on private records, wherever they are shown</li>\n<li>choices made by looking at such results: of settings, of a checkpoint, of when to stop</li>\n<li>people who have more than ${who}</li>\n<li>the base model, whose own training data is another matter</li>\n</ul>\n`,

@@ -1,3 +1,4 @@
+import { numberText } from "../cli/units.ts";
 import { coverageText, evaluationRows } from "../evaluation/table.ts";
 import { typed } from "../settings/names.ts";
 import { settingsSchema } from "../settings/schema.ts";
@@ -66,7 +67,7 @@ function shortFacts({ plan, steps, settings }: RunFacts): Html {
 			: [
 					fact("ε spent", budget(done?.epsilon ?? 0)),
 					fact("of at most", String(plan.targetEpsilon ?? budget(plan.epsilon))),
-					fact("δ", String(plan.targetDelta)),
+					fact("δ", numberText(plan.targetDelta)),
 				];
 	return html`<dl class="facts">\n${guarantee}${fact("steps", `${done?.step ?? 0} of ${settings.steps}`)}${fact("records, declared", settings.private ? settings.records.toLocaleString("en") : "not declared")}</dl>\n`;
 }
@@ -216,7 +217,15 @@ const PATHS: readonly string[] = ["data", "model", "output", "ledger"];
 
 const valueText = (name: string, value: unknown): string => {
 	if (typeof value === "string" && PATHS.includes(name)) return fileName(value);
-	return Array.isArray(value) ? value.join(", ") : typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
+	return Array.isArray(value)
+		? value.join(", ")
+		: typeof value === "boolean"
+			? value
+				? "yes"
+				: "no"
+			: typeof value === "number"
+				? numberText(value)
+				: String(value);
 };
 
 const environmentSection = ({ environment }: RunFacts): Html =>

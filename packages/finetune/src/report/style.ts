@@ -33,12 +33,14 @@ td.number, th.number { font-variant-numeric: tabular-nums; }
 .pairs th { width: 32%; }
 .pairs td { overflow-wrap: anywhere; }
 pre { background: var(--panel); padding: .75rem 1rem; border-radius: .5rem; white-space: pre-wrap; font-size: .85rem; line-height: 1.45; }
+.statement span { display: block; padding-left: 4ch; text-indent: -4ch; }
+.statement .field { padding-left: 15ch; text-indent: -15ch; }
 code { font-size: .95em; }
 .answer { margin: 1rem 0; padding: .25rem 1rem .5rem; background: var(--panel); border-radius: .5rem; }
 .answer dt { color: var(--soft); font-size: .85rem; margin-top: .4rem; }
 .answer dd { margin: 0; }
 footer { padding-top: 1.5rem; padding-bottom: 3rem; color: var(--soft); font-size: .9rem; }
-@media (max-width: 40rem) { h1 { font-size: 1.4rem; } .facts { grid-template-columns: 1fr 1fr; } .facts dd { font-size: 1.2rem; } table { font-size: .9rem; } }
+@media (max-width: 40rem) { .statement .field { padding-left: 4ch; text-indent: -4ch; } h1 { font-size: 1.4rem; } .facts { grid-template-columns: 1fr 1fr; } .facts dd { font-size: 1.2rem; } table { font-size: .9rem; } }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --panel: #f4f4f4; --series: #0b5cad; --mark: #a3341b; --good: #1a6b35; }
   @page { margin: 18mm 16mm; }

@@ -84,10 +84,10 @@ export class Progress {
 		return progressLine({ ...this.#view, facts: shown, elapsed: now - this.#work.began, left: rest }, columns);
 	}
 
-	/** A driver writes by itself while it is opened: there is no line then. */
+	/** A driver writes by itself while it is opened: there is no line then. The line leaves room for its sign, and for the ^C of a terminal. */
 	#draw(): void {
 		const { what } = this.#work;
-		this.#live?.set(what === "opening the GPU" ? "" : this.#line(this.#terminal.columns - 3));
+		this.#live?.set(what === "opening the GPU" ? "" : this.#line(this.#terminal.columns - 5));
 	}
 
 	#log(now: number, isDue: boolean): void {

@@ -2,6 +2,7 @@ import { type Command, ExitCode, type Terminal, type Work } from "../cli/command
 import { helpText } from "../cli/help.ts";
 import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
+import { numberText, sigmaText } from "../cli/units.ts";
 import { wrap } from "../cli/width.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { readSettings } from "../settings/readSettings.ts";
@@ -86,14 +87,15 @@ function showPlan(terminal: Terminal, { settings, plan, trained }: Prepared): vo
 		"privacy",
 		plan === undefined
 			? "none (--no-private)"
-			: `ε = ${epsilon} at δ = ${delta} for ${records} records, σ = ${plan.noiseMultiplier.toFixed(4)}`,
+			: `ε = ${epsilon} at δ = ${numberText(delta)} for ${records} records, σ = ${sigmaText(plan.noiseMultiplier)}`,
 	);
 	field("run", output);
 }
 
 function printResult(terminal: Terminal, folder: string, { isFinished, steps, statement }: RunResult, planned: number): ExitCode {
 	if (!isFinished) {
-		terminal.err(`interrupted after step ${steps} of ${planned}, and saved: hushgrad resume ${folder} goes on\n`);
+		const text = `interrupted after step ${steps} of ${planned}, and saved: hushgrad resume ${folder} goes on`;
+		terminal.err(`${wrap(text, terminal.columns, 2).join("\n")}\n`);
 		return ExitCode.interrupted;
 	}
 	const { adapter, report } = runFiles(folder);
