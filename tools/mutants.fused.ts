@@ -93,10 +93,10 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	},
 	...(
 		[
-			["from the first four ranks alone", "* p.un + r) >> 2u", "* p.un) >> 2u"],
-			["of the first record alone", "up_at4((z * p.uz + ", "up_at4(("],
+			["from the first four ranks alone", "p.N - 1u) * p.un + r) >> 2u", "p.N - 1u) * p.un) >> 2u"],
+			["of the first record alone", "up_at4((z * p.uz + min(", "up_at4((min("],
 			["with the low numbers of the first record", "low_at4(((z * p.M + min(", "low_at4(((min("],
-			["to columns four by four as they lie", "up${c}.${XYZW[s]}", "up${s}.${XYZW[c]}"],
+			["to columns four by four as they lie", "FOUR.map((c) => `up${c}.${XYZW[s]}`)", "FOUR.map((c) => `up${s}.${XYZW[c]}`)"],
 			["joined with one row for all", "low_at4((row * p.R + r) >> 2u)", "low_at4(r >> 2u)"],
 		] as const
 	).map(
