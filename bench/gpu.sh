@@ -5,8 +5,8 @@
 #   bench/gpu.sh unpack FILE        there, in a checkout: brings them in place
 #   bench/gpu.sh run OUT PART...    there: writes what the parts print into the folder OUT
 #
-# Parts: doctor (the adapter), step (a private step and a token of VaultGemma 1B, kernel by kernel), plain (the plain step), tests
-# (those of the library, on the GPU), bench (the rows of npm run bench, without rivals), matrix (products of every plan),
+# Parts: doctor (the adapter), step (a private step and a token of VaultGemma 1B, kernel by kernel), matrixStep (the same on plan
+# matrix), plain (the plain step), tests (those of the library, on the GPU), bench (the rows of npm run bench, without rivals), matrix (products of every plan),
 # tiles (those of plan matrix, one by one), torch (the step in PyTorch, where python3 has torch and transformers).
 # HUSHGRAD_TEST_WORKERS: processes that run tests, 8 when unset.
 set -euo pipefail
@@ -41,6 +41,7 @@ part() {
 	case $2 in
 		doctor) script packages/finetune/src/bin.ts doctor ;;
 		step) script tools/roofline.ts --measure --adapter h100 --model vaultgemma-1b -B 8 -T 128 --json "$out/step.json" ;;
+		matrixStep) script tools/roofline.ts --measure --plan matrix --adapter h100 --model vaultgemma-1b -B 8 -T 128 --json "$out/matrixStep.json" ;;
 		plain) script tools/roofline.ts --measure --plain --adapter h100 --model vaultgemma-1b -B 8 -T 128 --json "$out/plain.json" ;;
 		tests) node node_modules/vitest/vitest.mjs run --maxWorkers "${HUSHGRAD_TEST_WORKERS:-8}" --reporter=verbose --no-color tests/{tensor,nn,dp,training,engine,models} \
 			2>&1 | tee "$out/tests.txt" | grep --line-buffered -E '^ *(×|FAIL|Tests|Test Files)' ;;

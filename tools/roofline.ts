@@ -5,6 +5,7 @@
  * prints both. `--measure` runs the step on the present device, and lays its kernels beside the prediction for `--adapter`. `--document FILE` writes the predictions of two GPUs, and the comparison, as docs/roofline.md.
  */
 import { writeFileSync } from "node:fs";
+import type { Plan } from "@hushgrad/tensor";
 import { readFlags } from "./flags.mjs";
 import { presentDevice } from "./roofline/ceilings.ts";
 import { compare, STEPS } from "./roofline/compare.ts";
@@ -22,6 +23,7 @@ const HELP = `npm run roofline -- [flags]
   -T, --length 128        tokens of a record
   --plain                 the step without privacy
   --measure               runs the step on the present device, beside the prediction for --adapter
+  --plan matrix           kernels of --measure, where they are not those that the library picks: cpu, gpu, matrix
   --rounds 5              runs of each kernel that is measured
   --json FILE             writes the numbers
   --document FILE         writes docs/roofline.md`;
@@ -32,6 +34,7 @@ const values = readFlags(HELP, {
 	length: { type: "string", short: "T", default: "128" },
 	plain: { type: "boolean", default: false },
 	measure: { type: "boolean", default: false },
+	plan: { type: "string" },
 	rounds: { type: "string", default: "5" },
 	json: { type: "string" },
 	document: { type: "string" },
@@ -94,7 +97,7 @@ const subject: Subject = {
 };
 
 if (values.measure) {
-	const present = await presentDevice();
+	const present = await presentDevice(values.plan as Plan | undefined);
 	const measured = await measure(present, machineOf(values.adapter), subject, whole("--rounds", values.rounds));
 	const { name } = present.adapter;
 	if (values.json !== undefined)

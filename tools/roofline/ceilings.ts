@@ -1,4 +1,4 @@
-import { type Device, requestDevice } from "@hushgrad/tensor";
+import { type Device, type Plan, requestDevice } from "@hushgrad/tensor";
 import { DriverClock, medianOf } from "./clock.ts";
 import { type DryAdapter, DryDevice } from "./dryDevice.ts";
 import { amountsOf, type Costs, type Machine, measuredDevice } from "./predict.ts";
@@ -22,10 +22,10 @@ export interface Present {
 	readonly isProcessorTime: boolean;
 }
 
-/** Opens the present device. Nothing else may have been opened before. */
-export async function presentDevice(): Promise<Present> {
+/** Opens the present device, with a plan of its own where none is named. Nothing else may have been opened before. */
+export async function presentDevice(plan?: Plan): Promise<Present> {
 	const clock = new DriverClock();
-	const device = await requestDevice();
+	const device = await requestDevice({ plan });
 	for (const probe of PROBES) probe.run(device);
 	await device.flush();
 	clock.begin();
