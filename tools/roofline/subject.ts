@@ -156,10 +156,12 @@ export async function decoding(
 	});
 	await device.flush();
 	return async () => {
-		device.scope<void>(() => {
-			const { cache } = model.step(ids(1), before);
+		const logits = device.scope(() => {
+			const { logits, cache } = model.step(ids(1), before);
 			disposeCache(cache);
+			return device.keep(logits);
 		});
 		await device.flush();
+		logits.dispose();
 	};
 }
