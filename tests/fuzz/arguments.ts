@@ -266,6 +266,8 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"RdpAccountant.fromState": () => [new dp.RdpAccountant().state()],
 	"RdpAccountant.getEpsilon": () => [1e-5],
 	"RdpAccountant.step": () => [{ sampleRate: 0.1, noiseMultiplier: 1 }],
+	"Parameter.adapted": (w) => [f32(w, 1, 2), { a: f32(w, 2, 2), b: f32(w, 3, 2), scale: 1 }],
+	"NF4Parameter.adapted": (w) => [f32(w, 1, 64), { a: f32(w, 2, 64), b: f32(w, 2, 2), scale: 1 }],
 	// models
 	cachedTokens: (w) => [cache(w)],
 	disposeCache: (w) => [cache(w)],
@@ -278,6 +280,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	generate: (w) => [w.causal(), [2, 3], { maxNewTokens: 1 }],
 	generateText: (w) => [w.causal(), w.tokenizer, "a", { maxNewTokens: 1 }],
 	learnedTokens: () => [example],
+	checkAdapter: (w) => [w.net(), join(w.folder, "adapter")],
 	loadAdapter: (w) => [w.net(), join(w.folder, "adapter"), w.device],
 	loadWeights: async (w) => [w.causal(), await models.openCheckpoint(w.checkpoint), w.device, w.checkpoint],
 	nextToken: () => [Float32Array.of(1, 2, 3), [0], { maxNewTokens: 1 }],
@@ -293,7 +296,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 		return [net, join(w.folder, "saved"), config()];
 	},
 	saveModel: (w) => [w.causal(), join(w.folder, "model"), { dtype: "F32" }],
-	weightsOf: (w) => [w.net(), "F32"],
+	weightsOf: (w) => [w.net(), { dtype: "F32" }],
 	"SentencePieceTokenizer.contribution": () => [5, {}],
 	"SentencePieceTokenizer.decode": () => [[5, 6]],
 	"SentencePieceTokenizer.fromFile": (w) => [w.tokenizerFile],

@@ -4,7 +4,10 @@ import {
 	definePrimitive,
 	defineSumming,
 	dropoutPrimitive,
+	expects,
+	instanceOf,
 	type NdArray,
+	optional,
 	type Physical,
 	type Primitive,
 	packed,
@@ -173,6 +176,23 @@ export interface LowRankBranch {
 	readonly scale: number;
 	/** Where x is dropped out on the way: keys, stream, and the probability of dropping an element. */
 	readonly mask?: { readonly words: Tensor; readonly stream: number; readonly p: number } | undefined;
+}
+
+const MASK = optional(instanceOf(Object, "{ words, stream, p }"));
+
+/** Refuses what is no branch, and no tensor to be dropped out. */
+export function checkBranch(op: string, x: Tensor, branch: LowRankBranch): void {
+	expects(op, { x, branch }, { x: "tensor", branch: "options" });
+	const { a, b, scale, mask } = branch;
+	expects(op, { "branch.a": a, "branch.b": b }, { "branch.a": "tensor", "branch.b": "tensor" });
+	expects(op, { "branch.scale": scale, "branch.mask": mask }, { "branch.scale": "number", "branch.mask": MASK });
+	if (mask === undefined) return;
+	const { words, stream, p } = mask;
+	expects(
+		op,
+		{ "mask.words": words, "mask.stream": stream, "mask.p": p },
+		{ "mask.words": "tensor", "mask.stream": "count", "mask.p": "number" },
+	);
 }
 
 /** low of a branch of x. */

@@ -11,7 +11,7 @@ import {
 	ValueError,
 } from "@hushgrad/tensor";
 import { blaming, expects, instanceOf, type Kind, optionsOf, sameShape, showShape } from "@hushgrad/tensor/author";
-import { type LowRankBranch, lowRank } from "./lowRank.ts";
+import { checkBranch, type LowRankBranch, lowRank } from "./lowRank.ts";
 import { fromFloat32 } from "./safetensors/convert.ts";
 import { linearUpdatedPrimitive } from "./updated.ts";
 
@@ -121,7 +121,8 @@ export class Parameter implements Slot {
 	 * @throws ValueError before there is a value, ShapeError when shapes do not fit.
 	 */
 	adapted(x: Tensor, branch: LowRankBranch): Tensor {
-		return linearUpdatedPrimitive.apply([x, this.value, lowRank(x, branch), branch.b])[0];
+		checkBranch("Parameter.adapted", x, branch);
+		return blaming("Parameter.adapted", () => linearUpdatedPrimitive.apply([x, this.value, lowRank(x, branch), branch.b])[0]);
 	}
 
 	/**

@@ -1,6 +1,6 @@
 import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
-import type { LowRankBranch } from "../lowRank.ts";
+import { checkBranch, type LowRankBranch } from "../lowRank.ts";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
@@ -115,7 +115,9 @@ export class NF4Parameter extends Parameter {
 	 * x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ in f32: `x [..., in] → [..., out]`, with gradients by x, A and B.
 	 * @throws ValueError before there are values, ShapeError when shapes do not fit.
 	 */
-	override adapted(x: Tensor, { a, b, scale, mask }: LowRankBranch): Tensor {
+	override adapted(x: Tensor, branch: LowRankBranch): Tensor {
+		checkBranch("NF4Parameter.adapted", x, branch);
+		const { a, b, scale, mask } = branch;
 		const { codes, scales, nested, map } = this.weight;
 		const operands = [x, codes, scales, nested, map, a, b];
 		return blaming("NF4Parameter.adapted", () =>
