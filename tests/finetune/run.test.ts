@@ -194,4 +194,19 @@ describe("the folder of a run", () => {
 			expect(existsSync(`${settings.ledger}.lock`)).toBe(false);
 		});
 	});
+
+	it("has the adapter of its last checkpoint, also where it was ended between the two", async () => {
+		await inFolder(async (folder) => {
+			const settings = await settingsOf(folder);
+			await train(settings);
+			const before = outcome(settings.output);
+			const path = join(runFiles(settings.output).adapter, "adapter_model.safetensors");
+			writeFileSync(
+				path,
+				before.adapter.map((byte, i) => (i > before.adapter.length / 2 ? 0 : byte)),
+			);
+			expect((await resume(settings.output)).isFinished).toBe(true);
+			expect(readFileSync(path).equals(before.adapter)).toBe(true);
+		});
+	});
 });

@@ -37,7 +37,7 @@ export class Keeper {
 
 	/**
 	 * Writes what is known before the first step, and a checkpoint where there is none. Cuts off what was noted after the step that a run
-	 * goes on from.
+	 * goes on from, and writes again what is saved after a checkpoint: a process may have ended between the two.
 	 */
 	async begin(session: Session, from: number | undefined): Promise<void> {
 		const { plan, settings } = this.prepared;
@@ -46,7 +46,7 @@ export class Keeper {
 		for (const lines of [this.#metrics, this.#privateMetrics]) await lines?.keepUpTo(from ?? 0);
 		if (from === undefined) return this.save(session);
 		this.saved = from;
-		await writeFileAtomic(this.files.statement, `${session.training.statement()}\n`);
+		await this.#publish(session);
 	}
 
 	/** Notes a step. */
@@ -56,12 +56,18 @@ export class Keeper {
 	}
 
 	/** Writes checkpoint, adapter and statement: what a run goes on from, and what it has come to. */
-	async save({ model, optimizer, training }: Session): Promise<void> {
+	async save(session: Session): Promise<void> {
+		const { optimizer, training } = session;
 		const { steps: updates, tensors } = optimizer.state();
 		const state = { version: 1, step: training.steps, updates, identity: this.identity, engine: training.state() } as const;
 		const privateState = training.privateState();
 		await writeCheckpoint(this.files.checkpoints, { state, privateState }, { vector: optimizer.vector, state: tensors });
 		this.saved = training.steps;
+		await this.#publish(session);
+	}
+
+	/** Writes what others read: the adapter, and what is guaranteed for it. */
+	async #publish({ model, training }: Session): Promise<void> {
 		await saveAdapter(model, this.files.adapter, this.prepared.lora);
 		await writeFileAtomic(this.files.statement, `${training.statement()}\n`);
 	}
