@@ -40,6 +40,7 @@ resumed until they were done. This page is written by \`npm run kills:run\` from
 		runsTable(runs) + openText(ended, runs),
 		`As it should be means: with noise that repeats (research), adapter, optimiser and metrics are those of a run that nothing befell, bit for
 bit; with secure noise, which never repeats, each step was taken by one process alone.`,
+		foundText(runs),
 		"## The ledger against the truth",
 		ledgerText(ended, runs),
 		"",
@@ -58,6 +59,15 @@ function endsTable(ended: readonly EndedRow[]): string {
 	const all = PHASES.flatMap(([, during]) => during);
 	const sums = ["**together**", ...found.map(([by]) => of(all, by)), ended.length];
 	return table(["while", ...found.map(([, name]) => name), "together"], [...phases, sums]);
+}
+
+/** What the runs found that were not as they should be; those that are found next are to be told here. */
+function foundText(runs: readonly RunRow[]): string {
+	const wrong = runs.filter((r) => !r.asItShould).length;
+	return wrong === 0
+		? "None was otherwise."
+		: `${wrong} was otherwise: a process had ended between the last checkpoint and the adapter, and the run that went on from that checkpoint kept the
+adapter of an earlier one. That is mended (a run that goes on writes the adapter again), with a test; 190 of the ends are of runs before that.`;
 }
 
 /** What was still going on when the harness was stopped. */
