@@ -11,7 +11,7 @@ export interface NoisyCounts {
 
 /** Noise, to be taken once. */
 export class Draw {
-	/** A copy of the noise of a draw that was not taken, for transcripts. */
+	/** A copy of the noise, before it is taken. */
 	static copyOf(draw: Draw): Float64Array | undefined {
 		return draw.#steps?.slice();
 	}
@@ -59,7 +59,7 @@ export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Float64A
 }
 
 /** A copy of the noise of a draw that was not taken yet, for transcripts: what is released with it is not private for whoever has it. */
-export const copyOfNoise = (draw: NoiseDraw): Float64Array | undefined => Draw.copyOf(draw);
+export const copyOfNoise = Draw.copyOf;
 
 /** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
 export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {
