@@ -185,7 +185,7 @@ describe("hushgrad adapters", () => {
 
 describe("hushgrad train and resume", () => {
 	it("say what is being done, what was guaranteed and what comes next", async () => {
-		const output = join(folder, "second");
+		const output = join(folder, "second run");
 		const { code, out, err } = await hushgrad(
 			"train",
 			"--config",
@@ -198,7 +198,7 @@ describe("hushgrad train and resume", () => {
 			"1",
 		);
 		expect(code).toBe(0);
-		expect(out).toContain(`hushgrad chat ${output}`);
+		expect(out).toContain(`hushgrad chat '${output}'`);
 		expect(out).toMatch(/Differential privacy: \(ε = /);
 		expect(out).toMatch(/1 on the same records, by the ledger/);
 		expect(err).toMatch(/step 1\/1 {2}ε \d\.\d{3} of 8/);

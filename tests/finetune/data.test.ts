@@ -51,6 +51,8 @@ describe("formats", () => {
 		["CSV in UTF-16, little", "a.csv", utf16(CSV, false)],
 		["CSV in UTF-16, big", "a.csv", utf16(CSV, true)],
 		["CSV with semicolons", "a.csv", 'question;answer\nWhat is ä?;"a vowel, with dots"\n"two\nlines";"a ""quote"""\n'],
+		["CSV with bars", "a.csv", 'question|answer\nWhat is ä?|"a vowel, with dots"\n"two\nlines"|"a ""quote"""\n'],
+		["TSV with semicolons", "a.tsv", 'question;answer\nWhat is ä?;"a vowel, with dots"\n"two\nlines";"a ""quote"""\n'],
 		["TSV", "a.tsv", 'question\tanswer\nWhat is ä?\ta vowel, with dots\n"two\nlines"\t"a ""quote"""\n'],
 	])("%s", async (_, name, content) => {
 		expect((await read(name, content)).records).toEqual(TWO);
@@ -107,6 +109,39 @@ describe("columns", () => {
 		expect((await read("n.json", '[{"a": 12, "b": "x"}]', { prompt: "a", response: "b" })).records[0]?.prompt).toBe("12");
 	});
 
+	it("takes a column whose name has blanks, in a template too, and one whose name ends with one", async () => {
+		const csv = "Question text,Dr's answer\nWhy?,So.\n";
+		for (const prompt of ["Question text", "{{ Question text }}", "{{Question text}}"]) {
+			const { records } = await read("b.csv", csv, { prompt, response: "{{ Dr's answer }}" });
+			expect(records, prompt).toMatchObject([{ prompt: "Why?", response: "So." }]);
+		}
+		const { records } = await read("b.json", '[{"question ": "Why?", "answer": "So."}]', { prompt: "question", response: "{{ answer }}" });
+		expect(records).toMatchObject([{ prompt: "Why?", response: "So." }]);
+	});
+
+	it("takes what lies within a value by a template, and refuses the value as a whole", async () => {
+		const chat = [
+			{ role: "user", content: "Why?" },
+			{ role: "assistant", content: "So." },
+		];
+		const json = JSON.stringify([{ messages: chat, meta: { level: 3 } }]);
+		const asked = { prompt: "{{ meta.level }}: {{ messages[0].content }}", response: "{{ messages[1].content }}" };
+		expect((await read("n.json", json, asked)).records).toMatchObject([{ prompt: "3: Why?", response: "So." }]);
+		for (const prompt of ["messages", "{{ messages }}", "Say {{- messages -}}"]) {
+			const message = await refusal("n.json", json, { ...asked, prompt });
+			expect(message).toContain("record 1: messages is a list: name a part of it, as {{ messages[0] }}");
+		}
+		expect(await refusal("n.json", json, { ...asked, prompt: "meta" })).toContain("meta has parts: name one, as {{ meta.NAME }}");
+		expect(await refusal("n.json", json, { ...asked, prompt: "{{ messages[0].text }}" })).toContain("what the template gives is empty");
+	});
+
+	it("says where a template breaks off in words of the flag", async () => {
+		const message = await refusal("m.csv", "topic,reply\na,b\n", { prompt: "{{ topic of all }}", response: "{{ reply" });
+		expect(message).toContain("--prompt is a template that cannot be read");
+		expect(message).toContain("--response is a template that cannot be read");
+		expect(message).not.toMatch(/Parser|Identifier|CloseExpression/);
+	});
+
 	it("names the columns that there are, and guesses", async () => {
 		const csv = "topic,reply\na,b\n";
 		const message = await refusal("m.csv", csv, { prompt: "topics", response: "{{ replay }}" });
@@ -121,6 +156,7 @@ describe("columns", () => {
 		const message = await refusal("h.csv", "Which drug did Mrs. Smith of Elm Street get?,warfarin and more than that\nb,c\n");
 		expect(message).toContain("does the file lack a header");
 		expect(message).not.toMatch(/Smith|warfarin/);
+		expect(await refusal("h.csv", "What did Mrs. Smith of Elm Street get: warfarin?\nb\n")).toContain("its one column is not shown");
 	});
 });
 
@@ -155,7 +191,7 @@ describe("what is broken", () => {
 		["JSON that is no list", "a.json", '{"secret": 1}', /no list of records/],
 		["a line that is not JSON", "a.jsonl", '{"input":"a","output":"b"}\n{secret\n', /line 2: is not JSON/],
 		["entries that are no objects", "a.json", '["secret"]', /no record has values with names/],
-		["an object for a text", "a.json", '[{"input": {"secret": 1}, "output": "b"}]', /record 1: input is no text/],
+		["an object for a text", "a.json", '[{"input": {"secret": 1}, "output": "b"}]', /record 1: input has parts/],
 		["null for a text", "a.json", '[{"input": null, "output": "b"}]', /record 1: input is absent/],
 		["parquet that is none", "a.parquet", "PAR1 secret PAR1", /no parquet file/],
 		["an unknown ending", "a.xlsx", "PK", /the ending "\.xlsx", which tells no format/],

@@ -69,6 +69,12 @@ describe("readSettings", () => {
 		expect(await refusal(BASE.slice(0, 4))).toMatch(/--records is missing: .* private/);
 	});
 
+	it("knows what settings are called elsewhere", async () => {
+		const config = await file("elsewhere.yaml", "learning_rate: 0.01\nlora-alpha: 8\nper_device_train_batch_size: 4\n");
+		const message = await refusal([...BASE, "--config", config, "--max-steps", "3", "--target_epsilon", "3"]);
+		for (const name of ["lr", "alpha", "physical-batch-size", "--steps", "--epsilon"]) expect(message).toContain(`did you mean ${name}?`);
+	});
+
 	it("lists everything that is wrong at once", async () => {
 		const config = await file("bad.yaml", "epsilom: 8\nrank: many\n");
 		const message = await refusal([...BASE, "--config", config, "--lr", "-1", "--tooo-long", "cut", "--steps", "1.5"]);

@@ -57,46 +57,76 @@ const joined =
 	};
 
 function readerOf(flag: string, given: string, columns: readonly string[], faults: string[]): ReadText | undefined {
-	if (columns.includes(given)) return (values) => textOf(given, values[given]);
-	if (!/\{\{|\{%/.test(given)) {
+	const column = columns.find((name) => name === given) ?? columns.find((name) => name.trim() === given.trim());
+	if (column !== undefined) return (values) => textOf(column, values[column]);
+	const isMissing = (name: string): void => {
 		faults.push(
-			`--${typed(flag)}: there is no column ${JSON.stringify(given)}${guess(given, shownColumns(columns))}; ${columnsText(columns)}`,
+			`--${typed(flag)}: there is no column ${JSON.stringify(name)}${guess(name, shownColumns(columns))}; ${columnsText(columns)}`,
 		);
+	};
+	if (!/\{\{|\{%/.test(given)) {
+		isMissing(given);
 		return undefined;
 	}
+	const source = quotedNames(given, columns);
 	let template: Template;
 	try {
-		template = new Template(given);
-	} catch (error) {
-		faults.push(`--${flag} is no Jinja: ${(error as Error).message.split("\n")[0]}`);
+		template = new Template(source);
+	} catch {
+		faults.push(`--${flag} is a template that cannot be read (Jinja): {{ column }} stands for what a column has`);
 		return undefined;
 	}
-	const used = [...given.matchAll(/\{\{-?\s*([\p{L}_][\p{L}\p{N}_]*)/gu)].map((m) => m[1]);
-	const strangers = [...new Set(used)].filter((name) => !columns.includes(name));
-	for (const name of strangers)
-		faults.push(`--${flag}: there is no column ${JSON.stringify(name)}${guess(name, shownColumns(columns))}; ${columnsText(columns)}`);
-	return strangers.length > 0 ? undefined : (values) => rendered(template, columns, values);
+	const named = source.matchAll(/\{\{-?\s*([\p{L}_][\p{L}\p{N}_]*)\s*(-?\}\})?/gu);
+	const used = Array.from(named, ([, name = "", end]) => ({ name, isWhole: end !== undefined })).filter(({ name }) => name !== BY_NAME);
+	const known = new Set(columns.map((name) => name.trim()));
+	const strangers = [...new Set(used.map(({ name }) => name))].filter((name) => !known.has(name));
+	for (const name of strangers) isMissing(name);
+	const whole = used.flatMap(({ name, isWhole }) => (isWhole ? [name] : []));
+	return strangers.length > 0 ? undefined : (values) => rendered(template, whole, values);
 }
 
-function rendered(template: Template, columns: readonly string[], values: Readonly<Record<string, unknown>>): ReturnType<ReadText> {
-	const texts: Record<string, string> = {};
-	for (const column of columns) {
-		const read = textOf(column, values[column]);
-		texts[column] = "text" in read ? read.text : "";
-	}
+/** What a template has the values of all columns by, also of those whose names are none in Jinja. */
+const BY_NAME = "__columns";
+
+/** A template in which columns whose names have blanks stand as Jinja writes them. */
+function quotedNames(template: string, columns: readonly string[]): string {
+	const names = columns.map((name) => name.trim()).filter((name) => !/^[\p{L}_][\p{L}\p{N}_]*$/u.test(name));
+	return template.replaceAll(/(\{\{-?)(.*?)(-?\}\})/gs, (whole, open: string, inside: string, close: string) =>
+		names.includes(inside.trim()) ? `${open} ${BY_NAME}[${JSON.stringify(inside.trim())}] ${close}` : whole,
+	);
+}
+
+/** The text of a template; `whole` are columns that stand in it as they are, and have to be texts. */
+function rendered(template: Template, whole: readonly string[], values: Readonly<Record<string, unknown>>): ReturnType<ReadText> {
+	const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [name.trim(), plain(value)]));
+	const part = whole.find((name) => isComposed(named[name]));
+	if (part !== undefined) return textOf(part, named[part]);
 	try {
-		return checked("what the template gives", template.render(texts));
+		return checked("what the template gives", template.render({ [BY_NAME]: named, ...named }));
 	} catch {
 		return { fault: "the template refuses it" };
 	}
 }
+
+/** A value as a template takes it: numbers and yes or no as texts. */
+const plain = (value: unknown): unknown => {
+	if (isComposed(value)) return value;
+	return value === undefined || value === null ? "" : String(value);
+};
+
+const isComposed = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 /** The text of a cell: numbers count as texts, everything else does not. */
 function textOf(column: string, value: unknown): ReturnType<ReadText> {
 	const name = isName(column) ? column : "a column";
 	if (value === undefined || value === null) return { fault: `${name} is absent` };
 	if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") return { text: String(value) };
-	return typeof value === "string" ? checked(name, value) : { fault: `${name} is no text` };
+	if (typeof value === "string") return checked(name, value);
+	return {
+		fault: Array.isArray(value)
+			? `${name} is a list: name a part of it, as {{ ${name}[0] }}`
+			: `${name} has parts: name one, as {{ ${name}.NAME }}`,
+	};
 }
 
 const checked = (name: string, text: string): ReturnType<ReadText> => (text.trim() === "" ? { fault: `${name} is empty` } : { text });
@@ -108,8 +138,13 @@ const shownColumns = (columns: readonly string[]): readonly string[] => (columns
 
 /** The columns that there are. Where one looks like a text, none is shown: the first row may be a record. */
 function columnsText(columns: readonly string[]): string {
-	if (!columns.every(isName))
-		return `its ${columns.length} columns are not shown, for they do not look like names: does the file lack a header?`;
+	if (!columns.every(isName)) {
+		const [whose, look] =
+			columns.length === 1
+				? ["one column is", "it does not look like a name"]
+				: [`${columns.length} columns are`, "they do not look like names"];
+		return `its ${whose} not shown, for ${look}: does the file lack a header?`;
+	}
 	const more = columns.length > 20 ? `, and ${columns.length - 20} more` : "";
 	return `the columns are ${columns.slice(0, 20).join(", ")}${more}`;
 }

@@ -5,12 +5,13 @@ import type { Row, Table } from "./table.ts";
 const HINT =
 	"the first row names the columns; a text with the separator, a quote or a line break stands in double quotes, its quotes doubled";
 
-/** Reads CSV or TSV (RFC 4180); the separator of a CSV is a comma, a semicolon or a tab, whichever the header has most of. */
-export function readCsvTable(text: string, path: string, delimiter?: string): Table {
-	const separator = delimiter ?? separatorOf(text.slice(0, text.search(/\r|\n|$/)));
+/** Reads CSV or TSV (RFC 4180); the separator is a tab, a comma, a semicolon or a bar, whichever the header has most of; in TSV a tab where it has one. */
+export function readCsvTable(text: string, path: string, format: ".csv" | ".tsv" = ".csv"): Table {
+	const header = text.slice(0, text.search(/\r|\n|$/));
+	const separator = format === ".tsv" && header.includes("\t") ? "\t" : separatorOf(header);
 	const all = cells(text, path, separator);
-	const [header = [], ...rest] = all;
-	const columns = header.map((name) => name.trim());
+	const [names = [], ...rest] = all;
+	const columns = names.map((name) => name.trim());
 	const double = columns.findIndex((name, i) => columns.indexOf(name) !== i);
 	if (double >= 0) {
 		throw new FormatError("data/csv", `columns ${columns.indexOf(columns[double]) + 1} and ${double + 1} have the same name`, {
@@ -43,5 +44,5 @@ function cells(text: string, path: string, delimiter: string): string[][] {
 
 const separatorOf = (header: string): string => {
 	const count = (c: string): number => header.split(c).length;
-	return [",", ";", "\t"].reduce((a, b) => (count(b) > count(a) ? b : a));
+	return [",", ";", "\t", "|"].reduce((a, b) => (count(b) > count(a) ? b : a));
 };

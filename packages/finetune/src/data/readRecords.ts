@@ -87,7 +87,7 @@ async function readTable(bytes: Uint8Array<ArrayBuffer>, path: string): Promise<
 	if (format === ".parquet") return readParquetTable(bytes, path);
 	const text = decodeText(bytes, path);
 	if (format === ".json") return readJsonTable(text, path);
-	return format === ".csv" || format === ".tsv" ? readCsvTable(text, path, format === ".tsv" ? "\t" : undefined) : readJsonLines(text);
+	return format === ".csv" || format === ".tsv" ? readCsvTable(text, path, format) : readJsonLines(text);
 }
 
 type Found = Exclude<Mapping, { readonly faults: readonly string[] }>;

@@ -4,6 +4,7 @@ import { type Command, ExitCode } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
+import { shellWord } from "../cli/shellWord.ts";
 import { checkFree } from "../run/claim.ts";
 import { Progress } from "../run/progress.ts";
 import { readArguments } from "../settings/arguments.ts";
@@ -61,7 +62,7 @@ export const mergeCommand: Command = {
 			}
 			const { field } = printerOf(terminal);
 			field("model", output);
-			field("ask it", `hushgrad chat ${output}`);
+			field("ask it", `hushgrad chat ${shellWord(output)}`);
 			return ExitCode.done;
 		};
 	},

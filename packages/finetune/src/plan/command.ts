@@ -6,6 +6,7 @@ import { z } from "zod";
 import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { type Printer, printerOf } from "../cli/printer.ts";
+import { shellWord } from "../cli/shellWord.ts";
 import { bytesText, countText, durationText, numberText, placesText, sigmaText } from "../cli/units.ts";
 import { padTo } from "../cli/width.ts";
 import { readRecords } from "../data/readRecords.ts";
@@ -212,7 +213,6 @@ function end(print: Printer, terminal: Terminal, planned: Planned, next: string)
 /** What to type next: `hushgrad train` with the same flags, less those of the plan itself. */
 function commandLine(args: readonly string[]): string {
 	const own = ["--show-examples", "--no-show-examples", "--measure", "--no-measure"];
-	const quoted = (arg: string): string => (/^[\w./=,:@%+-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
-	const words = args.filter((arg) => !own.includes(arg)).map(quoted);
-	return ["hushgrad train", ...words].join(" ").replaceAll(" --", " \\\n    --");
+	const words = args.filter((arg) => !own.includes(arg)).map((arg) => `${arg.startsWith("--") ? " \\\n    " : " "}${shellWord(arg)}`);
+	return `hushgrad train${words.join("")}`;
 }

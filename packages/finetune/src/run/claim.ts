@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { shellWord } from "../cli/shellWord.ts";
 import { bytesText } from "../cli/units.ts";
 import { RunError } from "./errors.ts";
 import { runFiles } from "./runFolder.ts";
@@ -80,7 +81,7 @@ async function checkEmpty(folder: string): Promise<void> {
 function taken(folder: string, isRun: boolean): RunError {
 	return new RunError("run/exists", isRun ? "there is a run in this folder" : "the folder is not empty", {
 		path: folder,
-		hint: `${isRun ? `hushgrad resume ${folder} goes on with it; ` : ""}for a new run name another folder, with --output`,
+		hint: `${isRun ? `hushgrad resume ${shellWord(folder)} goes on with it; ` : ""}name another folder, with --output`,
 	});
 }
 

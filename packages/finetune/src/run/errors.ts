@@ -1,4 +1,5 @@
 import { DeviceError, type ErrorDetails, HushgradError } from "@hushgrad/tensor";
+import { shellWord } from "../cli/shellWord.ts";
 
 /** A run that cannot begin, go on or be read. What it has saved stays, and `hint` says how to go on. */
 export class RunError extends HushgradError {
@@ -9,7 +10,10 @@ export class RunError extends HushgradError {
 
 /** The error of whoever asks for the adapter of a run that has not saved one. */
 export const noAdapter = (folder: string): RunError =>
-	new RunError("run/no-adapter", "this run has no adapter yet", { path: folder, hint: `hushgrad resume ${folder} goes on with it` });
+	new RunError("run/no-adapter", "this run has no adapter yet", {
+		path: folder,
+		hint: `hushgrad resume ${shellWord(folder)} goes on with it`,
+	});
 
 /** Whether the device went away, which says nothing about the run. */
 export const isDeviceLoss = (error: unknown): boolean => error instanceof DeviceError && error.code === "device/lost";
@@ -31,7 +35,7 @@ const DIVERGED: readonly unknown[] = ["privacy/diverged", "trainer/not-finite", 
  */
 export function stopped(cause: unknown, { folder, saved }: { readonly folder: string; readonly saved: number }): RunError {
 	const code = codeOf(cause);
-	const resume = `hushgrad resume ${folder} goes on from step ${saved}`;
+	const resume = `hushgrad resume ${shellWord(folder)} goes on from step ${saved}`;
 	const details = (hint: string): ErrorDetails => ({ path: folder, hint, cause });
 	if (isFull(code)) {
 		return new RunError("run/disk-full", "the disk is full: the run stopped", details(`make room, then ${resume}`));

@@ -2,6 +2,7 @@ import { type Command, ExitCode, type Terminal, type Work } from "../cli/command
 import { helpText } from "../cli/help.ts";
 import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
+import { shellWord } from "../cli/shellWord.ts";
 import { numberText, sigmaText } from "../cli/units.ts";
 import { wrap } from "../cli/width.ts";
 import { readArguments } from "../settings/arguments.ts";
@@ -94,7 +95,7 @@ function showPlan(terminal: Terminal, { settings, plan, trained }: Prepared): vo
 
 function printResult(terminal: Terminal, folder: string, { isFinished, steps, statement }: RunResult, planned: number): ExitCode {
 	if (!isFinished) {
-		const text = `interrupted after step ${steps} of ${planned}, and saved: hushgrad resume ${folder} goes on`;
+		const text = `interrupted after step ${steps} of ${planned}, and saved: hushgrad resume ${shellWord(folder)} goes on`;
 		terminal.err(`${wrap(text, terminal.columns, 2).join("\n")}\n`);
 		return ExitCode.interrupted;
 	}
@@ -103,6 +104,6 @@ function printResult(terminal: Terminal, folder: string, { isFinished, steps, st
 	const { field } = printerOf(terminal);
 	field("adapter", adapter);
 	field("report", report);
-	field("ask it", `hushgrad chat ${folder}`);
+	field("ask it", `hushgrad chat ${shellWord(folder)}`);
 	return ExitCode.done;
 }
