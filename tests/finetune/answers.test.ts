@@ -63,7 +63,8 @@ describe("hushgrad generate", () => {
 	});
 
 	it("breaks lines for a person, and for nobody else", async () => {
-		const ask = ["generate", run, "--prompt", "What does insulin do?", "--max-new-tokens", "40", "--temperature", "0"];
+		const { model } = JSON.parse(readFileSync(runFiles(run).settings, "utf8"));
+		const ask = ["generate", model, "--prompt", "How is asthma treated?", "--max-new-tokens", "40", "--temperature", "0"];
 		const raw = (await hushgrad(...ask)).out;
 		const { out } = await hushgradAt(new FakeTerminal({ outColumns: 40 }), ask);
 		expect(Math.max(...raw.split("\n").map((line) => line.length))).toBeGreaterThan(40);
@@ -208,7 +209,10 @@ describe("hushgrad train and resume", () => {
 			code: 2,
 			err: expect.stringContaining("hushgrad resume"),
 		});
-		expect(await hushgrad("resume", join(folder, "nothing"))).toMatchObject({ code: 2 });
+		for (const name of ["resume", "audit", "report"]) {
+			const { code, err } = await hushgrad(name, join(folder, "nothing"));
+			expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("there is no run in this folder") });
+		}
 		expect(existsSync(join(folder, "nothing"))).toBe(false);
 	});
 });

@@ -89,7 +89,7 @@ describe("hushgrad report", () => {
 	it("refuses what is no run, and files that are damaged, by name", () =>
 		withRun({}, async (folder) => {
 			expect((await run()).code).toBe(2);
-			expect((await run("/nowhere")).terminal.stderr).toContain("the folder of no run");
+			expect((await run("/nowhere")).terminal.stderr).toContain("there is no run in this folder");
 			const { metrics, evaluation, settings } = runFiles(folder);
 			appendFileSync(metrics, "{half\n");
 			expect(await run(folder)).toMatchObject({ code: 2, terminal: { stderr: expect.stringMatching(/not JSON[\s\S]*metrics\.jsonl/) } });

@@ -41,11 +41,11 @@ export const cases: readonly Case[] = [
 	refused("chat", "other-adapter", "--model", "no-tokenizer"),
 	...["no-tokenizer", "garbage-tokenizer", "torn-config", "no-weights", "torn-weights"].map((model) => refused("chat", model)),
 	refused("chat", "model", "--template", "{{ unclosed"),
-	...["resume", "eval", "report", "chat", "generate", "merge", "adapters"].flatMap((name) => [
+	...["resume", "eval", "report", "audit", "chat", "generate", "merge", "adapters"].flatMap((name) => [
 		refused(name, ...(name === "generate" ? ["--prompt", "Why?"] : name === "merge" ? ["--output", "merged"] : []), "absent", "two"),
 		refused(name, "--modle", "model"),
 	]),
-	...["resume", "eval", "report", "chat"].flatMap((name) => [
+	...["resume", "eval", "report", "audit", "chat"].flatMap((name) => [
 		refused(name),
 		refused(name, "absent"),
 		refused(name, "empty"),
@@ -62,6 +62,11 @@ export const cases: readonly Case[] = [
 	refused("merge", "model"),
 	refused("merge", "model", "--output", "merged", "--dtype", "int8"),
 	refused("eval", "model", "--data", "cards.csv", "--public-eval", "cards.csv"),
+	refused("audit", "other-adapter"),
+	refused("audit", "model", "--canaries", "5"),
+	refused("audit", "model", "--canaries", "many"),
+	refused("audit", "model", "--with-data=yes"),
+	refused("audit", "model", "--audit-seed", "-1"),
 	refused("doctor", "now"),
 	refused("doctor", "--jsn"),
 	refused("doctor", "--json", "--json"),

@@ -5,13 +5,13 @@ import { type Command, ExitCode, type Terminal } from "../cli/command.ts";
 import { helpText } from "../cli/help.ts";
 import { openDevice } from "../cli/openDevice.ts";
 import { printerOf } from "../cli/printer.ts";
+import { numberText } from "../cli/units.ts";
 import { budget } from "../report/guarantee.ts";
 import { type Prepared, prepare } from "../run/prepare.ts";
 import { Progress } from "../run/progress.ts";
-import { runFiles } from "../run/runFolder.ts";
+import { runFiles, settingsOfRun } from "../run/runFolder.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { settingsSchema } from "../settings/schema.ts";
-import { readSettingsFrom } from "../settings/settings.ts";
 import { type AuditOptions, audit } from "./audit.ts";
 import type { AuditResult } from "./auditResult.ts";
 
@@ -41,7 +41,7 @@ export const auditCommand: Command = {
 		const { canaries, withData, auditSeed: seed, gpu } = values;
 		const [folder = ""] = positionals;
 		const files = runFiles(folder);
-		const prepared = await prepare(await readSettingsFrom(files.settings));
+		const prepared = await prepare(await settingsOfRun(folder));
 		return async () => {
 			const result = await carryOut(prepared, { canaries, withData, seed, openDevice: (own) => openDevice(gpu ?? own) }, terminal);
 			if (result === undefined) {
@@ -71,7 +71,7 @@ async function carryOut(prepared: Prepared, options: AuditOptions, terminal: Ter
 function show(terminal: Terminal, { canaries, included, epsilonLower, epsilon, significance, exposure, delta }: AuditResult): void {
 	const { heading, field, warning, line } = printerOf(terminal);
 	heading(`${canaries} canaries, ${included} of them trained on`);
-	field("ε, at least", `${epsilonLower.toFixed(4)} (at δ = ${delta}; wrong with probability ${significance})`);
+	field("ε, at least", `${epsilonLower.toFixed(4)} (at δ = ${numberText(delta)}; wrong with probability ${significance})`);
 	field("ε, at most", epsilon === undefined ? "∞: the run is not private" : budget(epsilon));
 	field("exposure", `${exposure.mean.toFixed(2)} bits, ${exposure.byChance.toFixed(2)} by chance, ${exposure.possible.toFixed(2)} at most`);
 	if (epsilon !== undefined && epsilonLower > epsilon) {

@@ -42,7 +42,7 @@ export interface SubjectFlags {
 export async function findSubject(folder: string, flags: SubjectFlags): Promise<Subject> {
 	const tuned = await findTuned(folder, { model: flags.model, template: flags.template });
 	if (tuned.adapter === undefined) {
-		throw new FormatError("run/folder", "this is the folder of no run and of no adapter", {
+		throw new FormatError("run/folder", "there is no run and no adapter in this folder", {
 			path: folder,
 			hint: "name a folder that hushgrad train made, or one with adapter_config.json",
 		});

@@ -1,11 +1,11 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { FormatError } from "@hushgrad/tensor";
 import { z } from "zod";
 import { type AuditResult, auditSchema } from "../audit/auditResult.ts";
 import { type EvaluationPair, evaluationSchema } from "../evaluation/evaluation.ts";
-import { runFiles } from "../run/runFolder.ts";
-import { readSettingsFrom, type Settings } from "../settings/settings.ts";
+import { runFiles, settingsOfRun } from "../run/runFolder.ts";
+import type { Settings } from "../settings/settings.ts";
 
 const number = z.number();
 
@@ -58,13 +58,7 @@ export interface RunFacts {
  */
 export async function readRunFacts(folder: string): Promise<RunFacts> {
 	const files = runFiles(folder);
-	const isRun = await stat(files.settings).then(
-		(s) => s.isFile(),
-		() => false,
-	);
-	if (!isRun)
-		throw new FormatError("run/folder", "this is the folder of no run", { path: folder, hint: "name a folder that hushgrad train made" });
-	const settings = await readSettingsFrom(files.settings);
+	const settings = await settingsOfRun(folder);
 	const lines = ((await textOf(files.metrics)) ?? "").split("\n").slice(0, -1);
 	const steps = lines.map((line) => checked(step, parsed(line, files.metrics), files.metrics));
 	const planned = await jsonOf(files.plan);

@@ -3,7 +3,7 @@ import type { NoiseSource } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import type { Device } from "@hushgrad/tensor";
 import { writeReport } from "../report/writeReport.ts";
-import { readSettingsFrom, type Settings, settingsText } from "../settings/settings.ts";
+import { type Settings, settingsText } from "../settings/settings.ts";
 import { newestCheckpoint } from "./checkpoint.ts";
 import { checkFree, claimFolder } from "./claim.ts";
 import { isDeviceLoss, stopped } from "./errors.ts";
@@ -14,7 +14,7 @@ import { Keeper } from "./keeper.ts";
 import { checkLedger } from "./ledgerPlace.ts";
 import { type Prepared, prepare } from "./prepare.ts";
 import { requestGpu } from "./requestGpu.ts";
-import { runFiles } from "./runFolder.ts";
+import { settingsOfRun } from "./runFolder.ts";
 import { openSession, type SessionOptions } from "./session.ts";
 import { takeSteps } from "./steps.ts";
 
@@ -94,7 +94,7 @@ export async function prepareTrain(settings: Settings, options: RunOptions = {})
 
 /** The part of `resume` that takes no GPU. */
 export async function prepareResume(folder: string, options: RunOptions = {}): Promise<ReadyRun> {
-	const settings = { ...(await readSettingsFrom(runFiles(folder).settings)), output: folder };
+	const settings = { ...(await settingsOfRun(folder)), output: folder };
 	if (settings.private) await checkLedger(settings.ledger);
 	options.onEvent?.({ kind: "preparing" });
 	const prepared = await prepare(settings, isResearch(options));

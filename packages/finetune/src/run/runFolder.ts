@@ -1,4 +1,7 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { FormatError } from "@hushgrad/tensor";
+import { readSettingsFrom, type Settings } from "../settings/settings.ts";
 
 /**
  * What lies in the folder of a run. All but `privateMetrics`, `checkpoints` and what `evaluation` says of records that were kept from training
@@ -31,3 +34,14 @@ export const runFiles = (folder: string) => ({
 
 /** Paths of the files of a run. */
 export type RunFiles = ReturnType<typeof runFiles>;
+
+/** The settings of the run in a folder. @throws FormatError for a folder without a run, and as `readSettingsFrom`. */
+export async function settingsOfRun(folder: string): Promise<Settings> {
+	const { settings } = runFiles(folder);
+	const isRun = await stat(settings).then(
+		(s) => s.isFile(),
+		() => false,
+	);
+	if (isRun) return readSettingsFrom(settings);
+	throw new FormatError("run/folder", "there is no run in this folder", { path: folder, hint: "name a folder that hushgrad train made" });
+}
