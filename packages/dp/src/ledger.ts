@@ -25,6 +25,8 @@ export interface RunEntry extends SampledMechanism {
 	readonly secure: boolean;
 	/** The unit that its plan names; single records when left out. */
 	readonly unit?: string | undefined;
+	/** Of random allocation and of bins: what tells its records from others, for whoever has the private state. */
+	readonly records?: string | undefined;
 }
 
 /** A step that is about to be taken: noted before its noise is drawn. */
@@ -146,13 +148,13 @@ export class PrivacyLedger {
 		return this.#runs.get(name);
 	}
 
-	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
-	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
+	/** Notes the beginning of a run by a plan; `records` is as of `RunEntry`. @throws ValueError when there is one of this name. */
+	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean, records?: string): Promise<void> {
 		return blaming("PrivacyLedger.begin", () => {
 			checkPlan(plan);
 			const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = plan;
 			const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
-			return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name });
+			return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name, records });
 		});
 	}
 
