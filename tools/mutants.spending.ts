@@ -302,6 +302,14 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 		only: "whose number is none",
 	},
 	{
+		name: "a ledger that goes on behind a torn line",
+		file: `${DP}/files.ts`,
+		from: "if (failure !== undefined) throw broken(failure);",
+		to: "({ size } = await held.stat());",
+		tests: ["tests/dp/ledgerFile.test.ts"],
+		only: "could not be written",
+	},
+	{
 		name: "a ledger that two processes write",
 		file: `${DP}/files.ts`,
 		from: "(await held.stat()).size !== size",
