@@ -4,6 +4,7 @@ import type { AccountedHistory } from "./accountant/events.ts";
 import { checkInteger } from "./check.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, type SampledMechanism } from "./sampler.ts";
+import { sha256 } from "./sha256.ts";
 
 /** A file, or whatever outlives the process, that lines are appended to. `fileLedger` of `@hushgrad/dp/files` opens one. */
 export interface LedgerStore {
@@ -51,11 +52,6 @@ export interface LedgerRun extends RunEntry {
 /** What the first entry follows on. */
 const GENESIS = "0".repeat(64);
 
-async function sha256(text: string): Promise<string> {
-	const bytes = new Uint8Array(await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-	return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
 const tampered = (line: number, what: string): FormatError =>
 	new FormatError("privacy/ledger", `the ledger was changed: line ${line} ${what}`, {
 		hint: "what was spent before it cannot be told any more: restore the file from a copy, or begin another data set",
@@ -101,7 +97,7 @@ export class PrivacyLedger {
 		lines.pop();
 		for (const [i, line] of lines.entries()) {
 			const [, hash, text = ""] = /^([0-9a-f]{64}) (\{.*\})$/.exec(line) ?? [];
-			if ((await sha256(`${ledger.head} ${text}`)) !== hash) throw tampered(i + 1, "does not follow on the one before");
+			if (sha256(`${ledger.head} ${text}`) !== hash) throw tampered(i + 1, "does not follow on the one before");
 			ledger.#take(JSON.parse(text) as LedgerEntry, i + 1);
 			ledger.#heads.push(hash);
 		}
@@ -171,7 +167,7 @@ export class PrivacyLedger {
 		const done = this.#queue.then(async () => {
 			this.#check(entry);
 			const text = JSON.stringify(entry);
-			const hash = await sha256(`${this.head} ${text}`);
+			const hash = sha256(`${this.head} ${text}`);
 			await this.#store.append(`${hash} ${text}\n`);
 			this.#take(entry, this.length + 1);
 			this.#heads.push(hash);
