@@ -1,6 +1,6 @@
 import { type CausalLM, fromPretrained, type GenerateOptions, generate, StaticCache, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { applyLora, type LoRALinear, loraConfig, ModuleSnapshot, mergeAdapter } from "@hushgrad/nn";
-import { capture, data, key, mul, reshape, type Tensor, tensor, uniformValues, write } from "@hushgrad/tensor";
+import { applyLora, cachedAttention, type LoRALinear, loraConfig, ModuleSnapshot, mergeAdapter } from "@hushgrad/nn";
+import { capture, data, grad, key, mul, reshape, sum, type Tensor, tensor, uniformValues, write, zeros } from "@hushgrad/tensor";
 import { beforeEach, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenPath, relativeError } from "../support/goldens.ts";
@@ -225,5 +225,14 @@ describe("ModuleSnapshot", () => {
 			change(model);
 			expect(snapshot.isCurrent, String(change)).toBe(false);
 		}
+	});
+});
+
+describe("cachedAttention", () => {
+	it("refuses to be traced", () => {
+		const [cos, keys] = [zeros(device(), [4, 1]), zeros(device(), [1, 4, 2])];
+		const at = { keys, values: keys, at: ids(0), cos, sin: cos };
+		const q = zeros(device(), [1, 2]);
+		expect(() => grad((x: Tensor) => sum(cachedAttention(x, at)))(q)).toThrow(expect.objectContaining({ code: "cache/traced" }));
 	});
 });

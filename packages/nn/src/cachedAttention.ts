@@ -1,4 +1,4 @@
-import { ShapeError, type Tensor } from "@hushgrad/tensor";
+import { ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
 import {
 	contiguous,
 	defineKernel,
@@ -8,6 +8,7 @@ import {
 	optionsOf,
 	type Primitive,
 	reads,
+	tapeOf,
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
@@ -147,8 +148,14 @@ export const cachedAttentionPrimitive: Primitive<CachedAttentionAttrs> = defineP
 	signature: "q![H, K], cos![P, J], sin![P, J], at![1], keys![G, S, K], values![G, S, V] -> y[H, V]",
 	dtypes: { at: ["i32"] },
 	attrs: { scale: 1, softcap: 0, window: 0 },
-	check: (_, __, axes) => {
+	check: (operands, _, axes) => {
 		checkTables("cachedAttention", axes);
+		if (Object.values(operands).some((t) => tapeOf(t) !== undefined)) {
+			throw new ValueError("cache/traced", "cachedAttention: a gradient is being computed, and it has none", {
+				op: "cachedAttention",
+				hint: "scaledDotProductAttention has gradients",
+			});
+		}
 		const { H, G, K } = axes;
 		if (K <= WIDEST && (G === 0 ? H === 0 : H % G === 0)) return;
 		throw new ShapeError("cache/heads", `cachedAttention: ${H} heads of queries, ${G} of keys, of ${K} numbers`, {
@@ -165,7 +172,7 @@ export const cachedAttentionPrimitive: Primitive<CachedAttentionAttrs> = defineP
 		cachedAttentionKernel.of({ lanes, wide }).run({ q, cos, sin, at, keys, values, y }, params, H * lanes);
 		return [y];
 	},
-	grad: { q: "missing", cos: "missing", sin: "missing", at: "none", keys: "missing", values: "missing" },
+	grad: { q: "none", cos: "none", sin: "none", at: "none", keys: "none", values: "none" },
 	reference: ({ q, cos, sin, at, keys, values }, { scale, softcap, window }) => {
 		const [H, K] = q.shape;
 		const [G, S, V] = values.shape;
@@ -219,8 +226,8 @@ export interface CachedAttentionOptions {
  * softmax of cap((R q) kᵀ scale) over the keys of the positions to `at`, times the values; R rotates by the position (see `rope`). q f32
  * `[H, K]` → f32 `[H, V]`; as many heads of queries as stand in G share each head of keys. The position is read on the device, so that a
  * captured step can take a new one, and the time is that of the tokens there are, not of the room. No gradient. Source: Vaswani et al. 2017.
- * @throws ShapeError when shapes do not fit, or for heads wider than 1024; DTypeError for other types; ValueError for options that are not
- * finite, or a window that is no whole number.
+ * @throws ShapeError when shapes do not fit, or for heads wider than 1024; DTypeError for other types; ValueError while a gradient is
+ * computed, and for options that are not finite or a window that is no whole number.
  */
 export function cachedAttention(q: Tensor, { keys, values, at, cos, sin }: Placement, options: CachedAttentionOptions = {}): Tensor {
 	expects("cachedAttention", { q }, { q: "tensor" });
