@@ -9,6 +9,7 @@ import type { Cost } from "../suite/protocol.ts";
 import type { Attrs } from "../suite/row.ts";
 import type { Maker } from "../suite/serve.ts";
 import { Counters } from "../support/counters.ts";
+import { loraModel } from "../support/loraModel.ts";
 import { plainTraining, privateTraining, type StepSizes, type Training } from "../support/loraSteps.ts";
 
 const DEMO = fileURLToPath(new URL("../../assets/tiny-vaultgemma", import.meta.url));
@@ -65,8 +66,9 @@ export function stepPrograms(device: Device, adapter: string | undefined): Recor
 	return {
 		plainStep: training(plainTraining),
 		privateStep: training(privateTraining),
-		generate: async (_, { tokens }) => {
-			const model = await fromPretrained(DEMO, { device, quantization: "nf4" });
+		generate: async (_, { tokens, ...sizes }) => {
+			const isDemo = sizes.layers === undefined;
+			const model = isDemo ? await fromPretrained(DEMO, { device, quantization: "nf4" }) : loraModel(device, sizesOf(sizes));
 			const prompt = Array.from({ length: 16 }, (_, i) => 3 + 7 * i);
 			const run = async () => {
 				for await (const _ of generate(model, prompt, { maxNewTokens: Number(tokens) }));

@@ -55,6 +55,12 @@ export const END_TO_END: readonly Row[] = [
 	...growth("B", "rows", [1, 2, 4, 8, 16, 32]),
 	...growth("layers", "layers", [2, 6, 13, 26]),
 	one(`generate ${NEW_TOKENS} tokens with the demo's model`, "generate", { tokens: NEW_TOKENS }, { tokens: NEW_TOKENS }),
+	one(
+		`generate ${NEW_TOKENS} tokens with a model of 26 layers and LoRA`,
+		"generate",
+		{ tokens: NEW_TOKENS, hidden: 128, layers: 26, length: 128, rows: 1, vocabulary: 2048 },
+		{ tokens: NEW_TOKENS },
+	),
 	one("load the demo's model in NF4", "load", {}),
 	one("start to the first private step, no shader cached", "coldStart", { cached: false, ...DEMO }, { rounds: 2 }),
 	one("start to the first private step, shaders cached", "coldStart", { cached: true, ...DEMO }, { rounds: 2 }),

@@ -1,7 +1,8 @@
-import { type Device, data, type Key, NumericError, type Tensor, uniformValues, ValueError } from "@hushgrad/tensor";
+import { type Key, NumericError, uniformValues, ValueError } from "@hushgrad/tensor";
 import { type ArgumentKind, expects, isCount, type Kind, named, optional, optionsOf, shown } from "@hushgrad/tensor/author";
-import { disposeCache, type KVCache } from "./gemma/cache.ts";
-import { argmax, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
+import { type CausalLM, deviceOf, HOLDER } from "./causalLM.ts";
+import { Decoder } from "./decoder.ts";
+import { argmax, hasNaN, repetitionPenalty, sampleToken, softmaxProbabilities, temperature, topK, topP, withoutTokens } from "./logits.ts";
 import { encodePrompt } from "./text/sft.ts";
 import { type SentencePieceTokenizer, TOKENIZER, TokenStream } from "./text/tokenizer.ts";
 
@@ -91,7 +92,7 @@ export function nextToken(logits: Float32Array, seen: readonly number[], options
 function tokenOf(op: string, logits: Float32Array, seen: readonly number[], options: GenerateOptions, written: number): number {
 	expects(op, { logits, seen, written }, { logits: "floats", seen: "list", written: "count" });
 	checkOptions(op, options);
-	if (logits.some(Number.isNaN)) {
+	if (hasNaN(logits)) {
 		throw new NumericError("generate/not-finite", `${op}: the model gives NaN`, {
 			op,
 			hint: "its weights or its adapter hold NaN or numbers too large: did the training diverge?",
@@ -110,38 +111,7 @@ function tokenOf(op: string, logits: Float32Array, seen: readonly number[], opti
 	return sampleToken(softmaxProbabilities(scores), u);
 }
 
-/** A model that reads tokens one after the other: what generation needs of it. */
-export interface CausalLM {
-	/** Reads further tokens, i32 `[T]`, after those in the cache; a longer cache has tensors of its own. */
-	step(
-		ids: Tensor,
-		cache?: KVCache,
-	): {
-		/** Of the next token, f32 `[V]`. */
-		readonly logits: Tensor;
-		/** Keys and values of all tokens so far. */
-		readonly cache: KVCache;
-	};
-	/** The tensors of its weights and buffers. */
-	stateTensors(): Iterable<Tensor>;
-}
-
-const has = (v: object, name: string): boolean => typeof Reflect.get(v, name) === "function";
-const HOLDER: Kind = [(v) => typeof v === "object" && v !== null && has(v, "stateTensors"), "a model"];
-const CAUSAL: Kind = [
-	(v) => typeof v === "object" && v !== null && has(v, "stateTensors") && has(v, "step"),
-	"a model with step and stateTensors",
-];
-
-/**
- * The device that a model's weights are on.
- * @throws ValueError for a model without values.
- */
-export function deviceOf(model: Pick<CausalLM, "stateTensors">): Device {
-	expects("deviceOf", { model }, { model: HOLDER });
-	for (const { device } of model.stateTensors()) return device;
-	throw new ValueError("model/empty", "deviceOf: the model has no values yet", { op: "deviceOf", hint: "load it with fromPretrained" });
-}
+const CAUSAL: Kind = [(v) => HOLDER[0](v) && typeof Reflect.get(v as object, "step") === "function", "a model with step and stateTensors"];
 
 /**
  * Yields the continuation of a prompt of ids token by token, from a key-value cache: the prompt is read once, each new token
@@ -162,19 +132,11 @@ async function* tokens(op: string, model: CausalLM, prompt: readonly number[], o
 		throw new ValueError("generate/prompt", `${op}: the prompt is empty`, { op, hint: "start with the <bos> token" });
 	const device = named(op, deviceOf)(model);
 	const seen = [...prompt];
-	let cache: KVCache = [];
+	const decoder = new Decoder(model, device, prompt.length + options.maxNewTokens);
 	try {
-		let input = [...prompt];
+		let input: readonly number[] = prompt;
 		for (let n = 0; n < options.maxNewTokens; n++) {
-			const step = device.scope(() => {
-				const { logits, cache: longer } = model.step(device.fromHost(Int32Array.from(input), [input.length]), cache);
-				for (const { k, v } of longer) for (const t of [k, v]) device.keep(t);
-				return { logits: device.keep(logits), cache: longer };
-			});
-			disposeCache(cache);
-			cache = step.cache;
-			const logits = (await data(step.logits)) as Float32Array;
-			step.logits.dispose();
+			const logits = await decoder.read(input);
 			if (n === 0) checkPrompt(op, prompt, logits.length);
 			const token = tokenOf(op, logits, seen, options, n);
 			yield token;
@@ -183,7 +145,7 @@ async function* tokens(op: string, model: CausalLM, prompt: readonly number[], o
 			input = [token];
 		}
 	} finally {
-		disposeCache(cache);
+		decoder.dispose();
 	}
 }
 

@@ -1,11 +1,11 @@
 export { checkAdapter, type LoadedAdapter, loadAdapter, saveAdapter } from "./adapter.ts";
+export { type CausalLM, deviceOf } from "./causalLM.ts";
 export { type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 export { cachedTokens, disposeCache, type KeysAndValues, type KVCache } from "./gemma/cache.ts";
 export { endIds, type LayerType, parseConfig, readConfig, type VaultGemmaConfig } from "./gemma/config.ts";
 export { type ForwardOptions, type Step, type TrainingRecord, VaultGemmaForCausalLM, VaultGemmaModel } from "./gemma/model.ts";
+export { StaticCache } from "./gemma/staticCache.ts";
 export {
-	type CausalLM,
-	deviceOf,
 	type GenerateOptions,
 	generate,
 	generateText,

@@ -16,10 +16,10 @@ import {
 import { writeFileAtomic } from "@hushgrad/nn/files";
 import { type Device, data, FormatError, NumericError } from "@hushgrad/tensor";
 import { blaming, expects, named, oneOf, optional, optionsOf, sizeOf } from "@hushgrad/tensor/author";
+import { deviceOf } from "./causalLM.ts";
 import { CHECKPOINT, type Checkpoint, openCheckpoint } from "./files/checkpoint.ts";
 import { readConfig, serializeConfig } from "./gemma/config.ts";
 import { VaultGemmaForCausalLM } from "./gemma/model.ts";
-import { deviceOf } from "./generate.ts";
 import { MODULE } from "./kinds.ts";
 
 /** How `fromPretrained` loads a model. */

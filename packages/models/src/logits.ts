@@ -22,17 +22,45 @@ export function withoutTokens(logits: Float32Array, ids: Iterable<number>): Floa
 	return out;
 }
 
+/** Whether a number is NaN among them. */
+export function hasNaN(values: Float32Array): boolean {
+	for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+	return false;
+}
+
 /** s / t. */
 export function temperature(logits: Float32Array, t: number): Float32Array {
 	const divisor = Math.fround(t);
-	return logits.map((s) => s / divisor);
+	const out = new Float32Array(logits.length);
+	for (let i = 0; i < out.length; i++) out[i] = logits[i] / divisor;
+	return out;
+}
+
+/** The k-th largest of the values, 0 < k <= their number: of the k largest so far, a heap with the least on top. */
+function kthLargest(values: Float32Array, k: number): number {
+	const heap = values.slice(0, k).sort();
+	for (let i = k; i < values.length; i++) {
+		const v = values[i];
+		if (v <= heap[0]) continue;
+		let at = 0;
+		for (let child = 1; child < k; child = 2 * at + 1) {
+			if (child + 1 < k && heap[child + 1] < heap[child]) child++;
+			if (heap[child] >= v) break;
+			heap[at] = heap[child];
+			at = child;
+		}
+		heap[at] = v;
+	}
+	return heap[0];
 }
 
 /** Keeps the k largest and everything equal to the k-th; the rest becomes -infinity. k = 0 keeps all. */
 export function topK(logits: Float32Array, k: number): Float32Array {
 	if (k === 0 || k >= logits.length) return logits;
-	const bound = logits.slice().sort()[logits.length - k];
-	return logits.map((s) => (s < bound ? Number.NEGATIVE_INFINITY : s));
+	const bound = kthLargest(logits, k);
+	const out = logits.slice();
+	for (let i = 0; i < out.length; i++) if (out[i] < bound) out[i] = Number.NEGATIVE_INFINITY;
+	return out;
 }
 
 /**
@@ -41,9 +69,15 @@ export function topK(logits: Float32Array, k: number): Float32Array {
  */
 export function topP(logits: Float32Array, p: number): Float32Array {
 	const bound = Math.fround(1 - p);
-	const order = Array.from(logits.keys()).sort((a, b) => logits[a] - logits[b] || a - b);
 	const probabilities = softmaxProbabilities(logits);
 	const out = logits.slice();
+	// Those that have no probability come first, and are dropped.
+	const order: number[] = [];
+	for (let i = 0; i < out.length; i++) {
+		if (probabilities[i] > 0) order.push(i);
+		else out[i] = Number.NEGATIVE_INFINITY;
+	}
+	order.sort((a, b) => logits[a] - logits[b] || a - b);
 	let below = 0;
 	for (const i of order.slice(0, -1)) {
 		below = Math.fround(below + probabilities[i]);
@@ -55,15 +89,23 @@ export function topP(logits: Float32Array, p: number): Float32Array {
 
 /** exp(s - max) / sum, f32. */
 export function softmaxProbabilities(logits: Float32Array): Float32Array {
-	const max = logits.reduce((m, s) => Math.max(m, s), Number.NEGATIVE_INFINITY);
-	const out = logits.map((s) => Math.exp(s - max));
-	const total = out.reduce((sum, e) => sum + e, 0);
-	return out.map((e) => e / total);
+	const max = logits[argmax(logits)];
+	const out = new Float32Array(logits.length);
+	let total = 0;
+	for (let i = 0; i < out.length; i++) {
+		if (logits[i] === Number.NEGATIVE_INFINITY) continue;
+		out[i] = Math.exp(logits[i] - max);
+		total += out[i];
+	}
+	for (let i = 0; i < out.length; i++) out[i] /= total;
+	return out;
 }
 
 /** The token whose slice of the unit interval holds u, 0 <= u < 1; never one of probability 0. */
 export function sampleToken(probabilities: Float32Array, u: number): number {
-	let left = u * probabilities.reduce((sum, p) => sum + p, 0);
+	let left = 0;
+	for (let i = 0; i < probabilities.length; i++) left += probabilities[i];
+	left *= u;
 	let last = 0;
 	for (let i = 0; i < probabilities.length; i++) {
 		if (probabilities[i] === 0) continue;

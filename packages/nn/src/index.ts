@@ -1,5 +1,7 @@
 export { GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh } from "./activations.ts";
 export { MultiheadAttention } from "./attention.ts";
+export { type CachedAttentionOptions, cachedAttention } from "./cachedAttention.ts";
+export { cacheUpdate, type Placement } from "./cacheUpdate.ts";
 export { Conv1d, Conv2d, type ConvOptions } from "./conv.ts";
 export { DataLoader, type DataLoaderOptions, type Dataset } from "./data.ts";
 export { Dropout, Dropout2d } from "./dropout.ts";
@@ -77,4 +79,5 @@ export {
 	toFloat32,
 } from "./safetensors/index.ts";
 export { type Layer, Sequential, type TensorModule } from "./sequential.ts";
+export { ModuleSnapshot } from "./snapshot.ts";
 export { type LoadOptions, loadStateDict, stateDict, type Unloaded } from "./state.ts";

@@ -260,7 +260,7 @@ function* placesIn(container: object, prefix = "", seen = new Set<unknown>()): G
 	}
 }
 
-const isContainer = (value: unknown): value is object =>
+export const isContainer = (value: unknown): value is object =>
 	Array.isArray(value) ||
 	value instanceof Map ||
 	(typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype);

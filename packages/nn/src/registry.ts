@@ -1,4 +1,6 @@
 import { collect, type Registry } from "@hushgrad/tensor/registry";
+import * as cachedAttention from "./cachedAttention.ts";
+import * as cacheUpdate from "./cacheUpdate.ts";
 import * as kernels from "./lowRank.kernel.ts";
 import * as lowRank from "./lowRank.ts";
 import * as adamw from "./optim/adamw.ts";
@@ -14,6 +16,8 @@ import * as updated from "./updated.ts";
  * rules of the optimisers.
  */
 export const registry: Registry = collect({
+	...cacheUpdate,
+	...cachedAttention,
 	...nf4,
 	...nf4Kernels,
 	...nf4Adapted,

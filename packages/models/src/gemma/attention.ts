@@ -1,8 +1,10 @@
-import { Linear, Module } from "@hushgrad/nn";
+import { cachedAttention, cacheUpdate, Linear, Module } from "@hushgrad/nn";
 import { permute, reshape, rope, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
 import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import type { Pass, Passed, Projection } from "./pass.ts";
+import type { RotaryRows } from "./rotary.ts";
+import type { StaticCache } from "./staticCache.ts";
 
 /**
  * Causal self-attention with rotary positions, grouped keys and values, optional soft-cap and sliding window.
@@ -39,7 +41,14 @@ export class VaultGemmaAttention extends Module {
 	}
 
 	// T queries, S keys, D model width, G key heads, H query heads, K head size
-	forward(x_TD: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
+	forward(x_TD: Tensor, pass: Pass): Passed {
+		const {
+			rotary: { cos, sin },
+			dropout,
+			before,
+			into,
+		} = pass;
+		if (into !== undefined) return { y: this.#next(x_TD, pass.rotary, into), seen: undefined };
 		const [T] = x_TD.shape;
 		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, dropout), this.#heads), cos, sin);
 		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, dropout), this.#groups), cos, sin);
@@ -56,6 +65,16 @@ export class VaultGemmaAttention extends Module {
 		});
 		const out_TC = reshape(permute(mixed_HTK, [1, 0, 2]), [T, this.#heads * K]);
 		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
+	}
+
+	/** Of one token, [1, D], with those before it in a cache that it is written into. */
+	#next(x_1D: Tensor, angles: RotaryRows, { layers, position }: StaticCache): Tensor {
+		const { k: keys, v: values } = layers[this.#layer];
+		const [q_HK, k_GK, v_GK] = [this.q_proj, this.k_proj, this.v_proj].map((p) => reshape(p.call(x_1D), [-1, this.#headDim]));
+		const place = { keys, values, at: position, ...angles };
+		cacheUpdate(k_GK, v_GK, place);
+		const mixed_HK = cachedAttention(q_HK, place, { scale: this.#scale, softcap: this.#softcap, window: this.#window });
+		return this.o_proj.call(reshape(mixed_HK, [1, -1]));
 	}
 
 	/** [T, heads * K] as [heads, T, K], without copying. */

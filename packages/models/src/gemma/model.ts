@@ -21,6 +21,7 @@ import { VaultGemmaDecoderLayer } from "./block.ts";
 import { CACHE, cachedTokens, type KeysAndValues, type KVCache } from "./cache.ts";
 import { checkConfig, type VaultGemmaConfig } from "./config.ts";
 import { RotaryTables } from "./rotary.ts";
+import { STATIC_CACHE, StaticCache } from "./staticCache.ts";
 
 /** Options of a forward pass. */
 export interface ForwardOptions {
@@ -83,26 +84,32 @@ export class VaultGemmaModel extends Module {
 
 	/**
 	 * ids i32 `[T]` → hidden states f32 `[T, D]`. With a cache, `before`, positions count from its length, and the longer one is
-	 * given, too; without one the cache given is empty.
-	 * @throws ShapeError for ids that are not `[T]`; ValueError for more tokens than max_position_embeddings, and for a model
-	 * without values.
+	 * given, too; without one the cache given is empty. Into a `StaticCache` one token is written, at its position, and it stays as long as it
+	 * is.
+	 * @throws ShapeError for ids that are not `[T]`, or `[1]` with a `StaticCache`; ValueError for more tokens than
+	 * max_position_embeddings, and for a model without values.
 	 */
 	forward(
 		ids: Tensor,
 		options: ForwardOptions = {},
-		before?: KVCache,
+		before?: KVCache | StaticCache,
 	): {
 		/** f32 `[T, D]`, after the final norm. */
 		hidden: Tensor;
-		/** Keys and values of all tokens so far; empty without `before`. */
+		/** Keys and values of all tokens so far; empty without `before`, and with a `StaticCache`. */
 		cache: KVCache;
 	} {
 		const { hidden_size, max_position_embeddings } = this.#config;
 		checkText("VaultGemmaModel", ids, options);
-		expects("VaultGemmaModel", { before }, { before: optional(CACHE) });
+		const into = before instanceof StaticCache ? before : undefined;
+		const rest = before instanceof StaticCache ? undefined : before;
+		expects("VaultGemmaModel", { before: rest }, { before: optional(CACHE) });
 		const { dropout, gradientCheckpointing = false } = options;
-		const start = cachedTokens(before ?? []);
+		const start = into?.length ?? cachedTokens(rest ?? []);
 		const [length] = ids.shape;
+		if (into !== undefined && length !== 1) {
+			throw new ShapeError("model/rank", `VaultGemmaModel: ids${showShape(ids.shape)}, expected one token, [1], with a StaticCache`);
+		}
 		if (start + length > max_position_embeddings) {
 			throw new ValueError(
 				"model/positions",
@@ -112,11 +119,11 @@ export class VaultGemmaModel extends Module {
 				},
 			);
 		}
-		const rotary = this.rotary.rows(start, length);
+		const rotary = into === undefined ? this.rotary.rows(start, length) : this.rotary.all;
 		let x = mul(this.embed_tokens.call(ids), Math.sqrt(hidden_size));
 		const cache: KeysAndValues[] = [];
 		for (const layer of this.layers.items) {
-			const run = (h: Tensor, cos: Tensor, sin: Tensor) => layer.call(h, { rotary: { cos, sin }, dropout, before });
+			const run = (h: Tensor, cos: Tensor, sin: Tensor) => layer.call(h, { rotary: { cos, sin }, dropout, before: rest, into });
 			if (gradientCheckpointing) {
 				x = checkpoint((h, cos, sin) => run(h, cos, sin).y, [x, rotary.cos, rotary.sin]);
 				continue;
@@ -176,6 +183,28 @@ export class VaultGemmaForCausalLM extends Module {
 			const [T] = ids.shape;
 			return { logits: reshape(this.#logits(slice(hidden, 0, T - 1, T)), [this.config.vocab_size]), cache: longer };
 		});
+	}
+
+	/**
+	 * Reads one token, i32 `[1]`, at the position of a cache that has room, and writes its keys and values there, in place: logits of the next
+	 * token, f32 `[V]`. Afterwards the cache's `length` is to be set to one more. Nothing here depends on numbers of the host, so that it can be
+	 * captured once and replayed for each token. Errors as of `forward`; ValueError where the cache is full.
+	 */
+	decode(ids: Tensor, cache: StaticCache): Tensor {
+		checkText(`${NAME}.decode`, ids, {});
+		expects(`${NAME}.decode`, { cache }, { cache: STATIC_CACHE });
+		if (cache.length >= cache.capacity) {
+			throw new ValueError("cache/capacity", `${NAME}.decode: the cache has room for ${cache.capacity} tokens, and they are there`, {
+				op: `${NAME}.decode`,
+				hint: "make a longer StaticCache of its entries()",
+			});
+		}
+		return ids.device.scope(() => reshape(this.#logits(this.model.call(ids, {}, cache).hidden), [this.config.vocab_size]));
+	}
+
+	/** Most tokens that it reads in one text: max_position_embeddings. */
+	get contextLength(): number {
+		return this.config.max_position_embeddings;
 	}
 
 	/**

@@ -42,6 +42,11 @@ export class RotaryTables extends Module {
 		this.sin.assign(device.fromHost(sin, shape));
 	}
 
+	/** Those of all positions. */
+	get all(): RotaryRows {
+		return { cos: this.cos.value, sin: this.sin.value };
+	}
+
 	/** Rows start..start+count-1, as views. */
 	rows(start: number, count: number): RotaryRows {
 		return { cos: slice(this.cos.value, 0, start, start + count), sin: slice(this.sin.value, 0, start, start + count) };
