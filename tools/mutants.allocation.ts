@@ -2,7 +2,7 @@ import type { Mutant } from "./mutants.operations.ts";
 
 const DP = "packages/dp/src";
 const ATTACKS = ["tests/privacy/attacks.allocation.test.ts"];
-const EXACT = ["tests/dp/samplingExact.test.ts"];
+const EXACT = ["tests/dp/allocation.test.ts"];
 
 /** Faults of who is in which step of an epoch, or in which bin. */
 export const ALLOCATION_MUTANTS: readonly Mutant[] = [

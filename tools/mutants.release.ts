@@ -240,4 +240,28 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/dp/engine.test.ts", `${ATTACKS}.misuse.test.ts`],
 		only: "whatever its weight|no weight",
 	},
+	{
+		name: "a sum that is released twice",
+		file: "packages/dp/src/boundedSum.ts",
+		from: "this.#isReleased = true;",
+		to: "",
+		tests: ["tests/dp/noisySum.test.ts"],
+		only: "happens once",
+	},
+	{
+		name: "draws whose noise anybody may replace",
+		file: "packages/dp/src/noiseDraw.ts",
+		from: "Object.freeze(Draw.prototype);",
+		to: "",
+		tests: ["tests/privacy/attacks.frozen.test.ts"],
+		only: "all draws",
+	},
+	{
+		name: "batches that anybody may replace",
+		file: "packages/dp/src/records.ts",
+		from: "Object.freeze(Batcher.prototype);",
+		to: "",
+		tests: ["tests/privacy/attacks.frozen.test.ts"],
+		only: "batches of all records",
+	},
 ];

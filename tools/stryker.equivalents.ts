@@ -19,6 +19,14 @@ const ONCE = "a number of 53 bits is hit once in 2⁵³";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
 export const EQUIVALENT: Equivalents = {
+	"packages/dp/src/sha256.ts": {
+		"return Uint32Array.from(primes, (p) => (root(p) * 1) * 2 ** 32);":
+			"a typed array of 32 bits takes what stands before the point away as well",
+	},
+	"packages/dp/src/correlation.ts": {
+		"for (let i = 0; i <= normals.length; i++) normals[i] -= c * w[i];": BEYOND,
+		"for (let i = 0; i <= noise.length; i++) noise[i] = norm * normals[i];": BEYOND,
+	},
 	"packages/nn/src/safetensors/duplicateKey.ts": {
 		'const open: Set<string>[] = ["Stryker was here"];': "the bottom of the stack is reached by no key of a valid JSON text",
 	},
@@ -361,6 +369,7 @@ export const EQUIVALENT: Equivalents = {
 		'op: "",': NAMED,
 	},
 	"packages/dp/src/engineState.ts": {
+		"isWord(key.k1) &&": "a key that is none has no k0 either",
 		"const isWord = (v: unknown): boolean => true && v >>> 0 === v;": "only numbers are equal to a number",
 		"if (true && run !== undefined) checkNoted(run, state, use.dataset);": "without a ledger there is no run of it",
 	},

@@ -29,6 +29,8 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("plan"), tests: tests("dp/planRefusals") },
 	{ files: dp("ledger"), tests: tests("dp/ledger") },
 	{ files: dp("files"), tests: tests("dp/ledgerFile") },
+	{ files: dp("allocation", "roster"), tests: tests("dp/allocation") },
+	{ files: dp("sha256"), tests: tests("dp/sha256") },
 	{ files: dp("sampler", "sampling"), tests: tests("dp/samplingExact", "dp/doors") },
 	{ files: dp("philox", "normals", "secureRandom"), tests: tests("dp/secureRandomExact", "dp/wiping", "dp/doors") },
 	{ files: dp("divergence"), tests: tests("dp/divergence") },

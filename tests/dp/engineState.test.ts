@@ -144,7 +144,8 @@ describe("what a run knows that nobody else may", () => {
 	test("tells the records that the state or the ledger has, which must agree", async () => {
 		const ledger = await PrivacyLedger.open(memory());
 		const use = { ledger, dataset: "d" };
-		expect(sealOf(undefined, use)).toBeUndefined();
+		expect([sealOf(undefined, use), sealOf(stateOf(p), undefined)]).toEqual([undefined, undefined]);
+		expect(() => checkState(stateOf(p, { records: "r" }), p)).not.toThrow();
 		expect([sealOf(stateOf(p), use), sealOf(stateOf(p, { records: "r" }), use)]).toEqual([undefined, "r"]);
 		await ledger.begin(stateOf(p).run, "d", p, true, "s");
 		expect([sealOf(stateOf(p), use), sealOf(stateOf(p, { records: "s" }), use)]).toEqual(["s", "s"]);

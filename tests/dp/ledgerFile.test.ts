@@ -73,7 +73,11 @@ describe("a ledger in a file", () => {
 		symlinkSync(path, join(folder, "alias.jsonl"));
 		const second = await fileLedger(join(folder, "alias.jsonl"));
 		await second.ledger.begin("b", "cards", plan, true);
-		await expect(first.ledger.step("a", 1)).rejects.toMatchObject({ name: "PrivacyError", code: "privacy/ledger-in-use" });
+		await expect(first.ledger.step("a", 1)).rejects.toMatchObject({
+			...{ name: "PrivacyError", code: "privacy/ledger-in-use" },
+			message: expect.stringContaining("in use by another process, which has written to it"),
+			hint: "end one of them, and open it again",
+		});
 		await second.ledger.step("b", 1);
 		await first.close();
 		await second.close();

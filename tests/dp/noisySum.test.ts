@@ -1,4 +1,4 @@
-import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, type NoiseDraw } from "@hushgrad/dp";
+import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, type NoiseDraw, secureNoise } from "@hushgrad/dp";
 import { type Device, data, full, key, type Tensor, uniformValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
@@ -117,17 +117,17 @@ describe("a release on the device", () => {
 
 	it("gives the same of a sum that was read before", async () => {
 		const m = mechanismOf({ length: 3 });
-		const sum = m.newSum(device());
-		device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
 		const means = [];
 		for (const readBefore of [false, true]) {
+			const sum = m.newSum(device());
+			device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
 			if (readBefore) await sum.read();
 			const { mean } = await sum.release(m.draw(insecureNoiseForTests(2)));
 			means.push(await data(mean));
 			mean.dispose();
+			sum.dispose();
 		}
 		expect(means[1]).toEqual(means[0]);
-		sum.dispose();
 	});
 
 	it("adds the noise of a draw of its own mechanism, once", async () => {
@@ -136,7 +136,24 @@ describe("a release on the device", () => {
 		const draw = m.draw(insecureNoiseForTests(1));
 		await expect(sum.release(mechanismOf({ length: 3 }).draw(insecureNoiseForTests(1)))).rejects.toThrow("for another mechanism");
 		(await sum.release(draw)).mean.dispose();
-		await expect(sum.release(draw)).rejects.toThrow("already added");
+		const other = m.newSum(device());
+		await expect(other.release(draw)).rejects.toThrow("already added");
+		(await other.release(m.draw(insecureNoiseForTests(1)))).mean.dispose();
+		for (const s of [sum, other]) s.dispose();
+	});
+
+	it("happens once, whatever the noise: at the same time as well, and after more was added", async () => {
+		const m = mechanismOf({ length: 3 });
+		const sum = m.newSum(device());
+		const refused = {
+			...{ name: "PrivacyError", code: "privacy/sum-released", op: "BoundedSum.release" },
+			hint: expect.stringContaining("a sum for every step"),
+		};
+		const first = sum.release(m.draw(secureNoise()));
+		await expect(sum.release(m.draw(secureNoise()))).rejects.toMatchObject(refused);
+		(await first).mean.dispose();
+		device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
+		await expect(sum.release(m.draw(secureNoise()))).rejects.toMatchObject(refused);
 		sum.dispose();
 	});
 });

@@ -1,6 +1,15 @@
-import { type AccountedEvent, gaussianDelta, gaussianEpsilon, pldDelta, pldEpsilon, truePositiveRate } from "@hushgrad/dp";
+import {
+	type AccountedEvent,
+	gaussianDelta,
+	gaussianEpsilon,
+	type PrivacyEvent,
+	pldDelta,
+	pldEpsilon,
+	truePositiveRate,
+} from "@hushgrad/dp";
 import { describe, expect, it } from "vitest";
 import { sketchedEpsilon } from "../../packages/dp/src/accountant/pld.ts";
+import { privacySpent } from "../../packages/dp/src/accountant/rdp.ts";
 import goldens from "../goldens/accountants.json" with { type: "json" };
 
 /* The accountant of record event by event, on short grids; its breadth is in pld.test.ts. */
@@ -111,6 +120,27 @@ describe("δ of an event", () => {
 			expect(pldDelta(history, value).value / 1e-4).toBeCloseTo(1, 2);
 		}
 		expect(pldDelta([poisson(0.5, 0.05, 3)], 0).value).toBeLessThanOrEqual(1);
+	});
+});
+
+describe("ε of events of several kinds", () => {
+	it.each([
+		["a cap that is often met", capped(12, 1, 4)],
+		["random allocation", allocation(4, 0.3, 1)],
+	])("is no less than that of each: %s beside Poisson sampling", (_, event) => {
+		const [alone, both] = [spent(event), spent(event, poisson(0.01, 1, 1))];
+		expect(both).toBeGreaterThan(alone * (1 - 1e-4));
+		expect(both).toBeLessThan(alone + spent(poisson(0.01, 1, 1)) + 1);
+	});
+
+	it("of Poisson sampling is no more than Rényi divergences say, whatever the noise", () => {
+		const byRdp = (event: AccountedEvent) => privacySpent([event as PrivacyEvent], { delta: 1e-5 }).epsilon;
+		for (const event of [poisson(0.5, 0.05, 3), poisson(0.9, 0.02, 40), poisson(0.1, 0.01, 500), poisson(0.01, 0.8, 2000)]) {
+			expect(spent(event)).toBeLessThanOrEqual(byRdp(event));
+		}
+		// Where no grid is fine enough, they are what is left.
+		const many = poisson(0.9, 1, 1e8);
+		expect(pldEpsilon([many], 1e-5)).toEqual({ value: byRdp(many), error: expect.any(Number) });
 	});
 });
 

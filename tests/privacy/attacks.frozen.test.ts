@@ -1,7 +1,9 @@
-import { BoundedSum, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
+import * as dp from "@hushgrad/dp";
+import { Batcher, BoundedSum, GaussianMechanism, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
 import { Linear, Module } from "@hushgrad/nn";
-import { assign, capture, Device, mean, reshape, square, sub, sum, Tensor, zeros } from "@hushgrad/tensor";
+import { assign, capture, Device, key, mean, reshape, square, sub, sum, Tensor, zeros } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
+import { problem } from "../dp/problem.ts";
 import { useDevice } from "../support/device.ts";
 import { type Attack, attempt, D, expectBounded, expectRefused, ROWS } from "./harness.ts";
 
@@ -90,6 +92,36 @@ describe("what is frozen", () => {
 				Object.assign(secureNoise().study, { noise: (_: number, length: number) => new Float64Array(length) });
 			},
 		}),
+		"the noise of all draws": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async () => {
+				const draw = new GaussianMechanism({ length: D, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1 }).draw(secureNoise());
+				Object.getPrototypeOf(draw).take = () => new Float64Array(D + 1);
+			},
+		}),
+		"whose a draw is: that of a mechanism with less noise in place of it": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async () => {
+				const of = (noiseMultiplier: number) => new GaussianMechanism({ length: D, maxGradNorm: 1, noiseMultiplier, expectedBatchSize: 1 });
+				Object.assign(of(0).draw(secureNoise()), { mechanism: of(1) });
+			},
+		}),
+		"the batches of all records": ({ model }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async () => {
+				const own = Batcher.prototype.stage;
+				Batcher.prototype.stage = function (indices, ...others) {
+					return own.call(this, indices.fill(indices[0]), ...others);
+				};
+			},
+		}),
+		"the uploads of all batches": ({ model, device: d, records }) => ({
+			loss: ({ x }) => model.call(x),
+			run: async () => {
+				const staged = new Batcher(d).stage(Int32Array.of(0, 1), (i) => ({ x: records[i] }), key(1));
+				Object.getPrototypeOf(staged).upload = () => staged.upload(d);
+			},
+		}),
 		"the sum of a mechanism": ({ model }) => ({
 			loss: ({ x }) => model.call(x),
 			run: async () => {
@@ -118,6 +150,19 @@ describe("what is frozen", () => {
 
 	it.each(Object.keys(writes))("%s", async (name) => {
 		await expectRefused(device(), writes[name], "frozen");
+	});
+
+	it("every class that an engine works with, and what its objects give", async () => {
+		const { engine, encode, loss } = problem(device());
+		const report = await engine.step(encode, loss);
+		const mechanism = new GaussianMechanism({ length: D, maxGradNorm: 1, noiseMultiplier: 1, expectedBatchSize: 1 });
+		const objects = [engine.plan, report, report.private, mechanism.draw(secureNoise()), secureNoise()];
+		const classes = Object.values(dp).filter((v) => typeof v === "function" && Object.getOwnPropertyNames(v.prototype ?? {}).length > 1);
+		expect(classes.length).toBeGreaterThan(6);
+		for (const c of classes)
+			if (c !== dp.PlainTrainer) expect(Object.isFrozen((c as { prototype: object }).prototype), String(c)).toBe(true);
+		for (const o of objects)
+			expect([Object.isFrozen(o), Object.isFrozen(Object.getPrototypeOf(o))], o.constructor.name).toEqual([true, true]);
 	});
 
 	it("no source is made through the class of another one", () => {

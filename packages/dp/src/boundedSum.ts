@@ -1,4 +1,4 @@
-import { type Device, data, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
+import { type Device, data, PrivacyError, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
 import { addNoisePrimitive, BITS_OFFSET } from "./addNoise.ts";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
@@ -20,6 +20,7 @@ export class BoundedSum {
 	readonly #mechanism: GaussianMechanism;
 	readonly #part: Tensor;
 	#rows = 0;
+	#isReleased = false;
 	/** It was read, and is to be cleared before more is added. */
 	#isRead = false;
 	/** What was read; undefined before. */
@@ -115,13 +116,19 @@ export class BoundedSum {
 
 	/**
 	 * Adds noise to the sum where it is, and divides by L: what it was before is not read, but for the part that outgrew the device. The mean is
-	 * rounded as f32 rounds, some 1.5·10⁻⁷ of it. Dispose of it.
-	 * @throws PrivacyError when the draw was used before, or is another mechanism's.
+	 * rounded as f32 rounds, some 1.5·10⁻⁷ of it. Dispose of it. Once: two releases of one sum tell more of it than the accountant has counted.
+	 * @throws PrivacyError when the draw was used before, or is another mechanism's, and when the sum was released before.
 	 */
 	release(draw: NoiseDraw): Promise<Release<Tensor>> {
 		return blaming("BoundedSum.release", async () => {
 			const { length, counts, grid, expectedBatchSize } = this.#mechanism;
+			if (this.#isReleased) {
+				throw new PrivacyError("privacy/sum-released", "this sum was released before", {
+					hint: "make a sum for every step: the mean of two releases has half of the noise's variance",
+				});
+			}
 			const noise = noiseOf(this.#mechanism, draw);
+			this.#isReleased = true;
 			const settled = await this.#total;
 			for (let i = 0; i < noise.length; i++) noise[i] += (settled?.[i] ?? 0) + BITS_OFFSET;
 			this.#clear();

@@ -14,11 +14,16 @@ export interface Measures {
 
 /** Private diagnostics of a step. Printing or saving the report that holds them shows none: they have to be asked for. */
 export class PrivateMeasures {
+	static {
+		Object.freeze(PrivateMeasures.prototype);
+	}
+
 	readonly #measures: Measures;
 
 	/** The engine makes them. */
 	constructor(measures: Measures) {
 		this.#measures = Object.freeze({ ...measures });
+		Object.freeze(this);
 	}
 
 	/** The numbers. ε does not cover them: whoever sees them learns more of the records than the statement says. */

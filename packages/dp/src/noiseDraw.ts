@@ -11,6 +11,10 @@ export interface NoisyCounts {
 
 /** Noise, to be taken once. */
 export class Draw {
+	static {
+		Object.freeze(Draw.prototype);
+	}
+
 	/** A copy of the noise, before it is taken. */
 	static copyOf(draw: Draw): Float64Array | undefined {
 		return draw.#steps?.slice();
@@ -23,6 +27,7 @@ export class Draw {
 	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
 		this.mechanism = mechanism;
 		this.#steps = steps;
+		Object.freeze(this);
 	}
 
 	/**

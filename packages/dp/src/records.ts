@@ -176,6 +176,10 @@ interface Column {
 
 /** What a physical batch holds, on the host. */
 export class StagedBatch {
+	static {
+		Object.freeze(StagedBatch.prototype);
+	}
+
 	readonly #columns: readonly Column[];
 	readonly #words: Uint32Array;
 	readonly #weights: Float32Array;
@@ -188,6 +192,7 @@ export class StagedBatch {
 		this.#words = of.words;
 		this.#weights = of.weights;
 		this.isOneRecord = of.isOneRecord;
+		Object.freeze(this);
 	}
 
 	/** Rows, those of padding included. */
@@ -232,6 +237,10 @@ export const tensorsOf = ({ record, keys, weights }: Batch): readonly Tensor[] =
  * shapes nor kernels tell who else is in a batch.
  */
 export class Batcher {
+	static {
+		Object.freeze(Batcher.prototype);
+	}
+
 	readonly #device: Device;
 	#form: string | undefined;
 

@@ -15,6 +15,10 @@ export interface StepFacts {
 
 /** What one step did. Everything but `private` is public: ε covers it, and it may be printed and published. */
 export class StepReport {
+	static {
+		Object.freeze(StepReport.prototype);
+	}
+
 	/** Number of this step, from 1. */
 	readonly step: number;
 	/** Number of records whose gradient was not finite, with noise: near 0 in a sound run, and below it as often as above. */
@@ -40,6 +44,7 @@ export class StepReport {
 		this.unclipped = unclipped === undefined ? undefined : 0.5 + unclipped / plan.expectedBatchSize;
 		this.private = measures;
 		this.#plan = plan;
+		Object.freeze(this);
 	}
 
 	/** ε spent so far, this step included, at the δ of the plan. */

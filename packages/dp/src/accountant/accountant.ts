@@ -22,6 +22,10 @@ function checkAccountant(name: AccountantName): void {
 
 /** Adds up what a run spends, step by step, and reads ε off by the accountant named. Guarantee as of `epsilon`. */
 export class Accountant {
+	static {
+		Object.freeze(Accountant.prototype);
+	}
+
 	/** Kind of the accountant. */
 	readonly mechanism: AccountantName;
 	#history: AccountedHistory = [];

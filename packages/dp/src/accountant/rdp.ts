@@ -159,6 +159,10 @@ export interface RdpAccountantState {
 
 /** Adds up what a run spends, step by step; Opacus' RDPAccountant. Guarantee as of `privacySpent`. */
 export class RdpAccountant {
+	static {
+		Object.freeze(RdpAccountant.prototype);
+	}
+
 	readonly #orders: readonly number[];
 	#history: PrivacyHistory = [];
 
