@@ -1,4 +1,4 @@
-import { Linear, Module } from "@hushgrad/nn";
+import { callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
 import { permute, reshape, rope, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
 import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
@@ -41,9 +41,10 @@ export class VaultGemmaAttention extends Module {
 	// T queries, S keys, D model width, G key heads, H query heads, K head size
 	forward(x_TD: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
 		const [T] = x_TD.shape;
-		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, dropout), this.#heads), cos, sin);
-		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, dropout), this.#groups), cos, sin);
-		const v_GTK = this.#split(this.v_proj.call(x_TD, dropout), this.#groups);
+		const [q, k, v] = callTogether([this.q_proj, this.k_proj, this.v_proj], x_TD, dropout);
+		const q_HTK = rope(this.#split(q, this.#heads), cos, sin);
+		const k_GTK = rope(this.#split(k, this.#groups), cos, sin);
+		const v_GTK = this.#split(v, this.#groups);
 		const seen = joined(before?.[this.#layer], { k: k_GTK, v: v_GTK });
 
 		const [S, K] = seen.k.shape.slice(1);
@@ -56,6 +57,11 @@ export class VaultGemmaAttention extends Module {
 		});
 		const out_TC = reshape(permute(mixed_HTK, [1, 0, 2]), [T, this.#heads * K]);
 		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
+	}
+
+	/** Puts weights that are used together next to each other. */
+	placeWeights(): void {
+		placeWeightsTogether([this.q_proj, this.k_proj, this.v_proj]);
 	}
 
 	/** [T, heads * K] as [heads, T, K], without copying. */

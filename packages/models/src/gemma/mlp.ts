@@ -1,4 +1,4 @@
-import { Linear, Module } from "@hushgrad/nn";
+import { callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
 import { geglu, type Tensor } from "@hushgrad/tensor";
 import type { VaultGemmaConfig } from "./config.ts";
 import type { Pass, Projection } from "./pass.ts";
@@ -17,6 +17,12 @@ export class VaultGemmaMLP extends Module {
 	}
 
 	forward(x: Tensor, { dropout }: Pass): Tensor {
-		return this.down_proj.call(geglu(this.gate_proj.call(x, dropout), this.up_proj.call(x, dropout)), dropout);
+		const [gate, up] = callTogether([this.gate_proj, this.up_proj], x, dropout);
+		return this.down_proj.call(geglu(gate, up), dropout);
+	}
+
+	/** Puts weights that are used together next to each other. */
+	placeWeights(): void {
+		placeWeightsTogether([this.gate_proj, this.up_proj]);
 	}
 }

@@ -1,5 +1,15 @@
 import { add, linear, matmul, mul, ShapeError } from "@hushgrad/tensor";
-import { definePrimitive, gemm, linearGrad, type NdArray, type Primitive, rowProduct, sizeOf, summed } from "@hushgrad/tensor/author";
+import {
+	definePrimitive,
+	gemm,
+	linearGrad,
+	type NdArray,
+	type Physical,
+	type Primitive,
+	rowProduct,
+	sizeOf,
+	summed,
+} from "@hushgrad/tensor/author";
 import { kept, type LowRankAttrs, lowOf, lowRankDropoutGradPlusPrimitive, lowRankGradPlusPrimitive, referenceLow } from "../lowRank.ts";
 import { RANK_SIZES, referenceUpdate, referenceUpdateGrad, updateGrad, updateOf } from "../updated.ts";
 import { decoded, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
@@ -33,6 +43,15 @@ export const nf4AdaptedGradPrimitive = definePrimitive<NF4Attrs>({
 	test: { bound: { abs: 2e-4, why: "sums of up to 729 products of size 4" }, ...TESTED },
 });
 
+/** y and low of records of a single row, whose weight is not written. */
+export function adaptedRow({ b, ...inputs }: Readonly<Record<string, Physical>>, attrs: Attrs): [y: Physical, low: Physical] {
+	const low = lowOf(inputs, attrs);
+	const y = rowTimesWeight(inputs.x, inputs, attrs);
+	const { low: rows, up } = updateOf(low, b);
+	gemm(rows, up, { view: y, batchStride: attrs.n, accumulate: true });
+	return [y, low];
+}
+
 /**
  * A linear map by a weight W in four bits, and LoRA on it: y = x W^T + low b^T with low = scale dropout(x) a^T, which is for the gradient of
  * b. Two kernels: one makes low and writes W in f32, the other multiplies. Of the gradients three: by low and b, with W; by x; by x through
@@ -51,13 +70,7 @@ function defineAdapted(name: string, drops: boolean): Primitive<Attrs> {
 		},
 		forward: ({ inputs: { b, ...inputs }, attrs }) => {
 			const { x } = inputs;
-			if (isByRow(sizeOf(x.shape.slice(1, -1)), attrs)) {
-				const low = lowOf(inputs, attrs);
-				const y = rowTimesWeight(x, inputs, attrs);
-				const { low: rows, up } = updateOf(low, b);
-				gemm(rows, up, { view: y, batchStride: attrs.n, accumulate: true });
-				return [y, low];
-			}
+			if (isByRow(sizeOf(x.shape.slice(1, -1)), attrs)) return adaptedRow({ ...inputs, b }, attrs);
 			const weight = decoded(inputs, attrs);
 			const low = lowOf(inputs, attrs, weight);
 			return [rowsTimes(x, weight.w.transpose(), { update: updateOf(low, b) }), low];
