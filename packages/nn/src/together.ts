@@ -1,5 +1,5 @@
 import { cast, type DropoutKey, type Tensor } from "@hushgrad/tensor";
-import { expects, named, sameShape } from "@hushgrad/tensor/author";
+import { expects, insideOf, named, sameShape } from "@hushgrad/tensor/author";
 import { branchOf, isPlain, LoRALinear } from "./lora.ts";
 import { MODULE, Module } from "./module.ts";
 import { adaptedTogether, NF4Parameter, placeTogether } from "./quant/nf4Parameter.ts";
@@ -16,16 +16,19 @@ type Adapted = LoRALinear & { readonly base_layer: { readonly weight: NF4Paramet
 function isAdapted(layer: Module): layer is Adapted {
 	if (!(layer instanceof LoRALinear) || layer.forward !== LoRALinear.prototype.forward) return false;
 	const { base_layer: base } = layer;
-	return isPlain(base) && base.bias === undefined && base.weight instanceof NF4Parameter;
+	return isPlain(base) && base.bias === undefined && base.weight instanceof NF4Parameter && base.weight.hasValue;
 }
 
-/** Whether two layers differ by their numbers alone. */
+/** Whether two layers differ by their numbers alone, and their weights lie in one memory. */
 const isLike = (a: Adapted, b: Adapted): boolean =>
 	a.scaling === b.scaling &&
 	a.lora_dropout.p === b.lora_dropout.p &&
 	[a, b].every(({ lora_dropout }) => lora_dropout.constructor === a.lora_dropout.constructor) &&
 	sameShape(a.base_layer.weight.shape, b.base_layer.weight.shape) &&
+	memoryOf(a) === memoryOf(b) &&
 	sameShape(a.lora_A.weight.shape, b.lora_A.weight.shape);
+
+const memoryOf = ({ base_layer: { weight } }: Adapted): unknown => insideOf(weight.weight.codes).storage;
 
 /** The layers in order, in runs of those that can be computed together, and the others by themselves. */
 function runsOf(layers: readonly Layer[]): Layer[][] {
@@ -42,7 +45,7 @@ function runsOf(layers: readonly Layer[]): Layer[][] {
 
 /**
  * What each of the layers gives for one x, in order: as `layer.call(x, key)` of each. Neighbours with LoRA of one rank on frozen weights of
- * one shape in four bits are computed together, of fewer kernels, up to three at once.
+ * one shape in four bits that `placeWeightsTogether` has moved are computed together, of fewer kernels, up to three at once.
  * @throws What the layers throw.
  */
 export const callTogether = named("callTogether", (layers: readonly Layer[], x: Tensor, key?: DropoutKey): Tensor[] => {
