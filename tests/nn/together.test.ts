@@ -1,4 +1,17 @@
-import { AdamW, applyLora, callTogether, Linear, loraConfig, Module, placeWeightsTogether, quantizeLinears } from "@hushgrad/nn";
+import {
+	AdamW,
+	applyLora,
+	callOnto,
+	callTogether,
+	Linear,
+	linearLayers,
+	loraConfig,
+	loraLayers,
+	Module,
+	placeWeightsTogether,
+	quantizeLinears,
+	Sequential,
+} from "@hushgrad/nn";
 import {
 	add,
 	type Device,
@@ -81,6 +94,40 @@ describe.each<Plan>(["cpu", "gpu"])("layers of one x in plan %s", (plan) => {
 		model.dispose();
 		return { values, dispatches };
 	}
+
+	it.each([
+		[0.3, T, [0, 1]],
+		[0, T, [1]],
+		[0.3, 1, [0, 1]],
+	])("on a residual gives the sum, and its gradients (dropout %f, %i rows, slots %j)", async (p, rows, wanted) => {
+		const model = new Sequential(new Linear(K, 64, { bias: false }));
+		quantizeLinears(model);
+		const [{ weight }] = [...linearLayers(model)].map(([, layer]) => layer);
+		weight.load(device, normalValues(key(1), weight.size), "BF16");
+		applyLora(model, loraConfig({ r: 8, lora_dropout: p, target_modules: "all-linear" }), { device, key: key(5) });
+		const [adapted] = loraLayers(model).values();
+		adapted.lora_B.weight.assign(normal(device, [64, 8], key(20)));
+		const words = DropoutKey.of(device, key(7));
+		const results = async (f: (plus: Tensor, x: Tensor) => Tensor): Promise<Float32Array[]> => {
+			const all = device.scope<Tensor[]>(() =>
+				vmap((plus: Tensor, x: Tensor) => {
+					const slots = [plus, x].map((value) => ({ value }));
+					const chosen = [...wanted.map((i) => slots[i]), ...model.trainableParameters().values()];
+					const loss = () => {
+						const y = f(slots[0].value, slots[1].value);
+						return { value: sum(square(y)), aux: y };
+					};
+					const { aux, grads } = valueAndGrad(loss, chosen);
+					return [aux, ...grads];
+				})(normal(device, [B, rows, 64], key(2)), normal(device, [B, rows, K], key(3))),
+			);
+			return (await Promise.all(all.map((t) => data(t)))) as Float32Array[];
+		};
+		const actual = await results((plus, x) => callOnto(plus, adapted, x, words));
+		const expected = await results((plus, x) => add(plus, adapted.call(x, words)));
+		for (const [i, e] of expected.entries()) expect(relativeError(actual[i], e), `result ${i}`).toBeLessThan(2e-6);
+		model.dispose();
+	});
 
 	it.each([
 		[[192, 192, 192], 0.3, true],

@@ -78,4 +78,4 @@ export {
 } from "./safetensors/index.ts";
 export { type Layer, Sequential, type TensorModule } from "./sequential.ts";
 export { type LoadOptions, loadStateDict, stateDict, type Unloaded } from "./state.ts";
-export { callTogether, placeWeightsTogether } from "./together.ts";
+export { callOnto, callTogether, placeWeightsTogether } from "./together.ts";

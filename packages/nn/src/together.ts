@@ -1,8 +1,8 @@
-import { cast, type DropoutKey, type Tensor } from "@hushgrad/tensor";
-import { expects, insideOf, named, sameShape } from "@hushgrad/tensor/author";
+import { add, cast, type DropoutKey, type Tensor } from "@hushgrad/tensor";
+import { expects, insideOf, named, sameShape, sizeOf } from "@hushgrad/tensor/author";
 import { branchOf, isPlain, LoRALinear } from "./lora.ts";
 import { MODULE, Module } from "./module.ts";
-import { adaptedTogether, NF4Parameter, placeTogether } from "./quant/nf4Parameter.ts";
+import { adaptedOnto, adaptedTogether, NF4Parameter, placeTogether } from "./quant/nf4Parameter.ts";
 
 /** A layer that maps x, with randomness for its dropout. */
 type Layer = Module & { forward(x: Tensor, key?: DropoutKey): Tensor };
@@ -61,6 +61,19 @@ export const callTogether = named("callTogether", (layers: readonly Layer[], x: 
 			adapted.map((layer) => branchOf(layer, input, key)),
 		);
 	});
+});
+
+/**
+ * plus + layer(x), as of a residual connection: `add(plus, layer.call(x, key))`. With LoRA on a frozen weight in four bits the sum is made
+ * where the product is stored.
+ * @throws What the layer throws, and `add`.
+ */
+export const callOnto = named("callOnto", (plus: Tensor, layer: Layer, x: Tensor, key?: DropoutKey): Tensor => {
+	expects("callOnto", { plus, layer, x }, { plus: "tensor", layer: MODULE, x: "tensor" });
+	const isFused = isAdapted(layer) && x.rank > 1 && sizeOf(x.shape.slice(0, -1)) > 1 && plus.dtype === "f32";
+	if (!isFused || !sameShape(plus.shape, x.shape.with(-1, layer.base_layer.outFeatures))) return add(plus, layer.call(x, key));
+	const input = cast(x, "f32");
+	return adaptedOnto(layer.base_layer.weight, input, branchOf(layer, input, key), plus);
 });
 
 /**

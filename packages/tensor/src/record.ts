@@ -43,7 +43,7 @@ export interface Operation {
 	/** One for each input; asked for while a gradient is traced. */
 	readonly gradients: () => readonly OperandGradient[];
 	/**
-	 * The gradients of all inputs that have a rule, at once, from what the rules read: used in their place where all are wanted and no
+	 * The gradients of all inputs that have a rule, at once, from what the rules read: used in their place where all that read anything are wanted and no
 	 * gradient of them is traced. undefined where the operands do not allow it.
 	 */
 	readonly together?: ((given: Given, operands: readonly OperandShape[], arrived: readonly Arrived[]) => Joint | undefined) | undefined;
@@ -189,7 +189,7 @@ function trace(
 							arrived(i),
 				);
 				const labelOf = (i: number): string => names?.inputs[i] ?? String(i);
-				if (together !== undefined && !tape.recording && gradients.every((g, i) => typeof g === "string" || isWanted(i))) {
+				if (together !== undefined && !tape.recording && gradients.every((g, i) => isFree(g) || isWanted(i))) {
 					const all = together({ ...saved, ...dys }, operands, takes);
 					if (all !== undefined) return all.map((g, i) => g && checked(name, labelOf(i), g, operands[i].shape));
 				}
@@ -223,6 +223,9 @@ function trace(
 		},
 	};
 }
+
+/** Whether a gradient costs nothing: there is none, or it follows from that of the result alone. */
+const isFree = (g: OperandGradient): boolean => typeof g === "string" || g.saves.length === 0;
 
 /** The error of a gradient that is not built. */
 export const missing = (op: string): ValueError =>

@@ -1,4 +1,4 @@
-import { callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
+import { callOnto, callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
 import { permute, reshape, rope, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
 import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
@@ -38,8 +38,8 @@ export class VaultGemmaAttention extends Module {
 		this.#window = sliding ? (config.sliding_window ?? 0) : 0;
 	}
 
-	// T queries, S keys, D model width, G key heads, H query heads, K head size
-	forward(x_TD: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
+	/** The residual `onto` and what the layer makes of x. T queries, S keys, D model width, G key heads, H query heads, K head size. */
+	forward(x_TD: Tensor, onto: Tensor, { rotary: { cos, sin }, dropout, before }: Pass): Passed {
 		const [T] = x_TD.shape;
 		const [q, k, v] = callTogether([this.q_proj, this.k_proj, this.v_proj], x_TD, dropout);
 		const q_HTK = rope(this.#split(q, this.#heads), cos, sin);
@@ -56,7 +56,7 @@ export class VaultGemmaAttention extends Module {
 			offset: S - T,
 		});
 		const out_TC = reshape(permute(mixed_HTK, [1, 0, 2]), [T, this.#heads * K]);
-		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
+		return { y: callOnto(onto, this.o_proj, out_TC, dropout), seen: before && seen };
 	}
 
 	/** Puts weights that are used together next to each other. */

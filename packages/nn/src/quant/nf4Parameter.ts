@@ -5,7 +5,7 @@ import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
-import { nf4AdaptedDropoutPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
+import { nf4AdaptedDropoutPlusPrimitive, nf4AdaptedDropoutPrimitive, nf4AdaptedPlusPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
 import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
 import { togetherOf } from "./nf4Together.ts";
 
@@ -230,6 +230,15 @@ export function adaptedTogether(weights: readonly NF4Parameter[], x: Tensor, bra
 	const given = { ...own, n, k, scale, p: mask?.p ?? 0 };
 	const operands = [x, ...parts, ...(mask === undefined ? [] : [mask.words])];
 	return primitive.apply(operands, given).slice(0, weights.length);
+}
+
+/** plus + x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ, for more than one row. */
+export function adaptedOnto(weight: NF4Parameter, x: Tensor, { a, b, scale, mask }: LowRankBranch, plus: Tensor): Tensor {
+	const { codes, scales, nested, map } = weight.weight;
+	const operands = [x, codes, scales, nested, map, a, b];
+	const attrs = { ...attrsOf(weight), scale };
+	if (mask === undefined) return nf4AdaptedPlusPrimitive.apply([...operands, plus], attrs)[0];
+	return nf4AdaptedDropoutPlusPrimitive.apply([...operands, mask.words, plus], { ...attrs, p: mask.p, stream: mask.stream })[0];
 }
 
 /** Moves the parts of weights of one shape next to each other in memory. */

@@ -190,7 +190,7 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	const update = target?.update;
 	if (update !== undefined && target !== undefined && (kernels === "cpu" || unit !== undefined || !isAddedInTiles(update, a))) {
 		gemm(a, b, { ...target, update: undefined }, rows);
-		return gemm(update.low, update.up, { ...target, update: undefined, accumulate: true });
+		return gemm(update.low, update.up, { ...target, update: undefined, plus: undefined, accumulate: true });
 	}
 	if (target?.summed && (kernels === "cpu" || unit !== undefined)) {
 		for (let i = 0; i < lead[0]; i++) {
@@ -243,7 +243,7 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 		const run = partOf(rows, n, k);
 		const isApart = update !== undefined && isStoredSlowly(size, z, run);
 		tiled({ a, b, y, ...summand }, size, z, run, variant, { update: isApart ? undefined : update, summed: target?.summed });
-		return isApart ? gemm(update.low, update.up, { ...(target as GemmTarget), update: undefined, accumulate: true }) : y;
+		return isApart ? gemm(update.low, update.up, { ...(target as GemmTarget), update: undefined, plus: undefined, accumulate: true }) : y;
 	}
 	const flops = 2 * z * p.m * n * k;
 	if (isShared(a.runtime.device, size)) {
