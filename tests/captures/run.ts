@@ -65,14 +65,14 @@ const SCENES: readonly Scene[] = [
 	{ name: "train", args: ["train", ...RUN, "--output", "run"], doings: { typed: [[/step +2\/6/, "\x03"]] } },
 	{ name: "resume", args: ["resume", "run"] },
 	{ name: "eval", args: ["eval", "run", "--public-eval", "few.csv", "--examples", "2"] },
-	{ name: "generate", args: ["generate", "run", "--prompt", "What is insulin?", "--max-new-tokens", "16"] },
+	{ name: "generate", args: ["generate", "run", "--prompt", "What are the signs of heart failure?", "--temperature", "1.2"] },
 	{
 		name: "chat",
-		args: ["chat", "run", "--max-new-tokens", "16"],
+		args: ["chat", "run", "--temperature", "1.2"],
 		doings: {
 			typed: [
-				[/^>$/m, "What is insulin?\n"],
-				[/> What is insulin\?.*^>$/ms, "/quit\n"],
+				[/^>$/m, "What are the signs of heart failure?\n"],
+				[/> What are the signs.*^>$/ms, "/quit\n"],
 			],
 		},
 	},

@@ -6,6 +6,7 @@ import { type Device, data } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commands } from "../../packages/finetune/src/cli/commands.ts";
 import { main } from "../../packages/finetune/src/cli/main.ts";
+import { wrap } from "../../packages/finetune/src/cli/width.ts";
 import { chat } from "../../packages/finetune/src/generate/chatCommand.ts";
 import { Conversation } from "../../packages/finetune/src/generate/conversation.ts";
 import { findTuned, openTuned } from "../../packages/finetune/src/generate/tuned.ts";
@@ -43,8 +44,9 @@ afterAll(async () => {
 });
 
 /** Runs a command line; gives exit code and what was written. */
-async function hushgrad(...args: string[]) {
-	const terminal = new FakeTerminal({ columns: 120 });
+const hushgrad = (...args: string[]) => hushgradAt(new FakeTerminal({ columns: 120 }), args);
+
+async function hushgradAt(terminal: FakeTerminal, args: readonly string[]) {
 	const code = await main(commands, args, terminal, "0");
 	return { code, out: terminal.stdout, err: terminal.stderr };
 }
@@ -58,6 +60,14 @@ describe("hushgrad generate", () => {
 		expect((await hushgrad("generate", join(run, "adapter"), ...ASK, "--seed", "3")).out).toBe(first.out);
 		const greedy = await hushgrad("generate", run, ...ASK, "--temperature", "0");
 		expect(greedy.out).toBe((await hushgrad("generate", run, ...ASK, "--temperature", "0", "--seed", "9")).out);
+	});
+
+	it("breaks lines for a person, and for nobody else", async () => {
+		const ask = ["generate", run, "--prompt", "What does insulin do?", "--max-new-tokens", "40", "--temperature", "0"];
+		const raw = (await hushgrad(...ask)).out;
+		const { out } = await hushgradAt(new FakeTerminal({ outColumns: 40 }), ask);
+		expect(Math.max(...raw.split("\n").map((line) => line.length))).toBeGreaterThan(40);
+		expect(out).toBe(`${wrap(raw.trimEnd(), 40).join("\n")}\n`);
 	});
 
 	it("refuses what is no model, an empty prompt, numbers out of range, and a prompt without room for an answer", async () => {

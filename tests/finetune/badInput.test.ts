@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { cases } from "../../tools/commandLine/cases.ts";
+import { cases, lineOf } from "../../tools/commandLine/cases.ts";
 import { type Answer, answers } from "../../tools/commandLine/run.ts";
+import { readSeconds } from "../../tools/commandLine/seconds.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -14,6 +15,12 @@ describe("command lines with something wrong in them", () => {
 	it("are at least 150, each once", () => {
 		expect(new Set(cases.map(({ args }) => args.join(" "))).size).toBe(cases.length);
 		expect(cases.length).toBeGreaterThanOrEqual(150);
+	});
+
+	it("have each a time in docs/command-line.md, within a second: npm run wrong-input", () => {
+		const seconds = readSeconds(root);
+		expect(Object.keys(seconds).sort()).toEqual(cases.map(lineOf).sort());
+		expect(Object.entries(seconds).filter(([, s]) => !(s > 0 && s <= 1))).toEqual([]);
 	});
 
 	it.each(cases)("$args", ({ args, code }) => {

@@ -8,6 +8,7 @@ import { main } from "../../packages/finetune/src/cli/main.ts";
 import { printerOf } from "../../packages/finetune/src/cli/printer.ts";
 import { wantsColor } from "../../packages/finetune/src/cli/processTerminal.ts";
 import { displayWidth, shorten, wrap } from "../../packages/finetune/src/cli/width.ts";
+import { wrapped } from "../../packages/finetune/src/cli/wrapped.ts";
 import { FakeTerminal } from "./terminal.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -134,6 +135,42 @@ describe("width", () => {
 				expect(displayWidth(shorten(words.join(" "), columns))).toBeLessThanOrEqual(columns);
 			}),
 		);
+	});
+
+	/** What is shown of a text that comes in such pieces, and what is shown of it before its end. */
+	async function shown(columns: number, ...pieces: string[]) {
+		const parts: string[] = [];
+		const coming = (async function* () {
+			yield* pieces;
+		})();
+		for await (const part of wrapped(coming, columns)) parts.push(part);
+		return { text: parts.join(""), parts };
+	}
+
+	it("a text that comes in pieces has the lines of the whole text, however it is cut", async () => {
+		const word = fc.string({ unit: fc.constantFrom("a", "é", ".", "n\u0303"), minLength: 1, maxLength: 30 });
+		const cuts = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 20 });
+		await fc.assert(
+			fc.asyncProperty(fc.array(word, { maxLength: 30 }), cuts, fc.integer({ min: 2, max: 100 }), async (words, lengths, columns) => {
+				const left = Array.from(new Intl.Segmenter().segment(words.join(" ")), ({ segment }) => segment);
+				const pieces: string[] = [];
+				for (let i = 0; left.length > 0; i++) pieces.push(left.splice(0, lengths[i % lengths.length]).join(""));
+				const { text } = await shown(columns, ...pieces);
+				const lines = wrap(words.join(" "), columns).map((line) => line.trimEnd());
+				expect(text.split("\n")).toEqual(lines);
+			}),
+		);
+	});
+
+	it("a word comes when it is whole, a script without spaces character by character", async () => {
+		expect((await shown(10, "The he", "art pu", "mps", " blood.")).parts).toEqual(["The", " heart", "\npumps", "\nblood."]);
+		expect((await shown(10, "心脏", "将血液", "泵入全身")).parts).toEqual(["心脏", "将血液", "\n泵入全身"]);
+		expect((await shown(3, "日本👩‍⚕️a日")).text).toBe("日\n本\n👩‍⚕️\na日");
+		expect((await shown(10, "- a\n  - b\n\n", "\tcode and more")).text).toBe("- a\n  - b\n\n    code\nand more");
+	});
+
+	it("a text cannot move the cursor or change the colours", async () => {
+		expect((await shown(40, "one\r\ntwo\rthree \x1b[2J\x07four")).text).toBe("one\ntwothree [2Jfour");
 	});
 
 	it("what stands beside an equals sign stays there, and what goes on hangs where it is asked to", () => {

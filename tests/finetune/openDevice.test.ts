@@ -42,18 +42,23 @@ it("leaves a socket, which no path leads to, as it is", () => {
 	expect(stderr.replaceAll(/^Warning: maxDynamic.*\n/gm, "")).toBe(BEFORE_AND_AFTER);
 });
 
-it("keeps them from a file that stderr goes to", () => {
+/** What stands in a file after the program, and another one after it, wrote to it. */
+function written(redirection: string): string {
 	const log = join(folder, "log");
-	execFileSync("bash", ["-c", `echo first > "$0"; "$@" 2>> "$0"`, log, ...command()], { cwd: root });
-	expect(readFileSync(log, "utf8")).toBe(`first\n${BEFORE_AND_AFTER}`);
-	execFileSync("bash", ["-c", `"$@" 2> "$0"`, log, ...command()], { cwd: root });
-	expect(readFileSync(log, "utf8")).toBe(BEFORE_AND_AFTER);
+	writeFileSync(log, "first\n");
+	execFileSync("bash", ["-c", `( "$@"; echo second >&2 ) ${redirection}`, log, ...command()], { cwd: root });
+	return readFileSync(log, "utf8");
+}
+
+it("keeps them from a file that is appended to", () => {
+	expect(written('2>> "$0" >/dev/null')).toBe(`first\n${BEFORE_AND_AFTER}second\n`);
+	expect(written('>> "$0" 2>&1')).toBe(`first\n${BEFORE_AND_AFTER}true\nsecond\n`);
 });
 
-it("loses nothing where stdout goes to the same file", () => {
-	const log = join(folder, "both");
-	execFileSync("bash", ["-c", `"$@" > "$0" 2>&1`, log, ...command()], { cwd: root });
-	expect(readFileSync(log, "utf8").replaceAll(/^Warning: maxDynamic.*\n/gm, "")).toBe(`${BEFORE_AND_AFTER}true\n`);
+it("loses nothing in a file that is not appended to, where all who write share one place", () => {
+	const kept = (log: string) => log.replaceAll(/^Warning: maxDynamic.*\n/gm, "");
+	expect(kept(written('2> "$0" >/dev/null'))).toBe(`${BEFORE_AND_AFTER}second\n`);
+	expect(kept(written('> "$0" 2>&1'))).toBe(`${BEFORE_AND_AFTER}true\nsecond\n`);
 });
 
 it("keeps them from a terminal", () => {

@@ -3,6 +3,7 @@ import type { Terminal } from "../../packages/finetune/src/cli/command.ts";
 /** A terminal that keeps what is written to it. */
 export class FakeTerminal implements Terminal {
 	readonly columns: number;
+	readonly outColumns: number | undefined;
 	readonly isInteractive = false;
 	readonly hasColor: boolean;
 	readonly #controller = new AbortController();
@@ -10,8 +11,9 @@ export class FakeTerminal implements Terminal {
 	stdout = "";
 	stderr = "";
 
-	constructor({ columns = 80, hasColor = false } = {}) {
+	constructor({ columns = 80, hasColor = false, outColumns = undefined as number | undefined } = {}) {
 		this.columns = columns;
+		this.outColumns = outColumns;
 		this.hasColor = hasColor;
 	}
 

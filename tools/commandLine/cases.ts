@@ -8,6 +8,9 @@ export interface Case {
 	readonly code: 1 | 2;
 }
 
+/** A case as it is typed. */
+export const lineOf = ({ args }: Case): string => args.map((arg) => (/^[\w./=,:%+-]+$/.test(arg) ? arg : `'${arg}'`)).join(" ");
+
 const refused = (...args: string[]): Case => ({ args, code: 2 });
 
 const TRAIN = ["train", "--data", "cards.csv", "--model", "model", "--records", "54"];

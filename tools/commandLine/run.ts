@@ -49,6 +49,7 @@ async function answer(known: readonly Command[], one: Case): Promise<Answer> {
 				text.err += t;
 			},
 			columns: COLUMNS,
+			outColumns: undefined,
 			isInteractive: false,
 			hasColor: false,
 			interrupted: new AbortController().signal,

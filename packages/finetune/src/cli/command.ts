@@ -6,6 +6,8 @@ export interface Terminal {
 	readonly err: (text: string) => void;
 	/** Columns; 80 where it is no terminal. */
 	readonly columns: number;
+	/** Columns of stdout; none where it is a pipe or a file, which gets the text of an answer as it is. */
+	readonly outColumns: number | undefined;
 	/** Whether a line may be written over. */
 	readonly isInteractive: boolean;
 	/** Whether colours are wanted: a terminal, and neither NO_COLOR nor TERM=dumb. */

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { devNull } from "node:os";
 import type { Device } from "@hushgrad/tensor";
 import { requestGpu } from "../run/requestGpu.ts";
@@ -10,15 +10,14 @@ import { requestGpu } from "../run/requestGpu.ts";
  */
 export const openDevice = (gpu?: string): Promise<Device> => quietly(() => requestGpu(gpu));
 
-const STDOUT = 1;
 const STDERR = 2;
 
 /**
- * Runs something while file descriptor 2 leads nowhere; where it cannot be opened again, a socket or on Windows, it stays as it is. So it does
- * where stdout goes to the same file (`> log 2>&1`): opened again it would have a place of its own there, and one would write over the other.
+ * Runs something while file descriptor 2 leads nowhere; where it cannot be opened again, a socket or on Windows, or would have another place in
+ * its file then, it stays as it is.
  */
 export async function quietly<T>(run: () => Promise<T>): Promise<T> {
-	const kept = isOneFile(STDOUT, STDERR) ? undefined : tryOpen(`/dev/fd/${STDERR}`);
+	const kept = keepsItsPlace(STDERR) ? tryOpen(`/dev/fd/${STDERR}`) : undefined;
 	if (kept === undefined) return run();
 	redirect(devNull);
 	try {
@@ -35,10 +34,15 @@ function redirect(path: string): void {
 	openSync(path, "a");
 }
 
-function isOneFile(a: number, b: number): boolean {
+/**
+ * Whether a descriptor that is opened again writes where it did before. On Linux a file has a place of its own with each opening, which all who
+ * were given a descriptor share (`(one; two) 2> log`): who opens it again overwrites the others, unless the file is appended to.
+ */
+function keepsItsPlace(descriptor: number): boolean {
 	try {
-		const [one, other] = [fstatSync(a), fstatSync(b)];
-		return one.isFile() && one.dev === other.dev && one.ino === other.ino;
+		if (process.platform !== "linux" || !fstatSync(descriptor).isFile()) return true;
+		const [, flags = "0"] = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8")) ?? [];
+		return (Number.parseInt(flags, 8) & constants.O_APPEND) !== 0;
 	} catch {
 		return false;
 	}

@@ -10,8 +10,11 @@ export function wantsColor(isTerminal: boolean, { FORCE_COLOR, NO_COLOR, TERM }:
 	return isTerminal && TERM !== "dumb";
 }
 
+/** Nothing is made narrower than this. */
+const LEAST_COLUMNS = 40;
+
 /**
- * The terminal of this process. A reader that goes away (`| head`) ends nothing: what is written to it is dropped, and the command goes on.
+ * The terminal of this process, as wide as its window is at the time. A reader that goes away (`| head`) ends nothing: what is written to it is dropped, and the command goes on.
  * The first SIGINT or SIGTERM is the command's to answer, the second ends the process.
  */
 export function processTerminal(): Terminal {
@@ -26,7 +29,12 @@ export function processTerminal(): Terminal {
 	return {
 		out: writer(stdout),
 		err: writer(stderr),
-		columns: Math.max(40, stderr.columns ?? stdout.columns ?? (Number(env.COLUMNS) || 80)),
+		get columns() {
+			return Math.max(LEAST_COLUMNS, stderr.columns ?? stdout.columns ?? (Number(env.COLUMNS) || 80));
+		},
+		get outColumns() {
+			return stdout.isTTY === true ? Math.max(LEAST_COLUMNS, stdout.columns) : undefined;
+		},
 		isInteractive: stderr.isTTY === true && env.TERM !== "dumb" && (env.CI ?? "") === "",
 		hasColor: wantsColor(stdout.isTTY === true && stderr.isTTY === true, env),
 		interrupted: controller.signal,

@@ -8,10 +8,13 @@ const NOTHING = /^[\p{Mark}\p{Default_Ignorable_Code_Point}\p{Cc}]+$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins with one
 const COLORS = /\x1b\[[0-9;]*m/g;
 
+/** The characters of a text as a reader counts them. */
+export const charactersOf = (text: string): string[] => Array.from(segmenter.segment(text), ({ segment }) => segment);
+
 /** Columns that a text takes on a terminal; colours take none. */
 export function displayWidth(text: string): number {
 	let width = 0;
-	for (const { segment } of segmenter.segment(text.replaceAll(COLORS, ""))) {
+	for (const segment of charactersOf(text.replaceAll(COLORS, ""))) {
 		width += NOTHING.test(segment) ? 0 : WIDE.test(segment) || EMOJI.test(segment) ? 2 : 1;
 	}
 	return width;
@@ -52,11 +55,11 @@ function wrapLine(text: string, columns: number, hang: number): string[] {
 }
 
 /** A word in parts of so many columns. */
-function broken(word: string, columns: number): string[] {
+export function broken(word: string, columns: number): string[] {
 	if (displayWidth(word) <= columns || word.includes("\x1b")) return [word];
 	const parts: string[] = [];
 	let part = "";
-	for (const { segment } of segmenter.segment(word)) {
+	for (const segment of charactersOf(word)) {
 		if (part !== "" && displayWidth(part + segment) > columns) {
 			parts.push(part);
 			part = "";
@@ -73,7 +76,7 @@ const BETWEEN_WORDS = /(?<! =) (?!= )/;
 export function shorten(text: string, columns: number): string {
 	if (displayWidth(text) <= columns) return text;
 	let out = "";
-	for (const { segment } of segmenter.segment(text.replaceAll(COLORS, ""))) {
+	for (const segment of charactersOf(text.replaceAll(COLORS, ""))) {
 		if (displayWidth(out + segment) > columns - 1) break;
 		out += segment;
 	}

@@ -7,6 +7,7 @@ import { readArguments } from "../settings/arguments.ts";
 import { Conversation } from "./conversation.ts";
 import { answerFlags, tunedFlags } from "./flags.ts";
 import { withAnswerer } from "./session.ts";
+import { show } from "./show.ts";
 import { checkTuned, findTuned } from "./tuned.ts";
 
 const FLAGS = { ...answerFlags, ...tunedFlags };
@@ -65,11 +66,7 @@ export async function chat(conversation: Conversation, lines: AsyncIterable<stri
 /** One answer. What is wrong with a prompt ends the answer, not the conversation. */
 async function say(conversation: Conversation, prompt: string, terminal: Terminal): Promise<void> {
 	try {
-		for await (const piece of conversation.ask(prompt)) {
-			terminal.out(piece);
-			if (terminal.interrupted.aborted) break;
-		}
-		terminal.out("\n");
+		await show(conversation.ask(prompt), terminal);
 	} catch (error) {
 		if (!(error instanceof ValueError)) throw error;
 		terminal.err(`error: ${error.message}\n`);

@@ -5,6 +5,7 @@ import { helpText } from "../cli/help.ts";
 import { readArguments } from "../settings/arguments.ts";
 import { answer, answerFlags, tunedFlags } from "./flags.ts";
 import { withAnswerer } from "./session.ts";
+import { show } from "./show.ts";
 import { checkTuned, findTuned } from "./tuned.ts";
 
 const FLAGS = {
@@ -34,11 +35,7 @@ export const generateCommand: Command = {
 		await checkTuned(tuned);
 		return () =>
 			withAnswerer(tuned, { terminal, gpu: values.gpu }, async (answerer) => {
-				for await (const piece of answer(answerer, answerer.form.prompt(values.prompt), values)) {
-					terminal.out(piece);
-					if (terminal.interrupted.aborted) break;
-				}
-				terminal.out("\n");
+				await show(answer(answerer, answerer.form.prompt(values.prompt), values), terminal);
 				return terminal.interrupted.aborted ? ExitCode.interrupted : ExitCode.done;
 			});
 	},
