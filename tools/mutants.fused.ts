@@ -22,15 +22,15 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "block scales without their mean",
 		file: `${NN}/quant/nf4.kernel.ts`,
-		from: "bitcast<f32>(product ^ zero) + p.offset",
+		from: 'bitcast<f32>(product ^ zero) + ${chosenOf("offset", count)}',
 		to: "bitcast<f32>(product ^ zero)",
 		tests: NF4,
 	},
 	{
 		name: "one nested scale for all blocks",
 		file: `${NN}/quant/nf4.kernel.ts`,
-		from: "nested_at(block / ${NESTED_BLOCK}u)",
-		to: "nested_at(0u)",
+		from: "}block / ${NESTED_BLOCK}u)",
+		to: "}0u)",
 		tests: NF4,
 	},
 	{
@@ -59,8 +59,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	{
 		name: "two pairs of masks alike",
 		file: `${NN}/lowRank.kernel.ts`,
-		from: "vec2u((e >> 1u) + 1u, p.stream)",
-		to: "vec2u(e >> 1u, p.stream)",
+		from: "vec2u((e >> 1u) + 1u, stream)",
+		to: "vec2u(e >> 1u, stream)",
 		tests: LOW_RANK,
 	},
 	{

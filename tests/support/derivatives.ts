@@ -9,32 +9,34 @@ import { part } from "./environment.ts";
 /** Operands whose gradient a rule gives. */
 export const smooth = (p: Primitive) => p.signature.inputs.filter((o) => typeof p.spec.grad[o.name] === "object");
 
-/** The weighted sum of the first result, over slots of which those of `names` are to be differentiated by. */
+/** The weighted sum of the results that have a gradient, over slots of which those of `names` are to be differentiated by. */
 function functional(device: Device, p: Primitive, c: Case, names: readonly string[]) {
-	const y = p.spec.reference(c.inputs, c.attrs)[0];
-	const weights = cotangent(c.seed, y.data.length);
+	const traced = p.spec.reference(c.inputs, c.attrs).slice(0, p.spec.traced ?? 1);
+	const weights = traced.map((y, i) => cotangent(c.seed + i, y.data.length));
 	const slots = p.signature.inputs.map((o): Slot => ({ value: upload(device, c.inputs[o.name], dtypeOf(p, o.name), c.layout) }));
 	const chosen = slots.filter((_, i) => names.includes(p.signature.inputs[i].name));
-	const w = device.fromHost([...weights], y.shape);
+	const ws = weights.map((w, i) => device.fromHost([...w], traced[i].shape));
 	const run = () => {
-		const [result] = p.apply(
+		const results = p.apply(
 			slots.map((s) => s.value),
 			c.attrs,
 		);
-		return sum(mul(result, w));
+		return ws.map((w, i) => sum(mul(results[i], w))).reduce((a, b) => add(a, b));
 	};
 	return { chosen, run, weights };
 }
 
 /** <weights, f(inputs + h direction)> in float64. */
-const along = (p: Primitive, c: Case, weights: Float64Array, directions: Readonly<Record<string, Float64Array>>) => (h: number) => {
-	const inputs: Record<string, NdArray> = { ...c.inputs };
-	for (const [name, d] of Object.entries(directions)) {
-		const x = c.inputs[name];
-		inputs[name] = { shape: x.shape, data: x.data.map((v, k) => v + h * d[k]) };
-	}
-	return dot(p.spec.reference(inputs, c.attrs)[0].data, weights);
-};
+const along =
+	(p: Primitive, c: Case, weights: readonly Float64Array[], directions: Readonly<Record<string, Float64Array>>) => (h: number) => {
+		const inputs: Record<string, NdArray> = { ...c.inputs };
+		for (const [name, d] of Object.entries(directions)) {
+			const x = c.inputs[name];
+			inputs[name] = { shape: x.shape, data: x.data.map((v, k) => v + h * d[k]) };
+		}
+		const results = p.spec.reference(inputs, c.attrs);
+		return weights.reduce((s, w, i) => s + dot(results[i].data, w), 0);
+	};
 
 const directionsOf = (c: Case, names: readonly string[]): Record<string, Float64Array> => {
 	const next = numbers(c.seed, 99);

@@ -1,4 +1,4 @@
-import { type Device, type DType, movedim, mul, type Slot, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
+import { add, type Device, type DType, movedim, mul, type Slot, sum, type Tensor, valueAndGrad, vmap } from "@hushgrad/tensor";
 import type { NdArray, Primitive } from "@hushgrad/tensor/author";
 import fc from "fast-check";
 import { expect, it } from "vitest";
@@ -80,10 +80,11 @@ class Batch {
 		return upload(this.#device, x, typeIn(this.#p, this.#p.signature.inputs[i].name, this.dtype), this.#draw.layout);
 	}
 
-	/** A random functional of the first result. */
+	/** A random functional of the results that have a gradient. */
 	#functional(operands: readonly Tensor[]): Tensor {
-		const [y] = this.#p.apply(operands, this.#shared.attrs);
-		return sum(mul(y, this.#device.fromHost([...cotangent(this.#draw.seed, y.size)], y.shape)));
+		const results = this.#p.apply(operands, this.#shared.attrs).slice(0, this.#p.spec.traced ?? 1);
+		const weighted = results.map((y, i) => sum(mul(y, this.#device.fromHost([...cotangent(this.#draw.seed + i, y.size)], y.shape))));
+		return weighted.reduce((a, b) => add(a, b));
 	}
 
 	/** The program for one record: results, and the gradients of the functional. */

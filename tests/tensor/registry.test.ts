@@ -27,6 +27,8 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	defineKernel: { home: "tensor/src/gpu/defineKernel.ts", makes: ["kernel"] },
 	defineLowRank: { home: "nn/src/lowRank.ts", makes: ["primitive"] },
 	defineAdapted: { home: "nn/src/quant/nf4Adapted.ts", makes: ["primitive"] },
+	defineTogether: { home: "nn/src/quant/nf4Together.ts", makes: ["primitive"] },
+	defineTogetherGrad: { home: "nn/src/quant/nf4Together.ts", makes: ["primitive", "sum"] },
 	defineLowRankGrad: { home: "nn/src/lowRank.ts", makes: ["primitive", "sum"] },
 	generator: { home: "tensor/src/ops/create.ts", makes: ["kernel"] },
 	defineRule: { home: "nn/src/optim/rule.ts", makes: ["primitive", "kernel"] },

@@ -10,6 +10,7 @@ import { OPERATION_MUTANTS } from "../../tools/mutants.operations.ts";
 import { PLAN_MUTANTS } from "../../tools/mutants.plans.ts";
 import { PRIVACY_MUTANTS } from "../../tools/mutants.privacy.ts";
 import { RECORD_MUTANTS } from "../../tools/mutants.records.ts";
+import { TOGETHER_MUTANTS } from "../../tools/mutants.together.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const mutants = [
@@ -21,6 +22,7 @@ const mutants = [
 	...AUDIT_MUTANTS,
 	...PLAN_MUTANTS,
 	...FUSED_MUTANTS,
+	...TOGETHER_MUTANTS,
 	...ATTENTION_MUTANTS,
 ];
 

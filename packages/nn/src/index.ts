@@ -81,3 +81,4 @@ export {
 export { type Layer, Sequential, type TensorModule } from "./sequential.ts";
 export { ModuleSnapshot } from "./snapshot.ts";
 export { type LoadOptions, loadStateDict, stateDict, type Unloaded } from "./state.ts";
+export { callOnto, callTogether, placeWeightsTogether } from "./together.ts";

@@ -3,7 +3,7 @@ import { expects, type Kind, named, partsOf } from "@hushgrad/tensor/author";
 import { Dropout } from "./dropout.ts";
 import { kaimingUniform, zerosInit } from "./init.ts";
 import { Linear } from "./linear.ts";
-import { lowRank } from "./lowRank.ts";
+import { type LowRankBranch, lowRank } from "./lowRank.ts";
 import { MODULE, Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 import { checkLoraConfig, type LoraConfig, matchesTarget } from "./peft.ts";
@@ -77,13 +77,20 @@ export class LoRALinear extends Module {
 }
 
 /** Whether it is known what the layer computes: that of a subclass is not. */
-const isPlain = (layer: LinearLayer): layer is Linear => layer instanceof Linear && layer.forward === Linear.prototype.forward;
+export const isPlain = (layer: LinearLayer): layer is Linear => layer instanceof Linear && layer.forward === Linear.prototype.forward;
 
-const adapted = named("LoRALinear", ({ base_layer, lora_dropout, lora_A, lora_B, scaling }: LoRALinear, x: Tensor, key?: DropoutKey) => {
-	const [input, a, b] = [x, lora_A.weight.value, lora_B.weight.value].map((t) => cast(t, "f32"));
+/** What a layer adds to the linear map of x, in f32. */
+export function branchOf({ lora_dropout, lora_A, lora_B, scaling: scale }: LoRALinear, x: Tensor, key?: DropoutKey): LowRankBranch {
+	const [a, b] = [lora_A, lora_B].map(({ weight }) => cast(weight.value, "f32"));
 	const keys = lora_dropout.keyOf(x, key);
-	const branch = { a, b, scale: scaling, mask: keys && { words: keys.words, stream: keys.stream, p: lora_dropout.p } };
-	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(lowRank(input, branch), b));
+	return { a, b, scale, mask: keys && { words: keys.words, stream: keys.stream, p: lora_dropout.p } };
+}
+
+const adapted = named("LoRALinear", (layer: LoRALinear, x: Tensor, key?: DropoutKey) => {
+	const { base_layer } = layer;
+	const input = cast(x, "f32");
+	const branch = branchOf(layer, x, key);
+	if (!isPlain(base_layer)) return add(cast(base_layer.call(x), "f32"), linear(lowRank(input, branch), branch.b));
 	const y = base_layer.weight.adapted(input, branch);
 	return base_layer.bias === undefined ? y : add(y, base_layer.bias.value);
 });

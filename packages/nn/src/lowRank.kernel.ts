@@ -1,5 +1,5 @@
 import { type BufferSpec, defineKernel, type ParamType, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
-import { decoding } from "./quant/nf4.kernel.ts";
+import { decoding, type WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Ranks that one invocation takes. */
 export const RANKS = 8;
@@ -14,6 +14,8 @@ const [OWN_COLUMNS, SHARED_COLUMNS] = [
 	{ columns: 8, parts: 16 },
 ];
 
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
 type Variant = {
 	/** x and A are read four numbers at once. */
 	readonly wide: boolean;
@@ -21,13 +23,15 @@ type Variant = {
 	readonly drops: boolean;
 	/** Ranks of an invocation, at most RANKS. */
 	readonly ranks: number;
+	/** Branches of x, each with an A and a mask of its own. */
+	readonly count: WeightCount;
 };
 
 type DownVariant = Variant & {
 	/** Invocations of a workgroup share its rows, else each works by itself. */
 	readonly shared: boolean;
-	/** Workgroups beside those of the rows write a weight that is held in four bits. */
-	readonly decodes: boolean;
+	/** How many weights that are held in four bits workgroups beside those of the rows write. */
+	readonly decodes: 0 | WeightCount;
 };
 
 type BackVariant = Variant & {
@@ -37,16 +41,21 @@ type BackVariant = Variant & {
 	readonly shared: boolean;
 };
 
-const MASK_PARAMS = { ks: "u32", stream: "u32", limit: "u32", kept: "f32" } as const;
+const MASK_PARAMS = { ks: "u32", limit: "u32", kept: "f32" } as const;
+
+/** The streams of the branches: `stream`, and `stream1` and so on for those behind the first. */
+const streamsOf = (count: WeightCount): Readonly<Record<string, "u32">> =>
+	Object.fromEntries(upTo(count).map((j) => [j === 0 ? "stream" : `stream${j}`, "u32"]));
 
 /** What is read at once. */
 const numbersOf = ({ wide }: Pick<Variant, "wide">): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
 
 /**
- * `factor` is what dropout multiplies the numbers of a record from number e on with: those of the operation `dropout`, drawn again.
+ * `factor` is what dropout multiplies the numbers of a record from number e on with, in branch j: those of the operation `dropout`, drawn
+ * again.
  */
 function helpers(variant: Variant): string {
-	const { wide, drops } = variant;
+	const { wide, drops, count } = variant;
 	const V = numbersOf(variant);
 	const lines = [
 		`const STEP = ${wide ? 4 : 1}u;`,
@@ -57,69 +66,78 @@ function helpers(variant: Variant): string {
 	if (!drops)
 		return [
 			...lines,
-			`fn keyOf(record: u32) -> vec2u { return vec2u(0u); }\nfn factor(key: vec2u, e: u32) -> ${V} { return ${V}(1.0); }`,
+			`fn keyOf(record: u32) -> vec2u { return vec2u(0u); }\nfn factor(key: vec2u, j: u32, e: u32) -> ${V} { return ${V}(1.0); }`,
 		].join("\n");
 	const drawn = wide
-		? `let more = threefry(key, vec2u((e >> 1u) + 1u, p.stream));
+		? `let more = threefry(key, vec2u((e >> 1u) + 1u, stream));
   return select(vec4f(0.0), vec4f(p.kept), (vec4u(words, more) >> vec4u(8u)) >= vec4u(p.limit));`
 		: "return select(0.0, p.kept, (select(words.x, words.y, (e & 1u) == 1u) >> 8u) >= p.limit);";
 	return [
 		...lines,
 		THREEFRY_WGSL,
 		"fn keyOf(record: u32) -> vec2u { return vec2u(keys_at(p.ks * record), keys_at(p.ks * record + 1u)); }",
-		`fn factor(key: vec2u, e: u32) -> ${V} {
-  let words = threefry(key, vec2u(e >> 1u, p.stream));
+		`fn factor(key: vec2u, j: u32, e: u32) -> ${V} {
+  let stream = ${upTo(count)
+		.slice(1)
+		.reduce((rest, j) => `select(${rest}, p.stream${j}, j == ${j}u)`, "p.stream")};
+  let words = threefry(key, vec2u(e >> 1u, stream));
   ${drawn}
 }`,
 	].join("\n");
 }
 
-const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /* Buffers that some variants have. */
 type Buffers = Readonly<Record<string, BufferSpec>>;
 const keysOf = (drops: boolean): Buffers => (drops ? { keys: reads("u32") } : {});
 const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? { c: reads("f32", lanes) } : {});
 
 /**
- * What a kernel has for the workgroups that write a weight held in four bits, behind the first `others` of each row of its grid: they
- * share its words evenly.
+ * What a kernel has for the workgroups that write weights held in four bits, behind the first `others` of each row of its grid: they
+ * share their words evenly.
  */
-export function decodingOf(decodes: boolean): {
+export function decodingOf(decodes: 0 | WeightCount): {
 	readonly params: Readonly<Record<string, ParamType>>;
 	readonly buffers: Buffers;
 	readonly helpers: string;
 	readonly body: (lanes: number) => string;
 } {
-	if (!decodes) return { params: {}, buffers: {}, helpers: "", body: () => "" };
+	if (decodes === 0) return { params: {}, buffers: {}, helpers: "", body: () => "" };
+	const own = decoding(decodes);
 	return {
-		params: { ...decoding.params, others: "u32" },
-		buffers: decoding.buffers,
-		helpers: decoding.helpers,
+		params: { ...own.params, others: "u32" },
+		buffers: own.buffers,
+		helpers: own.helpers,
 		body: (lanes) => wgsl`if (wid.x >= p.others) {
   let own = nwg.x - p.others;
   let group = (wid.z * nwg.y + wid.y) * own + wid.x - p.others;
-  ${decoding.words(`group * ${lanes}u + lane`, `own * nwg.y * nwg.z * ${lanes}u`)}
+  ${own.words(`group * ${lanes}u + lane`, `own * nwg.y * nwg.z * ${lanes}u`)}
   return;
 }`,
 	};
 }
 
 /**
- * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record. Workgroups go along the rows, the records and the ranks.
+ * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record and branch. Workgroups go along the rows, the records, and
+ * the ranks of one branch after the other.
  * Plan "cpu": an invocation has rows of its own. Plan "gpu" (`shared`): those of a workgroup share its rows, and join what they found by
  * halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
 	const { wide, drops, ranks, shared, decodes } = variant;
-	const { rows: count, lanes } = shared ? SHARED : OWN;
+	const { rows: rowCount, lanes } = shared ? SHARED : OWN;
 	const more = decodingOf(decodes);
-	const rows = upTo(count);
-	const sums = count * ranks;
+	const rows = upTo(rowCount);
+	const sums = rowCount * ranks;
 	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");
 	const store = (row: string, rank: string, value: string): string =>
-		`if (${row} < p.T && ${rank} < p.R) { low_set((record * p.T + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
+		`if (${row} < p.T && ${rank} < p.R) { low_set((first + ${row}) * p.R + ${rank}, ${value} * p.scale); }`;
 	return {
-		params: { T: "u32", K: "u32", R: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS, ...more.params },
+		params: {
+			...{ T: "u32", K: "u32", R: "u32", xs: "u32", az: "u32", rs: "u32", scale: "f32", chunks: "u32" },
+			...MASK_PARAMS,
+			...streamsOf(variant.count),
+			...more.params,
+		} as Readonly<Record<string, ParamType>>,
 		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops), ...more.buffers },
 		workgroup: lanes,
 		shared: shared ? { parts: { type: "f32", length: sums * lanes } } : undefined,
@@ -128,19 +146,21 @@ export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVari
 ${more.body(lanes)}
 let record = wid.y;
 let key = keyOf(record);
-let t0 = ${shared ? `wid.x * ${count}u` : `(wid.x * ${lanes}u + lane) * ${count}u`};
-let r0 = wid.z * ${ranks}u;
+let t0 = ${shared ? `wid.x * ${rowCount}u` : `(wid.x * ${lanes}u + lane) * ${rowCount}u`};
+let j = wid.z / p.chunks;
+let r0 = (wid.z % p.chunks) * ${ranks}u;
+let first = (j * nwg.y + record) * p.T;
 if (t0 >= p.T) { return; }
 ${rows.map((i) => `let e${i} = min(t0 + ${i}u, p.T - 1u) * p.K;`).join(" ")}
 ${upTo(ranks)
-	.map((r) => `let w${r} = record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
+	.map((r) => `let w${r} = j * p.az + record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
 	.join("\n")}
 ${each((i, r) => `var s${i}_${r} = 0.0;`)}
 for (var k = ${shared ? "lane * STEP" : "0u"}; k < p.K; k += ${shared ? lanes : 1}u * STEP) {
   ${upTo(ranks)
 		.map((r) => `let a${r} = a_v(w${r} + k);`)
 		.join("\n  ")}
-  ${rows.map((i) => `let x${i} = x_v(record * p.xs + e${i} + k) * factor(key, e${i} + k);`).join("\n  ")}
+  ${rows.map((i) => `let x${i} = x_v(record * p.xs + e${i} + k) * factor(key, j, e${i} + k);`).join("\n  ")}
   ${each((i, r) => `s${i}_${r} = plusDot(s${i}_${r}, x${i}, a${r});`)}
 }
 ${
@@ -173,21 +193,28 @@ export const backGroups = (K: number, { wide, shared }: Pick<BackVariant, "wide"
 
 /**
  * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
- * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on. Plan "cpu": an invocation walks down the columns of x that it reads
+ * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on; of several branches dx is the sum, in their order. Plan "cpu": an invocation walks down the columns of x that it reads
  * at once. Plan "gpu" (`shared`): several share them, and add what they found in their order. Workgroups go along the columns and the
  * records.
  */
 export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
-	const { wide, drops, ranks, onto, shared } = variant;
+	const { wide, drops, ranks, onto, shared, count } = variant;
 	const { columns, parts } = shared ? SHARED_COLUMNS : OWN_COLUMNS;
 	const lanes = wide ? 4 : 1;
 	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
 	const V = numbersOf(variant);
 	const dx = wide ? "4((record * p.T * p.K + e) >> 2u" : "(record * p.T * p.K + e";
 	const store = (r: string, value: string): string =>
-		`da_set${wide ? "4" : ""}(((record * p.R + p.r0 + ${r}) * p.K + k) / STEP, ${value});`;
+		`da_set${wide ? "4" : ""}((((j * nwg.y + record) * p.R + p.r0 + ${r}) * p.K + k) / STEP, ${value});`;
+	/** WGSL of what the sum of the first branch is added to, and of that of another. */
+	const first = onto === false ? "" : `${onto}_at${dx}) + `;
+	const term = (before: string): string => `dx_set${dx}, ${before}sum * f);`;
 	return {
-		params: { T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", rs: "u32", scale: "f32", ...MASK_PARAMS },
+		params: {
+			...{ T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", az: "u32", rs: "u32", scale: "f32" },
+			...MASK_PARAMS,
+			...streamsOf(count),
+		} as Readonly<Record<string, ParamType>>,
 		buffers: {
 			...{ h: reads("f32"), x: reads("f32", lanes), a: reads("f32", lanes), dx: writes("f32", lanes), da: writes("f32", lanes) },
 			...keysOf(drops),
@@ -205,15 +232,16 @@ let own = (wid.x * ${columns}u + column) * STEP;
 let isInside = own < p.K;
 ${shared ? "" : "if (!isInside) { return; }"}
 let k = min(own, p.K - STEP);
-${each((r) => `let a${r} = a_v(record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
+for (var j = 0u; j < ${count}u; j++) {
+${each((r) => `let a${r} = a_v(j * p.az + record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
 for (var t = part; t < p.T && isInside; t += ${parts}u) {
   let e = t * p.K + k;
-  let f = factor(key, e);
+  let f = factor(key, j, e);
   let x = x_v(record * p.xs + e) * f;
-  let at = (record * p.T + t) * p.R + p.r0;
+  let at = ((j * nwg.y + record) * p.T + t) * p.R + p.r0;
   var sum = ${V}(0.0);
   ${each((r) => `let h${r} = h_at(at + ${r}u) * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)}
-  dx_set${dx}, ${onto === false ? "" : `${onto}_at${dx}) + `}sum * f);
+  ${count === 1 ? term(first) : `if (j == 0u) { ${term(first)} } else { ${term(`dx_at${dx}) + `)} }`}
 }
 ${
 	shared
@@ -223,8 +251,9 @@ if (part < ${ranks}u && isInside) {
   var sum = ${V}(0.0);
   for (var q = 0u; q < ${parts}u; q++) { sum += found[(q * ${columns}u + column) * ${ranks}u + part]; }
   ${store("part", "sum")}
-}`
+}${count > 1 ? "\nworkgroupBarrier();" : ""}`
 		: each((r) => store(`${r}u`, `g${r}`))
+}
 }`,
 	};
 });

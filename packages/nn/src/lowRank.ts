@@ -4,6 +4,7 @@ import {
 	definePrimitive,
 	defineSumming,
 	dropoutPrimitive,
+	entry,
 	expects,
 	instanceOf,
 	type NdArray,
@@ -14,48 +15,94 @@ import {
 	rowProduct,
 	type Summing,
 	sizeOf,
+	stacked,
 	summed,
 } from "@hushgrad/tensor/author";
 import { backGroups, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
-import { beside, type Decoded } from "./quant/nf4.kernel.ts";
+import { beside, type Decoded, type WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
 export type LowRankAttrs = { scale: number; p: number; stream: number };
 
-type Views = Readonly<Record<string, Physical>>;
+/** Branches of one x, each with an A and a stream of its own. */
+export interface Branches {
+	/** [B, ..., K]. */
+	readonly x: Physical;
+	/** [B, R, K] each. */
+	readonly a: readonly Physical[];
+	/** [B, 2], where x is dropped out on the way. */
+	readonly keys?: Physical | undefined;
+	readonly attrs: Omit<LowRankAttrs, "stream"> & { readonly streams: readonly number[] };
+}
+
+const branch = ({ x, a, keys }: Readonly<Record<string, Physical>>, { stream, ...attrs }: LowRankAttrs): Branches => ({
+	...{ x, a: [a], keys },
+	attrs: { ...attrs, streams: [stream] },
+});
 
 /** x in memory as the kernels read it, and their numbers; the record axis keeps stride 0 where x is one for all. */
-function layout({ x: given, a: rows, keys: words }: Views, { scale, p, stream }: LowRankAttrs) {
-	const [x, a] = [packed(given), packed(rows)];
+function layout({ x: given, a: rows, keys: words, attrs: { scale, p, streams } }: Branches) {
+	const [x, a] = [packed(given), stacked(rows.map(packed))];
 	const keys = words && packed(words);
 	const [R, K] = a.shape.slice(-2);
 	const T = sizeOf(x.shape.slice(1, -1));
-	const mask = { ks: keys?.strides[0] ?? 0, stream, limit: Math.floor(p * 2 ** 24), kept: 1 / (1 - p) };
+	const ofStreams = Object.fromEntries(streams.map((stream, j) => [j === 0 ? "stream" : `stream${j}`, stream]));
+	const mask = { ks: keys?.strides[0] ?? 0, limit: Math.floor(p * 2 ** 24), kept: 1 / (1 - p), ...ofStreams };
 	return {
 		buffers: { x, a, ...(keys && { keys }) },
-		numbers: { T, K, R, xs: x.strides[0], rs: a.strides[0], scale, ...mask },
-		wide: [K, x.offset, a.offset].every((v) => v % 4 === 0),
+		numbers: { T, K, R, xs: x.strides[0], az: a.strides[0], rs: a.strides[1], scale, ...mask },
+		wide: [K, x.offset, a.offset, a.strides[0]].every((v) => v % 4 === 0),
 		drops: keys !== undefined,
+		count: rows.length as WeightCount,
 	};
 }
 
 /**
- * low [B, ..., R] = scale dropout(x) A^T. A weight held in four bits is written by the same kernel, where the device allows it, or by one of
- * its own.
+ * low [count, B, ..., R] = scale dropout(x) A^T of each branch. Weights held in four bits are written by the same kernel, where the device
+ * allows it, or by one of their own.
  */
-export function lowOf(inputs: Views, attrs: LowRankAttrs, weight?: Decoded): Physical {
-	const { x } = inputs;
+export function lowsOf(branches: Branches, weights?: Decoded): Physical {
+	const { x } = branches;
 	const { runtime } = x;
-	const { buffers, numbers, wide, drops } = layout(inputs, attrs);
+	const { buffers, numbers, wide, drops, count } = layout(branches);
 	const { T, R } = numbers;
-	const low = runtime.empty([...x.shape.slice(0, -1), R]);
+	const low = runtime.empty([count, ...x.shape.slice(0, -1), R]);
 	const ranks = Math.min(RANKS, Math.max(1, R));
+	const chunks = Math.ceil(R / ranks);
 	const shared = runtime.device.plan !== "cpu";
 	const { groups, lanes } = downGroups(T, shared);
-	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], Math.ceil(R / ranks)], lanes, weight);
-	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shared, decodes });
-	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, ...more.numbers }, grid);
+	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], count * chunks], lanes, weights);
+	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shared, decodes, count });
+	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, chunks, ...more.numbers }, grid);
 	return low;
+}
+
+/** low [B, ..., R] of a single branch. */
+export const lowOf = (inputs: Readonly<Record<string, Physical>>, attrs: LowRankAttrs, weight?: Decoded): Physical =>
+	entry(lowsOf(branch(inputs, attrs), weight), 0);
+
+/**
+ * From the gradients h [count, B, ..., R] of low: dx, the sum over the branches and `plus`, where there is one, and dA [count, B, R, K] of
+ * each.
+ */
+export function lowsGrad(branches: Branches, gradient: Physical, plus?: Physical): [dx: Physical, da: Physical] {
+	const { x } = branches;
+	const { runtime } = x;
+	const { buffers, numbers, wide, drops, count } = layout(branches);
+	const { K, R } = numbers;
+	const h = contiguous(gradient);
+	const c = plus && contiguous(plus);
+	const [B] = x.shape;
+	const [dx, da] = [runtime.empty(x.shape), runtime.empty([count, B, R, K])];
+	const isWide = wide && (c?.offset ?? 0) % 4 === 0;
+	const shared = runtime.device.plan !== "cpu";
+	const groups = backGroups(K, { wide: isWide, shared });
+	for (let r0 = 0; r0 < R; r0 += RANKS) {
+		const onto = r0 > 0 ? "dx" : c !== undefined && "c";
+		const kernel = lowRankBackKernel.of({ wide: isWide, drops, ranks: Math.min(RANKS, R - r0), onto, shared, count });
+		kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
+	}
+	return [dx, da];
 }
 
 /** low = scale dropout(x) A^T, in float64. */
@@ -81,21 +128,9 @@ function defineLowRankGrad(name: string, drops: boolean): Summing<LowRankAttrs> 
 		signature: `h[..., R], x[..., K], a[R, K]${drops ? ", keys[2]" : ""} -> dx[..., K], da[R, K]`,
 		...(drops && { dtypes: { keys: ["u32"] } }),
 		attrs: ATTRS,
-		forward: ({ runtime, inputs, B, attrs }, plus) => {
-			const { buffers, numbers, wide, drops: isDropped } = layout(inputs, attrs);
-			const { K, R } = numbers;
-			const h = contiguous(inputs.h);
-			const c = plus && contiguous(plus);
-			const [dx, da] = [runtime.empty(inputs.x.shape), runtime.empty([B, R, K])];
-			const isWide = wide && (c?.offset ?? 0) % 4 === 0;
-			const shared = runtime.device.plan !== "cpu";
-			const groups = backGroups(K, { wide: isWide, shared });
-			for (let r0 = 0; r0 < R; r0 += RANKS) {
-				const onto = r0 > 0 ? "dx" : c !== undefined && "c";
-				const kernel = lowRankBackKernel.of({ wide: isWide, drops: isDropped, ranks: Math.min(RANKS, R - r0), onto, shared });
-				kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
-			}
-			return [dx, da];
+		forward: ({ inputs: { h, ...inputs }, attrs }, plus) => {
+			const [dx, da] = lowsGrad(branch(inputs, attrs), stacked([h]), plus);
+			return [dx, entry(da, 0)];
 		},
 		grad: Object.fromEntries(["h", "x", "a", "keys"].map((operand) => [operand, "missing"])),
 		reference: ({ h, x, a, keys }, { scale, ...attrs }) => {

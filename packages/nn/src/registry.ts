@@ -8,6 +8,7 @@ import * as sgd from "./optim/sgd.ts";
 import * as nf4Kernels from "./quant/nf4.kernel.ts";
 import * as nf4Adapted from "./quant/nf4Adapted.ts";
 import * as nf4 from "./quant/nf4Linear.ts";
+import * as nf4Together from "./quant/nf4Together.ts";
 import * as updatedKernels from "./updated.kernel.ts";
 import * as updated from "./updated.ts";
 
@@ -21,6 +22,7 @@ export const registry: Registry = collect({
 	...nf4,
 	...nf4Kernels,
 	...nf4Adapted,
+	...nf4Together,
 	...lowRank,
 	...kernels,
 	...updated,

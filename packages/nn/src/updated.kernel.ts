@@ -1,5 +1,6 @@
-import { defineKernel, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import { defineKernel, type ParamType, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { decodingOf } from "./lowRank.kernel.ts";
+import type { WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Invocations of a workgroup. */
 export const LANES = 128;
@@ -15,8 +16,8 @@ export type UpdatedVariant = {
 	readonly wide: boolean;
 	/** Ranks of a workgroup; a multiple of four where `wide`. */
 	readonly ranks: number;
-	/** Workgroups beside the others write a weight that is held in four bits. */
-	readonly decodes: boolean;
+	/** How many weights that are held in four bits workgroups beside the others write. */
+	readonly decodes: 0 | WeightCount;
 };
 
 const XYZW = "xyzw";
@@ -30,8 +31,8 @@ export const groupsOf = (T: number, N: number, wide: boolean) => ({
 
 /**
  * Of y = low B^T, from g = dy: h[t, r] = the sum over n of g[t, n] B[n, r], and db[n, r] = the sum over t of g[t, n] low[t, r], of each
- * record. The first `rowGroups` workgroups of a record have ROWS rows each, the others COLUMNS columns; they go along the records and the
- * ranks. What invocations found is added in their order.
+ * record; of several such maps, one after the other. The first `rowGroups` workgroups of a record have ROWS rows each, the others COLUMNS
+ * columns; they go along the records, and the ranks of one map after the other. What invocations found is added in their order.
  */
 export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, decodes }: UpdatedVariant) => {
 	const more = decodingOf(decodes);
@@ -49,7 +50,9 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, de
 		wide ? `${name}_set4((${row} + r0) / 4u + ${q}, ${value});` : `if (r0 + ${q} < p.R) { ${name}_set(${row} + r0 + ${q}, ${value}); }`;
 	const found = step * parts.length;
 	return {
-		params: { T: "u32", N: "u32", R: "u32", bs: "u32", rowGroups: "u32", ...more.params },
+		params: { T: "u32", N: "u32", R: "u32", us: "u32", bs: "u32", rowGroups: "u32", chunks: "u32", ...more.params } as Readonly<
+			Record<string, ParamType>
+		>,
 		buffers: {
 			...{ g: reads("f32", step), low: reads("f32", step), b: reads("f32", step) },
 			...{ h: writes("f32", step), db: writes("f32", step) },
@@ -61,8 +64,11 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, de
 		body: wgsl`
 ${more.body(LANES)}
 let record = wid.y;
-let r0 = wid.z * ${ranks}u;
-let first = record * p.T;
+let j = wid.z / p.chunks;
+let r0 = (wid.z % p.chunks) * ${ranks}u;
+let each = j * nwg.y + record;
+let first = each * p.T;
+let up = j * p.us + record * p.bs;
 if (wid.x < p.rowGroups) {
   let t0 = wid.x * ${ROWS}u;
   let own = lane / ${parts.length}u;
@@ -72,7 +78,7 @@ if (wid.x < p.rowGroups) {
     ${turns
 			.flatMap((j) => [
 				`let n${j} = min(n + ${j * abreast}u, p.N - 1u);`,
-				`let b${j} = select(${V}(), ${ranksAt("b", `record * p.bs + n${j} * p.R`, "q")}, n + ${j * abreast}u < p.N);`,
+				`let b${j} = select(${V}(), ${ranksAt("b", `up + n${j} * p.R`, "q")}, n + ${j * abreast}u < p.N);`,
 				...rows.map((i) => `let g${i}_${j} = g_one(e${i} + n${j});`),
 			])
 			.join("\n    ")}
@@ -103,6 +109,6 @@ if (part > 0u || !isInside) { return; }
 for (var other = column + ${COLUMNS}u; other < ${LANES}u; other += ${COLUMNS}u) {
   ${each((j, q) => `d${j}_${q} += found[other * ${found}u + ${j * parts.length + q}u];`)}
 }
-${each((j, q) => store("db", `(record * p.N + n + ${j}u) * p.R`, `${q}u`, `d${j}_${q}`))}`,
+${each((j, q) => store("db", `(each * p.N + n + ${j}u) * p.R`, `${q}u`, `d${j}_${q}`))}`,
 	};
 });

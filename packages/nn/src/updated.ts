@@ -2,6 +2,7 @@ import { linear, type Tensor, transpose } from "@hushgrad/tensor";
 import {
 	contiguous,
 	definePrimitive,
+	entry,
 	type GemmUpdate,
 	gemm,
 	linearPrimitive,
@@ -12,6 +13,7 @@ import {
 	reshaped,
 	rowProduct,
 	sizeOf,
+	stacked,
 } from "@hushgrad/tensor/author";
 import { RANKS } from "./lowRank.kernel.ts";
 import { beside, type Decoded } from "./quant/nf4.kernel.ts";
@@ -55,29 +57,51 @@ export function updateOf(low: Physical, b: Physical): GemmUpdate {
 	return { low: contiguous(low).view({ shape: [B, T, R] }), up: packed(b).transpose().broadcast([B, R, N]) };
 }
 
+/** low [count, B, ..., R] of maps of one x, the gradients g [B, ..., N] of low b^T, and the b [B, N, R]. */
+export interface Updates {
+	readonly g: readonly Physical[];
+	readonly low: Physical;
+	readonly b: readonly Physical[];
+}
+
 /**
- * From the gradient g of low b^T: h [B, ..., R] = g b, and db [B, N, R] = g^T low. A weight held in four bits is written by the same
- * kernel, where the device allows it, or by one of its own.
+ * From the gradients g: h [count, B, ..., R] = g b, and db [count, B, N, R] = g^T low, of each map. Weights held in four bits are written by
+ * the same kernel, where the device allows it, or by one of their own.
  */
-export function updateGrad(given: Readonly<Record<"g" | "low" | "b", Physical>>, weight?: Decoded): [h: Physical, db: Physical] {
-	const [B, N, R] = given.b.shape;
-	const { runtime } = given.g;
-	const T = sizeOf(given.g.shape.slice(1, -1));
-	const rows = (t: Physical, width: number): Physical => contiguous(t).view({ shape: [B, T, width] });
-	const [g, low, b] = [rows(given.g, N), rows(given.low, R), packed(given.b)];
-	const shape = given.low.shape;
+export function updatesGrad(given: Updates, weights?: Decoded): [h: Physical, db: Physical] {
+	const [B, N, R] = given.b[0].shape;
+	const { runtime } = given.low;
+	const count = given.g.length;
+	const T = sizeOf(given.g[0].shape.slice(1, -1));
+	const g = contiguous(stacked(given.g)).view({ shape: [count, B, T, N] });
+	const low = contiguous(given.low).view({ shape: [count, B, T, R] });
+	const [shape, all] = [given.low.shape, given.b.map(packed)];
+	const [h, db] = [runtime.empty(shape), runtime.empty([count, B, N, R])];
 	if (runtime.device.plan === "cpu") {
-		beside(runtime, [0, 0, 0], LANES, weight);
-		return [gemm(g, b.broadcast([B, N, R])).view({ shape }), gemm(g.transpose(), low)];
+		beside(runtime, [0, 0, 0], LANES, weights);
+		all.forEach((b, j) => {
+			const into = (view: Physical, rows: number) => ({ view, batchStride: rows * R, accumulate: false });
+			gemm(entry(g, j), b.broadcast([B, N, R]), into(entry(h, j), T));
+			gemm(entry(g, j).transpose(), entry(low, j), into(entry(db, j), N));
+		});
+		return [h, db];
 	}
-	const [h, db] = [runtime.empty(shape), runtime.empty([B, N, R])];
-	const wide = [N, R, g.offset, low.offset, b.offset].every((v) => v % 4 === 0);
+	const b = stacked(all);
+	const wide = [N, R, g.offset, low.offset, b.offset, b.strides[0]].every((v) => v % 4 === 0);
 	const ranks = wide ? (R % RANKS === 0 ? RANKS : 4) : Math.min(RANKS, R);
+	const chunks = Math.ceil(R / ranks);
 	const { rowGroups, columnGroups } = groupsOf(T, N, wide);
-	const { decodes, grid, ...more } = beside(runtime, [rowGroups + columnGroups, B, Math.ceil(R / ranks)], LANES, weight);
-	const numbers = { T, N, R, bs: b.strides[0], rowGroups, ...more.numbers };
-	updatedBackKernel.of({ wide, ranks, decodes }).run({ g, low, b, h, db, ...more.buffers }, numbers, grid, 4 * B * T * N * R);
+	const { decodes, grid, ...more } = beside(runtime, [rowGroups + columnGroups, B, count * chunks], LANES, weights);
+	const numbers = { T, N, R, us: b.strides[0], bs: b.strides[1], rowGroups, chunks, ...more.numbers };
+	const flops = 4 * count * B * T * N * R;
+	updatedBackKernel.of({ wide, ranks, decodes }).run({ g, low, b, h, db, ...more.buffers }, numbers, grid, flops);
 	return [h, db];
+}
+
+/** From the gradient g of a single low b^T. */
+export function updateGrad({ g, low, b }: Readonly<Record<"g" | "low" | "b", Physical>>, weight?: Decoded): [h: Physical, db: Physical] {
+	const [h, db] = updatesGrad({ g: [g], low: stacked([low]), b: [b] }, weight);
+	return [entry(h, 0), entry(db, 0)];
 }
 
 /** From the gradient g of low b^T: h = g b, and db = g^T low. */

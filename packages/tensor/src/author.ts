@@ -18,6 +18,7 @@ export { type GemmTarget, type GemmUpdate, gemm } from "./ops/gemm.ts";
 export { linearGrad, linearPrimitive, linearProduct } from "./ops/linear.ts";
 export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
+export { entry, stacked, stackedViews } from "./ops/stacked.ts";
 export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
 export { rowsAtOnce } from "./ops/turns.ts";
 export { type Some, withDefaults } from "./options.ts";

@@ -241,7 +241,8 @@ export class Gradients {
 
 	/** Moves the gradient of a node on to its inputs, as part of the program and the module that it ran in. */
 	pass(node: TapeNode): void {
-		if (!this.#arrived.has(node)) return;
+		const results = [node, ...node.others];
+		if (node.first !== undefined || !results.some((n) => this.#arrived.has(n))) return;
 		const isWanted = (i: number): boolean => {
 			const input = node.inputs[i];
 			return input !== undefined && this.#wanted.has(input);
@@ -249,14 +250,19 @@ export class Gradients {
 		const runtime = this.#runtime;
 		runtime.within(node.path, () =>
 			runtime.scope(() => {
-				const dy = this.take(node) as Tensor;
+				const [dy, ...others] = results.map((n) => (this.take(n) ?? this.#zeros(n)) as Tensor);
 				const arrived = (i: number) => this.#handOver(node, node.inputs[i]);
-				const grads = runtime.during(programOf(node), () => node.backward(dy, isWanted, this.#streaming, arrived));
+				const grads = runtime.during(programOf(node), () => node.backward([dy, ...others], isWanted, this.#streaming, arrived));
 				grads.forEach((g, i) => {
 					if (g !== undefined && isWanted(i)) this.add(node.inputs[i] as TapeNode, g);
 				});
 			}),
 		);
+	}
+
+	/** The gradient of a result that nobody used. */
+	#zeros({ shape }: TapeNode): Tensor {
+		return full(this.#runtime.device, shape, 0);
 	}
 
 	/** What has arrived at an input of a node, in the current scope; nothing where the node's gradient has still to be summed over records. */

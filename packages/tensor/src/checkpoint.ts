@@ -38,7 +38,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly
 		records: insideOf(y).records,
 		inputs: sources,
 		saved: kept,
-		backward: (dy, _, streaming) => {
+		backward: ([dy], _, streaming) => {
 			const gradients = new Gradients(runtime, sources, streaming);
 			const from = tape.length;
 			try {

@@ -76,7 +76,7 @@ export function customVjp(parts: CustomVjp): (...inputs: Tensor[]) => Tensor {
 			records: insideOf(value).records,
 			inputs: nodes,
 			saved: kept,
-			backward: (dy) => {
+			backward: ([dy]) => {
 				const grads = backward(dy, kept);
 				if (holdsLate(grads) || !(Array.isArray(grads) && grads.every((g) => g === undefined || g instanceof Tensor))) {
 					throw new ValueError("customVjp/gradients", `${name}: backward returned no list of tensors`, {

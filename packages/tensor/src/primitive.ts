@@ -92,7 +92,7 @@ export interface Bound {
 }
 
 /**
- * Everything that defines an operation, in one place; examples/custom-op.ts is a complete one. Of its results the first has a
+ * Everything that defines an operation, in one place; examples/custom-op.ts is a complete one. Of its results the first `traced` have a
  * gradient; others (indices, sums that the rules save) are constants to whoever reads them.
  */
 export interface PrimitiveSpec<A extends Attrs, S extends string = string> {
@@ -110,6 +110,8 @@ export interface PrimitiveSpec<A extends Attrs, S extends string = string> {
 	readonly dtypes?: { readonly [Name in OperandName<S>]?: readonly DType[] } | undefined;
 	/** The attributes with their defaults; `{}` for none. Numbers must be finite. */
 	readonly attrs: A;
+	/** How many of the results have a gradient; 1 when left out. The rules find that of a further result, such as `k`, as `dk`. */
+	readonly traced?: number | undefined;
 	/** Attributes and results may be infinite; the debug setting `nan` then looks for NaN alone. */
 	readonly infinite?: boolean | undefined;
 	/** Throws where shapes, types or attributes break a rule beyond the signature; sees the tensors of one record. */
@@ -199,7 +201,7 @@ export class Primitive<A extends Attrs = Attrs> {
 	 */
 	apply(inputs: readonly Tensor[], attrs: Some<A> = {}): [Tensor, ...Tensor[]] {
 		const all = withDefaults(this.spec.attrs, attrs);
-		const { name, check, forward, together, composite, infinite } = this.spec;
+		const { name, check, forward, together, composite, traced, infinite } = this.spec;
 		this.#checkOperands(inputs);
 		this.#checkAttrs(all);
 		const axes = bindAxes(name, this.signature, inputs);
@@ -221,6 +223,7 @@ export class Primitive<A extends Attrs = Attrs> {
 					return grads && names.inputs.map((n) => grads[n]);
 				}),
 			names,
+			traced,
 			infinite,
 			overwrites: this.inPlace ? names.outputs.map((n) => named[n]) : undefined,
 		});

@@ -28,7 +28,7 @@ export type OperandGradient =
  */
 export type Arrived = () => Tensor | undefined;
 
-/** What a rule reads: the gradient of the first result, and what it saved by name. */
+/** What a rule reads: the gradient of the first result, those of further traced ones (of `k` it is `dk`), and what it saved by name. */
 export type Given<Name extends string = string> = Readonly<Record<Name, Tensor>> & { readonly dy: Tensor };
 
 /** Gradients by the number of the operand. */
@@ -43,12 +43,14 @@ export interface Operation {
 	/** One for each input; asked for while a gradient is traced. */
 	readonly gradients: () => readonly OperandGradient[];
 	/**
-	 * The gradients of all inputs that have a rule, at once, from what the rules read: used in their place where all are wanted and no
+	 * The gradients of all inputs that have a rule, at once, from what the rules read: used in their place where all that read anything are wanted and no
 	 * gradient of them is traced. undefined where the operands do not allow it.
 	 */
 	readonly together?: ((given: Given, operands: readonly OperandShape[], arrived: readonly Arrived[]) => Joint | undefined) | undefined;
 	/** Names of inputs and results, for what the rules save. */
 	readonly names?: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+	/** How many of the results are traced; the first alone when left out. */
+	readonly traced?: number | undefined;
 	/** Results may be infinite. */
 	readonly infinite?: boolean | undefined;
 	/** The operands that it overwrites, where it makes no results. */
@@ -103,7 +105,7 @@ export function commonRecords(op: string, inputs: readonly Tensor[]): Records | 
 /**
  * Runs an operation: the one place where operands become views, kernels are recorded, results become tensors, debug
  * output is written and the tape learns how to go back. `definePrimitive` and `defineLinear` call it; by itself it serves
- * operations that are neither. The first result is traced, the others never. Results belong to the innermost scope.
+ * operations that are neither. The first `traced` results are traced, the others never. Results belong to the innermost scope.
  * @throws ValueError for operands of several devices (`op/device`) or of a program that has ended (`vmap/kept`); DisposedError
  * for one that was released; what `forward` throws.
  */
@@ -119,8 +121,17 @@ export function record(operation: Operation): Tensor[] {
 		const views = physicals(name, forward, inputs, count);
 		return views.map((p) => ({ dtype: p.dtype, making: makingOf(p, runtime.own(p), records) }));
 	});
-	const traced = trace(operation, made[0]?.making.shape, records);
-	if (traced !== undefined) made[0].making.node = traced.node;
+	const ofResults = made.slice(0, operation.traced ?? 1).map(({ making }) => making);
+	const traced = trace(
+		operation,
+		ofResults.map(({ shape }) => shape),
+		records,
+	);
+	if (traced !== undefined) {
+		[traced.node, ...traced.node.others].forEach((node, i) => {
+			ofResults[i].node = node;
+		});
+	}
 	const outputs = made.map(({ dtype, making }) => runtime.track(new Tensor(device, dtype, making)));
 	traced?.save(outputs);
 	report(runtime, operation, operation.overwrites ?? outputs);
@@ -150,7 +161,7 @@ function makingOf(
 /** The node of an operation on traced tensors, and what keeps the tensors that its rules read. */
 function trace(
 	{ name, inputs, gradients: gradientsOf, together, names }: Operation,
-	shape: readonly number[],
+	[shape, ...shapes]: readonly (readonly number[])[],
 	records: Records | undefined,
 ): { readonly node: TapeNode; readonly save: (outputs: readonly Tensor[]) => void } | undefined {
 	const tape = inputs.map(tapeOf).find((t) => t !== undefined);
@@ -162,37 +173,41 @@ function trace(
 	const operands = inputs.map((t): OperandShape => ({ shape: t.shape, records: insideOf(t).records }));
 	const saved: Record<string, Tensor> = {};
 	const kept: Tensor[] = [];
-	const node = tape.record({
-		op: name,
-		path: runtime.path,
-		shape,
-		records,
-		inputs: nodes,
-		saved: kept,
-		backward: (dy, isWanted, streaming, arrived) => {
-			const takes = gradients.map(
-				(_, i): Arrived =>
-					() =>
-						arrived(i),
-			);
-			const labelOf = (i: number): string => names?.inputs[i] ?? String(i);
-			if (together !== undefined && !tape.recording && gradients.every((g, i) => typeof g === "string" || isWanted(i))) {
-				const all = together({ ...saved, dy }, operands, takes);
-				if (all !== undefined) return all.map((g, i) => g && checked(name, labelOf(i), g, operands[i].shape));
-			}
-			return gradients.map((g, i) => {
-				if (!isWanted(i) || g === "none") return undefined;
-				if (g === "missing") throw missing(name);
-				const given: Record<string, Tensor> & { dy: Tensor } = { dy };
-				for (const key of g.saves) if (key !== "dy") given[key] = saved[key];
-				const [operand, leaf] = [operands[i], nodes[i]];
-				if (g.rows !== undefined && leaf !== undefined && isStreamed(streaming, leaf, given, operand)) {
-					return streamed(name, labelOf(i), { ...g, rows: g.rows }, given, operand, runtime.path);
+	const node = tape.record(
+		{
+			op: name,
+			path: runtime.path,
+			shape,
+			records,
+			inputs: nodes,
+			saved: kept,
+			backward: ([dy, ...others], isWanted, streaming, arrived) => {
+				const dys = { dy, ...Object.fromEntries(others.map((d, i) => [`d${names?.outputs[i + 1]}`, d])) };
+				const takes = gradients.map(
+					(_, i): Arrived =>
+						() =>
+							arrived(i),
+				);
+				const labelOf = (i: number): string => names?.inputs[i] ?? String(i);
+				if (together !== undefined && !tape.recording && gradients.every((g, i) => isFree(g) || isWanted(i))) {
+					const all = together({ ...saved, ...dys }, operands, takes);
+					if (all !== undefined) return all.map((g, i) => g && checked(name, labelOf(i), g, operands[i].shape));
 				}
-				return checked(name, labelOf(i), g.rule(given, operand, takes[i]), operand.shape);
-			});
+				return gradients.map((g, i) => {
+					if (!isWanted(i) || g === "none") return undefined;
+					if (g === "missing") throw missing(name);
+					const given: Record<string, Tensor> & { dy: Tensor } = { ...dys };
+					for (const key of g.saves) if (!(key in dys)) given[key] = saved[key];
+					const [operand, leaf] = [operands[i], nodes[i]];
+					if (g.rows !== undefined && leaf !== undefined && isStreamed(streaming, leaf, given, operand)) {
+						return streamed(name, labelOf(i), { ...g, rows: g.rows }, given, operand, runtime.path);
+					}
+					return checked(name, labelOf(i), g.rule(given, operand, takes[i]), operand.shape);
+				});
+			},
 		},
-	});
+		shapes,
+	);
 	return {
 		node,
 		save: (outputs) => {
@@ -208,6 +223,9 @@ function trace(
 		},
 	};
 }
+
+/** Whether a gradient costs nothing: there is none, or it follows from that of the result alone. */
+const isFree = (g: OperandGradient): boolean => typeof g === "string" || g.saves.length === 0;
 
 /** The error of a gradient that is not built. */
 export const missing = (op: string): ValueError =>

@@ -4,11 +4,11 @@ import type { StreamedGradient, Streaming } from "./streamed.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Gradients of a node's inputs from the gradient of its output; undefined where there is none, or none is wanted. Those of leaves may be
+ * Gradients of a node's inputs from those of its results, one a traced result; undefined where there is none, or none is wanted. Those of leaves may be
  * streamed. `arrived` hands over what other nodes have given an input so far, where this one can add to it: its gradient is then the sum.
  */
 export type Backward = (
-	dy: Tensor,
+	dys: readonly [dy: Tensor, ...others: Tensor[]],
 	isWanted: (input: number) => boolean,
 	streaming: Streaming | undefined,
 	arrived: (input: number) => Tensor | undefined,
@@ -27,6 +27,10 @@ export interface TapeNode {
 	readonly backward: Backward;
 	/** Tensors that `backward` reads; they belong to the node until its gradient has passed. */
 	readonly saved: readonly Tensor[];
+	/** Nodes of the further traced results of the operation: their gradients pass with that of the first, by this node. */
+	readonly others: readonly TapeNode[];
+	/** The node of the first result, where this is one of the others. */
+	readonly first: TapeNode | undefined;
 }
 
 /**
@@ -61,13 +65,17 @@ export class Tape {
 	leaf(shape: Shape, records: Records | undefined, path: string, source?: TapeNode): TapeNode {
 		const node = { op: "leaf", path, shape, records, saved: [] };
 		if (source === undefined) return this.record({ ...node, inputs: [], backward: () => [] });
-		return this.record({ ...node, inputs: [source], backward: (dy) => [dy] });
+		return this.record({ ...node, inputs: [source], backward: ([dy]) => [dy] });
 	}
 
-	record(node: Omit<TapeNode, "tape">): TapeNode {
-		const entry = { ...node, tape: this };
-		this.#nodes.push(entry);
-		return entry;
+	/** `shapes` are those of the traced results beyond the first. */
+	record(node: Omit<TapeNode, "tape" | "others" | "first">, shapes: readonly Shape[] = []): TapeNode {
+		const others: TapeNode[] = [];
+		const first = { ...node, tape: this, others, first: undefined };
+		this.#nodes.push(first);
+		for (const shape of shapes) others.push({ ...first, shape, inputs: [first], saved: [], others: [], first });
+		this.#nodes.push(...others);
+		return first;
 	}
 
 	/** The nodes recorded since the tape was `start` long. */

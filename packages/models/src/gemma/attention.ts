@@ -1,4 +1,4 @@
-import { cachedAttention, cacheUpdate, Linear, Module } from "@hushgrad/nn";
+import { cachedAttention, cacheUpdate, callOnto, callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
 import { permute, reshape, rope, scaledDotProductAttention, type Tensor } from "@hushgrad/tensor";
 import { joined } from "./cache.ts";
 import type { VaultGemmaConfig } from "./config.ts";
@@ -40,19 +40,15 @@ export class VaultGemmaAttention extends Module {
 		this.#window = sliding ? (config.sliding_window ?? 0) : 0;
 	}
 
-	// T queries, S keys, D model width, G key heads, H query heads, K head size
-	forward(x_TD: Tensor, pass: Pass): Passed {
-		const {
-			rotary: { cos, sin },
-			dropout,
-			before,
-			into,
-		} = pass;
-		if (into !== undefined) return { y: this.#next(x_TD, pass.rotary, into), seen: undefined };
+	/** The residual `onto` and what the layer makes of x. T queries, S keys, D model width, G key heads, H query heads, K head size. */
+	forward(x_TD: Tensor, onto: Tensor, { rotary, dropout, before, into }: Pass): Passed {
+		if (into !== undefined) return { y: this.#next(x_TD, onto, rotary, into), seen: undefined };
+		const { cos, sin } = rotary;
 		const [T] = x_TD.shape;
-		const q_HTK = rope(this.#split(this.q_proj.call(x_TD, dropout), this.#heads), cos, sin);
-		const k_GTK = rope(this.#split(this.k_proj.call(x_TD, dropout), this.#groups), cos, sin);
-		const v_GTK = this.#split(this.v_proj.call(x_TD, dropout), this.#groups);
+		const [q, k, v] = callTogether([this.q_proj, this.k_proj, this.v_proj], x_TD, dropout);
+		const q_HTK = rope(this.#split(q, this.#heads), cos, sin);
+		const k_GTK = rope(this.#split(k, this.#groups), cos, sin);
+		const v_GTK = this.#split(v, this.#groups);
 		const seen = joined(before?.[this.#layer], { k: k_GTK, v: v_GTK });
 
 		const [S, K] = seen.k.shape.slice(1);
@@ -64,17 +60,23 @@ export class VaultGemmaAttention extends Module {
 			offset: S - T,
 		});
 		const out_TC = reshape(permute(mixed_HTK, [1, 0, 2]), [T, this.#heads * K]);
-		return { y: this.o_proj.call(out_TC, dropout), seen: before && seen };
+		return { y: callOnto(onto, this.o_proj, out_TC, dropout), seen: before && seen };
 	}
 
-	/** Of one token, [1, D], with those before it in a cache that it is written into. */
-	#next(x_1D: Tensor, angles: RotaryRows, { layers, position }: StaticCache): Tensor {
+	/** Puts weights that are used together next to each other. */
+	placeWeights(): void {
+		placeWeightsTogether([this.q_proj, this.k_proj, this.v_proj]);
+	}
+
+	/** The same of one token, [1, D], with those before it in a cache that it is written into. */
+	#next(x_1D: Tensor, onto: Tensor, angles: RotaryRows, { layers, position }: StaticCache): Tensor {
 		const { k: keys, v: values } = layers[this.#layer];
-		const [q_HK, k_GK, v_GK] = [this.q_proj, this.k_proj, this.v_proj].map((p) => reshape(p.call(x_1D), [-1, this.#headDim]));
+		const projected = callTogether([this.q_proj, this.k_proj, this.v_proj], x_1D);
+		const [q_HK, k_GK, v_GK] = projected.map((x) => reshape(x, [-1, this.#headDim]));
 		const place = { keys, values, at: position, ...angles };
 		cacheUpdate(k_GK, v_GK, place);
 		const mixed_HK = cachedAttention(q_HK, place, { scale: this.#scale, softcap: this.#softcap, window: this.#window });
-		return this.o_proj.call(reshape(mixed_HK, [1, -1]));
+		return callOnto(onto, this.o_proj, reshape(mixed_HK, [1, -1]));
 	}
 
 	/** [T, heads * K] as [heads, T, K], without copying. */

@@ -1,5 +1,5 @@
 import { Module, RMSNorm } from "@hushgrad/nn";
-import { add, type Tensor } from "@hushgrad/tensor";
+import type { Tensor } from "@hushgrad/tensor";
 import { VaultGemmaAttention } from "./attention.ts";
 import type { VaultGemmaConfig } from "./config.ts";
 import { VaultGemmaMLP } from "./mlp.ts";
@@ -21,8 +21,7 @@ export class VaultGemmaDecoderLayer extends Module {
 	}
 
 	forward(x: Tensor, pass: Pass): Passed {
-		const { y, seen } = this.self_attn.call(this.input_layernorm.call(x), pass);
-		const h = add(x, y);
-		return { y: add(h, this.mlp.call(this.pre_feedforward_layernorm.call(h), pass)), seen };
+		const { y: h, seen } = this.self_attn.call(this.input_layernorm.call(x), x, pass);
+		return { y: this.mlp.call(this.pre_feedforward_layernorm.call(h), h, pass), seen };
 	}
 }

@@ -1,4 +1,4 @@
-import { Linear, Module } from "@hushgrad/nn";
+import { callOnto, callTogether, Linear, Module, placeWeightsTogether } from "@hushgrad/nn";
 import { geglu, type Tensor } from "@hushgrad/tensor";
 import type { VaultGemmaConfig } from "./config.ts";
 import type { Pass, Projection } from "./pass.ts";
@@ -16,7 +16,14 @@ export class VaultGemmaMLP extends Module {
 		this.down_proj = new Linear(intermediate_size, hidden_size, { bias: false });
 	}
 
-	forward(x: Tensor, { dropout }: Pass): Tensor {
-		return this.down_proj.call(geglu(this.gate_proj.call(x, dropout), this.up_proj.call(x, dropout)), dropout);
+	/** The residual `onto` and what the layer makes of x. */
+	forward(x: Tensor, onto: Tensor, { dropout }: Pass): Tensor {
+		const [gate, up] = callTogether([this.gate_proj, this.up_proj], x, dropout);
+		return callOnto(onto, this.down_proj, geglu(gate, up), dropout);
+	}
+
+	/** Puts weights that are used together next to each other. */
+	placeWeights(): void {
+		placeWeightsTogether([this.gate_proj, this.up_proj]);
 	}
 }

@@ -1,4 +1,16 @@
-import { contiguous, copyInto, defineKernel, type Physical, packed, type Runtime, reads, wgsl, writes } from "@hushgrad/tensor/author";
+import {
+	contiguous,
+	copyInto,
+	defineKernel,
+	type ParamType,
+	type Physical,
+	packed,
+	type Runtime,
+	reads,
+	stackedViews,
+	wgsl,
+	writes,
+} from "@hushgrad/tensor/author";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
 
@@ -7,11 +19,28 @@ export type NF4Attrs = { n: number; k: number; offset: number; rounded: number }
 /** The parts of a weight as kernels see them. */
 export type Parts = Readonly<Record<string, Physical>>;
 
+/** Weights of one shape that stand one after the other, or a single one. */
+export type WeightCount = 1 | 2 | 3;
+
+const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** What a kernel takes for the differences of the scales of so many weights: `offset`, and `offset1` and so on for those behind it. */
+const offsetParams = (count: WeightCount): Readonly<Record<string, "f32">> =>
+	Object.fromEntries(upTo(count).map((j) => [j === 0 ? "offset" : `offset${j}`, "f32"]));
+
+/** WGSL of the number of weight j among those of the others. */
+const chosenOf = (name: string, count: WeightCount): string =>
+	upTo(count)
+		.slice(1)
+		.reduce((rest, j) => `select(${rest}, p.${name}${j}, j == ${j}u)`, `p.${name}`);
+
 /**
  * WGSL of what a weight is: code value times block scale, rounded, where the scale is fl(fl(map[q] nested) + offset). `zero` is 0 in a way
- * that no compiler knows: so none fuses multiply and add.
+ * that no compiler knows: so none fuses multiply and add. Blocks are those of weight j.
  */
-const WEIGHTS = wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
+const weights = (
+	count: WeightCount,
+): string => wgsl`const CODE = array<f32, 16>(${[...NF4_CODE].map((c) => (`${c}`.includes(".") ? `${c}` : `${c}.0`)).join(", ")});
 fn toF16(x: f32) -> f32 {
   let b = bitcast<u32>(x);
   let size = b & 0x7fffffffu;
@@ -29,10 +58,10 @@ fn rounded(x: f32) -> f32 {
   return x;
 }
 fn rounded4(v: vec4f) -> vec4f { return vec4f(rounded(v.x), rounded(v.y), rounded(v.z), rounded(v.w)); }
-fn scaleOf(block: u32, zero: u32) -> f32 {
-  let code8 = (scales_at(block >> 2u) >> (8u * (block & 3u))) & 255u;
-  let product = bitcast<u32>(map_at(code8) * nested_at(block / ${NESTED_BLOCK}u));
-  return bitcast<f32>(product ^ zero) + p.offset;
+fn scaleOf(block: u32, zero: u32, j: u32) -> f32 {
+  let code8 = (scales_at(${count === 1 ? "" : "j * p.scaleWords + "}(block >> 2u)) >> (8u * (block & 3u))) & 255u;
+  let product = bitcast<u32>(map_at(${count === 1 ? "" : "256u * j + "}code8) * nested_at(${count === 1 ? "" : "j * p.nestedScales + "}block / ${NESTED_BLOCK}u));
+  return bitcast<f32>(product ^ zero) + ${chosenOf("offset", count)};
 }
 fn lowCodes(word: u32) -> vec4u { return vec4u(word >> 4u, word, word >> 12u, word >> 8u) & vec4u(15u); }
 fn highCodes(word: u32) -> vec4u { return vec4u(word >> 20u, word >> 16u, word >> 28u, word >> 24u) & vec4u(15u); }`;
@@ -53,9 +82,10 @@ fn chosen(c: vec4u, v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f) -> vec4f {
 const CODES = [0, 4, 8, 12].map((i) => `vec4f(CODE[${i}], CODE[${i + 1}], CODE[${i + 2}], CODE[${i + 3}])`).join(", ");
 
 /** WGSL that writes the eight weights of a word. */
-const DECODE = wgsl`fn decode(i: u32) {
+const decode = (count: WeightCount): string => wgsl`fn decode(i: u32) {
   let word = q_at(i);
-  let scale = scaleOf(i / ${NF4_BLOCK / 8}u, p.words >> 31u);
+  ${count === 1 ? "let j = 0u;" : `let j = i / (p.words / ${count}u);`}
+  let scale = scaleOf((i${count === 1 ? "" : ` - j * (p.words / ${count}u)`}) / ${NF4_BLOCK / 8}u, p.words >> 31u, j);
   let lo = lowCodes(word);
   let hi = highCodes(word);
   w_set4(2u * i, rounded4(chosen(lo, ${CODES}) * scale));
@@ -63,42 +93,86 @@ const DECODE = wgsl`fn decode(i: u32) {
 }`;
 
 /**
- * What a kernel takes to write a weight in f32 to `w`, beside other work: word after word of eight codes. `words(first, step)` is WGSL of
+ * What a kernel takes to write weights in f32 to `w`, beside other work: word after word of eight codes. `words(first, step)` is WGSL of
  * every step-th from the first on.
  */
-export const decoding = {
-	params: { words: "u32", rounded: "u32", offset: "f32" },
+export const decoding = (count: WeightCount) => ({
+	params: {
+		...{ words: "u32", rounded: "u32", ...offsetParams(count) },
+		...(count > 1 && { scaleWords: "u32", nestedScales: "u32" }),
+	} as Readonly<Record<string, ParamType>>,
 	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), w: writes("f32", 4) },
-	helpers: `${WEIGHTS}\n${CHOSEN}\n${DECODE}`,
+	helpers: `${weights(count)}\n${CHOSEN}\n${decode(count)}`,
 	words: (first: string, step: string): string => `for (var i = ${first}; i < p.words; i += ${step}) { decode(i); }`,
-} as const;
-
-/** Eight weights an invocation. */
-export const nf4DequantizeKernel = defineKernel("nf4/dequantize", {
-	params: decoding.params,
-	buffers: decoding.buffers,
-	workgroup: 64,
-	helpers: decoding.helpers,
-	body: wgsl`
-if (index < p.words) { decode(index); }`,
 });
 
-/** What a kernel that writes a weight is given, and the weight in f32 [1, n, k]. */
-export function decoded(parts: Parts, { n, k, offset, rounded }: NF4Attrs) {
-	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
-	const w = parts.codes.runtime.empty([1, n, k]);
-	return { w, buffers: { q, scales, nested, map, w }, numbers: { words: (n * k) / 8, rounded, offset } };
+/** Eight weights an invocation. */
+export const nf4DequantizeKernel = defineKernel("nf4/dequantize", ({ count }: { count: WeightCount }) => ({
+	params: decoding(count).params,
+	buffers: decoding(count).buffers,
+	workgroup: 64,
+	helpers: decoding(count).helpers,
+	body: wgsl`
+if (index < p.words) { decode(index); }`,
+}));
+
+/** What a kernel is given to write weights that stand one after the other. */
+interface Writing {
+	readonly count: WeightCount;
+	readonly buffers: Readonly<Record<string, Physical>>;
+	readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** A weight that a kernel is to write, and what it takes for that. */
-export type Decoded = ReturnType<typeof decoded>;
+/** Weights of one shape that kernels are to write in f32, `w` [count, n, k]: all at once, or one by one where their parts lie apart. */
+export interface Decoded {
+	readonly w: Physical;
+	readonly writings: readonly Writing[];
+}
+
+/** The weight in f32, [1, n, k], and what writes it. */
+export const decoded = (parts: Parts, attrs: NF4Attrs): Decoded => decodedTogether([parts], [attrs]);
+
+/** Weights of one shape in f32, [count, n, k], and what writes them. */
+export function decodedTogether(all: readonly Parts[], attrs: readonly NF4Attrs[]): Decoded {
+	const { n, k, rounded } = attrs[0];
+	const { runtime } = all[0].codes;
+	const w = runtime.empty([all.length, n, k]);
+	const words = (n * k) / 8;
+	const lists = (["codes", "scales", "nested", "map"] as const).map((name) => all.map((parts) => packed(parts[name])));
+	const whole = attrs.every((a) => a.rounded === rounded) ? lists.map(sideBySide) : [];
+	const [q, scales, nested, map] = whole;
+	if (q === undefined || scales === undefined || nested === undefined || map === undefined) {
+		const writings = all.map((_, j): Writing => {
+			const [q, scales, nested, map] = lists.map((list) => list[j]);
+			const own = w.view({ shape: [1, n, k], offset: w.offset + j * n * k });
+			return {
+				count: 1,
+				buffers: { q, scales, nested, map, w: own },
+				numbers: { words, rounded: attrs[j].rounded, offset: attrs[j].offset },
+			};
+		});
+		return { w, writings };
+	}
+	const count = all.length as WeightCount;
+	const offsets = Object.fromEntries(attrs.map(({ offset }, j) => [j === 0 ? "offset" : `offset${j}`, offset]));
+	const sizes = count === 1 ? {} : { scaleWords: scales.size / count, nestedScales: nested.size / count };
+	const numbers = { words: count * words, rounded, ...offsets, ...sizes };
+	return { w, writings: [{ count, buffers: { q, scales, nested, map, w }, numbers }] };
+}
+
+/** Flat views that follow each other in memory, as one; undefined where they do not. */
+function sideBySide(views: readonly Physical[]): Physical | undefined {
+	const whole = stackedViews(views.map((v) => v.view({ shape: v.shape.slice(1) })));
+	return whole?.isContiguous ? whole : undefined;
+}
 
 /** Most workgroups that write a weight beside other work, and buffers that a kernel binds which does both. */
 const [MOST, BUFFERS] = [2048, 10];
 
 /** A grid of workgroups, and what their kernel takes to write a weight as well. */
 export interface Beside {
-	readonly decodes: boolean;
+	/** Weights that the grid writes. */
+	readonly decodes: 0 | WeightCount;
 	readonly buffers: Readonly<Record<string, Physical>>;
 	readonly numbers: Readonly<Record<string, number>>;
 	readonly grid: readonly [number, number, number];
@@ -109,22 +183,26 @@ export interface Beside {
  * or workgroups share nothing, by a kernel of its own.
  */
 export function beside({ device, gpu }: Runtime, grid: Beside["grid"], lanes: number, weight: Decoded | undefined): Beside {
-	if (weight === undefined) return { decodes: false, buffers: {}, numbers: {}, grid };
-	const { buffers, numbers } = weight;
-	if (device.plan === "cpu" || gpu.limits.maxStorageBuffersPerShaderStage < BUFFERS) {
-		nf4DequantizeKernel.run(buffers, numbers, numbers.words);
-		return { decodes: false, buffers: {}, numbers: {}, grid };
+	const writings = weight?.writings ?? [];
+	if (writings.length !== 1 || device.plan === "cpu" || gpu.limits.maxStorageBuffersPerShaderStage < BUFFERS) {
+		for (const writing of writings) write(writing);
+		return { decodes: 0, buffers: {}, numbers: {}, grid };
 	}
+	const [{ count, buffers, numbers }] = writings;
 	const [others, y, z] = grid;
 	const groups = Math.ceil(Math.min(MOST, Math.ceil(numbers.words / lanes)) / (y * z));
-	return { decodes: true, buffers, numbers: { ...numbers, others }, grid: [others + groups, y, z] };
+	return { decodes: count, buffers, numbers: { ...numbers, others }, grid: [others + groups, y, z] };
 }
 
 /** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
 export function dequantize(parts: Parts, attrs: NF4Attrs): Physical {
-	const { w, buffers, numbers } = decoded(parts, attrs);
-	nf4DequantizeKernel.run(buffers, numbers, numbers.words);
+	const { w, writings } = decoded(parts, attrs);
+	for (const writing of writings) write(writing);
 	return w;
+}
+
+function write({ count, buffers, numbers }: Writing): void {
+	nf4DequantizeKernel.of({ count }).run(buffers, numbers, numbers.words);
 }
 
 /**
@@ -139,7 +217,7 @@ export const nf4RowKernel = defineKernel("nf4/row", ({ lanes }: { lanes: 1 | 32 
 	},
 	workgroup: lanes === 1 ? 16 : lanes,
 	shared: lanes === 1 ? undefined : { parts: { type: "f32" as const, length: lanes } },
-	helpers: `${WEIGHTS}\n${CHOSEN}`,
+	helpers: `${weights(1)}\n${CHOSEN}`,
 	body: wgsl`
 let row = ${lanes === 1 ? "index" : "wid.y * nwg.x + wid.x"};
 let own = ${lanes === 1 ? "0u" : "lane"};
@@ -149,7 +227,7 @@ let first = row % p.n * blocks;
 let start = row / p.n * (p.k / 4u);
 var acc = 0.0;
 for (var b = own; b < blocks; b += ${lanes}u) {
-  let scale = scaleOf(first + b, p.rows >> 31u);
+  let scale = scaleOf(first + b, p.rows >> 31u, 0u);
   ${[0, 1, 2, 3].map((i) => `let v${i} = vec4f(${[0, 1, 2, 3].map((j) => `rounded(CODE[${4 * i + j}] * scale)`).join(", ")});`).join("\n  ")}
   var sum = vec4f(0.0);
   for (var w = 0u; w < ${NF4_BLOCK / 8}u; w++) {
@@ -173,7 +251,7 @@ if (own == 0u) { y_set(row, parts[0]); }`
 }));
 
 /** Whether records of so many rows are multiplied row by row, without a weight in f32: where they are one row, of whole blocks. */
-export const isByRow = (rows: number, { k }: NF4Attrs): boolean => rows === 1 && k % NF4_BLOCK === 0;
+export const isByRow = (rows: number, { k }: Pick<NF4Attrs, "k">): boolean => rows === 1 && k % NF4_BLOCK === 0;
 
 /** The same values in order, and from a multiple of four on. */
 function inFours(t: Physical): Physical {

@@ -1,12 +1,13 @@
-import { type Device, data, ShapeError, type Tensor, ValueError } from "@hushgrad/tensor";
+import { cat, type Device, data, ShapeError, slice, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author";
 import { checkBranch, type LowRankBranch } from "../lowRank.ts";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
 import type { NF4Attrs } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
-import { nf4AdaptedDropoutPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
+import { nf4AdaptedDropoutPlusPrimitive, nf4AdaptedDropoutPrimitive, nf4AdaptedPlusPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
 import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
+import { togetherOf } from "./nf4Together.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */
 export interface NF4Weight {
@@ -19,6 +20,11 @@ export interface NF4Weight {
 	/** The values of the 8-bit codes: f32 `[256]`. */
 	readonly map: Tensor;
 }
+
+/** What operations on a weight take beside its parts. */
+let attrsOf: (parameter: NF4Parameter) => NF4Attrs;
+/** Puts equal parts in the place of those that a weight has. */
+let replaceParts: (parameter: NF4Parameter, weight: NF4Weight) => void;
 
 /**
  * A frozen weight `[out, in]` in NF4 with double quantisation (4.13 bits a weight), computed with as dequantize(W) in f32. Each
@@ -197,9 +203,57 @@ export class NF4Parameter extends Parameter {
 		this.#weight = undefined;
 	}
 
+	static {
+		attrsOf = (parameter) => parameter.#attrs;
+		replaceParts = (parameter, weight) => {
+			parameter.dispose();
+			parameter.#weight = weight;
+		};
+	}
+
 	get #attrs(): NF4Attrs {
 		return { n: this.shape[0], k: this.shape[1], offset: this.#offset, rounded: ROUNDED_TO.indexOf(this.#dtype) };
 	}
+}
+
+/**
+ * x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ of each of two or three weights of one shape, as `NF4Parameter.adapted` of each: branches of one
+ * rank, factor and probability, with masks of one key or none.
+ */
+export function adaptedTogether(weights: readonly NF4Parameter[], x: Tensor, branches: readonly LowRankBranch[]): Tensor[] {
+	const [{ scale, mask }] = branches;
+	const parts = weights.flatMap((weight, j) => [...Object.values(weight.weight), branches[j].a, branches[j].b]);
+	const attrs = weights.map((weight, j) => Object.entries({ ...attrsOf(weight), stream: branches[j].mask?.stream ?? 0 }));
+	const own = Object.fromEntries(attrs.flatMap((list, j) => list.map(([name, v]) => [j === 0 ? name : `${name}${j}`, v] as const)));
+	const primitive = togetherOf(weights.length, mask !== undefined);
+	const { n, k } = attrsOf(weights[0]);
+	const given = { ...own, n, k, scale, p: mask?.p ?? 0 };
+	const operands = [x, ...parts, ...(mask === undefined ? [] : [mask.words])];
+	return primitive.apply(operands, given).slice(0, weights.length);
+}
+
+/** plus + x dequantize(W)ᵀ + s dropout(x) Aᵀ Bᵀ, for more than one row. */
+export function adaptedOnto(weight: NF4Parameter, x: Tensor, { a, b, scale, mask }: LowRankBranch, plus: Tensor): Tensor {
+	const { codes, scales, nested, map } = weight.weight;
+	const operands = [x, codes, scales, nested, map, a, b];
+	const attrs = { ...attrsOf(weight), scale };
+	if (mask === undefined) return nf4AdaptedPlusPrimitive.apply([...operands, plus], attrs)[0];
+	return nf4AdaptedDropoutPlusPrimitive.apply([...operands, mask.words, plus], { ...attrs, p: mask.p, stream: mask.stream })[0];
+}
+
+/** Moves the parts of weights of one shape next to each other in memory. */
+export function placeTogether(weights: readonly NF4Parameter[]): void {
+	const { device } = weights[0].weight.codes;
+	const moved = device.scope(() => {
+		const lists = (["codes", "scales", "nested", "map"] as const).map((name) => {
+			const parts = weights.map((w) => w.weight[name]);
+			const whole = cat(parts);
+			const { size } = parts[0];
+			return parts.map((_, j) => device.keep(slice(whole, 0, j * size, (j + 1) * size)));
+		});
+		return weights.map((_, j) => ({ codes: lists[0][j], scales: lists[1][j], nested: lists[2][j], map: lists[3][j] }));
+	});
+	for (const [j, weight] of weights.entries()) replaceParts(weight, moved[j]);
 }
 
 /** Bytes as little-endian words, padded with zeros. */

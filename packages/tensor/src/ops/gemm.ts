@@ -20,6 +20,8 @@ export interface GemmTarget {
 	readonly accumulate: boolean;
 	/** Add to this instead, which lies in memory of its own as the result lies in its. */
 	readonly plus?: Physical | undefined;
+	/** Add up the products of the first axis, the only one before rows and columns, in order: the result has extent 1 there. */
+	readonly summed?: boolean | undefined;
 	/** Add this product instead, with the leading axes of the other. */
 	readonly update?: GemmUpdate | undefined;
 }
@@ -116,8 +118,18 @@ const isAddedInTiles = ({ low, up }: GemmUpdate, { rank }: Physical): boolean =>
 /** Whether an update takes longer where a product is stored than as a product of its own: 40 against 33 ms on an H200 (docs/gpu.md). */
 const isStoredSlowly = (size: Size, zs: number, run: number): boolean => size.K <= run && tileOf(size, zs) === "128x128";
 
-/** Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order. */
-function tiled(operands: Operands, size: Size, zs: number, run: number, variant: GemmVariant, update?: GemmUpdate): void {
+/**
+ * Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order, and with them, where it is `summed`, the
+ * products of all zs.
+ */
+function tiled(
+	operands: Operands,
+	size: Size,
+	zs: number,
+	run: number,
+	variant: GemmVariant,
+	{ update, summed }: Pick<GemmTarget, "update" | "summed">,
+): void {
 	const { a, b, ...rest } = operands;
 	const stored = { ...rest, ...update };
 	const ranks = update && { R: update.low.shape[2], un: update.up.strides[2], uz: update.up.strides[0] };
@@ -128,7 +140,7 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 	const tiles = zs * parts * countOf(tile, size);
 	const grid = tiles * TILES[tile].x * TILES[tile].y;
 	const flops = 2 * zs * M * N * K;
-	if (parts === 1) {
+	if (parts === 1 && !summed) {
 		const kernel = gemmTiledKernel.of({ ...variant, tile, update: isUpdated });
 		kernel.run({ a, b, ...stored }, { ...size, tiles, zs, run, op: 0, ...ranks }, grid, flops);
 		return;
@@ -138,7 +150,8 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
 	const kernel = gemmTiledKernel.of({ ...variant, onto: false, wideStore: fours(N), tile, update: false });
 	kernel.run({ a, b, y: x }, { ...size, tiles, zs, run, oz: M * N, om: N, op: zs * M * N }, grid, flops);
 	const { onto, wideStore } = variant;
-	const total = { size: (zs * M * N) / (wideStore ? 4 : 1), parts, M, N, oz, om, ...ranks };
+	const results = summed ? 1 : zs;
+	const total = { size: (results * M * N) / (wideStore ? 4 : 1), parts: (parts * zs) / results, M, N, oz, om, ...ranks };
 	gemmJoinKernel.of({ onto, wideStore, update: isUpdated }).run({ x, ...stored }, total, total.size);
 }
 
@@ -148,6 +161,10 @@ function tiled(operands: Operands, size: Size, zs: number, run: number, variant:
  */
 const isForMatrices = (unit: MatrixUnit, rows: number | undefined, n: number, k: number): boolean =>
 	Math.min(rows ?? n, n) > THIN && n * k >= unit.least;
+
+/** Entry i of the first axis, kept as one of extent 1. */
+const single = (x: Physical, i: number): Physical =>
+	x.view({ shape: x.shape.with(0, 1), strides: x.strides, offset: x.offset + i * x.strides[0] });
 
 /** Whether subgroups should share what they load, in plan "cpu": where all have as many invocations as it takes, and tiles are filled. */
 const isShared = (device: Device, { M, N }: Size): boolean =>
@@ -173,7 +190,14 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	const update = target?.update;
 	if (update !== undefined && target !== undefined && (kernels === "cpu" || unit !== undefined || !isAddedInTiles(update, a))) {
 		gemm(a, b, { ...target, update: undefined }, rows);
-		return gemm(update.low, update.up, { ...target, update: undefined, accumulate: true });
+		return gemm(update.low, update.up, { ...target, update: undefined, plus: undefined, accumulate: true });
+	}
+	if (target?.summed && (kernels === "cpu" || unit !== undefined)) {
+		for (let i = 0; i < lead[0]; i++) {
+			const onto = i > 0 ? { accumulate: true, plus: undefined } : undefined;
+			gemm(single(a, i), single(b, i), { ...target, summed: undefined, ...onto }, rows);
+		}
+		return target.view;
 	}
 	const isSharedUp = update === undefined || lead[0] === 1 || update.up.strides[0] === 0;
 	const p = plan(a, b, isSharedUp && (target === undefined || target.batchStride === m * om));
@@ -218,8 +242,8 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	if (kernels !== "cpu") {
 		const run = partOf(rows, n, k);
 		const isApart = update !== undefined && isStoredSlowly(size, z, run);
-		tiled({ a, b, y, ...summand }, size, z, run, variant, isApart ? undefined : update);
-		return isApart ? gemm(update.low, update.up, { ...(target as GemmTarget), update: undefined, accumulate: true }) : y;
+		tiled({ a, b, y, ...summand }, size, z, run, variant, { update: isApart ? undefined : update, summed: target?.summed });
+		return isApart ? gemm(update.low, update.up, { ...(target as GemmTarget), update: undefined, plus: undefined, accumulate: true }) : y;
 	}
 	const flops = 2 * z * p.m * n * k;
 	if (isShared(a.runtime.device, size)) {

@@ -4,6 +4,7 @@ import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { type Attrs, type Bound, type Domain, definePrimitive, type Primitive } from "../primitive.ts";
 import { contiguous } from "./contiguous.ts";
+import { entry } from "./stacked.ts";
 import { evaluator } from "./symbolic.ts";
 
 /** The gradients of an element-wise row by several operands. */
@@ -17,7 +18,7 @@ export interface JointSpec {
 	readonly bound: Bound;
 }
 
-/** All of them by one kernel, which reads once what they share; of operands in f32 that all have the shape of the result. */
+/** All of them by one kernel, which reads once what they share, and writes them one after the other in memory; of operands in f32 that all have the shape of the result. */
 export function jointly(name: string, { operands, terms, attrs, domains, bound }: JointSpec, label: string): Primitive<Attrs> {
 	const results = Object.keys(terms).map((o) => `d${o}`);
 	const refs = Object.values(terms).map((f) => evaluator(f));
@@ -31,7 +32,7 @@ export function jointly(name: string, { operands, terms, attrs, domains, bound }
 			params: { n: "u32", ...Object.fromEntries(Object.keys(attrs).map((a) => [a, "f32" as const])) },
 			buffers: {
 				...Object.fromEntries(operands.map((o) => [`${o}_buf`, reads("f32", lanes)])),
-				...Object.fromEntries(results.map((d) => [`${d}_buf`, writes("f32", lanes)])),
+				grads: writes("f32", lanes),
 			},
 			workgroup: 64,
 			helpers: Object.values(terms)
@@ -39,7 +40,7 @@ export function jointly(name: string, { operands, terms, attrs, domains, bound }
 				.join("\n"),
 			body: wgsl`if (index >= p.n) { return; }
 ${operands.map((o) => `let ${o} = ${o}_buf_at${four}(index);`).join("\n")}
-${results.map((d) => `${d}_buf_set${four}(index, ${each(d)});`).join("\n")}`,
+${results.map((d, i) => `grads_set${four}(${i === 0 ? "" : `${i}u * p.n + `}index, ${each(d)});`).join("\n")}`,
 		};
 	});
 	return definePrimitive<Attrs, string>({
@@ -49,14 +50,15 @@ ${results.map((d) => `${d}_buf_set${four}(index, ${each(d)});`).join("\n")}`,
 		infinite: true,
 		forward: ({ runtime, inputs, attrs: given }) => {
 			const views = operands.map((o) => contiguous(inputs[o]));
-			const made = results.map(() => runtime.empty(views[0].shape));
+			const grads = runtime.empty([results.length, ...views[0].shape]);
 			const lanes = [views[0].size, ...views.map((v) => v.offset)].every((v) => v % 4 === 0) ? 4 : 1;
 			const buffers: Record<string, Physical> = {};
 			for (const [i, o] of operands.entries()) buffers[`${o}_buf`] = views[i];
-			for (const [i, d] of results.entries()) buffers[`${d}_buf`] = made[i];
 			const n = views[0].size / lanes;
-			kernel.of({ lanes }).run(buffers, { n, ...Object.fromEntries(Object.entries(given).map(([a, v]) => [a, Number(v)])) }, n);
-			return made;
+			kernel
+				.of({ lanes })
+				.run({ ...buffers, grads }, { n, ...Object.fromEntries(Object.entries(given).map(([a, v]) => [a, Number(v)])) }, n);
+			return results.map((_, i) => entry(grads, i));
 		},
 		grad: Object.fromEntries(operands.map((o) => [o, "missing"])),
 		reference: (inputs, given) => {
