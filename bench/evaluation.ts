@@ -91,6 +91,7 @@ const COLUMNS: readonly Column[] = [
 	],
 	["right of four", 3, (e) => e.multipleChoice?.accuracy],
 	["the same, per token", 3, (e) => e.multipleChoice?.accuracyPerToken],
+	["the same, by what the question adds", 3, (e) => e.multipleChoice?.accuracyMutualInfo],
 	["token F1", 3, (e) => e.answers?.tokenF1],
 	["exact match", 3, (e) => e.answers?.exactMatch],
 	["empty", 3, (e) => e.answers?.empty],

@@ -33,8 +33,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "Poisson sampling at twice the rate",
 		file: SAMPLER,
-		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);',
-		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, 2 * sampleRate) }, ofStep);',
+		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, source);',
+		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, 2 * sampleRate) }, source);',
 		tests: AUDIT,
 	},
 	{

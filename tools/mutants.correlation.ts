@@ -72,22 +72,6 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 		only: "weighs a schedule",
 	},
 	{
-		name: "bins that are drawn anew in each cycle",
-		file: `${DP}/sampler.ts`,
-		from: 'if (this.#mechanism.sampling.kind === "balls-in-bins") return 0;',
-		to: "",
-		tests: ENGINE,
-		only: "same step of all",
-	},
-	{
-		name: "a run of bins that goes on with bins of which nobody knows",
-		file: `${DP}/engineState.ts`,
-		from: 'plan.sampling.kind === "balls-in-bins" && steps > 0 && kept === undefined',
-		to: 'plan.sampling.kind === "balls-in-bins" && steps < 0 && kept === undefined',
-		tests: ENGINE,
-		only: "does not go on without",
-	},
-	{
 		name: "independent noise where the plan says correlated",
 		file: `${DP}/stepNoise.ts`,
 		from: "return drawOf(mechanism, this.#correlated.next(step, drawn(length, source)));",

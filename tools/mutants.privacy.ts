@@ -1,3 +1,4 @@
+import { ALLOCATION_MUTANTS } from "./mutants.allocation.ts";
 import { CORRELATION_MUTANTS } from "./mutants.correlation.ts";
 import type { Mutant } from "./mutants.operations.ts";
 import { RANDOMNESS_MUTANTS } from "./mutants.randomness.ts";
@@ -94,16 +95,16 @@ const STEP_MUTANTS: readonly Mutant[] = [
 	{
 		name: "the count of records in place of N",
 		file: `${DP}/sampler.ts`,
-		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);',
-		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, (sampleRate * this.#mechanism.datasetSize) / count) }, ofStep);',
+		from: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, source);',
+		to: 'if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate: Math.min(1, (sampleRate * this.#mechanism.datasetSize) / count) }, source);',
 		tests: ["tests/dp/samplings.test.ts"],
 		only: "keeps the rate",
 	},
 	{
 		name: "sampling at twice the accounted rate",
 		file: `${DP}/engine.ts`,
-		from: "new Sampler(plan, privateState);",
-		to: "new Sampler({ ...plan, sampleRate: Math.min(1, 2 * plan.sampleRate) }, privateState);",
+		from: "new Sampler(plan, allocation);",
+		to: "new Sampler({ ...plan, sampleRate: Math.min(1, 2 * plan.sampleRate) }, allocation);",
 		tests: ["tests/dp/wiring.test.ts"],
 		only: "draws L records",
 	},
@@ -309,4 +310,5 @@ export const PRIVACY_MUTANTS: readonly Mutant[] = [
 	...RANDOMNESS_MUTANTS,
 	...SPENDING_MUTANTS,
 	...CORRELATION_MUTANTS,
+	...ALLOCATION_MUTANTS,
 ];

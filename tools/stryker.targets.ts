@@ -50,6 +50,8 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("prv"), tests: tests("dp/prvExact", "dp/doors") },
 	{ files: accountant("tradeOff"), tests: tests("dp/tradeOff", "dp/doors") },
 	{ files: audit("noise"), tests: tests("dp/auditNoise", "dp/doors") },
+	{ files: dp("correlation"), tests: tests("dp/correlation", "dp/binnedHistory") },
+	{ files: accountant("bins"), tests: tests("dp/binnedHistory") },
 	{ files: dp("schedule"), tests: tests("dp/scheduleExact") },
 	{ files: dp("units"), tests: tests("dp/unitsExact", "privacy/units") },
 	{ files: dp("mechanism"), tests: tests("dp/mechanism") },

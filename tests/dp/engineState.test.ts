@@ -9,7 +9,8 @@ import {
 	secureNoise,
 } from "@hushgrad/dp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { checkLedger, checkPrivateState, checkState, countedSteps, factsOf } from "../../packages/dp/src/engineState.ts";
+import { Allocation } from "../../packages/dp/src/allocation.ts";
+import { allocationOf, checkLedger, checkState, countedSteps, factsOf, sealOf } from "../../packages/dp/src/engineState.ts";
 import { memory } from "./memoryStore.ts";
 
 const SETTINGS = { noiseMultiplier: 2, targetDelta: 1e-3, datasetSize: 100, expectedBatchSize: 25, steps: 10, maxGradNorm: 1 };
@@ -105,40 +106,50 @@ describe("a saved clipping norm", () => {
 
 describe("what a run knows that nobody else may", () => {
 	const p = planOf({ kind: "random-allocation" });
-	const kept = { run: "a", epoch: 1, steps: [0, 3, 2] };
+	const secret = "ab".repeat(32);
+	const own = { run: new Allocation(secret).name, steps: 5 };
+	const secure = secureNoise();
 
-	test("is of this run, and an allocation to the steps of its epochs", () => {
-		expect(checkPrivateState(kept, stateOf(p))).toBeUndefined();
+	test("is the secret that the name of the run follows from", () => {
+		for (const steps of [0, 5, p.steps]) expect(allocationOf(p, secure, { ...own, steps }, { secret })?.secret).toBe(secret);
 		const foreign = refused("has a private part that is not of this run");
-		for (const [part, state] of [
-			[kept, undefined],
-			[kept, stateOf(plan)],
-			[{ ...kept, run: "b" }, stateOf(p)],
-			[{ ...kept, epoch: -1 }, stateOf(p)],
-			[{ ...kept, steps: [0, 4] }, stateOf(p)],
-			[{ ...kept, steps: 3 }, stateOf(p)],
+		for (const [plan, state, kept] of [
+			[p, undefined, { secret }],
+			[planOf({ kind: "poisson" }), own, { secret }],
+			[p, { ...own, run: "b" }, { secret }],
+			[p, own, { secret: "ac".repeat(32) }],
+			[p, own, { secret: 3 }],
+			[p, own, {}],
 		] as const) {
-			expect(() => checkPrivateState(part as PrivateState, state)).toThrow(foreign);
+			expect(() => allocationOf(plan, secure, state, kept as PrivateState)).toThrow(foreign);
 		}
 		for (const none of [null, 3]) {
-			expect(() => checkPrivateState(none as never, stateOf(p))).toThrow(`PrivacyEngine: privateState is ${none}, expected options`);
+			expect(() => allocationOf(p, secure, own, none as never)).toThrow(`PrivacyEngine: privateState is ${none}, expected options`);
 		}
 	});
 
-	test("lets an epoch go on that it is of, and no other one", () => {
-		const goesOn = (steps: number, epoch: number): number =>
-			countedSteps(stateOf(p, { steps }), secureNoise(), undefined, { ...kept, epoch });
-		expect([5, 6, 7, 8].map((steps) => goesOn(steps, 1))).toEqual([5, 6, 7, 8]);
-		expect([1, 3, 9].map((steps) => goesOn(steps, 1))).toEqual([4, 4, 10]);
-		expect(goesOn(3, 0)).toBe(3);
+	test("is what no run with secure noise can do without, until its last step", () => {
+		for (const steps of [0, 5, p.steps - 1]) {
+			expect(() => allocationOf(p, secure, { ...own, steps }, undefined)).toThrow(
+				refused("has no private part, and which record is in which step was kept nowhere else"),
+			);
+		}
+		expect(allocationOf(p, secure, { ...own, steps: p.steps }, undefined)).toBeDefined();
+		expect(allocationOf(p, secure, undefined, undefined)?.secret).not.toBe(allocationOf(p, secure, undefined, undefined)?.secret);
+		const seeded = () => allocationOf(p, insecureNoiseForTests(1), own, undefined)?.secret;
+		expect(seeded()).toBe(seeded());
+		for (const state of [undefined, own]) expect(allocationOf(planOf({ kind: "poisson" }), secure, state, undefined)).toBeUndefined();
 	});
 
-	test("is what bins cannot do without, once a step was taken", () => {
-		const bins = planOf({ kind: "balls-in-bins", strategyCoefs: [1] });
-		const goesOn = (steps: number, own?: PrivateState) => countedSteps(stateOf(bins, { steps }), secureNoise(), undefined, own);
-		expect(goesOn(0)).toBe(0);
-		expect(goesOn(5, { ...kept, epoch: 0 })).toBe(5);
-		expect(() => goesOn(5)).toThrow(refused("has no private part, and which record is in which bin was kept nowhere else"));
+	test("tells the records that the state or the ledger has, which must agree", async () => {
+		const ledger = await PrivacyLedger.open(memory());
+		const use = { ledger, dataset: "d" };
+		expect(sealOf(undefined, use)).toBeUndefined();
+		expect([sealOf(stateOf(p), use), sealOf(stateOf(p, { records: "r" }), use)]).toEqual([undefined, "r"]);
+		await ledger.begin(stateOf(p).run, "d", p, true, "s");
+		expect([sealOf(stateOf(p), use), sealOf(stateOf(p, { records: "s" }), use)]).toEqual(["s", "s"]);
+		expect(() => sealOf(stateOf(p, { records: "r" }), use)).toThrow(refused("is of other records than the ledger has"));
+		expect(() => checkState(stateOf(p, { records: 3 as never }), p)).toThrow("this is no state of a PrivacyEngine");
 	});
 });
 
@@ -150,14 +161,6 @@ describe("the steps that a resumed run has counted", () => {
 		expect(() => countedSteps(stateOf(plan, { secure: false }), secureNoise(), undefined)).toThrow(
 			refused("is of a run without secure noise"),
 		);
-	});
-
-	test("are whole epochs of random allocation, where nobody knows any more who was in which step", () => {
-		const p = planOf({ kind: "random-allocation" });
-		const after = (steps: number): number => countedSteps(stateOf(p, { steps }), secureNoise(), undefined);
-		expect([0, 1, 4, 5, 8, 9, 10].map(after)).toEqual([0, 4, 4, 8, 8, 10, 10]);
-		// With a seed the assignment repeats.
-		expect(countedSteps(stateOf(p, { steps: 5, secure: false }), insecureNoiseForTests(1), undefined)).toBe(5);
 	});
 
 	/** A ledger in which run "a" has noted three steps, and what the state knew of it after two. */
@@ -179,7 +182,7 @@ describe("the steps that a resumed run has counted", () => {
 		expect(countedSteps(stateOf(plan, { steps: 2, secure: false, ledger: study.mark }), insecureNoiseForTests(1), study.use)).toBe(2);
 		const p = planOf({ kind: "random-allocation" });
 		const epochs = await noted(p);
-		expect(countedSteps(stateOf(p, { steps: 2, ledger: epochs.mark }), secureNoise(), epochs.use)).toBe(4);
+		expect(countedSteps(stateOf(p, { steps: 2, ledger: epochs.mark }), secureNoise(), epochs.use)).toBe(3);
 	});
 
 	test("are refused without the ledger, of another data set, of a run that is not in it, and where it was cut off", async () => {

@@ -9,6 +9,7 @@ import {
 	symlinkSync,
 	writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { planPrivacy } from "@hushgrad/dp";
@@ -81,6 +82,48 @@ describe("a ledger in a file", () => {
 			["a", 0],
 			["b", 1],
 		]);
+		await third.close();
+	});
+
+	it.each([
+		["nothing of it", 0],
+		["a part of it", 40],
+		["all but the end of the line", -1],
+		["all of it, which may not have reached the disk", undefined],
+	])("after an entry that could not be written writes no other, until it is opened again: %s was written", async (_, part) => {
+		const path = join(folder, "ledger.jsonl");
+		const first = await fileLedger(path);
+		await first.ledger.begin("a", "cards", plan, true);
+		await first.ledger.step("a", 1);
+		const whole = readFileSync(path, "utf8");
+		const probe = await open(path);
+		const handle = Object.getPrototypeOf(probe) as typeof probe;
+		await probe.close();
+		const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+		vi.spyOn(handle, "appendFile").mockImplementationOnce(async (text) => {
+			appendFileSync(path, (text as string).slice(0, part));
+			if (part !== undefined) throw full;
+		});
+		vi.spyOn(handle, "datasync").mockRejectedValueOnce(full);
+		await expect(first.ledger.step("a", 2)).rejects.toBe(full);
+		vi.restoreAllMocks();
+		const torn = readFileSync(path, "utf8");
+		for (const act of [() => first.ledger.step("a", 2), () => first.ledger.begin("b", "cards", plan, true)]) {
+			await expect(act()).rejects.toMatchObject({
+				...{ name: "PrivacyError", code: "privacy/ledger-write", cause: full },
+				message: expect.stringContaining("its line may be torn"),
+				hint: expect.stringContaining("open it again"),
+			});
+		}
+		expect(readFileSync(path, "utf8")).toBe(torn);
+		await first.close();
+		const second = await fileLedger(path);
+		expect(second.ledger.run("a")?.taken).toBe(part === undefined ? 2 : 1);
+		await second.ledger.step("a", part === undefined ? 3 : 2);
+		await second.close();
+		if (part !== undefined) expect(readFileSync(path, "utf8").startsWith(whole)).toBe(true);
+		const third = await fileLedger(path);
+		expect(third.ledger.run("a")?.taken).toBe(part === undefined ? 3 : 2);
 		await third.close();
 	});
 

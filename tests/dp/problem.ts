@@ -68,6 +68,15 @@ export function problem(d: Device, options: Settings = {}) {
 	return { w, optimizer, engine, encode: record, loss: lossBy(w) };
 }
 
+/**
+ * Which records a step drew, of the numbers that its encode() was called with, ascending. Where each record has a step of its own all are
+ * encoded beforehand, in order, to tell who they are.
+ */
+export function drawnOf(seen: readonly number[], all: readonly number[]): number[] {
+	const isAsked = all.length > 0 && all.every((r, i) => r === seen[i]);
+	return [...new Set(isAsked ? seen.slice(all.length) : seen)].sort((a, b) => a - b);
+}
+
 /** What `act` leaves on the device beside what was there: must be nothing. */
 export async function leftBehind(d: Device, act: () => Promise<unknown>): Promise<{ readonly bytes: number; readonly buffers: number }> {
 	const before = d.memory();

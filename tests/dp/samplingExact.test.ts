@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
 import { insecureNoiseForTests, poissonBatch, type Sampling, secureNoise, splitVirtual, stepsForEpochs } from "@hushgrad/dp";
 import { describe, expect, it, vi } from "vitest";
-import { historyAfter, isAllocation, noiseMultiplierAt, Sampler, samplingOf } from "../../packages/dp/src/sampler.ts";
+import { Allocation } from "../../packages/dp/src/allocation.ts";
+import { Roster } from "../../packages/dp/src/roster.ts";
+import { historyAfter, noiseMultiplierAt, Sampler, samplingOf } from "../../packages/dp/src/sampler.ts";
 
 const N = 60;
 const mechanism = (sampling: Sampling, sampleRate = 0.25) => ({ sampling, datasetSize: N, steps: 100, sampleRate, noiseMultiplier: 1 });
@@ -69,60 +72,119 @@ describe("a schedule of noise", () => {
 	});
 });
 
+/** What tells so many records apart. */
+const namesOf = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => `record ${i}`);
+
 describe("an allocation", () => {
-	const sampling = { kind: "random-allocation" } as const;
-	const source = insecureNoiseForTests(10);
-	const stepsOf = (epoch: number) => {
-		const own = source.forStep(2 ** 31 + epoch);
-		return Array.from({ length: N }, () => Math.floor(own.uniform53() * 4));
-	};
-	const batchOf = (epoch: number, i: number) => stepsOf(epoch).flatMap((s, record) => (s === i ? [record] : []));
+	const secret = "ab".repeat(32);
+	const allocation = new Allocation(secret);
+	const hash = (text: string): string => createHash("sha256").update(`${secret} ${text}`).digest("hex");
+	/** floor(u·length), u the first 52 bits. */
+	const stepOf = (epoch: number, name: string, copy: number, length: number): number =>
+		Number((BigInt(`0x${hash(`step ${epoch} ${name} ${copy}`).slice(0, 13)}`) * BigInt(length)) >> 52n);
 
-	it("is an epoch and steps that are in it", () => {
-		for (const good of [
-			{ epoch: 0, steps: [] },
-			{ epoch: 3, steps: [0, 3, 2] },
-		]) {
-			expect(isAllocation(good, 4)).toBe(true);
+	it("gives a record the step that follows from secret, epoch, record and copy", () => {
+		for (const epoch of [0, 1, 7]) {
+			const steps = [...allocation.stepsOf(namesOf(N), epoch, 5)];
+			expect(steps).toEqual(namesOf(N).map((name) => stepOf(epoch, name, 0, 5)));
+			expect(new Set(steps)).toEqual(new Set([0, 1, 2, 3, 4]));
 		}
-		const steps = [0, 3];
-		for (const epoch of [-1, 0.5, undefined, "1", 2 ** 53]) expect(isAllocation({ epoch, steps } as never, 4), String(epoch)).toBe(false);
-		for (const bad of [undefined, {}, "", [4], [-1], [0.5], ["1"], [0, 4]]) {
-			expect(isAllocation({ epoch: 1, steps: bad } as never, 4), String(bad)).toBe(false);
+		expect([...allocation.stepsOf(["a", "b", "a", "a"], 0, 999)]).toEqual([
+			stepOf(0, "a", 0, 999),
+			stepOf(0, "b", 0, 999),
+			stepOf(0, "a", 1, 999),
+			stepOf(0, "a", 2, 999),
+		]);
+	});
+
+	it("leaves all others where they are when the order changes, or one is taken away, of several equal ones too", () => {
+		const names = [...namesOf(N), "record 3", "record 3"];
+		const placed = (list: readonly string[]) => [...allocation.stepsOf(list, 2, 4)].map((s, i) => `${list[i]} ${s}`).sort();
+		expect(placed(names.toReversed())).toEqual(placed(names));
+		for (const gone of [0, 3, N, N + 1]) {
+			const rest = placed(names.toSpliced(gone, 1));
+			const all = placed(names);
+			for (const one of rest) all.splice(all.indexOf(one), 1);
+			expect(all.length).toBe(1);
 		}
 	});
 
-	it("is drawn ahead, once, for the epoch of a step", () => {
-		const sampler = new Sampler(mechanism(sampling));
-		expect(sampler.allocationFor(5, N, source)).toEqual({ epoch: 1, steps: stepsOf(1) });
-		// Another source would draw others; they are drawn.
-		const other = insecureNoiseForTests(11);
-		expect(sampler.allocationFor(8, N, other)).toEqual({ epoch: 1, steps: stepsOf(1) });
-		expect([...sampler.batch(6, N, other, other)]).toEqual(batchOf(1, 1));
-		expect(sampler.allocationFor(4, N, source)?.epoch).toBe(0);
-		for (const kind of ["poisson", "truncated-poisson"] as const) {
-			const own = kind === "poisson" ? { kind } : { kind, maxBatchSize: 9 };
-			expect(new Sampler(mechanism(own)).allocationFor(1, N, source)).toBeUndefined();
-		}
+	it("is drawn from 256 bits of a source", () => {
+		const own = insecureNoiseForTests(10).forStep(2 ** 31);
+		const words = Array.from({ length: 8 }, () =>
+			Math.floor(own.uniform53() * 2 ** 32)
+				.toString(16)
+				.padStart(8, "0"),
+		);
+		expect(Allocation.draw(insecureNoiseForTests(10)).secret).toBe(words.join(""));
+		const drawn = Array.from({ length: 50 }, () => Allocation.draw(secureNoise()).secret);
+		expect(drawn.every((s) => /^[0-9a-f]{64}$/.test(s))).toBe(true);
+		expect(new Set(drawn).size).toBe(50);
 	});
 
-	it("that is handed over goes on with as many records, of which no other may take their place from then on", () => {
-		const given = { epoch: 1, steps: stepsOf(1) };
-		const list = Array.from({ length: N }, (_, i) => ({ i }));
-		const other = insecureNoiseForTests(11);
-		const sampler = new Sampler(mechanism(sampling), given);
-		expect(sampler.allocationFor(7, N, other)).toEqual(given);
-		expect([...sampler.batch(6, list, other, other)]).toEqual(batchOf(1, 1));
-		const changed = { name: "PrivacyError", code: "privacy/records-changed" };
-		expect(() => sampler.batch(7, list.toReversed(), other, other)).toThrow(expect.objectContaining(changed));
-		expect(() => sampler.batch(7, N, other, other)).toThrow(expect.objectContaining(changed));
-		expect([...sampler.batch(7, list, other, other)]).toEqual(batchOf(1, 2));
-		for (const count of [N - 1, N + 1]) {
-			const again = new Sampler(mechanism(sampling), given);
-			for (const step of [6, 7]) expect(() => again.batch(step, count, other, other)).toThrow(expect.objectContaining(changed));
+	it("has a name and a seal of records that do not tell the secret", () => {
+		expect(allocation.name).toBe(hash("name").slice(0, 32));
+		expect(allocation.sealOf(["b", "a", "c"])).toBe(hash("records a b c"));
+		expect(allocation.sealOf(["b", "a", "a"])).not.toBe(allocation.sealOf(["b", "a", "b"]));
+	});
+});
+
+describe("a roster", () => {
+	const allocation = new Allocation("cd".repeat(32));
+	const changed = { name: "PrivacyError", code: "privacy/records-changed" };
+
+	it("asks who the records are where other objects are handed over, and takes no other records", () => {
+		const roster = new Roster(allocation, undefined);
+		expect(roster.seal).toBeUndefined();
+		let asked = 0;
+		const of = (list: number | readonly unknown[], names: readonly string[] = ["a", "b"]) =>
+			roster.identitiesOf(list, () => {
+				asked++;
+				return names;
+			});
+		const list = [{}, {}];
+		const first = of(list);
+		expect(of([...list])).toBe(first);
+		expect(asked).toBe(1);
+		expect(roster.seal).toBe(allocation.sealOf(["a", "b"]));
+		expect(of(list.toReversed(), ["b", "a"])).toEqual(["b", "a"]);
+		expect(of(2)).toEqual(["a", "b"]);
+		expect(of(2)).toEqual(["a", "b"]);
+		expect(asked).toBe(3);
+		expect(of(list)).toEqual(["a", "b"]);
+		for (const [other, names] of [
+			[
+				[{}, {}],
+				["a", "c"],
+			],
+			[[list[0]], ["a"]],
+			[
+				[...list, {}],
+				["a", "b", "c"],
+			],
+			[3, ["a", "b", "b"]],
+		] as const) {
+			expect(() => of(other, names)).toThrow(
+				expect.objectContaining({
+					...changed,
+					message: expect.stringContaining("the records are not those that the run began with"),
+					hint: expect.stringContaining("hand over the same records in all steps of a run, in any order"),
+				}),
+			);
 		}
-		// The next epoch is its own.
-		expect([...sampler.batch(9, N, source, source)]).toEqual(batchOf(2, 0));
+		// What was refused is not taken for what was handed over.
+		expect(asked).toBe(8);
+		expect(of(list)).toEqual(["a", "b"]);
+		expect(asked).toBe(8);
+		roster.forget();
+		of(list);
+		expect(asked).toBe(9);
+	});
+
+	it("of a run that goes on knows its records", () => {
+		const roster = new Roster(allocation, allocation.sealOf(["a", "b"]));
+		expect(() => roster.identitiesOf(1, () => ["a"])).toThrow(expect.objectContaining(changed));
+		expect(roster.identitiesOf(2, () => ["b", "a"])).toEqual(["b", "a"]);
 	});
 });
 
@@ -146,35 +208,45 @@ describe("samplingOf", () => {
 });
 
 describe("a batch", () => {
-	it("is of a list as of as many records, and empty of none", () => {
+	it("is a list of whole numbers, and empty of no records", () => {
 		const source = insecureNoiseForTests(9);
-		const list = Array.from({ length: N }, (_, i) => ({ i }));
 		for (const sampling of [
 			{ kind: "poisson" },
 			{ kind: "truncated-poisson", maxBatchSize: 9 },
 			{ kind: "random-allocation" },
 		] as Sampling[]) {
-			const [byList, byCount] = [new Sampler(mechanism(sampling)), new Sampler(mechanism(sampling))];
+			const sampler = new Sampler(mechanism(sampling), Allocation.draw(source));
 			for (const step of [1, 2, 3, 5, 8]) {
-				const batch = byList.batch(step, list, source.forStep(step), source);
-				expect(batch).toEqual(byCount.batch(step, N, source.forStep(step), source));
-				expect(batch).toBeInstanceOf(Int32Array);
-				expect(new Sampler(mechanism(sampling)).batch(step, [], source, source)).toEqual(new Int32Array());
+				expect(sampler.batch(step, N, source.forStep(step), namesOf(N))).toBeInstanceOf(Int32Array);
+				expect(sampler.batch(step, 0, source, [])).toEqual(new Int32Array());
 			}
 		}
 	});
 
-	it("of random allocation is drawn from the source of its epoch: floor(u·T), in the order of the records", () => {
-		const source = insecureNoiseForTests(10);
-		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
-		for (const epoch of [0, 1, 5]) {
-			const own = source.forStep(2 ** 31 + epoch);
-			const steps = Array.from({ length: N }, () => Math.floor(own.uniform53() * 4));
-			for (let i = 0; i < 4; i++) {
-				const expected = steps.flatMap((s, record) => (s === i ? [record] : []));
-				expect([...sampler.batch(4 * epoch + i + 1, N, source, source)]).toEqual(expected);
+	it.each(["random-allocation", "balls-in-bins"] as const)("of %s is what the allocation puts there, whatever was asked before", (kind) => {
+		const allocation = Allocation.draw(insecureNoiseForTests(10));
+		const sampling: Sampling = kind === "random-allocation" ? { kind } : { kind, strategyCoefs: [1] };
+		const sampler = new Sampler(mechanism(sampling), allocation);
+		const source = secureNoise();
+		for (const names of [namesOf(N), namesOf(N).toReversed(), namesOf(9)]) {
+			for (const epoch of [0, 1, 5, 1]) {
+				const steps = [...allocation.stepsOf(names, kind === "random-allocation" ? epoch : 0, 4)];
+				for (let i = 0; i < 4; i++) {
+					const expected = steps.flatMap((s, record) => (s === i ? [record] : []));
+					expect([...sampler.batch(4 * epoch + i + 1, names.length, source, names)]).toEqual(expected);
+				}
 			}
 		}
+	});
+
+	it("of random allocation is assigned once for an epoch", () => {
+		const allocation = Allocation.draw(insecureNoiseForTests(10));
+		const stepsOf = vi.spyOn(Allocation.prototype, "stepsOf");
+		const sampler = new Sampler(mechanism({ kind: "random-allocation" }), allocation);
+		const names = namesOf(N);
+		for (let step = 1; step <= 8; step++) sampler.batch(step, N, secureNoise(), names);
+		expect(stepsOf).toHaveBeenCalledTimes(2);
+		vi.restoreAllMocks();
 	});
 
 	it("of Poisson sampling is that of poissonBatch, also with a cap that is out of reach", () => {
@@ -183,14 +255,14 @@ describe("a batch", () => {
 			const expected = poissonBatch({ datasetSize: N, sampleRate: 0.25 }, source());
 			const capped = { kind: "truncated-poisson", maxBatchSize: Math.max(1, expected.length + (seed % 3)) } as const;
 			for (const sampling of [{ kind: "poisson" } as const, capped]) {
-				expect(new Sampler(mechanism(sampling)).batch(1, N, source(), source())).toEqual(expected);
+				expect(new Sampler(mechanism(sampling), undefined).batch(1, N, source())).toEqual(expected);
 			}
 		}
 	});
 
 	it("with a cap is a partial Fisher–Yates shuffle of a Poisson batch", () => {
 		const cap = 5;
-		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: cap }, 0.4));
+		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: cap }, 0.4), undefined);
 		for (let seed = 0; seed < 20; seed++) {
 			const source = insecureNoiseForTests(seed);
 			const again = insecureNoiseForTests(seed);
@@ -199,7 +271,7 @@ describe("a batch", () => {
 				const other = k + Math.floor(again.uniform53() * (records.length - k));
 				[records[k], records[other]] = [records[other], records[k]];
 			}
-			expect([...sampler.batch(1, N, source, source)]).toEqual(records.slice(0, cap).sort((a, b) => a - b));
+			expect([...sampler.batch(1, N, source)]).toEqual(records.slice(0, cap).sort((a, b) => a - b));
 		}
 	});
 });
@@ -275,33 +347,10 @@ describe("stepsForEpochs", () => {
 
 describe("a sampler refuses", () => {
 	const source = () => secureNoise();
-	const records = Array.from({ length: N }, (_, i) => ({ i }));
-
-	it("other records in the middle of an epoch of random allocation, and takes them in the next", () => {
-		const sampler = new Sampler(mechanism({ kind: "random-allocation" }));
-		sampler.batch(1, records, source(), source());
-		sampler.batch(2, [...records], source(), source());
-		const exchanged = records.with(-1, { i: N - 1 });
-		for (const other of [records.slice(1), records.slice(0, -1), [...records, { i: N }], records.toReversed(), exchanged, N]) {
-			expect(() => sampler.batch(3, other, source(), source())).toThrow(
-				expect.objectContaining({
-					...{ name: "PrivacyError", code: "privacy/records-changed", op: "PrivacyEngine.step" },
-					message: expect.stringContaining("the records are not those of the step before, nor in their order"),
-					hint: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
-				}),
-			);
-		}
-		expect(sampler.batch(5, records.slice(1), source(), source()).every((i) => i < N - 1)).toBe(true);
-		const counted = new Sampler(mechanism({ kind: "random-allocation" }));
-		counted.batch(1, N, source(), source());
-		counted.batch(2, N, source(), source());
-		for (const other of [N + 1, records]) expect(() => counted.batch(3, other, source(), source())).toThrow("the records are not those");
-	});
-
 	it("more records than a cap is accounted for", () => {
-		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: 12 }));
-		expect(sampler.batch(1, N, source(), source()).length).toBeLessThanOrEqual(12);
-		expect(() => sampler.batch(2, N + 1, source(), source())).toThrow(
+		const sampler = new Sampler(mechanism({ kind: "truncated-poisson", maxBatchSize: 12 }), undefined);
+		expect(sampler.batch(1, N, source()).length).toBeLessThanOrEqual(12);
+		expect(() => sampler.batch(2, N + 1, source())).toThrow(
 			expect.objectContaining({
 				...{ name: "PrivacyError", code: "privacy/too-many-records", op: "PrivacyEngine.stepOn" },
 				message: expect.stringContaining("there are more records than the plan's datasetSize, for which its cap is accounted"),

@@ -1,6 +1,15 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { choiceAccuracy, distractorsOf, type EvaluateOptions, evaluate, type TokenizedRecord, textForm, tokenF1 } from "@hushgrad/finetune";
+import {
+	choiceAccuracy,
+	type Distractors,
+	distractorsOf,
+	type EvaluateOptions,
+	evaluate,
+	type TokenizedRecord,
+	textForm,
+	tokenF1,
+} from "@hushgrad/finetune";
 import { fromPretrained, SentencePieceTokenizer, type VaultGemmaForCausalLM } from "@hushgrad/models";
 import { data } from "@hushgrad/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -56,20 +65,24 @@ describe("evaluate", () => {
 			lossPerToken: expect.closeTo(sum(plain.flat()) / plain.flat().length, 5),
 		});
 
-		const wrong = distractorsOf(records.map(({ record }) => record));
-		let [right, rightPerToken] = [0, 0];
+		const asked = distractorsOf(records.map(({ record }) => record));
+		let [right, rightPerToken, rightByInfo] = [0, 0, 0];
 		for (const [i, { record }] of records.entries()) {
-			const others = await Promise.all(
-				(wrong[i] ?? []).map(async (j) => {
-					const { ids, start } = options.form.example({ prompt: record.prompt, response: records[j]?.record.response ?? "" });
-					return tokenLosses(ids, start);
-				}),
-			);
-			const mine = own[i] ?? [];
+			const lossesAfter = ({ prompt }: { readonly prompt: string }) =>
+				Promise.all(
+					[record, ...(asked[i]?.wrong ?? [])].map(({ response }) => {
+						const { ids, start } = options.form.example({ prompt, response });
+						return tokenLosses(ids, start);
+					}),
+				);
+			const [mine = [], ...others] = await lossesAfter(record);
+			const [mineElsewhere = [], ...othersElsewhere] = await lossesAfter(asked[i]?.elsewhere ?? { prompt: "" });
 			if (others.every((o) => sum(mine) < sum(o))) right++;
 			if (others.every((o) => sum(mine) / mine.length < sum(o) / o.length)) rightPerToken++;
+			if (others.every((o, j) => sum(mine) - sum(mineElsewhere) < sum(o) - sum(othersElsewhere[j] ?? []))) rightByInfo++;
 		}
-		expect(result.multipleChoice).toEqual({ questions: 6, accuracy: right / 6, accuracyPerToken: rightPerToken / 6 });
+		const multipleChoice = { questions: 6, accuracy: right / 6, accuracyPerToken: rightPerToken / 6, accuracyMutualInfo: rightByInfo / 6 };
+		expect(result.multipleChoice).toEqual(multipleChoice);
 
 		expect(result.examples?.length).toBe(2);
 		expect(result.answers?.count).toBe(6);
@@ -117,23 +130,32 @@ describe("wrong answers", () => {
 	const texts = Array.from({ length: 9 }, (_, i) => ({ prompt: `Question ${i}`, response: `Answer ${i % 7}` }));
 
 	it("are three others, which follow from the texts and not from their order", () => {
-		const chosen = distractorsOf(texts).map((of) => of?.map((i) => texts[i]?.response));
-		for (const [i, of] of chosen.entries()) {
-			expect(new Set([...(of ?? []), texts[i]?.response]).size).toBe(4);
-		}
-		const turned = distractorsOf([...texts].reverse()).map((of) => of?.map((i) => [...texts].reverse()[i]?.response));
-		expect(turned.reverse()).toEqual(chosen);
+		const responses = (of: readonly Distractors<(typeof texts)[number]>[]) =>
+			of.map(({ wrong, elsewhere }) => [...wrong, elsewhere].map(({ response }) => response));
+		const asked = (of: typeof texts) => responses(distractorsOf(of).filter((one) => one !== undefined));
+		const chosen = asked(texts);
+		expect(chosen.length).toBe(9);
+		for (const [i, of] of chosen.entries()) expect(new Set([...of, texts[i]?.response]).size).toBe(5);
+		expect(asked([...texts].reverse()).reverse()).toEqual(chosen);
 		expect(new Set(chosen.map(String)).size).toBeGreaterThan(4);
 	});
 
 	it("are none where there are too few", () => {
-		expect(distractorsOf(texts.slice(0, 3))).toEqual([undefined, undefined, undefined]);
+		expect(distractorsOf(texts.slice(0, 4))).toEqual([undefined, undefined, undefined, undefined]);
+		expect(distractorsOf(texts.slice(0, 5))).not.toContain(undefined);
 	});
 
-	it("win ties, and lose by a token where they are longer", () => {
-		const of = (loss: number, tokens: number) => ({ loss, example: { ids: new Int32Array(tokens + 1), start: 1 } });
-		expect(choiceAccuracy([[of(2, 1), of(2, 1), of(3, 1), of(4, 1)]])).toEqual({ questions: 1, accuracy: 0, accuracyPerToken: 0 });
-		expect(choiceAccuracy([[of(4, 4), of(3, 2), of(9, 2), of(9, 2)]])).toEqual({ questions: 1, accuracy: 0, accuracyPerToken: 1 });
+	it("win ties, lose by a token where they are longer, and by what the question adds where they are likely anyhow", () => {
+		const of = (loss: number, tokens: number, elsewhere: number) => ({
+			...{ loss, elsewhere },
+			example: { ids: new Int32Array(tokens + 1), start: 1 },
+		});
+		const scores = (accuracy: number, accuracyPerToken: number, accuracyMutualInfo: number) => ({
+			...{ questions: 1, accuracy, accuracyPerToken, accuracyMutualInfo },
+		});
+		expect(choiceAccuracy([[of(2, 1, 2), of(2, 1, 2), of(3, 1, 3), of(4, 1, 4)]])).toEqual(scores(0, 0, 0));
+		expect(choiceAccuracy([[of(4, 4, 4), of(3, 2, 3), of(9, 2, 9), of(9, 2, 9)]])).toEqual(scores(0, 1, 0));
+		expect(choiceAccuracy([[of(9, 2, 12), of(1, 2, 1), of(9, 2, 11), of(9, 2, 8)]])).toEqual(scores(0, 0, 1));
 		expect(choiceAccuracy([])).toBeUndefined();
 	});
 });

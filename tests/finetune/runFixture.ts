@@ -11,7 +11,7 @@ export const EVIL = `<script>alert("x")</script>'><img src=x onerror=alert(1)> \
 const EVALUATION = {
 	records: 44,
 	lossPerToken: 4.8123,
-	multipleChoice: { questions: 44, accuracy: 0.5682, accuracyPerToken: 0.6136 },
+	multipleChoice: { questions: 44, accuracy: 0.5682, accuracyPerToken: 0.6136, accuracyMutualInfo: 0.6364 },
 	answers: { count: 44, tokenF1: 0.2134, exactMatch: 0, empty: 0, garbled: 0 },
 	publicText: { tokens: 412, lossPerToken: 4.2 },
 	isPublic: true,

@@ -11,7 +11,7 @@ const project = inject("project");
 const LIMITS = {
 	"@hushgrad/tensor": 115_500,
 	"@hushgrad/nn": 37_700,
-	"@hushgrad/dp": 42_800,
+	"@hushgrad/dp": 43_300,
 	"@hushgrad/models": 16_800,
 } as const;
 const TEN = "add, data, grad, matmul, mul, requestDevice, softmax, sub, sum, tanh";

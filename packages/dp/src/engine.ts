@@ -1,79 +1,39 @@
 import { foldIn, type Key, key as keyOf, PrivacyError, type Tensor } from "@hushgrad/tensor";
 import { blaming, checkNotInside, expects } from "@hushgrad/tensor/author";
+import type { Allocation } from "./allocation.ts";
 import { checkInteger } from "./check.ts";
 import { type Clipped, checkGroups, clip } from "./clip/clip.ts";
 import { Diagnostics, PrivateMeasures } from "./diagnostics.ts";
 import { DivergenceWatch } from "./divergence.ts";
+import type { EngineOptions, MakePrivateOptions, PrivacyEngineOptions } from "./engineOptions.ts";
 import {
+	allocationOf,
 	checkLedger,
-	checkPrivateState,
 	checkState,
 	countedSteps,
 	type EngineState,
 	factsOf,
 	type LedgerUse,
 	type PrivateState,
+	sealOf,
 } from "./engineState.ts";
 import type { GaussianMechanism } from "./mechanism.ts";
-import { checkOptimizer, type Optimizer, type PublicState, type TrainableVector } from "./optimizer.ts";
+import { checkOptimizer, type TrainableVector } from "./optimizer.ts";
 import { ParameterUpdates } from "./parameterUpdates.ts";
 import { type Gradients, PerRecord } from "./perRecord.ts";
-import { checkPlan, type Duration, type GivenNoise, type PlanSettings, type PrivacyPlan, planPrivacy, type TargetEpsilon } from "./plan.ts";
+import { checkPlan, type PrivacyPlan, planPrivacy } from "./plan.ts";
 import type { DeviceRecord, Encode, HostFor, HostRecord } from "./records.ts";
-import type { ReplayMode } from "./replays.ts";
 import { privacyStatement } from "./report.ts";
+import { Roster } from "./roster.ts";
 import { Sampler } from "./sampler.ts";
 import { checkNoiseSource, type NoiseSource, secureNoise } from "./secureRandom.ts";
 import { SelfCheck } from "./selfCheck.ts";
 import { StepMechanisms } from "./stepMechanisms.ts";
 import { StepNoise } from "./stepNoise.ts";
 import { StepReport } from "./stepReport.ts";
-import type { GradientMode } from "./streaming.ts";
 import type { Loss, Trainer } from "./trainer.ts";
 import { TranscriptWriter } from "./transcript.ts";
 import { checkSingle, checkUnits, type Units, unitProgram } from "./units.ts";
-
-/** What a plan is carried out with. Everything here is public, but for the state of the noise source. */
-export interface EngineOptions {
-	/** What trains: its parameters are the trained ones, its step is taken with the noisy mean gradient. */
-	readonly optimizer: Optimizer;
-	/**
-	 * Declares the frozen weights and buffers of the model public: they must not come from the private records. Without it a loss
-	 * reads trained parameters only.
-	 */
-	readonly model?: PublicState | undefined;
-	/** Rows of one physical batch: a matter of memory and speed, not of privacy. 8 when left out. */
-	readonly physicalBatchSize?: number | undefined;
-	/** Whether the gradients of single records are held: a matter of memory and speed, not of privacy. "auto" when left out. */
-	readonly gradients?: GradientMode | undefined;
-	/** Whether physical batches are replayed: a matter of speed, not of privacy. "checked" when left out. */
-	readonly replay?: ReplayMode | undefined;
-	/**
-	 * Source of sampling and noise; `secureNoise()` when left out. With another one the run is not private, and its statement says
-	 * so.
-	 */
-	readonly noise?: NoiseSource | undefined;
-	/** Key of the dropout masks, one a step and record; `key(0)` when left out. Noise and sampling do not come from it. */
-	readonly key?: Key | undefined;
-	/** Where each step is noted before it is taken, and what other runs have spent is read. */
-	readonly ledger?: LedgerUse | undefined;
-	/**
-	 * Of a run that goes on (`fromState`): what `privateState()` gave. Without it a run of random allocation gives up what is left of the
-	 * epoch, and one of bins is refused.
-	 */
-	readonly privateState?: PrivateState | undefined;
-	/**
-	 * Check in every k-th step that records stay apart, beside the first step in which two records meet under a program; only there
-	 * when left out. A check runs one physical batch again, up to twice.
-	 */
-	readonly selfCheckEvery?: number | undefined;
-}
-
-/** What `PrivacyEngine.makePrivateWithEpsilon` needs: a plan for a target ε, and what carries it out. */
-export type PrivacyEngineOptions = EngineOptions & PlanSettings & Duration & TargetEpsilon;
-
-/** What `PrivacyEngine.makePrivate` needs: a plan with given noise, and what carries it out. */
-export type MakePrivateOptions = EngineOptions & PlanSettings & Duration & GivenNoise;
 
 /**
  * Trains with differential privacy (DP-SGD; Abadi et al. 2016): owns sampling, batches, per-record gradients, clipping, noise,
@@ -100,7 +60,9 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	readonly #stepNoise: StepNoise;
 	readonly #perRecord: PerRecord;
 	readonly #selfCheck: SelfCheck;
+	readonly #allocation: Allocation | undefined;
 	readonly #sampler: Sampler;
+	readonly #roster: Roster | undefined;
 	readonly #divergence: DivergenceWatch;
 	readonly #ledger: LedgerUse | undefined;
 	readonly #run: string;
@@ -139,14 +101,16 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		this.#vector = vector;
 		this.#mechanisms = new StepMechanisms(plan, vector.length, state?.maxGradNorm);
 		this.#perRecord = new PerRecord(vector, { model, gradients, replay });
-		if (privateState !== undefined) checkPrivateState(privateState, state);
-		this.#sampler = new Sampler(plan, privateState);
 		this.#selfCheck = new SelfCheck(selfCheckEvery ?? Number.POSITIVE_INFINITY);
 		this.#divergence = new DivergenceWatch(this.#mechanisms.noisiest(), state?.excess);
 		if (ledger !== undefined) checkLedger(ledger);
 		this.#ledger = ledger && { ...ledger };
-		this.#run = state?.run ?? crypto.randomUUID();
-		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger, privateState);
+		if (state !== undefined) this.#steps = countedSteps(state, noise, ledger);
+		const allocation = allocationOf(plan, noise, state && { run: state.run, steps: this.#steps }, privateState);
+		this.#run = state?.run ?? (noise.secure ? allocation?.name : undefined) ?? crypto.randomUUID();
+		this.#allocation = allocation;
+		this.#sampler = new Sampler(plan, allocation);
+		this.#roster = allocation && new Roster(allocation, sealOf(state, ledger));
 		if (ledger?.ledger.run(this.#run) !== undefined) this.#begun = Promise.resolve();
 		Object.freeze(this);
 	}
@@ -206,22 +170,23 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			excess: this.#divergence.excess,
 			maxGradNorm: this.#mechanisms.adaptiveNorm,
 			key: this.#key,
+			records: this.#seal,
 			...(use && this.#begun && { ledger: { dataset: use.dataset, length: use.ledger.length, head: use.ledger.head } }),
 		};
 	}
 
 	/**
-	 * What is saved beside `state()` where the records themselves may lie, so that the epoch of random allocation that the next step is in, or
-	 * a run of bins, goes on where it was, whatever happens; it is drawn now where it has not begun. `records` is how many records, or units, the steps are handed.
-	 * Undefined where nothing is to be kept: of other sampling, of noise that repeats, and after the last step.
+	 * What is saved beside `state()` where the records themselves may lie, so that a run of random allocation or of bins can go on; the same at any
+	 * time. Undefined where nothing is to be kept: of other sampling, of noise that repeats, and after the last step.
 	 */
-	privateState(records: number): PrivateState | undefined {
-		return blaming("PrivacyEngine.privateState", () => {
-			checkInteger("records", records, { min: 0 });
-			if (!this.#noise.secure || this.#steps >= this.#plan.steps) return undefined;
-			const allocation = this.#sampler.allocationFor(this.#steps + 1, records, this.#noise);
-			return allocation && { run: this.#run, ...allocation };
-		});
+	privateState(): PrivateState | undefined {
+		if (!this.#noise.secure || this.#steps >= this.#plan.steps) return undefined;
+		return this.#allocation && { secret: this.#allocation.secret };
+	}
+
+	/** What the records are told by; nothing public is of noise that repeats, whose secret anybody can draw. */
+	get #seal(): string | undefined {
+		return this.#noise.secure ? this.#roster?.seal : undefined;
 	}
 
 	/** What was planned; frozen, public. */
@@ -286,7 +251,8 @@ export class PrivacyEngine implements Trainer<StepReport> {
 
 	/**
 	 * The same with the records handed over: `encode` gives a record for one of them. There may be more or fewer than the N of the plan, which
-	 * sets q and stays what it was: with one record taken from the list everything else is as before.
+	 * sets q and stays what it was: with one record taken from the list everything else is as before. Random allocation and bins encode all of them
+	 * once more, to tell them by what they hold: they stay the same in a run, in any order (`privacy/records-changed`).
 	 */
 	stepOn<T, R extends HostRecord>(records: readonly T[], encode: (record: T) => R, loss: Loss<DeviceRecord<R>>): Promise<StepReport>;
 	/** The same for a loss whose record is of a type of its own. */
@@ -327,14 +293,16 @@ export class PrivacyEngine implements Trainer<StepReport> {
 		}
 		checkNotInside(this.#vector.tensor.device);
 		this.#updates.checkUntouched();
+		const { study } = this.#noise;
+		const identities =
+			study.batches === undefined ? this.#roster?.identitiesOf(all ?? count, () => this.#perRecord.identities(count, encode)) : undefined;
 		const step = ++this.#steps;
 		await this.#note(step);
 		const source = this.#noise.forStep(step);
-		const { study } = source;
 		const mechanism = this.#mechanisms.of(step);
 		const drawn = this.#stepNoise.begin(mechanism, source, { step, isLast: step === plan.steps });
 		const records =
-			study.batches === undefined ? this.#sampler.batch(step, all ?? count, source, this.#noise) : Int32Array.from(study.batches(step));
+			study.batches === undefined ? this.#sampler.batch(step, count, source, identities) : Int32Array.from(study.batches(step));
 		const sum = mechanism.newSum(this.#vector.tensor.device);
 		const diagnostics = new Diagnostics(mechanism.maxGradNorm);
 		const check = this.#selfCheck.begin(step, program);
@@ -344,7 +312,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			this.#perRecord.run(
 				records,
 				{
-					...{ name: program, step, isDue: check.isDue, encode, loss },
+					...{ name: program, step, isDue: check.isDue, encode, identities, loss },
 					...{ rows: Math.min(this.#rows, mechanism.mostRows), key: foldIn(this.#key, step) },
 				},
 				(part) => {
@@ -366,6 +334,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 			if (step === plan.steps) this.#perRecord.release();
 			return new StepReport({ step, plan, mechanism, release, measures: new PrivateMeasures(measures) });
 		} catch (error) {
+			this.#roster?.forget();
 			this.#perRecord.release();
 			throw error;
 		} finally {
@@ -381,7 +350,7 @@ export class PrivacyEngine implements Trainer<StepReport> {
 	async #note(step: number): Promise<void> {
 		if (this.#ledger === undefined) return;
 		const { ledger, dataset } = this.#ledger;
-		this.#begun ??= ledger.begin(this.#run, dataset, this.#plan, this.#noise.secure);
+		this.#begun ??= ledger.begin(this.#run, dataset, this.#plan, this.#noise.secure, this.#seal);
 		await this.#begun;
 		await ledger.step(this.#run, step);
 	}

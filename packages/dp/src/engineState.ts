@@ -1,8 +1,9 @@
 import { FormatError, type Key, PrivacyError } from "@hushgrad/tensor";
 import { expects, instanceOf } from "@hushgrad/tensor/author";
+import { Allocation } from "./allocation.ts";
 import { type LedgerRun, PrivacyLedger } from "./ledger.ts";
 import type { PrivacyPlan } from "./plan.ts";
-import { type Allocation, isAllocated, isAllocation, stepsPerEpoch } from "./sampler.ts";
+import { isAllocated } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
 
 /** The numbers of a plan. */
@@ -16,10 +17,10 @@ export interface LedgerUse {
 	readonly dataset: string;
 }
 
-/** What a run knows that nobody else may: who is in which step of the epoch that runs, or in which bin. To be kept where the records themselves may lie. */
-export interface PrivateState extends Allocation {
-	/** Name of the run. */
-	readonly run: string;
+/** What a run knows that nobody else may: it says who is in which step of each epoch, or in which bin. To be kept where the records themselves may lie. */
+export interface PrivateState {
+	/** 64 hexadecimal digits, the same for the whole run; the name of the run follows from them. */
+	readonly secret: string;
 }
 
 /** Where a run stands, for a file: plain numbers and texts, all of them public. The parameters are saved beside it. */
@@ -40,6 +41,8 @@ export interface EngineState {
 	readonly maxGradNorm?: number | undefined;
 	/** Key of the dropout masks. */
 	readonly key: Key;
+	/** Of random allocation and of bins, after the first step: what tells the records from others, for whoever has the private state. */
+	readonly records?: string | undefined;
 	/** The ledger when this was written. */
 	readonly ledger?: LedgerMark;
 }
@@ -78,7 +81,7 @@ function isNorm(norm: number | undefined, { clipping }: PrivacyPlan): boolean {
 
 /** @throws FormatError for what is no state, PrivacyError for one of another plan. */
 export function checkState(state: EngineState, plan: PrivacyPlan): void {
-	const { version, run, steps, secure, excess, maxGradNorm, key, plan: facts } = (state ?? {}) as Partial<EngineState>;
+	const { version, run, steps, secure, excess, maxGradNorm, key, records, plan: facts } = (state ?? {}) as Partial<EngineState>;
 	const isState =
 		version === 1 &&
 		typeof run === "string" &&
@@ -87,7 +90,8 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 		typeof excess === "number" &&
 		excess >= 0 &&
 		isWord(key?.k0) &&
-		isWord(key?.k1);
+		isWord(key?.k1) &&
+		(records === undefined || typeof records === "string");
 	if (!isState) {
 		throw new FormatError("privacy/state-format", "this is no state of a PrivacyEngine", {
 			op: "PrivacyEngine.fromState",
@@ -105,28 +109,39 @@ export function checkState(state: EngineState, plan: PrivacyPlan): void {
 }
 
 /**
- * Where a run of random allocation may go on: in an epoch whose allocation was kept, at once. Who was in which step of another one was known
- * to the process that ended only, so what is left of that epoch is given up. Bins are drawn once: without them there is no going on.
+ * What assigns the records of a run to its steps; undefined of other sampling. A run with secure noise goes on by what was kept and nothing
+ * else: its name follows from it. Noise that repeats gives the same again.
+ * @throws PrivacyError where what was kept is not of this run, and where nothing was kept of one that has steps to take.
  */
-function whereToGoOn(plan: PlanFacts, steps: number, kept: Allocation | undefined): number {
-	if (plan.sampling.kind === "balls-in-bins" && steps > 0 && kept === undefined) {
+export function allocationOf(
+	plan: PrivacyPlan,
+	source: NoiseSource,
+	state: Pick<EngineState, "run" | "steps"> | undefined,
+	kept: PrivateState | undefined,
+): Allocation | undefined {
+	if (kept !== undefined) {
+		expects("PrivacyEngine", { privateState: kept }, { privateState: "options" });
+		const allocation = new Allocation(String(kept.secret));
+		if (isAllocated(plan.sampling) && state !== undefined && allocation.name === state.run) return allocation;
+		refuseState("has a private part that is not of this run", "give what engine.privateState() gave, of this run");
+	}
+	if (!isAllocated(plan.sampling)) return undefined;
+	if (source.secure && state !== undefined && state.steps < plan.steps) {
 		refuseState(
-			"has no private part, and which record is in which bin was kept nowhere else",
+			"has no private part, and which record is in which step was kept nowhere else",
 			"give what engine.privateState() gave, as `privateState`; or begin a new run",
 		);
 	}
-	if (plan.sampling.kind !== "random-allocation") return steps;
-	const epoch = stepsPerEpoch(plan);
-	if (kept?.epoch === Math.floor((steps - 1) / epoch)) return steps;
-	return Math.min(plan.steps, Math.ceil(steps / epoch) * epoch);
+	return Allocation.draw(source);
 }
 
-/** @throws PrivacyError for a private state that is not of this run. */
-export function checkPrivateState(kept: PrivateState, state: EngineState | undefined): void {
-	expects("PrivacyEngine", { privateState: kept }, { privateState: "options" });
-	const isOwn = state !== undefined && kept.run === state.run && isAllocated(state.plan.sampling);
-	if (isOwn && isAllocation(kept, stepsPerEpoch(state.plan))) return;
-	refuseState("has a private part that is not of this run", "give what engine.privateState() gave together with engine.state()");
+/** What the records of a run are told by. @throws PrivacyError where ledger and state do not agree. */
+export function sealOf(state: EngineState | undefined, use: LedgerUse | undefined): string | undefined {
+	if (state === undefined) return undefined;
+	const noted = use?.ledger.run(state.run)?.records;
+	if (noted !== undefined && state.records !== undefined && noted !== state.records)
+		refuseState("is of other records than the ledger has", "it was changed: begin a new run");
+	return noted ?? state.records;
 }
 
 /** @throws PrivacyError where the ledger has a run by this name that is another one: a state that was edited. */
@@ -142,21 +157,20 @@ function checkNoted(noted: LedgerRun, state: EngineState, dataset: string): void
 }
 
 /** Steps counted by a run that goes on, with this source and this ledger. @throws PrivacyError where they are not those of the state. */
-export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined, kept?: PrivateState): number {
+export function countedSteps(state: EngineState, source: NoiseSource, use: LedgerUse | undefined): number {
 	if (source.secure !== state.secure) {
 		refuseState(
 			`is of a run ${state.secure ? "with" : "without"} secure noise`,
 			"go on with a source of the same kind: the statement is about the whole run",
 		);
 	}
-	const whole = state.secure ? (steps: number): number => whereToGoOn(state.plan, steps, kept) : (steps: number): number => steps;
 	const { ledger: mark } = state;
 	if (mark !== undefined && use !== undefined && use.dataset !== mark.dataset)
 		refuseState(`is of the data set ${mark.dataset}, now it is ${use.dataset}`, "give the name that the run began with");
 	const run = use?.ledger.run(state.run);
 	if (use !== undefined && run !== undefined) checkNoted(run, state, use.dataset);
 	// Without a mark it was written before the first step; the ledger may have seen more of the run since.
-	if (mark === undefined) return whole(state.secure ? Math.max(state.steps, run?.taken ?? 0) : state.steps);
+	if (mark === undefined) return state.secure ? Math.max(state.steps, run?.taken ?? 0) : state.steps;
 	if (use === undefined) return refuseState("was noted in a ledger, and there is none now", "open the ledger and give it as `ledger`");
 	if (run === undefined || !use.ledger.continues(mark.length, mark.head)) {
 		return refuseState(
@@ -164,5 +178,5 @@ export function countedSteps(state: EngineState, source: NoiseSource, use: Ledge
 			"the ledger was cut off or exchanged: what was spent cannot be told; restore it from a copy",
 		);
 	}
-	return state.secure ? whole(Math.max(state.steps, run.taken)) : state.steps;
+	return state.secure ? Math.max(state.steps, run.taken) : state.steps;
 }

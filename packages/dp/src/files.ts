@@ -27,6 +27,13 @@ function isAlive(pid: number): boolean {
 const inUse = (by: string, hint: string, cause?: unknown): PrivacyError =>
 	new PrivacyError("privacy/ledger-in-use", `the ledger is in use ${by}`, { hint, cause });
 
+/** Nothing is cut off here: whoever shares the file by another name may have written behind the torn line, and taken its step. */
+const broken = (cause: unknown): PrivacyError =>
+	new PrivacyError("privacy/ledger-write", "an entry before was not written, or not as a whole: its line may be torn", {
+		hint: "see to what the file system said (the cause), then close this ledger and open it again: it drops a torn line, and the run goes on from its state",
+		cause,
+	});
+
 /** Locks that this process holds. */
 const HELD = new Set<string>();
 
@@ -64,8 +71,8 @@ async function dropTorn(file: FileHandle): Promise<void> {
 }
 
 /**
- * Opens or begins the ledger in a file, whose folder is made. Each entry is flushed to the disk before its step is taken. One process at a time: a lock lies beside
- * it, `PATH.lock`.
+ * Opens or begins the ledger in a file, whose folder is made. Each entry is flushed to the disk before its step is taken; after one that could
+ * not be written no other is (`privacy/ledger-write`), until the file is opened again. One process at a time: a lock lies beside it, `PATH.lock`.
  * @throws PrivacyError when another process holds it (`privacy/ledger-in-use`); FormatError when it was changed (`privacy/ledger`); what
  * the file system does.
  */
@@ -79,13 +86,20 @@ export const fileLedger = named("fileLedger", async (path: string): Promise<File
 		await dropTorn(file);
 		const held = file;
 		let { size } = await held.stat();
+		let failure: unknown;
 		const store: LedgerStore = {
 			read: () => readFile(path, "utf8"),
 			append: async (text) => {
+				if (failure !== undefined) throw broken(failure);
 				if ((await held.stat()).size !== size)
 					throw inUse("by another process, which has written to it", "end one of them, and open it again");
-				await held.appendFile(text);
-				await held.datasync();
+				try {
+					await held.appendFile(text);
+					await held.datasync();
+				} catch (cause) {
+					failure = cause;
+					throw cause;
+				}
 				size += Buffer.byteLength(text);
 			},
 		};

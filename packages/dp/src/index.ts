@@ -60,7 +60,8 @@ export { type Clipped, type Clipping, clip, type PlannedClipping } from "./clip/
 export type { GradientColumns } from "./clip/gradientColumns.ts";
 export { bandedSquareRoot } from "./correlation.ts";
 export { type Measures, PrivateMeasures } from "./diagnostics.ts";
-export { type EngineOptions, type MakePrivateOptions, PrivacyEngine, type PrivacyEngineOptions } from "./engine.ts";
+export { PrivacyEngine } from "./engine.ts";
+export type { EngineOptions, MakePrivateOptions, PrivacyEngineOptions } from "./engineOptions.ts";
 export type { EngineState, LedgerMark, LedgerUse, PlanFacts, PrivateState } from "./engineState.ts";
 export { type EvaluationOptions, recordLosses } from "./evaluate.ts";
 export { type LedgerEntry, type LedgerRun, type LedgerStore, PrivacyLedger, type RunEntry, type StepEntry } from "./ledger.ts";
@@ -93,7 +94,7 @@ export {
 } from "./records.ts";
 export type { ReplayMode } from "./replays.ts";
 export { privacyStatement, type RunFacts } from "./report.ts";
-export type { Allocation, SampledMechanism, Sampling } from "./sampler.ts";
+export type { SampledMechanism, Sampling } from "./sampler.ts";
 export { type PhysicalBatch, type PoissonOptions, poissonBatch, splitVirtual, stepsForEpochs } from "./sampling.ts";
 export type { PlannedSchedule, Schedule } from "./schedule.ts";
 export { insecureNoiseForTests, type NoiseSource, research, type Study, secureNoise, type Transcript } from "./secureRandom.ts";

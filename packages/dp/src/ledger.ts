@@ -4,6 +4,7 @@ import type { AccountedHistory } from "./accountant/events.ts";
 import { checkInteger } from "./check.ts";
 import { checkPlan, type PrivacyPlan } from "./plan.ts";
 import { historyAfter, type SampledMechanism } from "./sampler.ts";
+import { sha256 } from "./sha256.ts";
 
 /** A file, or whatever outlives the process, that lines are appended to. `fileLedger` of `@hushgrad/dp/files` opens one. */
 export interface LedgerStore {
@@ -25,6 +26,8 @@ export interface RunEntry extends SampledMechanism {
 	readonly secure: boolean;
 	/** The unit that its plan names; single records when left out. */
 	readonly unit?: string | undefined;
+	/** Of random allocation and of bins: what tells its records from others, for whoever has the private state. */
+	readonly records?: string | undefined;
 }
 
 /** A step that is about to be taken: noted before its noise is drawn. */
@@ -48,11 +51,6 @@ export interface LedgerRun extends RunEntry {
 
 /** What the first entry follows on. */
 const GENESIS = "0".repeat(64);
-
-async function sha256(text: string): Promise<string> {
-	const bytes = new Uint8Array(await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-	return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-}
 
 const tampered = (line: number, what: string): FormatError =>
 	new FormatError("privacy/ledger", `the ledger was changed: line ${line} ${what}`, {
@@ -99,7 +97,7 @@ export class PrivacyLedger {
 		lines.pop();
 		for (const [i, line] of lines.entries()) {
 			const [, hash, text = ""] = /^([0-9a-f]{64}) (\{.*\})$/.exec(line) ?? [];
-			if ((await sha256(`${ledger.head} ${text}`)) !== hash) throw tampered(i + 1, "does not follow on the one before");
+			if (sha256(`${ledger.head} ${text}`) !== hash) throw tampered(i + 1, "does not follow on the one before");
 			ledger.#take(JSON.parse(text) as LedgerEntry, i + 1);
 			ledger.#heads.push(hash);
 		}
@@ -146,13 +144,13 @@ export class PrivacyLedger {
 		return this.#runs.get(name);
 	}
 
-	/** Notes the beginning of a run by a plan. @throws ValueError when there is one of this name. */
-	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean): Promise<void> {
+	/** Notes the beginning of a run by a plan; `records` is as of `RunEntry`. @throws ValueError when there is one of this name. */
+	begin(run: string, dataset: string, plan: PrivacyPlan, secure: boolean, records?: string): Promise<void> {
 		return blaming("PrivacyLedger.begin", () => {
 			checkPlan(plan);
 			const { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule, steps, unit } = plan;
 			const mechanism = { sampling, datasetSize, sampleRate, noiseMultiplier, noiseSchedule };
-			return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name });
+			return this.#append({ kind: "run", run, dataset, ...mechanism, steps, secure, unit: unit?.name, records });
 		});
 	}
 
@@ -169,7 +167,7 @@ export class PrivacyLedger {
 		const done = this.#queue.then(async () => {
 			this.#check(entry);
 			const text = JSON.stringify(entry);
-			const hash = await sha256(`${this.head} ${text}`);
+			const hash = sha256(`${this.head} ${text}`);
 			await this.#store.append(`${hash} ${text}\n`);
 			this.#take(entry, this.length + 1);
 			this.#heads.push(hash);

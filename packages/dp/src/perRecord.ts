@@ -22,6 +22,8 @@ export interface Program<D> {
 	/** Key of the step. */
 	readonly key: Key;
 	readonly encode: Encode<HostRecord>;
+	/** What the records were, where they have to be the same. */
+	readonly identities: readonly string[] | undefined;
 	readonly loss: Loss<D>;
 }
 
@@ -77,11 +79,16 @@ export class PerRecord {
 		this.#replays = new Replays(device, replay);
 	}
 
+	/** What each of so many records holds, as `Batcher.identities` says it. */
+	identities(count: number, encode: Encode<HostRecord>): readonly string[] {
+		return this.#batcher.identities(count, encode);
+	}
+
 	/** Calls `use` with each physical batch of the records, whose tensors are valid until it returns. */
-	run<D>(records: Int32Array, { rows, key, encode, loss, ...occasion }: Program<D>, use: (part: Part) => void): void {
+	run<D>(records: Int32Array, { rows, key, encode, identities, loss, ...occasion }: Program<D>, use: (part: Part) => void): void {
 		const { device } = this.#vector.tensor;
 		const program = this.#programOf(loss);
-		const stage = (indices: Int32Array) => this.#batcher.stage(indices, encode, key);
+		const stage = (indices: Int32Array) => this.#batcher.stage(indices, encode, key, identities);
 		const again = (others: Int32Array): Gradients => {
 			const batch = stage(others).upload(device);
 			return { grads: columnsOf(program.run(batch, program.open())), weights: batch.weights };

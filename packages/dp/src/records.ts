@@ -13,6 +13,8 @@ import {
 	tensorsIn,
 	unblamed,
 } from "@hushgrad/tensor/author";
+import { refuseChanged } from "./roster.ts";
+import { sha256 } from "./sha256.ts";
 
 /**
  * Host values of one tensor of a record: a number (f32 `[]`), a typed array of n elements (`[n]` of f32, i32, u32 or u8), or
@@ -129,6 +131,16 @@ function describe(value: unknown): string {
 export const formOf = (leaves: readonly Leaf[]): string =>
 	leaves.map(({ path, dtype, shape }) => `${path.join(".")} ${dtype}${showShape(shape)}`).join(", ");
 
+/** SHA-256 of a record: its form, and its values in float64. */
+function identityOf(leaves: readonly Leaf[]): string {
+	const form = new TextEncoder().encode(`${formOf(leaves)}\n`);
+	const values = Float64Array.from(leaves.flatMap((leaf) => Array.from(leaf.values)));
+	const bytes = new Uint8Array(form.length + values.byteLength);
+	bytes.set(form);
+	bytes.set(new Uint8Array(values.buffer), form.length);
+	return sha256(bytes);
+}
+
 /** The record that has these things at these places. */
 export function recordOf<V>(leaves: readonly { readonly path: readonly string[]; readonly value: V }[], depth = 0): unknown {
 	if (leaves.length === 1 && leaves[0].path.length === depth) return leaves[0].value;
@@ -237,8 +249,20 @@ export class Batcher {
 		return blaming("Batcher.upload", () => this.stage(indices, encode, key).upload(this.#device));
 	}
 
-	/** The same on the host, to be uploaded. Errors as of `upload`. */
-	stage(indices: Int32Array, encode: Encode<HostRecord>, key: Key): StagedBatch {
+	/** What each of the first `count` records holds, as text that tells it from others. Errors as of `upload`. */
+	identities(count: number, encode: Encode<HostRecord>): readonly string[] {
+		return Array.from({ length: count }, (_, index) => {
+			const { leaves } = this.#encode(encode, index);
+			this.#checkForm(leaves, index);
+			return identityOf(leaves);
+		});
+	}
+
+	/**
+	 * The same on the host, to be uploaded. Errors as of `upload`; PrivacyError (`privacy/records-changed`) for a record that is not the one with
+	 * its identity, where they are given.
+	 */
+	stage(indices: Int32Array, encode: Encode<HostRecord>, key: Key, identities?: readonly string[]): StagedBatch {
 		expects("Batcher.stage", { encode, key }, { encode: "function", key: "key" });
 		if (!(indices instanceof Int32Array))
 			throw new ValueError("call/argument", `Batcher.stage: indices is ${shown(indices)}, expected an Int32Array`, { op: "Batcher.stage" });
@@ -252,6 +276,7 @@ export class Batcher {
 			const { record, leaves } = this.#encode(encode, index);
 			given.add(record);
 			this.#checkForm(leaves, index);
+			if (identities !== undefined && identityOf(leaves) !== identities[index]) refuseChanged(`record ${index} is not what it was before`);
 			if (columns.length === 0) columns = leaves.map((leaf) => ({ leaf, values: new Array(rows * sizeOf(leaf.shape)).fill(0) }));
 			leaves.forEach(({ values, shape }, i) => {
 				const start = row * sizeOf(shape);

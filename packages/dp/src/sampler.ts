@@ -1,6 +1,7 @@
 import { PrivacyError } from "@hushgrad/tensor";
 import { binnedHistory } from "./accountant/bins.ts";
 import { type AccountedHistory, appendEvent } from "./accountant/events.ts";
+import type { Allocation } from "./allocation.ts";
 import { checkInteger, refuse } from "./check.ts";
 import { strategyOf } from "./correlation.ts";
 import { poissonBatch } from "./sampling.ts";
@@ -20,12 +21,12 @@ export type Sampling =
 			readonly maxBatchSize: number;
 	  }
 	| {
-			/** Every record enters one step of each epoch of round(N/L) steps, any of them alike, on its own: no record is left out, none comes twice. */
+			/** Every record enters one step of each epoch of round(N/L) steps, any of them alike, on its own: no record is left out, none comes twice. All steps of a run are handed the same records, in any order. */
 			readonly kind: "random-allocation";
 	  }
 	| {
 			/**
-			 * Every record is in one of round(N/L) bins, any of them alike, on its own, for the whole run; steps take the bins in turn. The noise of
+			 * Every record is in one of round(N/L) bins, any of them alike, on its own, for the whole run; steps take the bins in turn, and all are handed the same records, in any order. The noise of
 			 * a step takes back part of that of the steps before, so that less of it adds up: better at a larger ε, and over few epochs.
 			 */
 			readonly kind: "balls-in-bins";
@@ -117,69 +118,30 @@ function leastNoise(mechanism: SampledMechanism, first: number, count: number): 
 }
 
 /**
- * Which step of an epoch each record is in, or of every cycle. Not public: whoever has it knows the steps without the amplification by sampling. It belongs
- * where the records themselves may lie.
+ * Chooses the records of each step. Poisson sampling, with a cap or without, flips fresh coins for every record in every step and remembers
+ * nothing: any list may be handed over in any order, for a record's chances in a step hang on none of the steps before. Random allocation and
+ * bins do remember: an `Allocation` gives each record its step by what it holds, wherever in a list it stands.
  */
-export interface Allocation {
-	/** The epoch, from 0; 0 of bins, which are those of the whole run. */
-	readonly epoch: number;
-	/** The step of the epoch that record 0, 1, … is in, from 0. */
-	readonly steps: readonly number[];
-}
-
-/** Whether it is what random allocation can have drawn in an epoch of so many steps. */
-export const isAllocation = ({ epoch, steps }: Partial<Allocation>, length: number): boolean =>
-	Number.isSafeInteger(epoch) &&
-	(epoch as number) >= 0 &&
-	Array.isArray(steps) &&
-	steps.every((s) => Number.isInteger(s) && s >= 0 && s < length);
-
-/** Streams of sources with a seed that assign epochs; those below are of the steps. */
-const EPOCHS = 2 ** 31;
-
-/** Chooses the records of each step. */
 export class Sampler {
 	readonly #mechanism: SampledMechanism;
-	/** The step that each record is in, of the epoch that runs; which records they are is not known yet of one that was drawn ahead. */
-	#assigned: { readonly epoch: number; readonly records: number | readonly unknown[] | undefined; readonly steps: Int32Array } | undefined;
+	readonly #allocation: Allocation | undefined;
+	/** The step of each record in one epoch, kept until another one or other records are asked for. */
+	#assigned: { readonly epoch: number; readonly identities: readonly string[]; readonly steps: Int32Array } | undefined;
 
-	/** `allocation` is that of an epoch which goes on. */
-	constructor(mechanism: SampledMechanism, allocation?: Allocation) {
+	/** `allocation` is there where the sampling `isAllocated`. */
+	constructor(mechanism: SampledMechanism, allocation: Allocation | undefined) {
 		this.#mechanism = mechanism;
-		if (allocation === undefined) return;
-		const { epoch, steps } = allocation;
-		this.#assigned = { epoch, records: undefined, steps: Int32Array.from(steps) };
-	}
-
-	/** The allocation of the epoch that a step is in, or of all, of so many records: drawn now where it was not. Undefined of other sampling. */
-	allocationFor(step: number, count: number, source: NoiseSource): Allocation | undefined {
-		if (!isAllocated(this.#mechanism.sampling)) return undefined;
-		const epoch = this.#epochOf(step);
-		if (this.#assigned?.epoch !== epoch) this.#assigned = { epoch, records: undefined, steps: this.#allocate(epoch, count, source) };
-		return { epoch, steps: [...this.#assigned.steps] };
-	}
-
-	#epochOf(step: number): number {
-		if (this.#mechanism.sampling.kind === "balls-in-bins") return 0;
-		return Math.floor((step - 1) / stepsPerEpoch(this.#mechanism));
-	}
-
-	#allocate(epoch: number, count: number, source: NoiseSource): Int32Array {
-		const own = source.forStep(EPOCHS + epoch);
-		const length = stepsPerEpoch(this.#mechanism);
-		return Int32Array.from({ length: count }, () => Math.floor(own.uniform53() * length));
+		this.#allocation = allocation;
 	}
 
 	/**
-	 * The records of step 1, 2, …, ascending, of as many as there are, or of those in a list. `ofStep` is the source of the step; from
-	 * `source` random allocation has one for each epoch.
-	 * @throws PrivacyError when the records change within an epoch of random allocation, or a run of bins, and for more of them than N with a cap.
+	 * The records of step 1, 2, …, ascending, of so many. `source` is that of the step; `identities` tell the records of an allocation apart.
+	 * @throws PrivacyError for more records than N with a cap.
 	 */
-	batch(step: number, records: number | readonly unknown[], ofStep: NoiseSource, source: NoiseSource): Int32Array {
+	batch(step: number, count: number, source: NoiseSource, identities: readonly string[] = []): Int32Array {
 		const { sampling, sampleRate } = this.#mechanism;
-		const count = typeof records === "number" ? records : records.length;
 		if (count === 0) return new Int32Array();
-		if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, ofStep);
+		if (sampling.kind === "poisson") return poissonBatch({ datasetSize: count, sampleRate }, source);
 		if (sampling.kind === "truncated-poisson") {
 			if (count > this.#mechanism.datasetSize) {
 				throw new PrivacyError(
@@ -191,32 +153,21 @@ export class Sampler {
 					},
 				);
 			}
-			return subset(poissonBatch({ datasetSize: count, sampleRate }, ofStep), sampling.maxBatchSize, ofStep);
+			return subset(poissonBatch({ datasetSize: count, sampleRate }, source), sampling.maxBatchSize, source);
 		}
-		const epoch = this.#epochOf(step);
-		const steps = this.#assignedIn(epoch, records, count, source);
-		const own = (step - 1) % stepsPerEpoch(this.#mechanism);
-		return Int32Array.from({ length: count }, (_, i) => i).filter((i) => steps[i] === own);
+		const length = stepsPerEpoch(this.#mechanism);
+		const epoch = sampling.kind === "balls-in-bins" ? 0 : Math.floor((step - 1) / length);
+		const steps = this.#stepsIn(epoch, identities, length);
+		const own = (step - 1) % length;
+		return Int32Array.from(steps.keys()).filter((i) => steps[i] === own);
 	}
 
-	#assignedIn(epoch: number, records: number | readonly unknown[], count: number, source: NoiseSource): Int32Array {
-		if (this.#assigned?.epoch !== epoch) this.#assigned = { epoch, records, steps: this.#allocate(epoch, count, source) };
-		const { steps, records: before } = this.#assigned;
-		if (before === undefined && steps.length === count) this.#assigned = { epoch, records, steps };
-		const isSame =
-			before === undefined
-				? steps.length === count
-				: typeof records === "number" || typeof before === "number"
-					? records === before
-					: records.length === before.length && records.every((r, i) => r === before[i]);
-		if (isSame) return steps;
-		throw new PrivacyError("privacy/records-changed", "the records are not those of the step before, nor in their order", {
-			op: "PrivacyEngine.step",
-			hint:
-				this.#mechanism.sampling.kind === "balls-in-bins"
-					? "each record stays in its bin: hand over the same records in all steps of the run"
-					: "random allocation gives each record one step of an epoch: hand over the same records in all of them",
-		});
+	#stepsIn(epoch: number, identities: readonly string[], length: number): Int32Array {
+		const last = this.#assigned;
+		if (last?.epoch === epoch && last.identities === identities) return last.steps;
+		const steps = this.#allocation?.stepsOf(identities, epoch, length) ?? new Int32Array();
+		this.#assigned = { epoch, identities, steps };
+		return steps;
 	}
 }
 

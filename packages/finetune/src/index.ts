@@ -20,7 +20,7 @@ export {
 export { exactMatch, normalizeAnswer, tokenF1 } from "./evaluation/answerScores.ts";
 export { type EvaluateOptions, type EvaluationPart, evaluate } from "./evaluation/evaluate.ts";
 export type { AnsweredExample, AnswerScores, Evaluation, EvaluationPair } from "./evaluation/evaluation.ts";
-export { type ChoiceAccuracy, type Choices, choiceAccuracy, distractorsOf } from "./evaluation/multipleChoice.ts";
+export { type ChoiceAccuracy, type Choices, choiceAccuracy, type Distractors, distractorsOf } from "./evaluation/multipleChoice.ts";
 export { showEvaluation } from "./evaluation/table.ts";
 export { type AnswerSettings, answer, answerFlags } from "./generate/flags.ts";
 export { type Answerer, findTuned, openTuned, type Tuned, type TunedOptions } from "./generate/tuned.ts";

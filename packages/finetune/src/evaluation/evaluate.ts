@@ -1,4 +1,5 @@
 import { type Example, generate, learnedTokens, type SentencePieceTokenizer, type VaultGemmaForCausalLM } from "@hushgrad/models";
+import type { TextRecord } from "../data/records.ts";
 import type { TextForm } from "../data/textForm.ts";
 import type { TokenizedRecord } from "../data/tokenizeRecords.ts";
 import { exactMatch, normalizeAnswer, tokenF1 } from "./answerScores.ts";
@@ -94,13 +95,20 @@ async function choices(
 ): Promise<ChoiceAccuracy | undefined> {
 	const distractors = distractorsOf(records.map(({ record }) => record));
 	const asked = records.flatMap(({ record, example }, i) => {
-		const wrong = distractors[i]?.map((j) => form.example({ prompt: record.prompt, response: records[j]?.record.response ?? "" }));
-		return wrong?.every(({ ids }) => ids.length <= longest) ? [{ example, loss: own[i] ?? Number.NaN, wrong }] : [];
+		const { wrong, elsewhere } = distractors[i] ?? {};
+		if (wrong === undefined || elsewhere === undefined) return [];
+		const after = ({ prompt }: TextRecord, of: readonly TextRecord[]): Example[] =>
+			of.map(({ response }) => form.example({ prompt, response }));
+		const question = { answers: [example, ...after(record, wrong)], elsewhere: after(elsewhere, [record, ...wrong]) };
+		return [...question.answers, ...question.elsewhere].every(({ ids }) => ids.length <= longest) ? [{ i, ...question }] : [];
 	});
-	const losses = await lossesOf(asked.flatMap(({ wrong }) => wrong));
-	let at = 0;
+	const losses = (await lossesOf(asked.flatMap(({ answers: [, ...wrong], elsewhere }) => [...wrong, ...elsewhere]))).values();
+	const next = (): number => losses.next().value ?? Number.NaN;
 	return choiceAccuracy(
-		asked.map(({ wrong, ...right }): Choices => [right, ...wrong.map((example) => ({ example, loss: losses[at++] ?? Number.NaN }))]),
+		asked.map(({ i, answers }): Choices => {
+			const found = answers.map((example, j) => ({ example, loss: j === 0 ? (own[i] ?? Number.NaN) : next() }));
+			return found.map((choice) => ({ ...choice, elsewhere: next() }));
+		}),
 	);
 }
 

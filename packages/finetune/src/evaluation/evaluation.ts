@@ -8,7 +8,7 @@ const evaluation = z.object({
 	records: count,
 	/** Mean loss of a token of the responses, in nats; undefined where there is no record. */
 	lossPerToken: z.number().optional(),
-	/** The right answer among four; undefined with fewer than four different responses. */
+	/** The right answer among four; undefined with fewer than five different responses. */
 	multipleChoice: z
 		.object({
 			/** Questions with four answers. */
@@ -17,6 +17,8 @@ const evaluation = z.object({
 			accuracy: share,
 			/** The same by likelihood a token, so that length does not count. */
 			accuracyPerToken: share,
+			/** The same by how much likelier the question makes the answer than another question does; runs of before do not have it. */
+			accuracyMutualInfo: share.optional(),
 		})
 		.optional(),
 	/** Scores of greedy answers, the likeliest token each time. */

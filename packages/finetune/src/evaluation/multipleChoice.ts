@@ -10,18 +10,29 @@ interface Pair {
 	readonly response: string;
 }
 
+/** What a question is asked with. */
+export interface Distractors<R> {
+	/** Three records whose responses are the wrong answers. */
+	readonly wrong: readonly R[];
+	/** A record whose question is another one: after it, answers are as likely as they are by themselves. */
+	readonly elsewhere: R;
+}
+
 /**
- * For each record three responses of others, as their indices: those with the smallest SHA-256 of this prompt and that response, so that they
- * follow from the texts alone. Undefined where there are not three that differ from the right one and from each other.
+ * For each record three whose responses are wrong, and a fourth: those with the smallest SHA-256 of this prompt and that response, so that they
+ * follow from the texts alone. Undefined where there are not four responses that differ from the right one and from each other.
  */
-export function distractorsOf(records: readonly Pair[]): (readonly number[] | undefined)[] {
-	const first = new Map<string, number>();
-	for (const [i, { response }] of records.entries()) if (!first.has(response)) first.set(response, i);
+export function distractorsOf<R extends Pair>(records: readonly R[]): (Distractors<R> | undefined)[] {
+	const first = new Map<string, R>();
+	for (const record of records) if (!first.has(record.response)) first.set(record.response, record);
 	return records.map(({ prompt, response }) => {
-		const others = [...first.values()].filter((i) => records[i]?.response !== response);
-		if (others.length < DISTRACTORS) return undefined;
-		const rank = new Map(others.map((i) => [i, hashOf(prompt, records[i]?.response ?? "")]));
-		return others.sort((a, b) => ((rank.get(a) ?? "") < (rank.get(b) ?? "") ? -1 : 1)).slice(0, DISTRACTORS);
+		const others = [...first.values()]
+			.filter((other) => other.response !== response)
+			.map((other) => ({ other, rank: hashOf(prompt, other.response) }))
+			.sort((a, b) => (a.rank < b.rank ? -1 : 1))
+			.map(({ other }) => other);
+		const elsewhere = others[DISTRACTORS];
+		return elsewhere && { wrong: others.slice(0, DISTRACTORS), elsewhere };
 	});
 }
 
@@ -38,6 +49,12 @@ export interface ChoiceAccuracy {
 	readonly accuracy: number;
 	/** The same by likelihood a token, the geometric mean, which short answers do not win by being short. */
 	readonly accuracyPerToken: number;
+	/**
+	 * The same by how much likelier the question makes an answer, log p(answer | question) − log p(answer | another question): its pointwise
+	 * mutual information, by which no answer wins because it is short or said often. Source: PMI of the domain, Holtzman et al. 2021,
+	 * arXiv:2104.08315, whose premise is here the question of another record; `acc_mutual_info` of lm-evaluation-harness.
+	 */
+	readonly accuracyMutualInfo: number;
 }
 
 /** A question: its right answer first. */
@@ -46,6 +63,8 @@ export type Choices = readonly {
 	readonly example: Example;
 	/** Summed loss of the answer's tokens, in nats. */
 	readonly loss: number;
+	/** The same after another question. */
+	readonly elsewhere: number;
 }[];
 
 /** Accuracy by the losses of the answers. An answer that only ties is not right. */
@@ -59,5 +78,6 @@ export function choiceAccuracy(questions: readonly Choices[]): ChoiceAccuracy | 
 		questions: questions.length,
 		accuracy: share(({ loss }) => loss),
 		accuracyPerToken: share(({ loss, example }) => loss / learnedTokens(example)),
+		accuracyMutualInfo: share(({ loss, elsewhere }) => loss - elsewhere),
 	};
 }

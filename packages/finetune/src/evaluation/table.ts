@@ -24,6 +24,7 @@ const ROWS: readonly {
 	{ name: "↓ perplexity of responses", read: (e) => optional(e.lossPerToken, perplexity) },
 	{ name: "↑ right answer among four, by likelihood", read: (e) => optional(e.multipleChoice?.accuracy, percent) },
 	{ name: "↑ the same, by likelihood a token", read: (e) => optional(e.multipleChoice?.accuracyPerToken, percent) },
+	{ name: "↑ the same, by what the question adds", read: (e) => optional(e.multipleChoice?.accuracyMutualInfo, percent) },
 	{ name: "↑ token F1 of greedy answers", read: (e) => optional(e.answers?.tokenF1, percent) },
 	{ name: "↑ exact match of greedy answers", read: (e) => optional(e.answers?.exactMatch, percent) },
 	{ name: "↓ empty answers", read: (e) => optional(e.answers?.empty, percent) },

@@ -62,7 +62,7 @@ export function privateTraining(engine: PrivacyEngine, model: VaultGemmaForCausa
 			return { public: report.toJSON(), private: records === 0 ? { records } : { loss, clipped, records } };
 		},
 		state: () => engine.state(),
-		privateState: () => engine.privateState(units?.list.length ?? train.length),
+		privateState: () => engine.privateState(),
 		statement: () => engine.statement(),
 	};
 }

@@ -1,0 +1,121 @@
+import type { Mutant } from "./mutants.operations.ts";
+
+const DP = "packages/dp/src";
+const ATTACKS = ["tests/privacy/attacks.allocation.test.ts"];
+const EXACT = ["tests/dp/samplingExact.test.ts"];
+
+/** Faults of who is in which step of an epoch, or in which bin. */
+export const ALLOCATION_MUTANTS: readonly Mutant[] = [
+	{
+		name: "steps by the place in a list",
+		file: `${DP}/allocation.ts`,
+		from: "(identities, (identity) => {",
+		to: "(identities.map((_, i) => `${i}`), (identity) => {",
+		tests: ATTACKS,
+		only: "another order",
+	},
+	{
+		name: "one step for all equal records",
+		file: `${DP}/allocation.ts`,
+		from: "copies.set(identity, copy + 1);",
+		to: "",
+		tests: ATTACKS,
+		only: "equal records",
+	},
+	{
+		name: "a step that anybody can tell",
+		file: `${DP}/allocation.ts`,
+		from: "sha256(`${this.secret} step",
+		to: "sha256(`step",
+		tests: EXACT,
+		only: "follows from secret",
+	},
+	{
+		name: "the same steps in every epoch",
+		file: `${DP}/sampler.ts`,
+		from: 'sampling.kind === "balls-in-bins" ? 0 :',
+		to: 'sampling.kind !== "poisson" ? 0 :',
+		tests: ["tests/dp/samplings.test.ts"],
+		only: "one step of each epoch",
+	},
+	{
+		name: "bins that are drawn anew in each cycle",
+		file: `${DP}/sampler.ts`,
+		from: 'sampling.kind === "balls-in-bins" ? 0 :',
+		to: "",
+		tests: ["tests/dp/bins.test.ts"],
+		only: "same step of all",
+	},
+	{
+		name: "epochs that begin a step early",
+		file: `${DP}/sampler.ts`,
+		from: "Math.floor((step - 1) / length)",
+		to: "Math.floor(step / length)",
+		tests: ["tests/dp/samplings.test.ts"],
+		only: "one step of each epoch",
+	},
+	{
+		name: "steps of the list that was handed over before",
+		file: `${DP}/sampler.ts`,
+		from: "last?.epoch === epoch && last.identities === identities",
+		to: "last?.epoch === epoch",
+		tests: ATTACKS,
+		only: "another order",
+	},
+	{
+		name: "records that change in a run",
+		file: `${DP}/roster.ts`,
+		from: "if (seal !== (this.#seal ?? seal))",
+		to: "if (seal === undefined)",
+		tests: ATTACKS,
+		only: "other records are refused",
+	},
+	{
+		name: "a list that is taken for the one before",
+		file: `${DP}/roster.ts`,
+		from: "records.every((r, i) => r === before[i])",
+		to: "records.length > 0",
+		tests: ATTACKS,
+		only: "another order",
+	},
+	{
+		name: "a record that is drawn whatever it holds by then",
+		file: `${DP}/records.ts`,
+		from: "identityOf(leaves) !== identities[index]",
+		to: "identities[index] === undefined",
+		tests: ATTACKS,
+		only: "grows from step to step",
+	},
+	{
+		name: "a run that goes on with a secret of its own",
+		file: `${DP}/engineState.ts`,
+		from: "source.secure && state !== undefined && state.steps < plan.steps",
+		to: "source.secure && state !== undefined && state.steps < 0",
+		tests: ATTACKS,
+		only: "its own secret alone",
+	},
+	{
+		name: "a run that goes on by a made-up secret",
+		file: `${DP}/engineState.ts`,
+		from: "state !== undefined && allocation.name === state.run",
+		to: "state !== undefined",
+		tests: ATTACKS,
+		only: "its own secret alone",
+	},
+	{
+		name: "a ledger that does not say which records a run began with",
+		file: `${DP}/engine.ts`,
+		from: "this.#noise.secure, this.#seal);",
+		to: "this.#noise.secure);",
+		tests: ATTACKS,
+		only: "held to the records",
+	},
+	{
+		name: "a resumed run of other records",
+		file: `${DP}/engine.ts`,
+		from: "new Roster(allocation, sealOf(state, ledger))",
+		to: "new Roster(allocation, undefined)",
+		tests: ATTACKS,
+		only: "other records are refused|held to the records",
+	},
+];
