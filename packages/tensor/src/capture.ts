@@ -155,7 +155,7 @@ export function capture<T>(device: Device, step: () => T & NotPromise<T>): Captu
  * Kernels that are captured or replayed are launched for nobody in particular: in a program for one record, a gradient or another
  * capture they would be missing.
  */
-function checkOutside({ records, world, tape, recorder }: Runtime, op: string): void {
+export function checkOutside({ records, world, tape, recorder }: Runtime, op: string): void {
 	if (records !== undefined || world !== undefined) {
 		throw new DeviceError("capture/inside", `${op}: a program for one record runs`, { op, hint: "capture the whole step, vmap included" });
 	}

@@ -185,3 +185,4 @@ export { Tensor } from "./tensor.ts";
 export { hessian, hvp, jacobian, jvp, type ValueAndHvp, type ValueAndTangent } from "./transforms.ts";
 export type { HostValues } from "./upload.ts";
 export { type InAxes, type VmapOptions, vmap } from "./vmap.ts";
+export { warmup } from "./warmup.ts";

@@ -8,10 +8,13 @@ export interface Pipeline {
 	readonly key: string;
 	readonly layoutKey: string;
 	readonly layout: GPUBindGroupLayout;
+	/** Compiled when it is first asked for, where `ready` has not done it before. */
 	readonly gpu: GPUComputePipeline;
 	readonly params: readonly (readonly [string, ParamType])[];
 	readonly buffers: readonly string[];
 	readonly lanes: number;
+	/** Compiles it beside others, without holding up the program. An error is reported when it is asked for. */
+	ready(): Promise<void>;
 }
 
 /** A kernel as the cache sees it. */
@@ -63,13 +66,26 @@ export class PipelineCache {
 		const code = kernelSource(spec);
 		this.#onCompile(key, code);
 		const module = this.#device.createShaderModule({ label: key, code });
-		const gpu = this.#device.createComputePipeline({
+		const device = this.#device;
+		const descriptor = {
 			label: key,
-			layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+			layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
 			compute: { module, entryPoint: "main" },
-		});
+		};
+		let compiled: GPUComputePipeline | undefined;
 		const [x, y, z] = workgroupOf(spec);
-		return { key, layoutKey, layout, gpu, params, buffers, lanes: x * y * z };
+		return {
+			...{ key, layoutKey, layout, params, buffers, lanes: x * y * z },
+			get gpu() {
+				compiled ??= device.createComputePipeline(descriptor);
+				return compiled;
+			},
+			ready: async () => {
+				if (compiled !== undefined) return;
+				const pipeline = await device.createComputePipelineAsync(descriptor).catch(() => undefined);
+				compiled ??= pipeline;
+			},
+		};
 	}
 
 	/** The kernel must fit the workgroups of the device. */
