@@ -25,7 +25,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: models("text/bytesToText"), tests: tests("models/bytesToText") },
 	{ files: models("text/chat"), tests: tests("models/chat") },
 	{ files: dp("check"), tests: tests("dp/check") },
-	{ files: dp("report"), tests: tests("dp/statement") },
+	{ files: dp("report"), tests: tests("dp/statement", "dp/binnedHistory") },
 	{ files: dp("plan"), tests: tests("dp/planRefusals") },
 	{ files: dp("ledger"), tests: tests("dp/ledger") },
 	{ files: dp("files"), tests: tests("dp/ledgerFile") },
