@@ -2,6 +2,8 @@ import * as dp from "@hushgrad/dp";
 import { Batcher, BoundedSum, GaussianMechanism, PrivacyEngine, PrivacyLedger, secureNoise } from "@hushgrad/dp";
 import { Linear, Module } from "@hushgrad/nn";
 import { assign, capture, Device, key, mean, reshape, square, sub, sum, Tensor, zeros } from "@hushgrad/tensor";
+import { Kernel, KernelFamily, Physical, Primitive, runtimeOf } from "@hushgrad/tensor/author";
+import { registry } from "@hushgrad/tensor/registry";
 import { describe, expect, it } from "vitest";
 import { problem } from "../dp/problem.ts";
 import { useDevice } from "../support/device.ts";
@@ -163,6 +165,16 @@ describe("what is frozen", () => {
 			if (c !== dp.PlainTrainer) expect(Object.isFrozen((c as { prototype: object }).prototype), String(c)).toBe(true);
 		for (const o of objects)
 			expect([Object.isFrozen(o), Object.isFrozen(Object.getPrototypeOf(o))], o.constructor.name).toEqual([true, true]);
+	});
+
+	it("every operation and kernel that a program is run by", () => {
+		const { primitives, numbered, derived, kernels } = registry;
+		const all = [...primitives, ...numbered, ...derived];
+		expect(all.length).toBeGreaterThan(100);
+		const specs = [...all.flatMap(({ spec }) => [spec, spec.grad]), ...kernels.flatMap((k) => (k instanceof Kernel ? [k.spec] : []))];
+		for (const o of [...all, ...kernels, ...specs]) expect(Object.isFrozen(o), String(o)).toBe(true);
+		for (const c of [Primitive, Kernel, KernelFamily, Physical, runtimeOf(device()).constructor])
+			expect(Object.isFrozen(c.prototype), c.name).toBe(true);
 	});
 
 	it("no source is made through the class of another one", () => {

@@ -33,6 +33,10 @@ export class Physical {
 	/** Number of the first element in the storage. The accessors of a kernel add it. */
 	readonly offset: number;
 
+	static {
+		Object.freeze(Physical.prototype);
+	}
+
 	/** A view of memory that exists: nothing is allocated, nothing checked against its size. */
 	constructor(runtime: Runtime, storage: Storage, dtype: DType, { shape, strides, offset = 0 }: Place) {
 		this.runtime = runtime;

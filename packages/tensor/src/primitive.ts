@@ -175,9 +175,14 @@ export class Primitive<A extends Attrs = Attrs> {
 	readonly inPlace: boolean;
 	readonly #names: { readonly inputs: readonly string[]; readonly outputs: readonly string[] };
 
+	static {
+		Object.freeze(Primitive.prototype);
+	}
+
 	/** @throws ValueError for a signature that cannot be read, an operand without gradient rule, and rules of one in place. */
 	constructor(spec: PrimitiveSpec<A>) {
-		this.spec = spec;
+		this.spec = Object.freeze(spec);
+		Object.freeze(spec.grad);
 		this.signature = parseSignature(spec.signature);
 		const [inputs, outputs] = [this.signature.inputs, this.signature.outputs].map((list) => list.map((o) => o.name));
 		this.#names = { inputs, outputs };
@@ -188,6 +193,7 @@ export class Primitive<A extends Attrs = Attrs> {
 		if (this.inPlace && Object.values(spec.grad).some((g) => g !== "none")) {
 			throw new ValueError("primitive/in-place", `${spec.name}: an operation in place has no gradients`);
 		}
+		Object.freeze(this);
 	}
 
 	/**

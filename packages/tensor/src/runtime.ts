@@ -77,6 +77,10 @@ export class Runtime {
 	readonly #lost: Promise<void>;
 	readonly #waiting: <T>(promise: Promise<T>) => Promise<T>;
 
+	static {
+		Object.freeze(Runtime.prototype);
+	}
+
 	constructor(device: Device, gpu: GPUDevice, memoryBudget: number, debug: Settled<DebugOptions>) {
 		this.device = device;
 		this.gpu = gpu;

@@ -22,12 +22,17 @@ export class Kernel<P extends string = string, B extends string = string> {
 	readonly #params: readonly P[];
 	readonly #types: readonly ParamType[];
 
+	static {
+		Object.freeze(Kernel.prototype);
+	}
+
 	constructor(key: string, spec: KernelSpec<P, B>) {
 		this.key = key;
-		this.spec = spec;
+		this.spec = Object.freeze(spec);
 		this.#buffers = Object.keys(spec.buffers) as B[];
 		this.#params = Object.keys(spec.params) as P[];
 		this.#types = Object.values(spec.params);
+		Object.freeze(this);
 	}
 
 	/**
@@ -93,9 +98,14 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 	readonly #make: { of(variant: V): KernelSpec<P, B> }["of"];
 	readonly #made = new Map<string, Kernel<P, B>>();
 
+	static {
+		Object.freeze(KernelFamily.prototype);
+	}
+
 	constructor(name: string, make: (variant: V) => KernelSpec<P, B>) {
 		this.name = name;
 		this.#make = make;
+		Object.freeze(this);
 	}
 
 	/** The kernels made so far, by any device. */
