@@ -73,7 +73,6 @@ export function updatesGrad(given: Updates, weights?: Decoded): [h: Physical, db
 	const { runtime } = given.low;
 	const count = given.g.length;
 	const T = sizeOf(given.g[0].shape.slice(1, -1));
-	const g = contiguous(stacked(given.g)).view({ shape: [count, B, T, N] });
 	const low = contiguous(given.low).view({ shape: [count, B, T, R] });
 	const [shape, all] = [given.low.shape, given.b.map(packed)];
 	const [h, db] = [runtime.empty(shape), runtime.empty([count, B, N, R])];
@@ -81,11 +80,13 @@ export function updatesGrad(given: Updates, weights?: Decoded): [h: Physical, db
 		beside(runtime, [0, 0, 0], LANES, weights);
 		all.forEach((b, j) => {
 			const into = (view: Physical, rows: number) => ({ view, batchStride: rows * R, accumulate: false });
-			gemm(entry(g, j), b.broadcast([B, N, R]), into(entry(h, j), T));
-			gemm(entry(g, j).transpose(), entry(low, j), into(entry(db, j), N));
+			const g = contiguous(given.g[j]).view({ shape: [B, T, N] });
+			gemm(g, b.broadcast([B, N, R]), into(entry(h, j), T));
+			gemm(g.transpose(), entry(low, j), into(entry(db, j), N));
 		});
 		return [h, db];
 	}
+	const g = contiguous(stacked(given.g)).view({ shape: [count, B, T, N] });
 	const b = stacked(all);
 	const wide = [N, R, g.offset, low.offset, b.offset, b.strides[0]].every((v) => v % 4 === 0);
 	const ranks = wide ? (R % RANKS === 0 ? RANKS : 4) : Math.min(RANKS, R);

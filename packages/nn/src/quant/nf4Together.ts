@@ -115,12 +115,23 @@ function defineTogetherGrad(name: string, count: number, drops: boolean): Summin
 			const [B] = x.shape;
 			const T = sizeOf(x.shape.slice(1, -1));
 			const weights = weightsOf(inputs, attrs, count);
-			const g = contiguous(stacked(listOf(inputs, "g", count).map(contiguous)));
+			const each = listOf(inputs, "g", count).map(contiguous);
+			// Where products are computed one by one, gradients need not stand together.
+			const g = runtime.device.plan === "cpu" ? undefined : contiguous(stacked(each));
 			const low = stacked(listOf(inputs, "low", count).map(contiguous));
-			const [h, db] = updatesGrad({ g: maps.map((j) => entry(g, j)), low, b: listOf(inputs, "b", count) }, weights);
+			const [h, db] = updatesGrad(
+				{ g: g === undefined ? each : maps.map((j) => entry(g, j)), low, b: listOf(inputs, "b", count) },
+				weights,
+			);
 			const before = runtime.empty(x.shape);
-			const target = { view: before, batchStride: B * T * k, accumulate: false, summed: true, plus: plus && contiguous(plus) };
-			gemm(g.view({ shape: [count, B * T, n] }), weights.w, target, T);
+			const onto = { accumulate: false, plus: plus && contiguous(plus) };
+			const target = { view: before, batchStride: B * T * k, ...onto };
+			if (g !== undefined) gemm(g.view({ shape: [count, B * T, n] }), weights.w, { ...target, summed: true }, T);
+			else
+				each.forEach((own, j) => {
+					const weight = entry(weights.w, j).view({ shape: [1, n, k] });
+					gemm(own.view({ shape: [1, B * T, n] }), weight, j === 0 ? target : { ...target, accumulate: true, plus: undefined }, T);
+				});
 			const [dx, da] = lowsGrad(branchesOf(inputs, attrs, count), h, before);
 			return [dx, ...maps.flatMap((j) => [entry(da, j), entry(db, j)])];
 		},
