@@ -7,7 +7,7 @@
 import { writeFileSync } from "node:fs";
 import type { Plan } from "@hushgrad/tensor";
 import { readFlags } from "./flags.mjs";
-import { presentDevice } from "./roofline/ceilings.ts";
+import { ceilingsOf, presentDevice, timeProbes } from "./roofline/ceilings.ts";
 import { compare, STEPS } from "./roofline/compare.ts";
 import { FIGURES, machineOf } from "./roofline/machines.ts";
 import { measure, measuredSection } from "./roofline/measure.ts";
@@ -98,7 +98,9 @@ const subject: Subject = {
 
 if (values.measure) {
 	const present = await presentDevice(values.plan as Plan | undefined);
-	const measured = await measure(present, machineOf(values.adapter), subject, whole("--rounds", values.rounds));
+	const rounds = whole("--rounds", values.rounds);
+	const machine = values.adapter === "this" ? (await ceilingsOf(present, [await timeProbes(present)])).machine : machineOf(values.adapter);
+	const measured = await measure(present, machine, subject, rounds);
 	const { name } = present.adapter;
 	if (values.json !== undefined)
 		writeFileSync(values.json, JSON.stringify({ adapter: name, plan: present.device.plan, subject, measured }, null, "\t"));
