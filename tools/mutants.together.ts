@@ -91,11 +91,4 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 		to: "others.map((_, i) => [`d${names?.outputs[i + 1]}`, dy])",
 		tests: TOGETHER,
 	},
-	{
-		name: "weights of other sizes computed as one",
-		file: `${NN}/together.ts`,
-		from: "	sameShape(a.base_layer.weight.shape, b.base_layer.weight.shape) &&\n",
-		to: "",
-		tests: TOGETHER,
-	},
 ];
