@@ -16,7 +16,7 @@ export default defineConfig({
 		],
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
-		env: { HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "16" },
+		env: { HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "12" },
 		browser: {
 			enabled: true,
 			headless: true,

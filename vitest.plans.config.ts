@@ -3,7 +3,7 @@ import { required, swiftShader } from "./tools/browser.mjs";
 import browser from "./vitest.browser.config.ts";
 import main from "./vitest.config.ts";
 
-const env = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "10" };
+const env = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
 /** The kernels of plan "gpu", and of plan "matrix" in plain WGSL, which no driver that computes on the processor takes by itself, on the three that the tests have. */
 export default defineConfig({

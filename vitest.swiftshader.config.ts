@@ -20,7 +20,7 @@ export default defineConfig({
 		env: {
 			VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"),
 			HUSHGRAD_EXPECT_ADAPTER: "swiftshader",
-			HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "20",
+			HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "15",
 		},
 	},
 });

@@ -21,10 +21,17 @@ import {
 	planOptions,
 	quantState,
 	record,
+	roomyCache,
 	source,
 	store,
 } from "./values.ts";
 import { CONFIG, type World } from "./world.ts";
+
+/** Keys and values of one layer, with room for six tokens. */
+const placement = (w: World) => ({
+	...{ keys: f32(w, 1, 6, 4), values: f32(w, 1, 6, 4), at: ids(w, 1) },
+	...{ cos: f32(w, 6, 2), sin: f32(w, 6, 2) },
+});
 
 /** Arguments of calls that the kinds of their parameters do not give. */
 export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<readonly unknown[]>>>> = {
@@ -226,6 +233,7 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"new Batcher": (w) => [w.device],
 	"Batcher.upload": () => [Int32Array.of(0, 1), record, t.key(1)],
 	"Batcher.stage": () => [Int32Array.of(0, 1), record, t.key(1)],
+	"Batcher.identities": () => [1, record],
 	"new BoundedSum": (w) => [w.device, mechanism()],
 	"BoundedSum.add": (w) => [[f32(w, 2, 6)], t.ones(w.device, [2])],
 	"BoundedSum.update": (w) => [[f32(w, 2, 6)], t.ones(w.device, [2])],
@@ -266,6 +274,11 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"RdpAccountant.fromState": () => [new dp.RdpAccountant().state()],
 	"RdpAccountant.getEpsilon": () => [1e-5],
 	"RdpAccountant.step": () => [{ sampleRate: 0.1, noiseMultiplier: 1 }],
+	cacheUpdate: (w) => [f32(w, 1, 4), f32(w, 1, 4), placement(w)],
+	cachedAttention: (w) => [f32(w, 2, 4), placement(w)],
+	callOnto: (w) => [f32(w, 2, 2), w.net().first, f32(w, 2, 3)],
+	callTogether: (w) => [[w.net().first], f32(w, 2, 3)],
+	placeWeightsTogether: (w) => [[w.net().first]],
 	"Parameter.adapted": (w) => [f32(w, 1, 2), { a: f32(w, 2, 2), b: f32(w, 3, 2), scale: 1 }],
 	"NF4Parameter.adapted": (w) => [f32(w, 1, 64), { a: f32(w, 2, 64), b: f32(w, 2, 2), scale: 1 }],
 	// models
@@ -307,6 +320,8 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"new VaultGemmaForCausalLM": () => [models.parseConfig(CONFIG)],
 	"new VaultGemmaModel": () => [models.parseConfig(CONFIG)],
 	"VaultGemmaForCausalLM.forward": (w) => [ids(w, 3)],
+	"VaultGemmaForCausalLM.decode": (w) => [ids(w, 1), roomyCache(w)],
+	"new StaticCache": (w) => [cache(w), 8],
 	"VaultGemmaForCausalLM.init": (w) => [w.device],
 	"VaultGemmaForCausalLM.loss": (w) => [{ ids: ids(w, 3), targets: ids(w, 3), weight: t.full(w.device, [], 1) }],
 	"VaultGemmaForCausalLM.step": (w) => [ids(w, 3)],

@@ -2,7 +2,7 @@ import * as dp from "@hushgrad/dp";
 import * as models from "@hushgrad/models";
 import * as nn from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
-import { config, engineOptions, f32, type Make, measures, mechanism, planOptions, source, store } from "./values.ts";
+import { config, engineOptions, f32, type Make, measures, mechanism, planOptions, roomyCache, source, store } from "./values.ts";
 import type { World } from "./world.ts";
 
 /** Objects to call methods on. */
@@ -22,6 +22,7 @@ export const INSTANCES: Readonly<Record<string, Make<unknown>>> = {
 	},
 	Parameter: (w) => w.problem().w,
 	ParameterVector: (w) => new nn.ParameterVector([w.problem().w], "ParameterVector"),
+	StaticCache: (w) => roomyCache(w),
 	NF4Parameter: (w) => {
 		const p = new nn.NF4Parameter([2, 64]);
 		p.load(w.device, new Float32Array(128).fill(0.5));

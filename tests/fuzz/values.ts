@@ -1,5 +1,5 @@
 import * as dp from "@hushgrad/dp";
-import type * as models from "@hushgrad/models";
+import * as models from "@hushgrad/models";
 import * as nn from "@hushgrad/nn";
 import * as t from "@hushgrad/tensor";
 import type { World } from "./world.ts";
@@ -40,6 +40,14 @@ export const cache = (w: World): models.KVCache => {
 	const { logits, cache: made } = w.causal().step(x);
 	for (const used of [x, logits]) used.dispose();
 	return made;
+};
+
+/** The same, with room for more. */
+export const roomyCache = (w: World): models.StaticCache => {
+	const from = cache(w);
+	const roomy = w.owned(new models.StaticCache(from, 8));
+	models.disposeCache(from);
+	return roomy;
 };
 export const bytes = (): Uint8Array => {
 	const parts = nn.encodeSafetensors(new Map([["a", { dtype: "F32" as const, shape: [1], data: new Uint8Array(4) }]]) as never);

@@ -11,7 +11,7 @@ import { OPS } from "./programOps.ts";
 import { type Genes, lossOf, namesOf, programs } from "./programs.ts";
 
 /** How many random programs run: a part of a minute of two cores; 10,000 take about ten minutes. */
-const PROGRAMS = Number(setting("HUSHGRAD_PROGRAMS") ?? 800);
+const PROGRAMS = Number(setting("HUSHGRAD_PROGRAMS") ?? 500);
 /** Programs whose results are read back together. */
 const GROUP = 16;
 const ROWS = 4;

@@ -220,6 +220,7 @@ export const JAX: Readonly<Record<string, Entry>> = {
 		ours: "capture(device, () => ({ y: square(x) }))",
 		note: "a step of fixed shapes, for `replay`; nothing is compiled or fused",
 	},
+	"jax.jit(f).lower(x).compile()": { ours: "warmup(device, () => square(x))", note: "compiles the kernels of a step, and runs nothing" },
 	"jax.random.key": { ours: "key(0)", note: "Threefry too, other numbers" },
 	"jax.random.split": { ours: "splitKey(k, 2)" },
 	"jax.random.fold_in": { ours: "foldIn(k, 1)" },

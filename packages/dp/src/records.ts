@@ -260,6 +260,7 @@ export class Batcher {
 
 	/** What each of the first `count` records holds, as text that tells it from others. Errors as of `upload`. */
 	identities(count: number, encode: Encode<HostRecord>): readonly string[] {
+		expects("Batcher.identities", { count, encode }, { count: "count", encode: "function" });
 		return Array.from({ length: count }, (_, index) => {
 			const { leaves } = this.#encode(encode, index);
 			this.#checkForm(leaves, index);
