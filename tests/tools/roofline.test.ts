@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { nonNegative } from "../../tools/roofline/ceilings.ts";
 import { DryDevice } from "../../tools/roofline/dryDevice.ts";
 import { FIGURES, machineOf } from "../../tools/roofline/machines.ts";
-import { costed, recordStep, rowsBy } from "../../tools/roofline/step.ts";
+import { costed, recordStep, recordToken, rowsBy } from "../../tools/roofline/step.ts";
 import { configOf, type Subject, training } from "../../tools/roofline/subject.ts";
 import { compile } from "../../tools/roofline/wgsl/compile.ts";
 import { type Work, Workings } from "../../tools/roofline/work.ts";
@@ -185,6 +185,19 @@ test.each([false, true])("a dry step records what a real one runs (plain: %s)", 
 	});
 	expect(seen.length).toBeGreaterThan(50);
 	expect(recorded).toEqual(seen);
+});
+
+test("a layer of the 1B takes at most 40 kernels in a private step of 8 texts on a GPU, forward and backward, and 14 in a token", async () => {
+	const machine = machineOf("h100");
+	const of = (layers: number) => ({
+		...configOf("vaultgemma-1b"),
+		...{ num_hidden_layers: layers, layer_types: Array(layers).fill("full_attention"), vocab_size: 512 },
+	});
+	const steps = [2, 3].map((n) => recordStep(machine, { config: of(n), batch: 8, length: 128, plain: false }));
+	const tokens = [2, 3].map((n) => recordToken(machine, of(n), 128));
+	const [[less, more], [fewer, further]] = await Promise.all([Promise.all(steps), Promise.all(tokens)]);
+	expect(more.dispatches.length - less.dispatches.length).toBeLessThanOrEqual(40);
+	expect(further.dispatches.length - fewer.dispatches.length).toBeLessThanOrEqual(14);
 });
 
 describe("predictions", () => {

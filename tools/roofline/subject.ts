@@ -9,7 +9,7 @@ import {
 	type StepReport,
 	type Trainer,
 } from "@hushgrad/dp";
-import { disposeCache, parseConfig, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
+import { parseConfig, StaticCache, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, applyLora, loraConfig, NF4Parameter, normalInit, type QuantState, quantizeLinears } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key, normalValues } from "@hushgrad/tensor";
 
@@ -149,18 +149,12 @@ export async function decoding(
 ): Promise<() => Promise<void>> {
 	const model = build(device, config, contents);
 	const ids = (count: number) => device.fromHost(new Int32Array(count).fill(3), [count]);
-	const before = device.scope(() => {
-		const { cache } = model.step(ids(context));
-		for (const { k, v } of cache) for (const t of [k, v]) device.keep(t);
-		return cache;
-	});
+	const room = device.scope(() => new StaticCache(model.step(ids(context)).cache, context + 1));
+	const id = device.keep(ids(1));
 	await device.flush();
 	return async () => {
-		const logits = device.scope(() => {
-			const { logits, cache } = model.step(ids(1), before);
-			disposeCache(cache);
-			return device.keep(logits);
-		});
+		room.length = context;
+		const logits = device.scope(() => device.keep(model.decode(id, room)));
 		await device.flush();
 		logits.dispose();
 	};
