@@ -28,7 +28,7 @@ const ROWS: readonly {
 	{ name: "↑ token F1 of greedy answers", read: (e) => optional(e.answers?.tokenF1, percent) },
 	{ name: "↑ exact match of greedy answers", read: (e) => optional(e.answers?.exactMatch, percent) },
 	{ name: "↓ empty answers", read: (e) => optional(e.answers?.empty, percent) },
-	{ name: "↓ answers with signs that are none", read: (e) => optional(e.answers?.garbled, percent) },
+	{ name: "↓ answers with broken characters", read: (e) => optional(e.answers?.garbled, percent) },
 	{ name: "↓ loss per token of public text, nats", read: (e) => optional(e.publicText?.lossPerToken, nats) },
 	{ name: "↓ perplexity of public text", read: (e) => optional(e.publicText?.lossPerToken, perplexity) },
 ];
