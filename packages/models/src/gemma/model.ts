@@ -154,10 +154,14 @@ export class VaultGemmaForCausalLM extends Module {
 		this.namePaths();
 	}
 
-	/** Makes the tables that belong to no checkpoint, and puts weights in four bits that are used together next to each other. `fromPretrained` does; after `loadWeights` the caller does. */
+	/**
+	 * Makes the tables that belong to no checkpoint, and puts weights in four bits that are used together next to each other, but on a software
+	 * driver, which gains nothing by fewer kernels and takes seconds to compile larger ones. `fromPretrained` does; after `loadWeights` the caller does.
+	 */
 	init(device: Device): void {
 		expects("VaultGemmaForCausalLM.init", { device }, { device: "device" });
 		this.model.rotary.init(device);
+		if (device.plan === "cpu") return;
 		for (const { self_attn, mlp } of this.model.layers.items) for (const part of [self_attn, mlp]) part.placeWeights();
 	}
 
