@@ -10,7 +10,7 @@ import {
 	type Trainer,
 } from "@hushgrad/dp";
 import { parseConfig, StaticCache, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { AdamW, applyLora, loraConfig, NF4Parameter, normalInit, type QuantState, quantizeLinears } from "@hushgrad/nn";
+import { AdamW, applyLora, loraConfig, NF4Parameter, normalInit, type Parameter, type QuantState, quantizeLinears } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key, normalValues } from "@hushgrad/tensor";
 
 /** What is predicted: a model, and how it is trained. */
@@ -61,8 +61,8 @@ export type Contents = "blank" | "random";
 const TABLE = Buffer.from(
 	Uint32Array.from({ length: 2 ** 18 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(i + 7, 0x85ebca6b)).buffer,
 );
-/** Numbers around 0 whose standard deviation is 1, as bf16. */
-const NORMALS = Uint16Array.from(normalValues(key(1), 2 ** 20), (v) => new Uint32Array(Float32Array.of(v).buffer)[0] >>> 16);
+/** Numbers around 0 whose standard deviation is 1. */
+const NORMALS = normalValues(key(1), 2 ** 20);
 
 const bytes = (length: number, contents: Contents): Uint8Array =>
 	contents === "blank" ? new Uint8Array(length) : new Uint8Array(Buffer.alloc(length, TABLE).buffer, 0, length);
@@ -83,10 +83,16 @@ function quantized({ shape, size }: NF4Parameter, contents: Contents): QuantStat
 	};
 }
 
-/** bf16 values, their standard deviation 1. */
-function embedding(size: number, contents: Contents): Uint16Array {
+/**
+ * bf16 rows whose squares add up to about 1, as those of trained models: logits are then of the size of 1. With larger ones most
+ * probabilities are so small that a processor computes their products some fifty times slower.
+ */
+function embedding({ shape, size }: Parameter, contents: Contents): Uint16Array {
 	const values = new Uint16Array(size);
-	if (contents === "random") for (let at = 0; at < size; at += NORMALS.length) values.set(NORMALS.subarray(0, size - at), at);
+	if (contents === "blank") return values;
+	const scale = 1 / Math.sqrt(shape[1]);
+	const table = Uint16Array.from(NORMALS, (v) => new Uint32Array(Float32Array.of(v * scale).buffer)[0] >>> 16);
+	for (let at = 0; at < size; at += table.length) values.set(table.subarray(0, size - at), at);
 	return values;
 }
 
@@ -97,7 +103,7 @@ export function build(device: Device, config: Subject["config"], contents: Conte
 	let n = 0;
 	for (const [name, p] of model.namedParameters()) {
 		if (p instanceof NF4Parameter) p.loadQuantized(device, quantized(p, contents));
-		else if (name.includes("embed")) p.assign(device.fromHost(embedding(p.size, contents), p.shape, "bf16"));
+		else if (name.includes("embed")) p.assign(device.fromHost(embedding(p, contents), p.shape, "bf16"));
 		else normalInit(device, p, foldIn(key(2), n++), 0.1);
 	}
 	model.init(device);
