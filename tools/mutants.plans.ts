@@ -108,7 +108,7 @@ export const PLAN_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "the loss so far counted by every invocation",
-		file: `${OPS}/linearCrossEntropy.ts`,
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
 		from: "let isNew = p.first == 0 || own > 0u;",
 		to: "let isNew = p.first == 0;",
 		tests: ROWS,

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { readFlags, refuse } from "./flags.mjs";
 import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
+import { FOURS_MUTANTS } from "./mutants.fours.ts";
 import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
@@ -26,7 +27,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
-	fused: [...FUSED_MUTANTS, ...TOGETHER_MUTANTS],
+	fused: [...FUSED_MUTANTS, ...FOURS_MUTANTS, ...TOGETHER_MUTANTS],
 	plans: PLAN_MUTANTS,
 	attention: ATTENTION_MUTANTS,
 };

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { ATTENTION_MUTANTS } from "../../tools/mutants.attention.ts";
 import { AUDIT_MUTANTS } from "../../tools/mutants.audit.ts";
+import { FOURS_MUTANTS } from "../../tools/mutants.fours.ts";
 import { FUSED_MUTANTS } from "../../tools/mutants.fused.ts";
 import { LAYER_MUTANTS } from "../../tools/mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "../../tools/mutants.library.ts";
@@ -22,6 +23,7 @@ const mutants = [
 	...AUDIT_MUTANTS,
 	...PLAN_MUTANTS,
 	...FUSED_MUTANTS,
+	...FOURS_MUTANTS,
 	...TOGETHER_MUTANTS,
 	...ATTENTION_MUTANTS,
 ];

@@ -11,16 +11,19 @@ const PARTS = [...new Array(CAT_PARTS).keys()];
 
 const each = <V>(name: string, value: V): Readonly<Record<string, V>> => Object.fromEntries(PARTS.map((i) => [`${name}${i}`, value]));
 
-/** Rows of several matrices side by side in those of one: part i up to column `end{i}`, its rows `row{i}` elements apart. */
-export const catKernel = defineKernel("cat", ({ dtype }: { dtype: DType }) => ({
+/**
+ * Rows of several matrices side by side in those of one: part i up to column `end{i}`, its rows `row{i}` apart, in elements or fours of
+ * them.
+ */
+export const catKernel = defineKernel("cat", ({ dtype, lanes }: { dtype: DType; lanes: 1 | 4 }) => ({
 	params: { n: "u32", width: "u32", row: "u32", ...each("end", "u32" as const), ...each("row", "u32" as const) },
-	buffers: { ...each("x", reads(dtype)), y: writes(dtype) },
+	buffers: { ...each("x", reads(dtype, lanes)), y: writes(dtype, lanes) },
 	workgroup: 64,
 	body: wgsl`if (index >= p.n) { return; }
 let r = index / p.width;
 let c = index % p.width;
 let to = r * p.row + c;
-${PARTS.map((i) => `if (c < p.end${i}) { y_set(to, x${i}_at(r * p.row${i} + c${i === 0 ? "" : ` - p.end${i - 1}`})); return; }`).join("\n")}`,
+${PARTS.map((i) => `if (c < p.end${i}) { y_set${lanes === 4 ? "4" : ""}(to, x${i}_at${lanes === 4 ? "4" : ""}(r * p.row${i} + c${i === 0 ? "" : ` - p.end${i - 1}`})); return; }`).join("\n")}`,
 }));
 
 /** A part as a matrix: its rows lie in order, at any distance. */
@@ -73,6 +76,11 @@ function copyRows(group: readonly Rows[], whole: Physical, offset: number, row: 
 	const filled = PARTS.map((i) => group[i] ?? { ...group[0], width: 0 });
 	const ends = filled.map((_, i) => filled.slice(0, i + 1).reduce((sum, g) => sum + g.width, 0));
 	const buffers = Object.fromEntries(filled.map(({ x }, i) => [`x${i}`, x]));
-	const numbers = Object.fromEntries(filled.flatMap((part, i) => [[`end${i}`, ends[i]] as const, [`row${i}`, part.row] as const]));
-	catKernel.of({ dtype }).run({ ...buffers, y }, { ...numbers, n: y.size, width, row }, y.size);
+	const isWhole = [y.offset, row, ...ends, ...filled.flatMap((part) => [part.x.offset, part.row])].every((v) => v % 4 === 0);
+	const lanes = dtype === "f32" && isWhole ? 4 : 1;
+	const numbers = Object.fromEntries(
+		filled.flatMap((part, i) => [[`end${i}`, ends[i] / lanes] as const, [`row${i}`, part.row / lanes] as const]),
+	);
+	const n = y.size / lanes;
+	catKernel.of({ dtype, lanes }).run({ ...buffers, y }, { ...numbers, n, width: width / lanes, row: row / lanes }, n);
 }

@@ -4,7 +4,7 @@ import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { isContiguous, type Shape, viewStrides } from "../shape.ts";
-import { planWalk, walkCode, walkParams, walkValues } from "./strided.ts";
+import { planWalk, type Walk, walkCode, walkParams, walkValues } from "./strided.ts";
 
 /** WGSL that turns `v`, as a kernel sees dtype `from`, into a value (or the low bits of a word) of dtype `to`. */
 function conversion(from: DType, to: DType, v: string): string {
@@ -48,19 +48,41 @@ y_word(index, word);`
 	};
 });
 
-/** Copy into a view with any strides. */
-export const copyIntoKernel = defineKernel("copyInto", ({ dtype, rank }: { dtype: DType; rank: number }) => ({
-	params: { n: "u32", ...walkParams(rank, 2) },
-	buffers: { x: reads(dtype), y: writes(dtype) },
-	workgroup: 64,
-	body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, 2)}\ny_set(i1, x_at(i0));`,
-}));
+/** Copy into a view with any strides, of elements or fours of them. */
+export const copyIntoKernel = defineKernel("copyInto", ({ dtype, rank, lanes }: { dtype: DType; rank: number; lanes: 1 | 4 }) => {
+	const four = lanes === 4 ? "4" : "";
+	return {
+		params: { n: "u32", ...walkParams(rank, 2) },
+		buffers: { x: reads(dtype, lanes), y: writes(dtype, lanes) },
+		workgroup: 64,
+		body: wgsl`if (index >= p.n) { return; }\n${walkCode(rank, 2)}\ny_set${four}(i1, x_at${four}(i0));`,
+	};
+});
+
+/** The walk of a view and where it goes, four elements of f32 at a time; undefined where they do not lie so. */
+function walkInFours(x: Physical, y: Physical): Walk | undefined {
+	const { extents, strides } = planWalk(x.shape, [x, y]);
+	const last = extents.length - 1;
+	const isWhole = [x.offset, y.offset, extents[last], ...strides.flatMap((s) => s.slice(0, last))].every((v) => v % 4 === 0);
+	if (x.dtype !== "f32" || y.dtype !== "f32" || !isWhole || strides.some((s) => s[last] !== 1)) return undefined;
+	const fours = (v: number, axis: number): number => (axis === last ? v : v / 4);
+	return { extents: extents.with(last, extents[last] / 4), strides: strides.map((s) => s.map(fours)) };
+}
 
 /** Copies x in row-major order into new memory, converting its elements. */
 export function materialize(x: Physical, dtype: DType = x.dtype): Physical {
 	const y = x.runtime.empty(x.shape, dtype);
-	copyInOrder(x, y, false);
+	if (!copiedInFours(x, y)) copyInOrder(x, y, false);
 	return y;
+}
+
+function copiedInFours(x: Physical, y: Physical): boolean {
+	const walk = walkInFours(x, y);
+	if (walk === undefined) return false;
+	const { extents, strides } = walk;
+	const n = x.size / 4;
+	copyIntoKernel.of({ dtype: "f32", rank: extents.length, lanes: 4 }).run({ x, y }, { n, ...walkValues(extents, strides) }, n);
+	return true;
 }
 
 function copyInOrder(x: Physical, y: Physical, keep: boolean): void {
@@ -105,7 +127,8 @@ export function copyInto(x: Physical, target: Physical): void {
 		copyInOrder(x, target, true);
 		return;
 	}
+	if (copiedInFours(x, target)) return;
 	const { extents, strides } = planWalk(x.shape, [x, target]);
-	const kernel = copyIntoKernel.of({ dtype: x.dtype, rank: extents.length });
+	const kernel = copyIntoKernel.of({ dtype: x.dtype, rank: extents.length, lanes: 1 });
 	kernel.run({ x, y: target }, { n: x.size, ...walkValues(extents, strides) }, x.size);
 }

@@ -1,8 +1,5 @@
 import { bytesPerElement } from "../dtype.ts";
 import { optionsOf } from "../expects.ts";
-import { defineKernel } from "../gpu/defineKernel.ts";
-import { reads, writes } from "../gpu/kernel.ts";
-import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 import { definePrimitive, type Named, type Primitive } from "../primitive.ts";
 import type { NdArray } from "../reference.ts";
@@ -15,12 +12,14 @@ import { contiguous } from "./contiguous.ts";
 import { full, zeroed } from "./create.ts";
 import { gemm } from "./gemm.ts";
 import { linear, linearGradPrimitive } from "./linear.ts";
+import { finishKernel, logitGradKernel, onlineKernel } from "./linearCrossEntropy.kernel.ts";
 import { matmul } from "./matmul.ts";
 import { foldRecords } from "./records.ts";
-import { laneCount, MAX, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
+import { laneCount, rowsOf } from "./rowKernel.ts";
 import { oneHot } from "./scatter.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
+import { rowsAtOnce } from "./turns.ts";
 import { square } from "./unary.ts";
 import { reshape, transpose, unsqueeze } from "./view.ts";
 
@@ -38,88 +37,6 @@ const CHUNK = 16384;
 
 /** Columns that a kernel may compute together. */
 const TILE = 8;
-
-const CAPPED = "fn capped(z: f32) -> f32 { return select(z, p.cap * safeTanh(z / max(p.cap, 1e-30)), p.cap > 0.0); }";
-
-/** The row of all G x `all` rows that row i of a run is: rows start..start+run-1 of each group. */
-const ROW_OF = "fn rowOf(i: u32) -> u32 { return i / p.run * p.all + p.start + i % p.run; }";
-const RUN_PARAMS = { all: "u32", start: "u32", run: "u32", ignore: "i32" } as const;
-
-/** Running maximum m and sum l of exp(z - m) of each row, joined with one more chunk of logits; picks z[label]. */
-export const onlineKernel = defineKernel("crossEntropy/online", (variant: RowVariant) =>
-	rowKernel(
-		{
-			params: { n: "u32", first: "i32", cap: "f32", ...RUN_PARAMS },
-			buffers: { z: reads("f32"), labels: reads("i32"), state: writes("f32") },
-			joins: { rowMax: MAX, rowSum: SUM },
-			helpers: `${CAPPED}\n${ROW_OF}`,
-			body: wgsl`
-let place = rowOf(row);
-let label = labels_at(place);
-let n = select(p.n, 0u, label == p.ignore);
-let at = row * p.n;
-// What was so far belongs to the first invocation.
-let isNew = p.first == 0 || own > 0u;
-var top = -3.4028234e38;
-var sum = vec2f(0.0);
-if (!isNew) { top = state_at(3u * place); }
-let before = top;
-for (var i = own; i < n; i += LANES) { top = nanMax(top, capped(z_at(at + i))); }
-let m = rowMax(own, top);
-if (!isNew) { sum.x = state_at(3u * place + 1u) * exp(before - m); }
-for (var i = own; i < n; i += LANES) { sum.x += safeExp(capped(z_at(at + i)) - m); }
-let total = rowSum(own, sum).x;
-if (own > 0u || label == p.ignore) { return; }
-state_set(3u * place, m);
-state_set(3u * place + 1u, total);
-let local = label - p.first;
-if (local >= 0 && local < i32(p.n)) { state_set(3u * place + 2u, capped(z_at(at + u32(local)))); }`,
-		},
-		variant,
-	),
-);
-
-/** A label that is no class makes the loss and its gradient NaN. */
-export const finishKernel = defineKernel("crossEntropy/finish", {
-	params: { count: "u32", V: "i32", ignore: "i32" },
-	buffers: { state: reads("f32"), labels: reads("i32"), loss: writes("f32"), lse: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
-if (index >= p.count) { return; }
-let label = labels_at(index);
-var l = 0.0;
-var s = 0.0;
-if (label != p.ignore && (label < 0 || label >= p.V)) {
-  s = makeNan(f32(label));
-  l = s;
-} else if (label != p.ignore) {
-  s = state_at(3u * index) + log(state_at(3u * index + 1u));
-  l = s - state_at(3u * index + 2u);
-}
-loss_set(index, l);
-lse_set(index, s);`,
-});
-
-/** dz = (softmax - onehot(label)) * dy, through the soft-cap. Rows left out become 0. */
-export const logitGradKernel = defineKernel("crossEntropy/dz", {
-	params: { size: "u32", n: "u32", first: "i32", cap: "f32", ...RUN_PARAMS },
-	buffers: { z: reads("f32"), labels: reads("i32"), lse: reads("f32"), dy: reads("f32"), dz: writes("f32") },
-	workgroup: 64,
-	helpers: `${CAPPED}\n${ROW_OF}`,
-	body: wgsl`
-if (index >= p.size) { return; }
-let row = rowOf(index / p.n);
-let label = labels_at(row);
-var g = 0.0;
-if (label != p.ignore) {
-  let c = capped(z_at(index));
-  g = safeExp(c - lse_at(row));
-  if (i32(index % p.n) + p.first == label) { g -= 1.0; }
-  g *= dy_at(row);
-  if (p.cap > 0.0) { let u = c / p.cap; g *= 1.0 - u * u; }
-}
-dz_set(index, g);`,
-});
 
 type LossAttrs = { softcap: number; ignoreIndex: number };
 
@@ -189,11 +106,18 @@ function inChunks(inputs: Inputs, attrs: LossAttrs, step: (piece: Piece) => void
 
 const logits = ({ h, w }: Piece): Physical => gemm(h, w.transpose());
 
-/** dz [G, run, n] of a piece. */
+/** dz [G, run, n] of a piece; labels, lse and dy are of all rows, in order. */
 function logitGradient(piece: Piece, labels: Physical, lse: Physical, dy: Physical): Physical {
 	const z = logits(piece);
 	const dz = z.runtime.empty(z.shape);
-	logitGradKernel.run({ z, labels, lse, dy, dz }, { size: z.size, ...piece.params }, z.size);
+	const [G, run, n] = z.shape;
+	const { all, start, first, cap, ignore } = piece.params;
+	const own = (x: Physical): Physical => contiguous(x.view({ shape: [G, run], strides: [all, 1], offset: x.offset + start }));
+	const lanes = n % 4 === 0 ? 4 : 1;
+	const [rows, D] = [G * run, n / lanes];
+	const step = rowsAtOnce(rows, D);
+	const buffers = { z, labels: own(labels), lse: own(lse), dy: own(dy), dz };
+	logitGradKernel.of({ lanes }).run(buffers, { rows, D, step, first, cap, ignore }, D * step);
 	return dz;
 }
 

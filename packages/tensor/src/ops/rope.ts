@@ -9,38 +9,42 @@ import { collapse, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { contiguous, packed } from "./contiguous.ts";
 
-export const ropeKernel = defineKernel("rope", {
-	params: {
-		n: "u32",
-		T: "u32",
-		J: "u32",
-		z1: "u32",
-		s0: "u32",
-		s1: "u32",
-		st: "u32",
-		sk: "u32",
-		share: "u32",
-		rc: "u32",
-		rs: "u32",
-		sign: "f32",
-	},
-	buffers: { x: reads("f32"), c: reads("f32"), s: reads("f32"), y: writes("f32") },
-	workgroup: 64,
-	body: wgsl`
+/** Pairs of a row of x, its first half with its second, one or four an invocation; strides are in the same unit. */
+export const ropeKernel = defineKernel("rope", ({ lanes }: { lanes: 1 | 4 }) => {
+	const four = lanes === 4 ? "4" : "";
+	return {
+		params: {
+			n: "u32",
+			T: "u32",
+			J: "u32",
+			z1: "u32",
+			s0: "u32",
+			s1: "u32",
+			st: "u32",
+			sk: "u32",
+			share: "u32",
+			rc: "u32",
+			rs: "u32",
+			sign: "f32",
+		},
+		buffers: { x: reads("f32", lanes), c: reads("f32", lanes), s: reads("f32", lanes), y: writes("f32", lanes) },
+		workgroup: 64,
+		body: wgsl`
 if (index >= p.n) { return; }
 let j = index % p.J;
 let row = index / p.J;
 let t = row % p.T;
 let z = row / p.T;
 let at = (z / p.z1) * p.s0 + (z % p.z1) * p.s1 + t * p.st;
-let lo = x_at(at + j * p.sk);
-let hi = x_at(at + (j + p.J) * p.sk);
+let lo = x_at${four}(at + j * p.sk);
+let hi = x_at${four}(at + (j + p.J) * p.sk);
 let record = z / p.share;
-let c = c_at(record * p.rc + t * p.J + j);
-let s = s_at(record * p.rs + t * p.J + j) * p.sign;
+let c = c_at${four}(record * p.rc + t * p.J + j);
+let s = s_at${four}(record * p.rs + t * p.J + j) * p.sign;
 let to = ((record * p.T + t) * p.share + z % p.share) * 2u * p.J + j;
-y_set(to, lo * c - hi * s);
-y_set(to + p.J, hi * c + lo * s);`,
+y_set${four}(to, lo * c - hi * s);
+y_set${four}(to + p.J, hi * c + lo * s);`,
+	};
 });
 
 /* A result lies in memory as projections give their heads, positions first: so are gradients of heads those of a projection, uncopied. */
@@ -72,12 +76,13 @@ export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ 
 		const y = runtime.empty([B, T, ...lead, 2 * J]);
 		const [s0, s1, st, sk] = x.strides;
 		const share = Math.max(1, sizeOf(inputs.x.shape.slice(1, -2)));
-		const pairs = y.size / 2;
-		ropeKernel.run(
-			{ x, c, s, y },
-			{ n: pairs, T, J, z1: x.shape[1], s0, s1, st, sk, share, rc: c.strides[0], rs: s.strides[0], sign: attrs.inverse ? -1 : 1 },
-			pairs,
-		);
+		const [rc, rs] = [c.strides[0], s.strides[0]];
+		const lanes = sk === 1 && [J, x.offset, s0, s1, st, c.offset, s.offset, rc, rs].every((v) => v % 4 === 0) ? 4 : 1;
+		const strides = { s0: s0 / lanes, s1: s1 / lanes, st: st / lanes, sk, rc: rc / lanes, rs: rs / lanes };
+		const n = y.size / 2 / lanes;
+		ropeKernel
+			.of({ lanes })
+			.run({ x, c, s, y }, { n, T, J: J / lanes, z1: x.shape[1], ...strides, share, sign: attrs.inverse ? -1 : 1 }, n);
 		const heads = lead.map((_, i) => i + 2);
 		return [y.permute([0, ...heads, 1, y.rank - 1])];
 	},
@@ -103,7 +108,7 @@ export const ropePrimitive: Primitive<{ inverse: boolean }> = definePrimitive<{ 
 	},
 	test: {
 		bound: { abs: 2e-6, why: "two products of size 4 and their sum" },
-		sizes: { K: [2, 6, 8], J: [1, 3, 4] },
+		sizes: { K: [2, 6, 8, 16], J: [1, 3, 4, 8] },
 		variants: [{ inverse: true }],
 	},
 });
