@@ -252,10 +252,10 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		only: "steps of the grid",
 	},
 	{
-		name: "a norm of the first of its parts",
+		name: "a norm of the last of its parts",
 		file: "packages/dp/src/clip/clipFactors.ts",
-		from: "(i + 1u) * p.C",
-		to: "i * p.C + 1u",
+		from: "    last++;\n",
+		to: "",
 		tests: ["tests/dp/clip.test.ts"],
 		only: "are those of float64",
 	},

@@ -11,7 +11,7 @@ const project = inject("project");
 const LIMITS = {
 	"@hushgrad/tensor": 115_900,
 	"@hushgrad/nn": 42_200,
-	"@hushgrad/dp": 43_600,
+	"@hushgrad/dp": 43_700,
 	"@hushgrad/models": 16_800,
 } as const;
 const TEN = "add, data, grad, matmul, mul, requestDevice, softmax, sub, sum, tanh";

@@ -145,7 +145,7 @@ export const clip = named("clip", (grads: readonly RecordGradient[], weights: Te
 	const groups = clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads];
 	const blocks = groups.map((own, group) => blocksOf(weights.device, own, weights.size, group));
 	const K = blocks.length;
-	const squares = beside(blocks.map((own) => squaresOf(own, unit, K === 1 ? PART : 1)));
+	const squares = beside(blocks.map((own) => squaresOf(own, unit, K === 1 ? 4 * PART : 1)));
 	const parts = reshape(squares, [weights.size, K, squares.shape[1] / K]);
 	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
 	const isAutomatic = clipping.kind === "automatic";

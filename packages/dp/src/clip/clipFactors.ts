@@ -1,19 +1,33 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
-import { partsOf, treeCode } from "./tree.ts";
+import { PART, treeCode } from "./tree.ts";
 
 export const clipFactorsKernel = defineKernel("dp/clipFactors", {
 	params: { n: "u32", K: "u32", C: "u32", gamma: "f32", most: "f32", perGrid: "f32", unit: "f32" },
 	buffers: { parts: reads("f32"), weights: reads("f32"), clips: reads("f32"), factors: writes("f32"), norms: writes("f32") },
 	workgroup: 16,
 	helpers: `fn term(i: u32) -> f32 { return parts_at(i); }${treeCode(1)}
-fn square(i: u32) -> f32 { return treeOf(i * p.C, (i + 1u) * p.C); }`,
+fn square(i: u32) -> f32 {
+  let end = (i + 1u) * p.C;
+  var sums = vec4f(0.0);
+  var last = 0u;
+  for (var start = i * p.C; start < end; start += ${PART}u) {
+    sums[last] = treeOf(start, min(start + ${PART}u, end));
+    last++;
+  }
+  return (sums.x + sums.y) + (sums.z + sums.w);
+}`,
 	body: wgsl`
 if (index >= p.n) { return; }
+var own = 0.0;
 var sum = 0.0;
-for (var k = 0u; k < p.K; k++) { sum += square(index * p.K + k); }
+for (var k = 0u; k < p.K; k++) {
+  own = square(index * p.K + k);
+  sum += own;
+}
 for (var k = 0u; k < p.K; k++) {
   let i = index * p.K + k;
-  let scaled = min(p.most, clips_at(k) / max(sqrt(square(i)) + p.gamma, 1e-30)) * p.perGrid;
+  if (p.K > 1u) { own = square(i); }
+  let scaled = min(p.most, clips_at(k) / max(sqrt(own) + p.gamma, 1e-30)) * p.perGrid;
   let factor = select(-1.0, scaled, isFinite(sum));
   factors_set(i, select(0.0, factor, weights_at(index) > 0.0));
 }
@@ -34,7 +48,7 @@ export type ClipFactors = {
 
 /**
  * Factors of each record, one for each of K groups of coordinates, in grid steps: min(most, clip / (norm + gamma)) perGrid with the norm over
- * the group, the root of the sum of its C parts, at most 256, where its weight is above 0 (no weight counts for more than one record), else 0; and its norm over all groups, in multiples
+ * the group, the root of the sum of its C parts, at most 1024, where its weight is above 0 (no weight counts for more than one record), else 0; and its norm over all groups, in multiples
  * of `unit`. A record whose norm is not finite has −1 in every group; it is recognised by its bits, since WGSL may assume that NaN and
  * infinity do not occur.
  */
@@ -51,7 +65,7 @@ export const clipFactorsPrimitive: Primitive<ClipFactors> = definePrimitive({
 	grad: { parts: "none", weights: "none", clips: "none" },
 	reference: ({ parts, weights, clips }, { gamma, most, perGrid, unit }) => {
 		const [B, K, C] = parts.shape;
-		const squares = partsOf(parts.data, [B * K, C], (v) => v);
+		const squares = Float64Array.from({ length: B * K }, (_, i) => parts.data.subarray(i * C, (i + 1) * C).reduce((s, v) => s + v, 0));
 		const sums = Float64Array.from({ length: B }, (_, b) => squares.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
 		const factorOf = (square: number, clip: number): number => Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
 		const factors = squares.map((square, i) => {
@@ -68,7 +82,7 @@ export const clipFactorsPrimitive: Primitive<ClipFactors> = definePrimitive({
 		bound: { ulp: 14, why: "sums, a root and a quotient" },
 		variants: [{ gamma: 0.01, most: 1e30 }],
 		domains: { parts: { range: [0, 4] }, weights: { whole: [0, 3] }, clips: { range: [0.1, 2] } },
-		sizes: { K: [1, 3, 5], C: [1, 3, 256] },
+		sizes: { K: [1, 3, 5], C: [1, 3, 256, 257, 1024] },
 		nonEmpty: ["K"],
 	},
 });
