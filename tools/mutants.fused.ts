@@ -236,20 +236,28 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/engine/unread.test.ts"],
 	},
 	{
-		name: "steps of the grid without their upper half",
+		name: "steps of the grid without a sign",
 		file: "packages/dp/src/clip/addClipped.ts",
-		from: "(high << vec4u(16u)) + ",
-		to: "",
+		from: " ^ sign) - sign;",
+		to: ");",
 		tests: ["tests/dp/clip.test.ts"],
 		only: "steps of the grid",
 	},
 	{
-		name: "steps of the grid whose sums a driver may reorder",
+		name: "steps of the grid counted from another number",
 		file: "packages/dp/src/clip/addClipped.ts",
-		from: "+ 12582912.0) ^ zero;",
-		to: "+ 12582912.0);",
+		from: "+ 0x1p23;",
+		to: "+ 12582912.0;",
 		tests: ["tests/dp/clip.test.ts"],
 		only: "steps of the grid",
+	},
+	{
+		name: "a norm of the last of its parts",
+		file: "packages/dp/src/clip/clipFactors.ts",
+		from: "    last++;\n",
+		to: "",
+		tests: ["tests/dp/clip.test.ts"],
+		only: "are those of float64",
 	},
 	{
 		name: "a count of records not clipped that is one of faults",
@@ -304,21 +312,23 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	},
 	...(
 		[
-			["that has an owner", "if (storage.isOwned || storage.uses", "if (storage.uses"],
-			["that two commands read", "storage.uses !== 1 + reads.length", "storage.uses === 0"],
+			["that has an owner", "if (storage.isOwned || sizeOf", "if (sizeOf"],
+			["that two commands read", "return storage.uses === 1 + reads;", "return true;"],
 			["that is read in part", "|| sizeOf(extents) !== sizeOf(source.extents)", ""],
-			["that is read in another order", "&& isContiguous(extents, r.strides)", ""],
+			["that is read in another order", "|| !isContiguous(extents, strides[o])", ""],
 			["of what was overwritten in between", "(written.get(storage) ?? -1) > last", "last < 0"],
 			[
 				"whose operands stay for ever",
 				"for (const { storage } of dispatch.bindings) storage.lastUse =",
 				"for (const { storage } of []) storage.lastUse =",
 			],
-			["of a leaf taken for another", "l.strides.every((s, i) => s === strides[i])", "true"],
+			["of a leaf taken for another", "&& sameShape(known.strides, strides)", ""],
+			["without what its other operands are made of", "isFirst = group.steps.length === 0 &&", "isFirst ="],
+			["that walks along the axes of its last step", "isWalked ? strides[o] : along(extents, strides[o], group.extents)", "strides[o]"],
 			["of operands that need more memory", "return bytes <= result.size;", "return true;"],
 			["with the numbers of the first step", "p.of${k}_$1", "p.of0_$1"],
 			["whose operations a driver may contract", "= settled(${value});", "= ${value};"],
-			["of steps out of order", "n < 0 ? n - shift : others[n]", "n < 0 ? n : others[n]"],
+			["of steps out of order", "n < 0 ? n - shift : numbers[n]", "n < 0 ? n : numbers[n]"],
 		] as const
 	).map(
 		([what, from, to]): Mutant => ({

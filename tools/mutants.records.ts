@@ -102,6 +102,13 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/engine/kernels.test.ts"],
 	},
 	{
+		name: "a variant taken for another that is written alike",
+		file: "packages/tensor/src/gpu/defineKernel.ts",
+		from: "${name}=${value.length}:${value};",
+		to: "${name}=${value};",
+		tests: ["tests/engine/kernels.test.ts"],
+	},
+	{
 		name: "a kernel that writes what it reads",
 		file: "packages/tensor/src/gpu/binding.ts",
 		from: "if (other >= 0) {",

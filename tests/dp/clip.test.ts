@@ -32,8 +32,21 @@ const random = (seed: number, length: number, scale: number): Float32Array =>
 	uniformValues(key(seed), length).map((v) => scale * (2 * v - 1));
 
 describe("steps of the grid", () => {
-	it.each([3, 4, 8, 12, 16])("are added as whole numbers up to 2³⁰, halves to the even one: %i coordinates", async (P) => {
-		const exact = [0.5, 1.5, 2.5, 65_535.5, 65_536, 2 ** 21 + 0.5, 2 ** 23 - 0.5, 2 ** 24, 2 ** 29 + 64, 2 ** 30 - 64, 32_768, 98_304.5];
+	it.each([3, 4, 8, 12, 16, 32])("are added as whole numbers below 2²³, halves to the even one: %i coordinates", async (P) => {
+		const exact = [
+			0.5,
+			1.5,
+			2.5,
+			65_535.5,
+			65_536,
+			2 ** 21 + 0.5,
+			2 ** 22 + 17,
+			2 ** 22 + 1.5,
+			2 ** 23 - 1,
+			2 ** 23 - 1.5,
+			32_768,
+			98_304.5,
+		];
 		const rows = [1, -1, 0.5, -0.75].map((f, b) => Float32Array.from({ length: P }, (_, p) => (f * exact[(p + 5 * b) % exact.length]) / 8));
 		const factor = [8, 8, 4, 8];
 		const [sum, g, factors] = [
@@ -50,6 +63,14 @@ describe("steps of the grid", () => {
 		expect([...(await data(sum))]).toEqual([...steps, 7, 7 + 100 + 100 - 100 + 100]);
 		for (const t of [sum, g, factors]) t.dispose();
 	});
+});
+
+it("no record adds 2²³ steps of the grid or more to a coordinate, whatever C is", () => {
+	for (const C of [2 ** -104, 1e-3, 0.37, 0.5 + 2 ** -53, 1, 1 + 2 ** -52, 2 ** 126]) {
+		const { mostSteps } = new GaussianMechanism({ length: 1, maxGradNorm: C, noiseMultiplier: 0, expectedBatchSize: 1 });
+		expect(mostSteps).toBeLessThan(2 ** 23);
+		expect(mostSteps).toBeGreaterThan(2 ** 21);
+	}
 });
 
 describe("the norm and the factor of a record", () => {

@@ -197,6 +197,19 @@ describe("kernels of one name", () => {
 	});
 });
 
+it("a family tells its variants apart by their names, values and types", () => {
+	type Any = { one: string | number | boolean; two?: string };
+	const family = defineKernel("alike", ({ one, two = "" }: Any) => ({
+		params: {},
+		buffers: { y: writes("f32") },
+		workgroup: 64,
+		body: wgsl`// ${typeof one} ${String(one)} ${two}`,
+	}));
+	const variants: Any[] = [{ one: 1 }, { one: "1" }, { one: true }, { one: "true" }, { one: "a", two: "b" }, { one: "a;two=1:b" }];
+	expect(new Set(variants.map((v) => family.of(v))).size).toBe(variants.length);
+	for (const v of variants) expect(family.of({ ...v }).spec.body).toBe(`// ${typeof v.one} ${v.one} ${v.two ?? ""}`);
+});
+
 it("a family makes one kernel of the same values, in whatever order they are named", () => {
 	const family = defineKernel("ordered", ({ width }: { dtype: DType; width: number }) => ({
 		params: {},

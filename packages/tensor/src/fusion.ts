@@ -3,7 +3,7 @@ import { MAX_PARAM_BYTES } from "./gpu/kernel.ts";
 import type { PipelineCache } from "./gpu/pipelines.ts";
 import type { Binding, Dispatch } from "./gpu/recorder.ts";
 import { floatRun, kernelsOf } from "./ops/elementwise.kernel.ts";
-import { collapse, isContiguous, type Shape, sizeOf } from "./shape.ts";
+import { collapse, isContiguous, type Shape, sameShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
 
 /** What an element-wise kernel computes: WGSL of its operands and of its numbers, as `Row` has it. */
@@ -114,18 +114,18 @@ export class Fusion {
 function groupsOf(commands: readonly object[], first: number): Group[] {
 	const open = new Map<Storage, Group>();
 	const written = new Map<Storage, number>();
-	for (const [at, command] of commands.entries()) {
+	for (let at = 0; at < commands.length; at++) {
+		const command = commands[at];
 		if (!("pipeline" in command)) continue;
 		const { bindings, pipeline, elementwise } = command as Dispatch;
-		const result = bindings[bindings.length - 1];
 		if (elementwise !== undefined) {
 			const group = groupAt(at, first, elementwise, bindings, open, written);
-			const { storage } = result;
+			const { storage } = bindings[bindings.length - 1];
 			// Only what another command reads, and nobody owns, may do without memory.
 			const isPassing = !storage.isOwned && storage.buffer === undefined && storage.lastUse > first + at;
 			if (isPassing || group.places.length > 1) open.set(storage, group);
 		}
-		for (const [i, { storage }] of bindings.entries()) if (pipeline.layoutKey[i] === "w") written.set(storage, at);
+		for (let i = 0; i < bindings.length; i++) if (pipeline.layoutKey[i] === "w") written.set(bindings[i].storage, at);
 	}
 	return [...open.values()].filter((g) => g.places.length > 1);
 }
@@ -134,39 +134,49 @@ function groupsOf(commands: readonly object[], first: number): Group[] {
 function groupAt(
 	at: number,
 	first: number,
-	{ formula, numbers, extents, strides }: Elementwise,
+	elementwise: Elementwise,
 	bindings: readonly Binding[],
 	open: Map<Storage, Group>,
 	written: ReadonlyMap<Storage, number>,
 ): Group {
-	const operands = strides.map((s, i): Leaf => ({ binding: bindings[i], strides: s }));
+	const { formula, numbers, extents, strides } = elementwise;
 	let group: Group = { places: [at], steps: [], leaves: [], extents };
-	/** Of each operand, the place of its step, or undefined where it is a leaf. */
-	const made = new Map<Storage, number>();
-	for (const { binding } of operands) {
-		const { storage } = binding;
+	/** Of each operand what its step has it from, or undefined where it is a leaf. */
+	const from = new Array<number | undefined>(strides.length);
+	for (let o = 0; o < strides.length; o++) {
+		const { storage } = bindings[o];
 		const source = open.get(storage);
-		if (source === undefined || made.has(storage)) continue;
-		const reads = operands.filter((o) => o.binding.storage === storage);
-		if (!isPassedOn(storage, source, reads, extents) || !isReadable(source, storage, at, first, written)) continue;
-		const joined = joinedOf(group, source, operands.length - 1, numbers.length);
+		if (source === undefined) continue;
+		if (!isPassedOn(storage, source, elementwise, bindings) || !isReadable(source, storage, at, first, written)) continue;
+		const joined = joinedOf(group, source, strides.length - 1, numbers.length);
 		if (joined === undefined) continue;
 		group = joined;
-		made.set(storage, joined.steps.length - 1);
+		for (let i = 0; i < strides.length; i++) if (bindings[i].storage === storage) from[i] = -joined.steps.length;
 		open.delete(storage);
 	}
 	const leaves = [...group.leaves];
-	const from = operands.map((operand) => {
-		const step = made.get(operand.binding.storage);
-		return step === undefined ? leafNumber(leaves, { ...operand, strides: along(extents, operand.strides, group.extents) }) : -1 - step;
-	});
-	return { ...collapsed(group.extents, leaves), places: group.places, steps: [...group.steps, { formula, from, numbers }] };
+	const isWalked = sameShape(extents, group.extents);
+	for (let o = 0; o < strides.length; o++) {
+		const own = isWalked ? strides[o] : along(extents, strides[o], group.extents);
+		from[o] ??= leafNumber(leaves, bindings[o], own);
+	}
+	const steps = [...group.steps, { formula, from: from as number[], numbers }];
+	// What has kept two axes apart in the walk of this dispatch is still a leaf.
+	if (isWalked) return { places: group.places, steps, leaves, extents };
+	return { ...collapsed(group.extents, leaves), places: group.places, steps };
 }
 
-/** Whether all that uses the result of a group is these operands, which read it in order. */
-function isPassedOn(storage: Storage, source: Group, reads: readonly Leaf[], extents: Shape): boolean {
-	if (storage.isOwned || storage.uses !== 1 + reads.length || sizeOf(extents) !== sizeOf(source.extents)) return false;
-	return reads.every((r) => r.binding.base === 0 && r.binding.offset === 0 && isContiguous(extents, r.strides));
+/** Whether all that uses the result of a group is the operands of a dispatch, which read it in order. */
+function isPassedOn(storage: Storage, source: Group, { extents, strides }: Elementwise, bindings: readonly Binding[]): boolean {
+	if (storage.isOwned || sizeOf(extents) !== sizeOf(source.extents)) return false;
+	let reads = 0;
+	for (let o = 0; o < strides.length; o++) {
+		const { storage: read, base, offset } = bindings[o];
+		if (read !== storage) continue;
+		if (base !== 0 || offset !== 0 || !isContiguous(extents, strides[o])) return false;
+		reads++;
+	}
+	return storage.uses === 1 + reads;
 }
 
 /** Whether what a group reads is still there, unchanged, when the command `at` runs, and takes no more memory until then than its result. */
@@ -185,35 +195,38 @@ function isReadable({ places, leaves }: Group, result: Storage, at: number, firs
 
 /** Both groups as one, with room for a step of so many further leaves and numbers; undefined where that is too much. */
 function joinedOf(group: Group, source: Group, further: number, numbers: number): Group | undefined {
-	const extents = refined(group.extents, source.extents);
-	if (extents === undefined) return undefined;
-	const leaves: Leaf[] = [];
-	const numbersOf = (g: Group): number[] =>
-		g.leaves.map((l) => leafNumber(leaves, { ...l, strides: along(g.extents, l.strides, extents) }));
-	const own = numbersOf(group);
-	const others = numbersOf(source);
-	const shift = group.steps.length;
-	const steps = [
-		...group.steps.map((s) => ({ ...s, from: s.from.map((n) => (n < 0 ? n : own[n])) })),
-		...source.steps.map((s) => ({ ...s, from: s.from.map((n) => (n < 0 ? n - shift : others[n])) })),
-	];
+	if (group.steps.length + source.steps.length >= MOST_STEPS) return undefined;
+	const extents = sameShape(group.extents, source.extents) ? group.extents : refined(group.extents, source.extents);
+	if (extents === undefined || extents.length > MOST_AXES) return undefined;
+	const isFirst = group.steps.length === 0 && extents === group.extents;
+	const { steps, leaves } = isFirst ? source : merged(group, source, extents);
 	const count = leaves.length + further;
-	const walk = 3 + MOST_AXES - 1 + (MOST_AXES + 1) * (count + 1);
-	const params = steps.reduce((n, s) => n + s.numbers.length, walk + numbers);
-	const fits = steps.length < MOST_STEPS && count <= MOST_LEAVES && extents.length <= MOST_AXES && 4 * params <= MAX_PARAM_BYTES;
+	let params = 3 + MOST_AXES - 1 + (MOST_AXES + 1) * (count + 1) + numbers;
+	for (const s of steps) params += s.numbers.length;
+	const fits = count <= MOST_LEAVES && 4 * params <= MAX_PARAM_BYTES;
 	return fits ? { places: [...source.places, ...group.places], steps, leaves, extents } : undefined;
 }
 
+/** The steps of one group, those of another behind them, and the leaves of both, along extents that either can be walked by. */
+function merged(group: Group, source: Group, extents: Shape): Pick<Group, "steps" | "leaves"> {
+	const leaves: Leaf[] = [];
+	const steps: Step[] = [];
+	for (const g of [group, source]) {
+		const shift = steps.length;
+		const numbers = g.leaves.map((l) => leafNumber(leaves, l.binding, along(g.extents, l.strides, extents)));
+		for (const s of g.steps) steps.push({ ...s, from: s.from.map((n) => (n < 0 ? n - shift : numbers[n])) });
+	}
+	return { steps, leaves };
+}
+
 /** The number of a leaf, which is put in where it is not there. */
-function leafNumber(leaves: Leaf[], { binding, strides }: Leaf): number {
-	const known = leaves.findIndex(
-		(l) =>
-			l.binding.storage === binding.storage &&
-			l.binding.base === binding.base &&
-			l.binding.offset === binding.offset &&
-			l.strides.every((s, i) => s === strides[i]),
-	);
-	return known >= 0 ? known : leaves.push({ binding, strides }) - 1;
+function leafNumber(leaves: Leaf[], binding: Binding, strides: Shape): number {
+	for (let i = 0; i < leaves.length; i++) {
+		const known = leaves[i];
+		const { storage, base, offset } = known.binding;
+		if (storage === binding.storage && base === binding.base && offset === binding.offset && sameShape(known.strides, strides)) return i;
+	}
+	return leaves.push({ binding, strides }) - 1;
 }
 
 /** Extents by which both shapes of one size can be walked: products of neighbours give either. */

@@ -220,8 +220,10 @@ export class Primitive<A extends Attrs = Attrs> {
 		const results = record({
 			name,
 			inputs,
-			forward: (views) => forward({ runtime, inputs: byName(names.inputs, views), B: views[0].shape[0], axes, attrs: all }),
-			gradients: () => this.#gradients(all),
+			forward(views) {
+				return forward({ runtime, inputs: byName(names.inputs, views), B: views[0].shape[0], axes, attrs: all });
+			},
+			gradients: this.#gradients.bind(this, all),
 			together:
 				together &&
 				((given, operands, arrived) => {

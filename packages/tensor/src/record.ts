@@ -77,6 +77,15 @@ export function tapeOf(t: Tensor): TapeNode["tape"] | undefined {
 	return tape?.recording ? tape : undefined;
 }
 
+/** The tape of the first of these tensors that is on one. */
+function tapeAmong(inputs: readonly Tensor[]): TapeNode["tape"] | undefined {
+	for (const t of inputs) {
+		const tape = tapeOf(t);
+		if (tape !== undefined) return tape;
+	}
+	return undefined;
+}
+
 /** The records that operands have in common. @throws ValueError for a tensor of another program, or of another device. */
 export function commonRecords(op: string, inputs: readonly Tensor[]): Records | undefined {
 	const { device } = inputs[0];
@@ -122,11 +131,15 @@ export function record(operation: Operation): Tensor[] {
 		return views.map((p) => ({ dtype: p.dtype, making: makingOf(p, runtime.own(p), records) }));
 	});
 	const ofResults = made.slice(0, operation.traced ?? 1).map(({ making }) => making);
-	const traced = trace(
-		operation,
-		ofResults.map(({ shape }) => shape),
-		records,
-	);
+	const tape = tapeAmong(inputs);
+	const traced =
+		tape &&
+		trace(
+			operation,
+			tape,
+			ofResults.map(({ shape }) => shape),
+			records,
+		);
 	if (traced !== undefined) {
 		[traced.node, ...traced.node.others].forEach((node, i) => {
 			ofResults[i].node = node;
@@ -161,11 +174,10 @@ function makingOf(
 /** The node of an operation on traced tensors, and what keeps the tensors that its rules read. */
 function trace(
 	{ name, inputs, gradients: gradientsOf, together, names }: Operation,
+	tape: TapeNode["tape"],
 	[shape, ...shapes]: readonly (readonly number[])[],
 	records: Records | undefined,
 ): { readonly node: TapeNode; readonly save: (outputs: readonly Tensor[]) => void } | undefined {
-	const tape = inputs.map(tapeOf).find((t) => t !== undefined);
-	if (tape === undefined) return undefined;
 	const gradients = gradientsOf();
 	const nodes = inputs.map((t, i) => (gradients[i] === "none" ? undefined : nodeOf(t)));
 	if (nodes.every((n) => n === undefined)) return undefined;

@@ -4,10 +4,18 @@ import { ShapeError, ValueError } from "./errors.ts";
 export type Shape = readonly number[];
 
 /** Number of elements: the product of the extents, 1 for a scalar. */
-export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+export function sizeOf(shape: Shape): number {
+	let size = 1;
+	for (let i = 0; i < shape.length; i++) size *= shape[i];
+	return size;
+}
 
 /** Whether two shapes have the same rank and extents; nothing is broadcast. */
-export const sameShape = (a: Shape, b: Shape): boolean => a?.length === b?.length && Array.isArray(a) && a.every((d, i) => d === b[i]);
+export function sameShape(a: Shape, b: Shape): boolean {
+	if (a?.length !== b?.length || !Array.isArray(a)) return false;
+	for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+	return true;
+}
 
 /** A shape as error texts show it: "[2, 3]". */
 export const showShape = (shape: Shape): string => (Array.isArray(shape) ? `[${shape.map(extentText).join(", ")}]` : " without a shape");
@@ -70,7 +78,8 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 
 /** numpy broadcasting of several shapes, aligned at the last axis. */
 export function broadcastShapes(op: string, ...shapes: Shape[]): number[] {
-	const rank = Math.max(...shapes.map((s) => s.length));
+	let rank = 0;
+	for (const shape of shapes) rank = Math.max(rank, shape.length);
 	const out = new Array<number>(rank).fill(1);
 	for (const shape of shapes) {
 		for (let i = 0; i < shape.length; i++) {

@@ -1,31 +1,30 @@
 import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { inRows } from "./rows.ts";
 
-const PARAMS = { n: "u32", P: "u32", B: "u32", row: "u32", K: "u32", group: "u32", counts: "u32", whole: "i32", full: "f32" } as const;
+const SIZES = { n: "u32", P: "u32", B: "u32", row: "u32", step: "u32", apart: "u32" } as const;
+const PARAMS = { ...SIZES, K: "u32", group: "u32", counts: "u32", whole: "i32", full: "f32" } as const;
 
 /**
- * WGSL of `steps(x)`: the whole numbers next to x, halves to the even one, of |x| below 2³¹, in two halves that come to lie in the last digits
- * of a float when 1.5 · 2²³ is added: a conversion looks for numbers that no integer is, which takes longer than all the rest. What is left
- * below the upper half is exact. `p.n >> 31u` is 0 in a way that no compiler knows: so none changes the order of the sums, or takes x for the
- * product that it is before it is rounded.
+ * WGSL of `steps(x)`: the whole numbers next to x, halves to the even one, of |x| below 2²³, which are the last digits of a float when 2²³ is
+ * added: a conversion looks for numbers that no integer is, which takes longer than all the rest. `p.n >> 31u` is 0 in a way that no compiler
+ * knows: so none takes x for the product that it is before it is rounded.
  */
 const STEPS = wgsl`
 fn steps(x: vec4f) -> vec4i {
-  let zero = vec4u(p.n >> 31u);
-  let v = bitcast<vec4f>(bitcast<vec4u>(x) ^ zero);
-  let high = bitcast<vec4u>(v * 0x1p-16 + 12582912.0) ^ zero;
-  let low = bitcast<vec4u>(v - (bitcast<vec4f>(high) - 12582912.0) * 65536.0) ^ zero;
-  return bitcast<vec4i>((high << vec4u(16u)) + bitcast<vec4u>(bitcast<vec4f>(low) + 12582912.0) - vec4u(0x4b400000u));
+  let v = bitcast<vec4i>(x) ^ vec4i(i32(p.n >> 31u));
+  let sign = v >> vec4u(31u);
+  let size = bitcast<vec4f>(v & vec4i(0x7fffffff)) + 0x1p23;
+  return ((bitcast<vec4i>(size) - vec4i(0x4b000000)) ^ sign) - sign;
 }`;
 
-/** An invocation adds fours of coordinates that lie `P` of them apart; the counts, which come after the coordinates, have one by themselves. */
+/** An invocation adds fours of coordinates that lie `apart` of them apart; the counts, which come after the coordinates, have one by themselves. */
 export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lanes: 1 | 4 | 16 }) => {
 	const wide = lanes === 1 ? 1 : 4;
 	const own = lanes === 16 ? [0, 1, 2, 3] : [0];
 	const [four, count] = wide === 4 ? ["4", "acc.y"] : ["", "acc"];
 	const each = (line: (k: number) => string): string => own.map(line).join(" ");
 	const adding = (k: number): string => {
-		const scaled = `f * g_at${four}(first + ${k}u * p.P)`;
+		const scaled = `f * g_at${four}(first + ${k}u * p.apart)`;
 		return `s${k} += ${wide === 4 ? `steps(${scaled})` : `i32(round(${scaled}))`};`;
 	};
 	return {
@@ -36,13 +35,14 @@ export const addClippedKernel = defineKernel("dp/addClipped", ({ lanes }: { lane
 		body: wgsl`
 if (index >= p.n) { return; }
 if (index < p.P) {
-  ${each((k) => `var s${k} = sum_at${four}(index + ${k}u * p.P);`)}
+  let start = index * p.step;
+  ${each((k) => `var s${k} = sum_at${four}(start + ${k}u * p.apart);`)}
   for (var b = 0u; b < p.B; b++) {
     let f = factors_at(b * p.K + p.group);
-    let first = b * p.row + index;
+    let first = b * p.row + start;
     if (f > 0.0) { ${each(adding)} }
   }
-  ${each((k) => `sum_set${four}(index + ${k}u * p.P, s${k});`)}
+  ${each((k) => `sum_set${four}(start + ${k}u * p.apart, s${k});`)}
 } else {
   let at = p.P * ${own.length}u + index - p.P;
   var acc = sum_at${four}(at);
@@ -60,8 +60,8 @@ if (index < p.P) {
 const roundEven = (v: number): number => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
 
 /**
- * sum[p] += sum over records of round(factor g[b, p]), in integers, in place, with the factors of one group of coordinates,
- * `group`. Records of factor 0 or below are not read. Where the sum has one coordinate more than g, that one counts the records of a factor
+ * sum[p] += sum over records of round(factor g[b, p]), in integers of less than 2²³ each, in place, with the factors of one group of
+ * coordinates, `group`. Records of factor 0 or below are not read. Where the sum has one coordinate more than g, that one counts the records of a factor
  * below 0, `whole` for each; where it has two more, the second adds `whole` for each factor of `full` or more, and takes it off for each
  * that is above 0 and below `full`.
  */
@@ -70,7 +70,7 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 	signature: "sum![S], g![B, P], factors![B, K] -> sum[S]",
 	dtypes: { sum: ["i32"] },
 	attrs: { whole: 3, full: 40, group: 0 },
-	forward: ({ inputs, axes: { B, P, K, S }, attrs }) => {
+	forward: ({ runtime, inputs, axes: { B, P, K, S }, attrs }) => {
 		const { g, row } = inRows(inputs.g);
 		const summed = Math.min(S, P);
 		const isOf = (lanes: number): boolean => summed % lanes === 0 && [row, g.offset, inputs.sum.offset].every((v) => v % 4 === 0);
@@ -78,7 +78,9 @@ export const addClippedPrimitive: Primitive<{ whole: number; full: number; group
 		const counts = Math.min(S - summed, 2);
 		const columns = summed / lanes;
 		const n = columns + (lanes === 1 ? counts : Math.min(counts, 1));
-		const sizes = { n, P: columns, B, row: lanes === 1 ? row : row / 4, K, counts, ...attrs };
+		// One invocation after the other takes what lies in order, and all at once what lies side by side.
+		const [step, apart] = runtime.device.plan === "cpu" && lanes === 16 ? [4, 1] : [1, columns];
+		const sizes = { n, P: columns, B, row: lanes === 1 ? row : row / 4, K, counts, step, apart, ...attrs };
 		addClippedKernel.of({ lanes }).run({ sum: inputs.sum, g, factors: contiguous(inputs.factors) }, sizes, n);
 		return [];
 	},

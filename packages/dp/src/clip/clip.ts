@@ -1,4 +1,4 @@
-import { cat, full, type Tensor, ValueError } from "@hushgrad/tensor";
+import { cat, full, reshape, type Tensor, ValueError } from "@hushgrad/tensor";
 import { expects, named } from "@hushgrad/tensor/author";
 import { checkPositive, refuse } from "../check.ts";
 import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
@@ -7,6 +7,7 @@ import { type Block, blocksOf, checkGradients, type RecordGradient } from "./blo
 import { clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
 import { squarePartsPrimitive } from "./squareParts.ts";
+import { PART } from "./tree.ts";
 
 /** Gradients of the records of one physical batch, clipped and ready to be added. */
 export interface Clipped {
@@ -106,10 +107,10 @@ function normsOf({ maxGradNorm, clipping }: ClipSettings, count: number): number
 /** Columns side by side; one alone needs no copy. */
 const beside = (columns: readonly Tensor[]): Tensor => (columns.length === 1 ? columns[0] : cat(columns, 1));
 
-/** Squared norm of each record over all columns of these blocks, in multiples of unit²: f32 `[B, 1]`. */
-function squaresOf(blocks: readonly Block[], unit: number): Tensor {
+/** Parts, at most so many, of the squared norm of each record over all columns of these blocks, in multiples of unit²: f32 `[B, parts]`. */
+function squaresOf(blocks: readonly Block[], unit: number, most: number): Tensor {
 	let parts = beside(blocks.map((block) => block.use((g) => squarePartsPrimitive.apply([g], { scale: 1 / unit })[0])));
-	while (parts.shape[1] > 1) parts = addPartsPrimitive.apply([parts])[0];
+	while (parts.shape[1] > most) parts = addPartsPrimitive.apply([parts])[0];
 	return parts;
 }
 
@@ -143,12 +144,14 @@ export const clip = named("clip", (grads: readonly RecordGradient[], weights: Te
 	const unit = 2 ** Math.ceil(Math.log2(maxGradNorm));
 	const groups = clipping.kind === "perLayer" ? grads.map((g) => [g]) : [grads];
 	const blocks = groups.map((own, group) => blocksOf(weights.device, own, weights.size, group));
-	const squares = beside(blocks.map((own) => squaresOf(own, unit)));
+	const K = blocks.length;
+	const squares = beside(blocks.map((own) => squaresOf(own, unit, K === 1 ? 4 * PART : 1)));
+	const parts = reshape(squares, [weights.size, K, squares.shape[1] / K]);
 	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
 	const isAutomatic = clipping.kind === "automatic";
 	const gamma = isAutomatic ? (clipping.gamma ?? GAMMA) / unit : 0;
 	const scales = { gamma, most: isAutomatic ? Math.min(LARGEST, 2 ** 126 * grid) : 1, perGrid: 1 / grid, unit };
-	const [factors, norms] = clipFactorsPrimitive.apply([squares, weights, clips], scales);
+	const [factors, norms] = clipFactorsPrimitive.apply([parts, weights, clips], scales);
 	return { blocks: blocks.flat(), factors, norms };
 });
 

@@ -87,6 +87,16 @@ function countNames(object: object): number {
 /** What tells the kernels of a family apart: element types, modes, ranks. */
 export type Variant = Readonly<Record<string, string | number | boolean>>;
 
+/** A text that no variant with other names or values has. */
+function textOf(names: readonly string[], variant: Variant): string {
+	let text = "";
+	for (const name of names) {
+		const value = variant[name];
+		text += typeof value === "string" ? `${name}=${value.length}:${value};` : `${name}=${value};`;
+	}
+	return text;
+}
+
 /**
  * Kernels that are made from one text, by `defineKernel` with a function. Each is made once, and named by the family and its
  * variant.
@@ -96,6 +106,7 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 	readonly name: string;
 	/** Compared as methods are, so that families of all variants fit in one list. */
 	readonly #make: { of(variant: V): KernelSpec<P, B> }["of"];
+	/** By the text of the variant, with its names as they were given and in their own order. */
 	readonly #made = new Map<string, Kernel<P, B>>();
 
 	static {
@@ -110,12 +121,16 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 
 	/** The kernels made so far, by any device. */
 	get made(): readonly Kernel<P, B>[] {
-		return [...this.#made.values()];
+		return [...new Set(this.#made.values())];
 	}
 
 	/** The kernel of a variant, made at the first call, which gives it its name; the order of the values' names does not matter. */
 	of(variant: V): Kernel<P, B> {
-		const identity = JSON.stringify(variant, Object.keys(variant).sort());
+		const names = Object.keys(variant);
+		const asGiven = textOf(names, variant);
+		const known = this.#made.get(asGiven);
+		if (known !== undefined) return known;
+		const identity = textOf(names.sort(), variant);
 		let kernel = this.#made.get(identity);
 		if (kernel === undefined) {
 			const values = Object.entries(variant).filter(([, value]) => value !== false);
@@ -123,6 +138,7 @@ export class KernelFamily<V extends Variant = Variant, P extends string = string
 			kernel = new Kernel(key, this.#make(variant));
 			this.#made.set(identity, kernel);
 		}
+		this.#made.set(asGiven, kernel);
 		return kernel;
 	}
 }

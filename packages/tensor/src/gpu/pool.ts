@@ -125,9 +125,8 @@ export class BufferPool {
 				hint: `maxBufferSize is ${this.#device.limits.maxBufferSize}; split the tensor`,
 			});
 		}
-		const isTooMuch = (): boolean => this.#liveBytes + this.#asideBytes + size > this.#budget;
-		if (isTooMuch()) this.#relieve.collect();
-		if (isTooMuch()) {
+		if (this.#exceeds(size)) this.#relieve.collect();
+		if (this.#exceeds(size)) {
 			throw new DeviceError(
 				"device/budget",
 				`${op}: ${size} more bytes would exceed the memory budget of ${this.#budget} bytes (${this.#liveBytes + this.#asideBytes} in use)`,
@@ -211,6 +210,11 @@ export class BufferPool {
 			heldBuffers: this.#heldBuffers,
 			byLabel: Object.fromEntries([...this.#labels].sort(([a], [b]) => (a < b ? -1 : 1))),
 		};
+	}
+
+	/** Whether so many bytes more are too many. */
+	#exceeds(size: number): boolean {
+		return this.#liveBytes + this.#asideBytes + size > this.#budget;
 	}
 
 	#count({ size, label }: Pick<Extent, "size" | "label">, sign: 1 | -1): void {

@@ -104,7 +104,7 @@ interface Fours {
 export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]): Fours | undefined {
 	const last = extents.length - 1;
 	if (last < 0 || extents[last] % 4 !== 0) return undefined;
-	if (last === 0) return flatFoursOf(extents[0] / 4, strides.flat(), bases);
+	if (last === 0) return flatFoursOf(extents[0] / 4, strides, bases);
 	const D = extents[last] / 4;
 	const outer = extents.slice(0, last);
 	let modes = "";
@@ -128,10 +128,14 @@ export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]):
 }
 
 /** The plan for operands that have one axis, of so many vectors: in order each, or a number. */
-function flatFoursOf(n: number, strides: Shape, bases: readonly number[]): Fours | undefined {
-	if (!strides.every((s, o) => s === 0 || (s === 1 && bases[o] % 4 === 0))) return undefined;
+function flatFoursOf(n: number, strides: readonly Shape[], bases: readonly number[]): Fours | undefined {
+	let modes = "";
+	for (let o = 0; o < strides.length; o++) {
+		const [stride] = strides[o];
+		if (stride !== 0 && (stride !== 1 || bases[o] % 4 !== 0)) return undefined;
+		modes += stride === 0 ? "s" : "v";
+	}
 	const step = rowsAtOnce(n, 1, MOST_VECTORS);
-	const modes = strides.map((s): Mode => (s === 0 ? "s" : "v")).join("");
 	return { variant: { modes, rank: 0 }, sizes: [n, 1, step], walk: [], invocations: step };
 }
 

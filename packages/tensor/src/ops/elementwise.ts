@@ -56,11 +56,14 @@ export interface Row<O extends string = string, A extends string = string> {
 	readonly commutes?: boolean | undefined;
 }
 
-/** The element type of a result: that of the operands, the wider of two floats. */
-function resultType(name: string, operands: readonly { readonly dtype: DType; readonly shape: Shape }[], attrs: Attrs): DType {
-	if (operands.length === 0) return Object.values(attrs).some((v) => typeof v === "boolean") ? "bool" : "f32";
-	const [{ dtype }] = operands;
-	if (operands.every((t) => t.dtype === dtype)) return dtype;
+type Typed = Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
+
+/** The element type of a result: that of the operands of these names, the wider of two floats. */
+function resultType(name: string, values: readonly string[], inputs: Typed, attrs: Attrs): DType {
+	if (values.length === 0) return Object.values(attrs).some((v) => typeof v === "boolean") ? "bool" : "f32";
+	const { dtype } = inputs[values[0]];
+	if (values.every((o) => inputs[o].dtype === dtype)) return dtype;
+	const operands = values.map((o) => inputs[o]);
 	if (operands.every((t) => FLOATS.includes(t.dtype))) return "f32";
 	throw new DTypeError("op/dtype", `${name}: the operands are ${operands.map((t) => `${t.dtype} ${showShape(t.shape)}`).join(" and ")}`, {
 		op: name,
@@ -69,7 +72,8 @@ function resultType(name: string, operands: readonly { readonly dtype: DType; re
 }
 
 /** Views of one shape: visible axes align at the last, the record axes with each other. */
-function aligned(op: string, operands: readonly Physical[]): Physical[] {
+function aligned(op: string, operands: readonly Physical[]): readonly Physical[] {
+	if (operands.every((t) => sameShape(t.shape, operands[0].shape))) return operands;
 	const rank = Math.max(...operands.map((t) => t.rank));
 	const lifted = operands.map((t) => t.lift(rank));
 	const shape = broadcastShapes(op, ...lifted.map((t) => t.shape));
@@ -184,11 +188,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 		infinite: row.infinite,
 		kernels: [kernels.strided, kernels.inFours],
 		check: (inputs, given) => {
-			const type = resultType(
-				name,
-				values.map((o) => inputs[o]),
-				given,
-			);
+			const type = resultType(name, values, inputs, given);
 			for (const a in given) checkNumber(name, a, given[a], type);
 			broadcastShapes(name, ...operands.map((o) => inputs[o].shape));
 		},
@@ -197,21 +197,15 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 				name,
 				operands.map((o) => inputs[o]),
 			);
-			const type =
-				result ??
-				resultType(
-					name,
-					values.map((o) => inputs[o]),
-					given,
-				);
+			const type = result ?? resultType(name, values, inputs, given);
 			const out = runtime.empty(views[0].shape, type);
 			const walk = planWalk(out.shape, views);
-			const numbers = Object.keys(attrs).map((a) => Number(given[a]));
+			const numbers = formula.attrs.map((a) => Number(given[a]));
 			const all = [...views, out];
 			if (type === "f32" && views.every((v) => v.dtype === "f32")) {
 				const bases = views.map((v) => v.offset);
 				const { kernel, params, invocations } = floatRun(kernels, walk, bases, numbers);
-				runtime.run(kernel, all, params, invocations, { elementwise: { formula, numbers, ...walk } });
+				runtime.run(kernel, all, params, invocations, { elementwise: { formula, numbers, extents: walk.extents, strides: walk.strides } });
 			} else {
 				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.extents.length };
 				const params = [out.size, ...numbers, ...walkNumbers(walk.extents, walk.strides)];
