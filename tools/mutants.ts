@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { readFlags, refuse } from "./flags.mjs";
 import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
+import { DECODING_MUTANTS } from "./mutants.decoding.ts";
 import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
 import { LIBRARY_MUTANTS } from "./mutants.library.ts";
@@ -29,6 +30,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	fused: [...FUSED_MUTANTS, ...TOGETHER_MUTANTS],
 	plans: PLAN_MUTANTS,
 	attention: ATTENTION_MUTANTS,
+	decoding: DECODING_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));
