@@ -153,7 +153,7 @@ export const DECODING_MUTANTS: readonly Mutant[] = [
 			[
 				"are compiled once for each run",
 				"return new Set(rehearsed.recorded.map(({ pipeline }) => pipeline));",
-				"return new Set(rehearsed.recorded.map(({ pipeline }) => ({ ...pipeline })));",
+				"return new Set(rehearsed.recorded.map(({ pipeline }) => Object.create(pipeline) as typeof pipeline));",
 			],
 			["belong to a step inside another", 'checkOutside(runtime, "warmup");', ""],
 		] as const

@@ -101,7 +101,7 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 			["with the dropout of the first", "a.lora_dropout.p === b.lora_dropout.p &&", ""],
 			["of several ranks", "sameShape(a.lora_A.weight.shape, b.lora_A.weight.shape)", "true"],
 			["whose adapter has a forward of its own", "|| layer.forward !== LoRALinear.prototype.forward", ""],
-			["whose base has a forward of its own", "return isPlain(base) && base.bias", "return base instanceof Linear && base.bias"],
+			["whose base has a forward of its own", "return isPlain(base) && base.bias", "return (base as { readonly bias?: unknown }).bias"],
 			["without their bias", "base.bias === undefined && ", ""],
 			["of a residual that is repeated", "!isFused || !sameShape(plus.shape, x.shape.with(-1, layer.base_layer.outFeatures))", "!isFused"],
 			["of a residual of any type", ' && plus.dtype === "f32"', ""],

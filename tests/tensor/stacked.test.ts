@@ -34,10 +34,11 @@ describe("views with a new axis in front", () => {
 
 	it("are copied where they lie otherwise", async () => {
 		const all = device().fromHost(
-			Float32Array.from({ length: 12 }, (_, i) => i),
-			[3, 4],
+			Float32Array.from({ length: 16 }, (_, i) => i),
+			[4, 4],
 		);
 		const row = (i: number) => flat(slice(all, 0, i, i + 1));
+		const column = (i: number) => flat(slice(all, 1, i, i + 1)).transpose();
 		const y = zeros(device(), [3, 1, 4]);
 		const product = (views: readonly Physical[]) => {
 			const one = flat(device().fromHost(Float32Array.of(1), [1, 1]));
@@ -46,6 +47,7 @@ describe("views with a new axis in front", () => {
 			return data(y);
 		};
 		expect([...(await product([row(2), row(0), row(1)]))]).toEqual([8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7]);
+		expect([...(await product([column(2), column(0), row(1)]))]).toEqual([2, 6, 10, 14, 0, 4, 8, 12, 4, 5, 6, 7]);
 	});
 });
 
