@@ -321,6 +321,10 @@ describe("ModuleSnapshot", () => {
 });
 
 describe("cachedAttention", () => {
+	/** Memory that nobody has written holds no zeros here. */
+	const device = useDevice({ debug: { memory: true } });
+	const position = (at: number) => device().fromHost(Int32Array.of(at), [1]);
+
 	/** Attention of one head of one number to S keys and values. */
 	async function attended(at: number, query: number, keys: readonly number[], values: readonly number[]): Promise<number> {
 		const [column, pair] = [
@@ -328,7 +332,13 @@ describe("cachedAttention", () => {
 			[1, keys.length, 2],
 		];
 		const twice = (list: readonly number[]) => device().fromHost(Float32Array.from(list.flatMap((v) => [v, 0])), pair);
-		const place = { keys: twice(keys), values: twice(values), at: ids(at), cos: full(device(), column, 1), sin: zeros(device(), column) };
+		const place = {
+			keys: twice(keys),
+			values: twice(values),
+			at: position(at),
+			cos: full(device(), column, 1),
+			sin: zeros(device(), column),
+		};
 		const q = device().fromHost(Float32Array.of(query, 0), [1, 2]);
 		return ((await data(cachedAttention(q, place, { scale: 1 }))) as Float32Array)[0];
 	}
@@ -357,7 +367,7 @@ describe("cachedAttention", () => {
 
 	it("refuses to be traced", () => {
 		const [cos, keys] = [zeros(device(), [4, 1]), zeros(device(), [1, 4, 2])];
-		const at = { keys, values: keys, at: ids(0), cos, sin: cos };
+		const at = { keys, values: keys, at: position(0), cos, sin: cos };
 		const q = zeros(device(), [1, 2]);
 		expect(() => grad((x: Tensor) => sum(cachedAttention(x, at)))(q)).toThrow(expect.objectContaining({ code: "cache/traced" }));
 	});
