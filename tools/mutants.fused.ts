@@ -229,6 +229,27 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/engine/unread.test.ts"],
 	},
 	{
+		name: "skipping what is copied to be read",
+		file: "packages/tensor/src/gpu/unread.ts",
+		from: "needed.add(command.from);",
+		to: "",
+		tests: ["tests/engine/unread.test.ts"],
+	},
+	{
+		name: "running what nobody reads where its operands have an owner",
+		file: "packages/tensor/src/gpu/unread.ts",
+		from: 'pipeline.layoutKey[i] === "w" && ',
+		to: "",
+		tests: ["tests/engine/unread.test.ts"],
+	},
+	{
+		name: "skipped kernels that count as readers",
+		file: "packages/tensor/src/gpu/unread.ts",
+		from: "else storage.uses--;",
+		to: "",
+		tests: ["tests/engine/unread.test.ts", "tests/engine/fusion.test.ts"],
+	},
+	{
 		name: "what a skipped kernel was the last to use is kept",
 		file: "packages/tensor/src/gpu/recorder.ts",
 		from: "for (const { storage } of command.skipped) this.#passed(storage, number);",

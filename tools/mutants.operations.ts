@@ -304,6 +304,17 @@ export const OPERATION_MUTANTS: readonly Mutant[] = [
 		to: "let end = at + p.most;",
 		tests: ["tests/tensor/softmaxParts.test.ts"],
 	},
+	...(
+		[
+			["totals of parts of the row before", "let first = row / p.C * p.C;", "let first = max(row, p.C) / p.C * p.C - p.C;"],
+			["parts of a row that begin where the first does", "let at = start + row % p.C * p.most;", "let at = start;"],
+			[
+				"totals of parts by the largest value of the first row",
+				"var best = tops_at(first + min(own, p.C - 1u));",
+				"var best = tops_at(min(own, p.C - 1u));",
+			],
+		] as const
+	).map(([name, from, to]): Mutant => ({ name, file: `${OPS}/softmaxRows.ts`, from, to, tests: ["tests/tensor/softmaxParts.test.ts"] })),
 	{
 		name: "every value of a subgroup from its first invocation",
 		file: `${OPS}/gemm.shared.kernel.ts`,

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { readFlags, refuse } from "./flags.mjs";
 import { ATTENTION_MUTANTS } from "./mutants.attention.ts";
 import { AUDIT_MUTANTS } from "./mutants.audit.ts";
+import { DECODING_MUTANTS } from "./mutants.decoding.ts";
 import { FOURS_MUTANTS } from "./mutants.fours.ts";
 import { FUSED_MUTANTS } from "./mutants.fused.ts";
 import { LAYER_MUTANTS } from "./mutants.layers.ts";
@@ -30,6 +31,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	fused: [...FUSED_MUTANTS, ...FOURS_MUTANTS, ...TOGETHER_MUTANTS],
 	plans: PLAN_MUTANTS,
 	attention: ATTENTION_MUTANTS,
+	decoding: DECODING_MUTANTS,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

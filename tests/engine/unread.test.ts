@@ -47,6 +47,27 @@ describe("a result that nobody reads", () => {
 		for (const t of [x, y]) t.dispose();
 	});
 
+	it("is computed where it is on its way to be read, and released", async () => {
+		const x = full(device(), [8, 8], 2);
+		const y = matmul(x, x);
+		const read = data(y);
+		y.dispose();
+		expect(await read).toEqual(new Float32Array(64).fill(32));
+		x.dispose();
+	});
+
+	it("does not keep the others from becoming one kernel", async () => {
+		const x = full(device(), [64], 3);
+		const chain = (isRead: boolean) => () =>
+			device().scope<Tensor>(() => {
+				const squares = mul(x, x);
+				if (isRead) tanh(squares);
+				return add(squares, 1);
+			});
+		expect([await kernelsOf(device(), chain(false)), await kernelsOf(device(), chain(true))]).toEqual([1, 1]);
+		x.dispose();
+	});
+
 	it("is computed where only a part of it is written over", async () => {
 		const [zero, part] = [zeros(device(), [4, 4]), full(device(), [2, 4], 3)];
 		const written = device().scope<Tensor>(() => {

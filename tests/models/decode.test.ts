@@ -1,6 +1,31 @@
 import { type CausalLM, fromPretrained, type GenerateOptions, generate, StaticCache, VaultGemmaForCausalLM } from "@hushgrad/models";
-import { applyLora, cachedAttention, type LoRALinear, loraConfig, ModuleSnapshot, mergeAdapter } from "@hushgrad/nn";
-import { capture, data, grad, key, mul, reshape, sum, type Tensor, tensor, uniformValues, write, zeros } from "@hushgrad/tensor";
+import {
+	applyLora,
+	cachedAttention,
+	Linear,
+	type LoRALinear,
+	loraConfig,
+	Module,
+	ModuleSnapshot,
+	mergeAdapter,
+	type NF4Parameter,
+} from "@hushgrad/nn";
+import {
+	capture,
+	data,
+	full,
+	grad,
+	key,
+	mul,
+	requestDevice,
+	reshape,
+	sum,
+	type Tensor,
+	tensor,
+	uniformValues,
+	write,
+	zeros,
+} from "@hushgrad/tensor";
 import { beforeEach, describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
 import { goldenPath, relativeError } from "../support/goldens.ts";
@@ -66,6 +91,10 @@ describe.each(["plain", "capped", "bf16"])("a token written into a cache with ro
 			room.length++;
 			replayed.length++;
 		}
+		const full = new StaticCache(room.entries(), 24);
+		expect(() => model.decode(id, full)).toThrow(expect.objectContaining({ code: "cache/capacity" }));
+		full.length--;
+		expect(await data(model.decode(id, full))).toEqual(await data(step.outputs));
 		step.dispose();
 		expect(() => new StaticCache(cache, 3)).toThrow(expect.objectContaining({ code: "cache/capacity" }));
 		expect(() => new StaticCache([], 3)).toThrow(expect.objectContaining({ code: "cache/capacity" }));
@@ -105,7 +134,9 @@ describe("generate, replayed", () => {
 
 	it("outgrows its cache, and ends where the model does", async () => {
 		const long = { ...how, maxNewTokens: 180 };
+		const { liveBuffers } = device().memory();
 		expect(await written(model, prompt, long)).toEqual(await written(lengthening(model), prompt, long));
+		expect(device().memory().liveBuffers).toBeLessThanOrEqual(liveBuffers);
 		const tooLong = { ...how, maxNewTokens: 400 };
 		const count = { both: [0, 0] };
 		for (const [i, m] of [model, lengthening(model)].entries()) {
@@ -192,9 +223,47 @@ describe("generate, replayed", () => {
 		for (const kind of [Turning, Uploading]) {
 			passes = 0;
 			Object.setPrototypeOf(model, kind.prototype);
+			const { liveBuffers } = device().memory();
 			expect((await written(model, prompt, { maxNewTokens: 12 })).length).toBe(12);
+			// One for each token, but for those that were captured, or compared, in vain.
 			expect(passes).toBeGreaterThanOrEqual(11);
+			expect(passes).toBeLessThanOrEqual(13);
+			expect(device().memory().liveBuffers).toBeLessThanOrEqual(liveBuffers);
 		}
+	});
+
+	it("writes several texts in turn", async () => {
+		const prompts = [prompt.slice(0, 7), prompt.slice(7, 20)];
+		const apart = [await written(model, prompts[0], how), await written(model, prompts[1], how)];
+		const texts = prompts.map((p) => generate(model, p, how));
+		const tokens: number[][] = [[], []];
+		for (let n = 0; n < how.maxNewTokens; n++) for (const [i, text] of texts.entries()) tokens[i].push((await text.next()).value);
+		for (const text of texts) expect(await text.next()).toMatchObject({ done: true });
+		expect(tokens).toEqual(apart);
+	});
+
+	it("ends with the error of a token, leaves no memory, and writes the text anew once it can", async () => {
+		const weight = new Map(model.namedParameters()).get("model.layers.1.mlp.down_proj.weight") as NF4Parameter;
+		const state = await weight.quantState();
+		const tokens = await written(model, prompt, how);
+		const { liveBuffers } = device().memory();
+		const run = written(model, prompt, how, (n) => {
+			if (n === 10) weight.dispose();
+		});
+		await expect(run).rejects.toMatchObject({ code: "parameter/empty" });
+		weight.loadQuantized(device(), state);
+		expect(device().memory().liveBuffers).toBeLessThanOrEqual(liveBuffers);
+		expect(await written(model, prompt, how)).toEqual(tokens);
+	});
+
+	it("names a device that is lost between two tokens", async () => {
+		const own = await requestDevice();
+		const lost = await fromPretrained(goldenPath("vaultgemma/plain"), { device: own });
+		const run = written(lost, [2, 5, 9], { maxNewTokens: 20 }, (n) => {
+			if (n === 8) own.gpu.destroy();
+		});
+		await expect(run).rejects.toMatchObject({ code: "device/lost" });
+		own.destroy();
 	});
 
 	it("shows a profile the kernels of every token", async () => {
@@ -206,6 +275,29 @@ describe("generate, replayed", () => {
 });
 
 describe("ModuleSnapshot", () => {
+	it("looks into lists, maps and objects", () => {
+		class Holder extends Module {
+			readonly byName = new Map<string, Module>([["first", new Linear(2, 2)]]);
+			readonly listed = [new Linear(2, 2)];
+			readonly options = { layer: new Linear(2, 2), epsilon: Number.NaN };
+		}
+		const changes: ((m: Holder) => void)[] = [
+			(m) => m.byName.set("first", new Linear(2, 2)),
+			(m) => m.byName.set("second", new Linear(2, 2)),
+			(m) => m.listed.push(new Linear(2, 2)),
+			(m) => Object.assign(m.options, { epsilon: 1 }),
+			({ options: { layer } }) => layer.resetParameters(device(), key(1)),
+			({ byName }) => (byName.get("first") as Linear).resetParameters(device(), key(1)),
+		];
+		for (const change of changes) {
+			const model = new Holder();
+			const snapshot = new ModuleSnapshot(model);
+			expect(snapshot.isCurrent).toBe(true);
+			change(model);
+			expect(snapshot.isCurrent, String(change)).toBe(false);
+		}
+	});
+
 	it("is current until a module, a field or a tensor is another one", async () => {
 		const changes: ((m: VaultGemmaForCausalLM) => void)[] = [
 			(m) => m.model.norm.weight.assign(tensor(device(), new Float32Array(m.model.norm.weight.size))),
@@ -229,9 +321,53 @@ describe("ModuleSnapshot", () => {
 });
 
 describe("cachedAttention", () => {
+	/** Memory that nobody has written holds no zeros here. */
+	const device = useDevice({ debug: { memory: true } });
+	const position = (at: number) => device().fromHost(Int32Array.of(at), [1]);
+
+	/** Attention of one head of one number to S keys and values. */
+	async function attended(at: number, query: number, keys: readonly number[], values: readonly number[]): Promise<number> {
+		const [column, pair] = [
+			[keys.length, 1],
+			[1, keys.length, 2],
+		];
+		const twice = (list: readonly number[]) => device().fromHost(Float32Array.from(list.flatMap((v) => [v, 0])), pair);
+		const place = {
+			keys: twice(keys),
+			values: twice(values),
+			at: position(at),
+			cos: full(device(), column, 1),
+			sin: zeros(device(), column),
+		};
+		const q = device().fromHost(Float32Array.of(query, 0), [1, 2]);
+		return ((await data(cachedAttention(q, place, { scale: 1 }))) as Float32Array)[0];
+	}
+
+	it("gives the largest score its weight whichever thousand of keys it is in", async () => {
+		for (const where of [0, 1023, 1024, 2100]) {
+			const keys = Array.from({ length: 2200 }, (_, i) => (i === where ? 300 : -300));
+			const values = keys.map((_, i) => i);
+			expect(await attended(2199, 1, keys, values)).toBe(where);
+		}
+	});
+
+	it("adds up weights of all thousands of keys", async () => {
+		const keys = Array.from({ length: 2200 }, (_, i) => Math.sin(i) + i / 500);
+		const values = keys.map((_, i) => Math.cos(i / 300));
+		for (const at of [1022, 1023, 1024, 2047, 2048, 2199]) {
+			const seen = keys.slice(0, at + 1).map((k) => Math.exp(Math.fround(k)));
+			const expected = seen.reduce((sum, w, i) => sum + w * Math.fround(values[i]), 0) / seen.reduce((a, b) => a + b, 0);
+			expect(Math.abs((await attended(at, 1, keys, values)) - expected), `at ${at}`).toBeLessThan(1e-5);
+		}
+	});
+
+	it("is 0 where nothing is seen", async () => {
+		expect(await attended(-1, 1, [1, 2], [3, 4])).toBe(0);
+	});
+
 	it("refuses to be traced", () => {
 		const [cos, keys] = [zeros(device(), [4, 1]), zeros(device(), [1, 4, 2])];
-		const at = { keys, values: keys, at: ids(0), cos, sin: cos };
+		const at = { keys, values: keys, at: position(0), cos, sin: cos };
 		const q = zeros(device(), [1, 2]);
 		expect(() => grad((x: Tensor) => sum(cachedAttention(x, at)))(q)).toThrow(expect.objectContaining({ code: "cache/traced" }));
 	});

@@ -4,20 +4,26 @@ import {
 	callOnto,
 	callTogether,
 	Linear,
+	LoRALinear,
+	type LoraConfig,
 	linearLayers,
 	loraConfig,
 	loraLayers,
 	Module,
+	type NF4Parameter,
 	placeWeightsTogether,
 	quantizeLinears,
 	Sequential,
 } from "@hushgrad/nn";
 import {
 	add,
+	cast,
 	type Device,
 	DropoutKey,
 	data,
+	type HushgradError,
 	key,
+	mul,
 	normal,
 	normalValues,
 	type Plan,
@@ -143,5 +149,144 @@ describe.each<Plan>(["cpu", "gpu"])("layers of one x in plan %s", (plan) => {
 		}
 		if (placed) expect(all.dispatches).toBeLessThan(one.dispatches);
 		else expect(all.dispatches).toBe(one.dispatches);
+	});
+});
+
+/** Layers [64, K] side by side in four bits, with LoRA by each of the configurations. */
+function adaptedBy(
+	device: Device,
+	configs: readonly Partial<LoraConfig>[],
+	make = (base: Linear, config: LoraConfig) => new LoRALinear(base, config),
+) {
+	const layers = configs.map((own, i) => {
+		const base = new Linear(K, 64, { bias: false });
+		quantizeLinears(new Sequential(base));
+		base.weight.load(device, normalValues(key(i), base.weight.size), "BF16");
+		const layer = make(base, loraConfig({ r: 8, lora_alpha: 4, lora_dropout: 0.3, target_modules: "all-linear", ...own }));
+		layer.init(device, key(10 + i));
+		layer.lora_B.weight.assign(normal(device, layer.lora_B.weight.shape, key(20 + i)));
+		return layer;
+	});
+	placeWeightsTogether(layers);
+	const model = new Sequential(...layers);
+	model.namePaths();
+	return { model, layers };
+}
+
+describe("layers of one x whose weights lie side by side", () => {
+	let device: Device;
+	beforeAll(async () => {
+		device = await requestDevice({ plan: "cpu" });
+	});
+	afterAll(() => device.destroy());
+
+	/** What the layers give, together and one by one. */
+	async function both(layers: readonly LoRALinear[], rows = T): Promise<Float32Array[][]> {
+		const x = normal(device, [rows, K], key(9));
+		const words = DropoutKey.of(device, key(7));
+		const results = [callTogether(layers, x, words), layers.map((layer) => layer.call(x, words))];
+		return (await Promise.all(results.map((list) => Promise.all(list.map((y) => data(y)))))) as Float32Array[][];
+	}
+
+	class Doubled extends LoRALinear {
+		override forward(x: Tensor, words?: DropoutKey): Tensor {
+			return mul(super.forward(x, words), 2);
+		}
+	}
+	class Turned extends Linear {
+		override forward(x: Tensor): Tensor {
+			return mul(super.forward(x), -1);
+		}
+	}
+
+	it.each<[string, Partial<LoraConfig>[], ((base: Linear, config: LoraConfig) => LoRALinear)?]>([
+		["another factor", [{}, { lora_alpha: 12 }]],
+		["another probability", [{}, { lora_dropout: 0.6 }]],
+		["none to drop", [{}, { lora_dropout: 0 }]],
+		["another rank", [{}, { r: 4, lora_alpha: 2 }]],
+		["a forward of its own", [{}, {}], (base, config) => new Doubled(base, config)],
+		[
+			"a base with a forward of its own",
+			[{}, {}],
+			(base, config) => {
+				const own = new Turned(K, 64, { bias: false });
+				own.weight = base.weight;
+				return new LoRALinear(own, config);
+			},
+		],
+		[
+			"a bias",
+			[{}, {}],
+			(base, config) => {
+				const own = new Linear(K, 64);
+				own.weight = base.weight;
+				own.bias?.assign(normal(device, [64], key(3)));
+				return new LoRALinear(own, config);
+			},
+		],
+	])("give what each gives where one has %s", async (_, configs, make) => {
+		let made = 0;
+		const { model, layers } = adaptedBy(device, configs, (base, config) =>
+			made++ === 0 || make === undefined ? new LoRALinear(base, config) : make(base, config),
+		);
+		const [together, alone] = await both(layers);
+		expect(together).toEqual(alone);
+		model.dispose();
+	});
+
+	it("give what each gives where weights were of several types before", async () => {
+		const { model, layers } = adaptedBy(device, [{}, {}, {}]);
+		for (const [i, { base_layer }] of layers.entries())
+			base_layer.weight.load(device, normalValues(key(i), 64 * K), (["BF16", "F16", "F32"] as const)[i]);
+		placeWeightsTogether(layers);
+		const [together, alone] = await both(layers);
+		expect(together).toEqual(alone);
+		model.dispose();
+	});
+
+	it("keep their values, and the memory that they had", async () => {
+		const { liveBuffers } = device.memory();
+		const { model, layers } = adaptedBy(device, [{}, {}, {}]);
+		const states = () => Promise.all(layers.map(({ base_layer }) => (base_layer.weight as NF4Parameter).quantState()));
+		const before = await states();
+		placeWeightsTogether(layers);
+		expect(await states()).toEqual(before);
+		expect(before[0]).not.toEqual(before[1]);
+		model.dispose();
+		expect(device.memory().liveBuffers).toBeLessThanOrEqual(liveBuffers);
+	});
+
+	it("are added to a residual of another shape, or type, as `add` does", async () => {
+		const { model, layers } = adaptedBy(device, [{}]);
+		const x = normal(device, [T, K], key(9));
+		const whole = normal(device, [T, 64], key(1));
+		const others = (["i32", "bf16", "f16"] as const)
+			.filter((dtype) => dtype !== "f16" || device.has("shader-f16"))
+			.map((dtype) => cast(whole, dtype));
+		for (const plus of [normal(device, [64], key(1)), normal(device, [2, 1, 64], key(2)), ...others]) {
+			const act = (f: () => Tensor) => {
+				try {
+					return data(f());
+				} catch (error) {
+					return (error as HushgradError).message.replace(/^\w+: /, "");
+				}
+			};
+			const [together, alone] = [act(() => callOnto(plus, layers[0], x)), act(() => add(plus, layers[0].call(x)))];
+			expect(await together).toEqual(await alone);
+		}
+		model.dispose();
+	});
+});
+
+describe.each<Plan>(["cpu", "gpu"])("one row of layers of one x in plan %s", (plan) => {
+	it("gives what each gives", async () => {
+		const device = await requestDevice({ plan });
+		const { model, layers } = adaptedBy(device, [{}, {}, {}]);
+		const x = normal(device, [1, K], key(9));
+		const words = DropoutKey.of(device, key(7));
+		const [together, alone] = [callTogether(layers, x, words), layers.map((layer) => layer.call(x, words))];
+		for (const [i, y] of together.entries()) expect(await data(y), `result ${i}`).toEqual(await data(alone[i]));
+		model.dispose();
+		device.destroy();
 	});
 });

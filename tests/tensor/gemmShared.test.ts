@@ -1,5 +1,5 @@
-import { data, matmul, slice, type Tensor, transpose } from "@hushgrad/tensor";
-import { runtimeOf } from "@hushgrad/tensor/author";
+import { cast, data, linear, matmul, slice, type Tensor, transpose } from "@hushgrad/tensor";
+import { entry, gemm, physicalOf, runtimeOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { expectSame } from "../support/bounds.ts";
 import { numbers } from "../support/cases.ts";
@@ -46,6 +46,45 @@ describe.each(pairs)("matrices %s times matrices %s", (left, right) => {
 		for (const part of parts) rows.push(...((await data(part)) as Float32Array));
 		expectSame((await data(whole[0])) as Float32Array, rows, `${m} x ${n}`);
 		for (const t of [...whole, ...parts]) t.dispose();
+	});
+});
+
+/** The products of four rows at a time, by the kernel for all devices. */
+async function byFours(rows: number, product: (from: number, to: number) => Tensor): Promise<Float32Array> {
+	const parts: number[] = [];
+	for (let i = 0; i < rows; i += 4) {
+		const y = device().scope<Tensor>(() => product(i, Math.min(i + 4, rows)));
+		parts.push(...((await data(y)) as Float32Array));
+		y.dispose();
+	}
+	return Float32Array.from(parts);
+}
+
+describe("products that subgroups share", () => {
+	const [Z, M, K, N] = [3, 12, 20, 36];
+	const matrix = (x: Tensor, z: number, rows: number): Tensor => slice(x, 0, z * rows, (z + 1) * rows);
+
+	it.each([
+		["in place of what was there", false, false],
+		["added to what is there", true, false],
+		["added to what lies beside", false, true],
+	])("have the same bits in each entry of a batch, %s", async (_, accumulate, isBeside) => {
+		const [a, b, y, c] = [drawn(Z * M, K, 1), drawn(Z * K, N, 2), drawn(Z * M, N, 3), drawn(Z * M, N, 4)];
+		const before = await data(accumulate ? y : c);
+		const of = (t: Tensor, rows: number) => entry(physicalOf(t, 1), 0).view({ shape: [Z, rows, t.shape[1]] });
+		gemm(of(a, M), of(b, K), { view: of(y, M), batchStride: M * N, accumulate, plus: isBeside ? of(c, M) : undefined });
+		const actual = (await data(y)) as Float32Array;
+		for (let z = 0; z < Z; z++) {
+			const product = await byFours(M, (from, to) => matmul(slice(matrix(a, z, M), 0, from, to), matrix(b, z, K)));
+			const expected = product.map((v, i) => (accumulate || isBeside ? Math.fround(before[z * M * N + i] + v) : v));
+			expectSame(actual.slice(z * M * N, (z + 1) * M * N), [...expected], `entry ${z}`);
+		}
+	});
+
+	it("have the same bits with a weight in bf16", async () => {
+		const [x, w] = [drawn(M, K, 1), cast(drawn(N, K, 2), "bf16")];
+		const whole = await data(linear(x, w));
+		expectSame(whole as Float32Array, [...(await byFours(M, (from, to) => linear(slice(x, 0, from, to), w)))], "bf16");
 	});
 });
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { ATTENTION_MUTANTS } from "../../tools/mutants.attention.ts";
 import { AUDIT_MUTANTS } from "../../tools/mutants.audit.ts";
+import { DECODING_MUTANTS } from "../../tools/mutants.decoding.ts";
 import { FOURS_MUTANTS } from "../../tools/mutants.fours.ts";
 import { FUSED_MUTANTS } from "../../tools/mutants.fused.ts";
 import { LAYER_MUTANTS } from "../../tools/mutants.layers.ts";
@@ -26,6 +27,7 @@ const mutants = [
 	...FOURS_MUTANTS,
 	...TOGETHER_MUTANTS,
 	...ATTENTION_MUTANTS,
+	...DECODING_MUTANTS,
 ];
 
 it.each(mutants.map(({ name, file, from }) => [name, file, from] as const))("the fault %s can be made in %s", (_, file, from) => {
