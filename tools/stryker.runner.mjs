@@ -47,8 +47,10 @@ async function bundle(tests, outdir) {
 	});
 }
 
-/** A test that takes four times as long as without a mutant, and these milliseconds more, hangs: a new process compiles all kernels first. */
-const PATIENCE = 60_000;
+/** A test hangs when the process has less than these microseconds of work in so many intervals of these milliseconds. */
+const IDLE_MICROSECONDS = 3000;
+const IDLE_INTERVALS = 50;
+const INTERVAL = 100;
 
 class InProcessRunner {
 	#namespace;
@@ -123,27 +125,32 @@ class InProcessRunner {
 		}
 	}
 
-	/** Rejects for a test that fails, and for one that takes longer than its limit. */
-	async #limited(milliseconds, run) {
+	/** Rejects for a test that fails, and for one that waits for what never comes: in which the process has done nothing for long. */
+	async #awaited(run) {
 		let timer;
-		const late = new Promise((_, reject) => {
-			timer = setTimeout(() => {
+		const stuck = new Promise((_, reject) => {
+			let idle = 0;
+			let before = process.cpuUsage();
+			timer = setInterval(() => {
+				const { user, system } = process.cpuUsage(before);
+				before = process.cpuUsage();
+				idle = user + system < IDLE_MICROSECONDS ? idle + 1 : 0;
+				if (idle < IDLE_INTERVALS) return;
 				this.#broken = true;
 				reject(new Error("the test hangs"));
-			}, milliseconds);
+			}, INTERVAL);
 		});
-		await Promise.race([run(), late]).finally(() => clearTimeout(timer));
+		await Promise.race([run(), stuck]).finally(() => clearInterval(timer));
 	}
 
-	/** Runs tests, each within its limit: all of them, or until the first failure. */
-	async #run(tests, { bail, times }) {
+	/** Runs tests: all of them, or until the first failure. */
+	async #run(tests, bail) {
 		const results = [];
 		const done = new Set();
 		for (const test of tests) {
 			const started = Date.now();
 			this.#namespace.currentTestId = test.id;
-			const limit = times === undefined ? 600_000 : 4 * times[test.id] + PATIENCE;
-			const failure = await this.#limited(limit, () => this.#test(test, done)).then(
+			const failure = await this.#awaited(() => this.#test(test, done)).then(
 				() => undefined,
 				(error) => String(error),
 			);
@@ -162,8 +169,8 @@ class InProcessRunner {
 	/** Without a mutant; twice, where what the first time takes is the compiling of kernels. */
 	async dryRun() {
 		const all = await this.#all();
-		if (this.#tests.some((file) => readFileSync(file, "utf8").includes("useDevice"))) await this.#run(all, { bail: false });
-		const tests = await this.#run(all, { bail: false });
+		if (this.#tests.some((file) => readFileSync(file, "utf8").includes("useDevice"))) await this.#run(all, false);
+		const tests = await this.#run(all, false);
 		writeFileSync(this.#times, JSON.stringify(Object.fromEntries(tests.map(({ id, timeSpentMs }) => [id, timeSpentMs]))));
 		return { status: DryRunStatus.Complete, tests, mutantCoverage: this.#namespace.mutantCoverage };
 	}
@@ -178,7 +185,7 @@ class InProcessRunner {
 		const run = async (tests, id) => {
 			Object.assign(this.#namespace, { activeMutant: id, hitLimit, hitCount: hitLimit === undefined ? undefined : 0 });
 			try {
-				return await this.#run(tests, { bail: true, times });
+				return await this.#run(tests, true);
 			} finally {
 				this.#namespace.activeMutant = undefined;
 			}
