@@ -57,7 +57,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("bins"), tests: tests("dp/binnedHistory") },
 	{ files: dp("schedule"), tests: tests("dp/scheduleExact") },
 	{ files: dp("units"), tests: tests("dp/unitsExact", "privacy/units") },
-	{ files: dp("mechanism"), tests: tests("dp/mechanism", "dp/adaptive") },
+	{ files: dp("mechanism"), tests: tests("dp/mechanism") },
 	{ files: dp("engineState"), tests: tests("dp/engineState") },
 	{ files: dp("stepReport"), tests: tests("dp/report") },
 	{ files: dp("optimizer"), tests: tests("dp/optimizer") },

@@ -13,7 +13,8 @@ describe("bandedSquareRoot", () => {
 			expect(Math.abs(square - 1)).toBeLessThan(1e-14);
 		}
 		expect(Object.isFrozen(c)).toBe(true);
-		for (const bands of [0, 65, 1.5, "2"]) expect(() => bandedSquareRoot(bands as number)).toThrow("bandedSquareRoot: bands must be an integer in 1..64");
+		for (const bands of [0, 65, 1.5, "2"])
+			expect(() => bandedSquareRoot(bands as number)).toThrow("bandedSquareRoot: bands must be an integer in 1..64");
 	});
 });
 

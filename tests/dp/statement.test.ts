@@ -91,7 +91,9 @@ Not covered:
 	it("names what follows a schedule: the first and the last step, and the range of all", () => {
 		const line = (more: Partial<PlanOptions>) =>
 			privacyStatement(planPrivacy({ ...settings, ...more } as PlanOptions), { stepsTaken: 3, secure: true }).split("\n")[3];
-		expect(line({ noiseSchedule: { kind: "listed", factors: [1, 0.5, 4, 2] }, maxGradNormSchedule: { kind: "linear", end: 3, every: 2 } })).toBe(
+		expect(
+			line({ noiseSchedule: { kind: "listed", factors: [1, 0.5, 4, 2] }, maxGradNormSchedule: { kind: "linear", end: 3, every: 2 } }),
+		).toBe(
 			"  mechanism    Gaussian noise, σ = 3.25 in the first step, 6.5 in the last (listed, step by step; 1.625 to 13), on a sum of gradients clipped to C = 0.5 in the first step, 1.5 in the last (linear, every 2 steps; 0.5 to 1.5), divided by L",
 		);
 		expect(line({ clipping: { kind: "perLayer" } })).toBe(
@@ -100,7 +102,13 @@ Not covered:
 	});
 
 	it("names adaptive clipping, and what of the noise the sum has", () => {
-		const clipping = { kind: "adaptive", targetUnclippedQuantile: 0.25, unclippedNumStd: 3.25, minClipbound: 0.1, maxClipbound: 8 } as const;
+		const clipping = {
+			kind: "adaptive",
+			targetUnclippedQuantile: 0.25,
+			unclippedNumStd: 3.25,
+			minClipbound: 0.1,
+			maxClipbound: 8,
+		} as const;
 		const lines = (more: Partial<PlanOptions>) =>
 			privacyStatement(planPrivacy({ ...settings, clipping, ...more } as PlanOptions), { stepsTaken: 3, secure: true })
 				.split("\n")
@@ -119,9 +127,12 @@ Not covered:
 	it("names the unit, the bins and how noise is correlated", () => {
 		const small = { ...settings, datasetSize: 40, expectedBatchSize: 10, targetDelta: 1e-4, steps: 8, noiseMultiplier: 30 };
 		const lines = (strategyCoefs: readonly number[]) =>
-			privacyStatement(planPrivacy({ ...small, unit: { name: "patient", maxRecords: 3 }, sampling: { kind: "balls-in-bins", strategyCoefs } }), {
-				...{ stepsTaken: 5, secure: true },
-			}).split("\n");
+			privacyStatement(
+				planPrivacy({ ...small, unit: { name: "patient", maxRecords: 3 }, sampling: { kind: "balls-in-bins", strategyCoefs } }),
+				{
+					...{ stepsTaken: 5, secure: true },
+				},
+			).split("\n");
 		const plain = lines([1]);
 		expect(plain.slice(1, 4)).toEqual([
 			"  unit         one patient with all of its records, added or removed; at most 3 of them count, as the mean of their losses",
@@ -171,9 +182,7 @@ Not covered:
 		expect(line(run(5), run(0, { unit: "patient" }))).toBe(alone);
 		expect(line(run(5), foreign)).toBe(`${alone}; 1 that protects another unit, which does not add up with these`);
 		expect(line(foreign, run(5), foreign)).toBe(`${alone}; 2 that protect another unit, which does not add up with these`);
-		expect(line(foreign)).toBe(
-			"none on the same records, by the ledger; 1 that protects another unit, which does not add up with these",
-		);
+		expect(line(foreign)).toBe("none on the same records, by the ledger; 1 that protects another unit, which does not add up with these");
 	});
 
 	it.each<[string, unknown]>([
