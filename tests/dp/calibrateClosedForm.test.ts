@@ -65,6 +65,24 @@ describe("getNoiseMultiplier", () => {
 		}
 	});
 
+	it("computes few ε by PLD, for it has looked where they are by a coarse one, which has σ off the grid; by no other accountant", () => {
+		const asked = (accountant: "gdp" | "pld" | undefined, steps: number) => {
+			const isExact: boolean[] = [];
+			calibrateNoise({ ...target, accountant }, (noiseMultiplier) => {
+				isExact.push(Math.abs(noiseMultiplier * 1e6 - Math.round(noiseMultiplier * 1e6)) < 1e-6);
+				return [{ sampleRate: 1, noiseMultiplier, steps }];
+			});
+			return { exact: isExact.length - 1 - isExact.lastIndexOf(false), coarse: isExact.filter((v) => !v).length };
+		};
+		for (const steps of [1000, 1777]) {
+			for (const accountant of ["pld", undefined] as const) {
+				expect(asked(accountant, steps).exact).toBeLessThanOrEqual(5);
+				expect(asked(accountant, steps).coarse).toBeGreaterThan(2);
+			}
+			expect(asked("gdp", steps).coarse).toBe(0);
+		}
+	});
+
 	it("is of the accountant, and the orders, that are named", () => {
 		const orders = [4, 16];
 		const options = { targetEpsilon: 2, targetDelta: 1e-5, sampleRate: 0.3, steps: 5, accountant: "rdp", orders } as const;
