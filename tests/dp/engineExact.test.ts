@@ -24,7 +24,11 @@ describe("what an engine refuses", () => {
 			["makePrivate", "options is 3, expected options in an object", () => PrivacyEngine.makePrivate(wrong(3))],
 			["makePrivate", "delta", () => PrivacyEngine.makePrivate({ ...settings, optimizer, noiseMultiplier: 1, targetDelta: 2 })],
 			["makePrivateWithEpsilon", "options is 3, expected options in an object", () => PrivacyEngine.makePrivateWithEpsilon(wrong(3))],
-			["makePrivateWithEpsilon", "steps", () => PrivacyEngine.makePrivateWithEpsilon({ ...settings, optimizer, targetEpsilon: 8, steps: 0 })],
+			[
+				"makePrivateWithEpsilon",
+				"steps",
+				() => PrivacyEngine.makePrivateWithEpsilon({ ...settings, optimizer, targetEpsilon: 8, steps: 0 }),
+			],
 			["fromState", "", () => PrivacyEngine.fromState(state, wrong({ ...plan }), { optimizer })],
 			["fromState", "options is 3, expected options in an object", () => PrivacyEngine.fromState(state, plan, wrong(3))],
 			["fromState", "", () => PrivacyEngine.fromState(wrong({}), plan, { optimizer })],
@@ -91,7 +95,16 @@ describe("what an engine tells", () => {
 		const { engine, encode, loss } = problem(device(), { sampling: { kind: "random-allocation" }, steps: 4, noise: secureNoise() });
 		const { run, ...rest } = engine.state();
 		expect(run).toMatch(/^[0-9a-f]{32}$/);
-		expect(rest).toEqual({ ...rest, version: 1, steps: 0, secure: true, excess: 0, key: key(0), records: undefined, maxGradNorm: undefined });
+		expect(rest).toEqual({
+			...rest,
+			version: 1,
+			steps: 0,
+			secure: true,
+			excess: 0,
+			key: key(0),
+			records: undefined,
+			maxGradNorm: undefined,
+		});
 		expect("ledger" in rest).toBe(false);
 		for (let step = 1; step <= 4; step++) {
 			expect(engine.privateState()?.secret).toMatch(/^[0-9a-f]{64}$/);
@@ -151,17 +164,29 @@ describe("a step", () => {
 
 	it("may be of batches that a study names, of units as well, each told with what was drawn", async () => {
 		const seen: Transcript[] = [];
-		const noise = research({ batches: (step) => [step, 7], noise: (_, length) => new Float64Array(length), transcript: (t) => seen.push(t) });
+		const noise = research({
+			batches: (step) => [step, 7],
+			noise: (_, length) => new Float64Array(length),
+			transcript: (t) => seen.push(t),
+		});
 		const { engine, encode, loss } = problem(device(), { noise, sampling: { kind: "random-allocation" }, steps: 4 });
 		await engine.step(encode, loss);
-		await engine.stepOn(Array.from({ length: N }, (_, i) => i), encode, loss);
+		await engine.stepOn(
+			Array.from({ length: N }, (_, i) => i),
+			encode,
+			loss,
+		);
 		expect(seen.map(({ batch }) => [...batch])).toEqual([
 			[1, 7],
 			[2, 7],
 		]);
 		const unit = { name: "patient", maxRecords: 2 };
 		const ofUnits = problem(device(), { unit });
-		const units = groupByUnit(Array.from({ length: N }, (_, i) => i), (i) => i, unit);
+		const units = groupByUnit(
+			Array.from({ length: N }, (_, i) => i),
+			(i) => i,
+			unit,
+		);
 		const alone = problem(device());
 		await ofUnits.engine.stepOnUnits(units, ofUnits.encode, ofUnits.loss);
 		await alone.engine.step(alone.encode, alone.loss);
