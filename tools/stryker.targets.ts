@@ -64,7 +64,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("records"), tests: tests("dp/records") },
 	{
 		files: [...dp("boundedSum", "noiseDraw", "addNoise"), ...clip("addClipped", "addParts", "blocks", "tree", "gradientColumns", "rows")],
-		tests: tests("dp/mechanism", "dp/noisySum", "dp/clip"),
+		tests: tests("dp/noisySum", "dp/mechanism"),
 	},
 	{ files: clip("clip", "clipFactors", "squareParts", "adaptive"), tests: tests("dp/clip", "dp/perLayer", "dp/adaptive") },
 	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/correlation", "dp/noiseWorkers", "dp/adaptive", "dp/schedule") },
