@@ -17,11 +17,56 @@ const NOTHING_MORE = "what is left out or added is below 2⁻⁶⁰ of the sum";
 const SEARCHED = "another way of the search to the same tilt; whatever tilt there is, the bound holds";
 const ONCE = "a number of 53 bits is hit once in 2⁵³";
 
+const ZEROS = "more cells than are used, which stay 0";
+const KNOWN = "more points are tried, whose ε is known";
+
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
 export const EQUIVALENT: Equivalents = {
 	"packages/dp/src/sha256.ts": {
 		"return Uint32Array.from(primes, (p) => (root(p) * 1) * 2 ** 32);":
 			"a typed array of 32 bits takes what stands before the point away as well",
+	},
+	"packages/dp/src/roster.ts": {
+		'#identities: readonly string[] = ["Stryker was here"];': "it is replaced before it is read",
+		'if (false || before === undefined || typeof before === "number") return records === before;': NO_LENGTH,
+		'if (typeof records === "" || before === undefined || typeof before === "number") return records === before;': NO_LENGTH,
+		'if (typeof records === "number" || before === undefined || false) return records === before;': NO_LENGTH,
+		'if (typeof records === "number" || before === undefined || typeof before === "") return records === before;': NO_LENGTH,
+	},
+	"packages/dp/src/report.ts": {
+		'expects("", { facts }, { facts: "options" });': NAMED,
+		'expects("", { earlier }, { earlier: "list?" });': NAMED,
+		'for (const run of earlier ?? []) expects("", { "earlier[]": run }, { "earlier[]": "options" });': NAMED,
+	},
+	"packages/dp/src/accountant/calibration.ts": {
+		'expects("", { options }, { options: "options" });': NAMED,
+		'expects("", { target, history }, { target: "options", history: "function" });': NAMED,
+		"const adjacent = () => undefined;": KNOWN,
+		"const adjacent = (a: number, b: number) => false;": KNOWN,
+		"const adjacent = (a: number, b: number) => unitsOf(a) - unitsOf(b) < 1;": KNOWN,
+		"const adjacent = (a: number, b: number) => unitsOf(a) + unitsOf(b) <= 1;": KNOWN,
+		"near: (a, b) => b <= a * (1 + SKETCH_WIDTH),": EDGE,
+		"near: (a, b) => b - a <= 0.5,": EDGE,
+		"return crossingOf(at, { ...search, near: (a, b) => b <= a * (1 + RATE_WIDTH) }) ?? 0;": EDGE,
+	},
+	"packages/dp/src/accountant/bins.ts": {
+		"const bins = Math.max(p, taken);": ZEROS,
+		"const near = Math.max(bands, Math.floor(p / 2) + 1);": ZEROS,
+		"const near = Math.min(bands, Math.floor(p * 2) + 1);": ZEROS,
+		"const row = new Float64Array(Math.max(bands, p, t)); // of the bin of step t, of the one before, …": ZEROS,
+		"for (let j = 0; j < Math.min(bands, t); j++) row[j % p] -= strategyCoefs[j] * weights[t - j - 1];":
+			"only products of two entries are used, which have the same sign",
+		"const from = 2 * ahead < p ? early : 2 * ahead > p ? late : Math.max(late, early);":
+			"of bins that lie opposite one another either may stand for both",
+	},
+	"packages/dp/src/audit/noise.ts": {
+		'expects("", { history, options }, { history: "list", options: "options" });': NAMED,
+		'checkCounts("", counts);': NAMED,
+		'expects("", { historyOf, options }, { historyOf: "function", options: "options" });': NAMED,
+		"bounds.some(({ falsePositiveRate, falseNegativeRate }) => 1 - falseNegativeRate >= truePositiveRate(history, falsePositiveRate));":
+			EDGE,
+		"let low = high * 2;": "it is halved until it is not refuted",
+		"while (high >= low * (1 + ACCURACY)) {": EDGE,
 	},
 	"packages/dp/src/correlation.ts": {
 		"for (let i = 0; i <= normals.length; i++) normals[i] -= c * w[i];": BEYOND,

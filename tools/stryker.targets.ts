@@ -9,6 +9,7 @@ const nn = (...names: readonly string[]) => of("packages/nn/src", names);
 const models = (...names: readonly string[]) => of("packages/models/src", names);
 const dp = (...names: readonly string[]) => of("packages/dp/src", names);
 const accountant = (...names: readonly string[]) => of("packages/dp/src/accountant", names);
+const clip = (...names: readonly string[]) => of("packages/dp/src/clip", names);
 const audit = (...names: readonly string[]) => of("packages/dp/src/audit", names);
 const tests = (...names: readonly string[]) => names.map((name) => `tests/${name}.test.ts`);
 
@@ -25,7 +26,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: models("text/bytesToText"), tests: tests("models/bytesToText") },
 	{ files: models("text/chat"), tests: tests("models/chat") },
 	{ files: dp("check"), tests: tests("dp/check") },
-	{ files: dp("report"), tests: tests("dp/statement", "dp/binnedHistory") },
+	{ files: dp("report"), tests: tests("dp/statement") },
 	{ files: dp("plan"), tests: tests("dp/planRefusals") },
 	{ files: dp("ledger"), tests: tests("dp/ledger") },
 	{ files: dp("files"), tests: tests("dp/ledgerFile") },
@@ -44,7 +45,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("events", "spent", "accountant", "gdp"), tests: tests("dp/events", "dp/doors") },
 	{ files: accountant("sampledGaussian"), tests: tests("dp/sampledGaussian", "dp/doors") },
 	{ files: accountant("rdp"), tests: tests("dp/rdp", "dp/doors") },
-	{ files: accountant("calibration"), tests: tests("dp/calibrateClosedForm", "dp/doors") },
+	{ files: accountant("calibration", "crossing"), tests: tests("dp/crossing", "dp/calibrateClosedForm", "dp/doors") },
 	{ files: accountant("fft"), tests: tests("dp/fft") },
 	{ files: accountant("composition", "tilted"), tests: tests("dp/composition") },
 	{ files: accountant("lossPair", "sampledPair", "truncatedPoisson", "randomAllocation"), tests: tests("dp/sampledPair") },
@@ -52,7 +53,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: accountant("prv"), tests: tests("dp/prvExact", "dp/doors") },
 	{ files: accountant("tradeOff"), tests: tests("dp/tradeOff", "dp/doors") },
 	{ files: audit("noise"), tests: tests("dp/auditNoise", "dp/doors") },
-	{ files: dp("correlation"), tests: tests("dp/correlation", "dp/binnedHistory") },
+	{ files: dp("correlation"), tests: tests("dp/correlation") },
 	{ files: accountant("bins"), tests: tests("dp/binnedHistory") },
 	{ files: dp("schedule"), tests: tests("dp/scheduleExact") },
 	{ files: dp("units"), tests: tests("dp/unitsExact", "privacy/units") },
@@ -61,5 +62,18 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("stepReport"), tests: tests("dp/report") },
 	{ files: dp("optimizer"), tests: tests("dp/optimizer") },
 	{ files: dp("records"), tests: tests("dp/records") },
+	{
+		files: [...dp("boundedSum", "noiseDraw", "addNoise"), ...clip("addClipped", "addParts", "blocks", "tree", "gradientColumns", "rows")],
+		tests: tests("dp/noisySum", "dp/mechanism"),
+	},
+	{ files: clip("clip", "clipFactors", "squareParts", "adaptive"), tests: tests("dp/clip", "dp/perLayer", "dp/adaptive") },
+	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/correlation", "dp/noiseWorkers", "dp/adaptive", "dp/schedule") },
+	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },
+	{ files: [...dp("selfCheck"), ...clip("differs")], tests: tests("dp/selfCheck") },
+	{ files: dp("diagnostics", "transcript", "parameterUpdates", "perRecord"), tests: tests("dp/handedOver", "dp/wiring", "dp/records") },
+	{ files: dp("streaming"), tests: tests("dp/streaming") },
+	{ files: dp("replays"), tests: tests("dp/replays") },
+	{ files: dp("evaluate"), tests: tests("dp/evaluate") },
+	{ files: dp("trainer", "plainTrainer"), tests: tests("dp/plainTrainer") },
 	{ files: dp("engine"), tests: tests("dp/handedOver", "dp/state", "dp/ledgerEngine", "dp/wiring", "dp/engine") },
 ];

@@ -118,7 +118,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 		const chosen = files.filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
 		if (chosen.length === 0) continue;
 		const env = { ...process.env, HUSHGRAD_MUTATION_TESTS: tests.join(",") };
-		const needVitest = tests.some((test) => /\b(useDevice|vi)\b/.test(readFileSync(`${root}${test}`, "utf8")));
+		const needVitest = tests.some((test) => /\bvi\.(mock|hoisted)\b/.test(readFileSync(`${root}${test}`, "utf8")));
 		const runner = needVitest ? [] : ["--testRunner", "in-process", "--plugins", `${root}tools/stryker.runner.mjs`];
 		const { status } = spawnSync("npm", ["exec", "--", "stryker", "run", ...runner, "--mutate", chosen.join(",")], {
 			cwd: root,

@@ -1,6 +1,7 @@
 // @ts-nocheck: it stands in for a module of other types
-/** What tests import from Vitest, for `stryker.runner.mjs`: tests and hooks are collected, expectations are Vitest's own. */
+/** What tests import from Vitest, for `stryker.runner.mjs`: tests and hooks are collected, expectations and spies are Vitest's own. */
 import { ASYMMETRIC_MATCHERS_OBJECT, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from "@vitest/expect";
+import { fn, restoreAllMocks, spyOn } from "@vitest/spy";
 import * as chai from "chai";
 
 chai.use(JestExtend);
@@ -32,3 +33,21 @@ export const beforeAll = hook("beforeAll");
 export const afterAll = hook("afterAll");
 export const beforeEach = hook("beforeEach");
 export const afterEach = hook("afterEach");
+
+const stubbed = new Map();
+export const vi = {
+	fn,
+	spyOn,
+	restoreAllMocks,
+	stubGlobal(name, value) {
+		if (!stubbed.has(name)) stubbed.set(name, Object.getOwnPropertyDescriptor(globalThis, name));
+		Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: true });
+	},
+	unstubAllGlobals() {
+		for (const [name, own] of stubbed) {
+			if (own === undefined) delete globalThis[name];
+			else Object.defineProperty(globalThis, name, own);
+		}
+		stubbed.clear();
+	},
+};

@@ -90,6 +90,10 @@ describe("a roster", () => {
 				[{}, {}],
 				["a", "c"],
 			],
+			[
+				[list[0], {}],
+				["a", "c"],
+			],
 			[[list[0]], ["a"]],
 			[
 				[...list, {}],
@@ -106,12 +110,12 @@ describe("a roster", () => {
 			);
 		}
 		// What was refused is not taken for what was handed over.
-		expect(asked).toBe(8);
+		expect(asked).toBe(9);
 		expect(of(list)).toEqual(["a", "b"]);
-		expect(asked).toBe(8);
+		expect(asked).toBe(9);
 		roster.forget();
 		of(list);
-		expect(asked).toBe(9);
+		expect(asked).toBe(10);
 	});
 
 	it("of a run that goes on knows its records", () => {

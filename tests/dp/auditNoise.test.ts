@@ -59,6 +59,23 @@ describe("noise is refuted", () => {
 		}
 	});
 
+	it("by no fourth threshold, though it were the one that tells: of sampled records the best of a Gaussian is not the best", () => {
+		const sampled = [{ sampleRate: 0.3, noiseMultiplier: 0.5, steps: 1 }];
+		const rare = [60, 59, 58].map((truePositives) => of(truePositives, 0));
+		const often = of(420, 250);
+		expect(refutes(sampled, [often])).toBe(true);
+		expect(refutes(sampled, [...rare.slice(1), often])).toBe(true);
+		expect(refutes(sampled, [...rare, often])).toBe(false);
+	});
+
+	it("up to 2²⁰", () => {
+		const sigma = limit(of(400, 20), 0.05);
+		for (const most of [0.6, 0.99]) {
+			const claimed = (noise: number) => historyOf(noise > most * 2 ** 20 ? 2 * sigma : sigma / 2);
+			expect(noiseFromRates(claimed, [of(400, 20)]) / (most * 2 ** 20)).toBeCloseTo(1, 2);
+		}
+	});
+
 	it("nowhere where nothing shows: the noise may be any", () => {
 		for (const useless of [of(0, 0), of(250, 250), of(20, 400), of(500, 500)]) {
 			expect(noiseFromRates(historyOf, [useless])).toBe(Number.POSITIVE_INFINITY);

@@ -82,6 +82,16 @@ describe("what a record in a bin can move", () => {
 		const { own, shared } = binOverlap({ ...run(LAMBDA, 2, 6), factorAt });
 		expect(own).toBeCloseTo(Math.max(...bins.map((m) => dot(m, m))), 12);
 		expect(shared).toBeCloseTo(dot(bins[0], bins[1]), 12);
+		// One step of much weight after the other: which bins share it is not the same for any two.
+		for (const p of [3, 4, 5]) {
+			for (const heavy of [1, 2, 3, 4, 5, 6, 7, 8]) {
+				const factorAt = (step: number): number => (step === heavy ? 0.25 : 1 + 0.1 * step);
+				const bins = Array.from({ length: p }, (_, bin) => contribution(strategy(LAMBDA, 9, factorAt), p, bin));
+				const found = binOverlap({ ...run(LAMBDA, p, 9), factorAt });
+				expect(found.own).toBeCloseTo(Math.max(...bins.map((m) => dot(m, m))), 12);
+				expect(found.shared).toBeCloseTo(Math.max(...bins.flatMap((a, j) => bins.slice(j + 1).map((b) => dot(a, b)))), 12);
+			}
+		}
 	});
 });
 

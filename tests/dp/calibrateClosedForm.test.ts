@@ -4,6 +4,24 @@ import { describe, expect, it } from "vitest";
 /* Steps that take every record, by the accountant in closed form: μ = √T/σ. */
 const target = { targetEpsilon: 2, targetDelta: 1e-5, accountant: "gdp" } as const;
 const wrong = (v: unknown): never => v as never;
+/** Orders, and how many ε were asked for by them. */
+function counted(orders: readonly number[]) {
+	let reads = 0;
+	const list = new Proxy([...orders], {
+		get(own, name) {
+			if (name === Symbol.iterator) reads++;
+			return Reflect.get(own, name);
+		},
+	});
+	const readsFor = (steps: number) => {
+		const before = reads;
+		epsilon([{ sampleRate: 1, noiseMultiplier: 1, steps }], { delta: 1e-5, accountant: "rdp", orders: list });
+		return reads - before;
+	};
+	const each = readsFor(1);
+	reads = 0;
+	return { orders: list, asked: () => reads / each };
+}
 const valueError = (code: string, message: string, more: object = {}) =>
 	expect.objectContaining({ name: "ValueError", code, message: expect.stringContaining(message), ...more });
 
@@ -44,6 +62,24 @@ describe("getNoiseMultiplier", () => {
 			});
 			expect(sigma).toBeCloseTo(Math.sqrt(1000) / gaussianMu(2, 1e-5), 5);
 			expect(asked, accountant).toBeLessThan(40);
+		}
+	});
+
+	it("computes few ε by PLD, for it has looked where they are by a coarse one, which has σ off the grid; by no other accountant", () => {
+		const asked = (accountant: "gdp" | "pld" | undefined, steps: number) => {
+			const isExact: boolean[] = [];
+			calibrateNoise({ ...target, accountant }, (noiseMultiplier) => {
+				isExact.push(Math.abs(noiseMultiplier * 1e6 - Math.round(noiseMultiplier * 1e6)) < 1e-6);
+				return [{ sampleRate: 1, noiseMultiplier, steps }];
+			});
+			return { exact: isExact.length - 1 - isExact.lastIndexOf(false), coarse: isExact.filter((v) => !v).length };
+		};
+		for (const steps of [1000, 1777]) {
+			for (const accountant of ["pld", undefined] as const) {
+				expect(asked(accountant, steps).exact).toBeLessThanOrEqual(5);
+				expect(asked(accountant, steps).coarse).toBeGreaterThan(2);
+			}
+			expect(asked("gdp", steps).coarse).toBe(0);
 		}
 	});
 
@@ -94,6 +130,15 @@ describe("calibrateNoise", () => {
 		expect(seen.length).toBeLessThan(25);
 	});
 
+	it("is the smallest where ε jumps, and refinement ends before it is there", () => {
+		const last = 11.234567;
+		const history = (noiseMultiplier: number): AccountedHistory => [
+			{ sampleRate: 1, noiseMultiplier: noiseMultiplier < last ? 3 : 4, steps: 1 },
+		];
+		const limit = epsilon(history(last), { delta: 1e-5, accountant: "gdp" });
+		expect(calibrateNoise({ ...target, targetEpsilon: limit * 1.001 }, history)).toBe(last);
+	});
+
 	it("refuses what is no target, and no history", () => {
 		expect(() => calibrateNoise(wrong(3), () => [])).toThrow("calibrateNoise: target is 3, expected options in an object");
 		expect(() => calibrateNoise(target, wrong(3))).toThrow("calibrateNoise: history is 3, expected a function");
@@ -108,6 +153,15 @@ describe("getSteps", () => {
 		}
 		expect(getSteps({ ...target, sampleRate: 1, noiseMultiplier: 1.0000001 / gaussianMu(2, 1e-5) })).toBe(1);
 		expect(getSteps({ ...target, sampleRate: 1, noiseMultiplier: 0.9999999 / gaussianMu(2, 1e-5) })).toBe(0);
+	});
+
+	it("takes what spends just the target, and asks for few ε", () => {
+		const plan = { sampleRate: 1, noiseMultiplier: 20.5 };
+		const spent = (steps: number) => epsilon([{ ...plan, steps }], { delta: 1e-5, accountant: "gdp" });
+		for (const steps of [1, 2, 37, 1000]) expect(getSteps({ ...target, ...plan, targetEpsilon: spent(steps) })).toBe(steps);
+		const { orders, asked } = counted([2, 4, 8, 16]);
+		getSteps({ ...plan, targetEpsilon: 2, targetDelta: 1e-5, accountant: "rdp", orders });
+		expect(asked()).toBeLessThan(30);
 	});
 
 	it("is 2³⁰ at most", () => {
@@ -147,6 +201,15 @@ describe("getSampleRate", () => {
 	it("is 1 where every record may be in every step, and 0 where none may", () => {
 		expect(getSampleRate({ ...target, noiseMultiplier: 1.0000001 / gaussianMu(2, 1e-5), steps: 1 })).toBe(1);
 		expect(getSampleRate({ ...rdp, noiseMultiplier: 0, steps: 1 })).toBe(0);
+	});
+
+	it("is 1 where that spends just the target, and asks for few ε", () => {
+		const spentAll = epsilon([{ sampleRate: 1, noiseMultiplier: 3, steps: 7 }], { delta: 1e-5, accountant: "gdp" });
+		expect(getSampleRate({ ...target, targetEpsilon: spentAll, noiseMultiplier: 3, steps: 7 })).toBe(1);
+		const { orders, asked } = counted(rdp.orders);
+		const rate = getSampleRate({ ...rdp, orders, noiseMultiplier: 1, steps: 100 });
+		expect(asked()).toBeLessThan(30);
+		expect(spent(rate * (1 + 1e-6), 1, 100)).toBeGreaterThan(2);
 	});
 
 	it("refuses what means nothing, by name", () => {

@@ -1,6 +1,6 @@
 import { bandedSquareRoot, GaussianMechanism, insecureNoiseForTests, secureNoise } from "@hushgrad/dp";
 import { describe, expect, it } from "vitest";
-import { CorrelatedNormals, largestFactor } from "../../packages/dp/src/correlation.ts";
+import { CorrelatedNormals, largestFactor, strategyOf } from "../../packages/dp/src/correlation.ts";
 import { StepNoise } from "../../packages/dp/src/stepNoise.ts";
 import { dot, inverse, LAMBDA, strategy } from "./strategies.ts";
 
@@ -13,7 +13,35 @@ describe("bandedSquareRoot", () => {
 			expect(Math.abs(square - 1)).toBeLessThan(1e-14);
 		}
 		expect(Object.isFrozen(c)).toBe(true);
-		for (const bands of [0, 65, 1.5, "2"]) expect(() => bandedSquareRoot(bands as number)).toThrow("bands must be an integer in 1..64");
+		for (const bands of [0, 65, 1.5, "2"])
+			expect(() => bandedSquareRoot(bands as number)).toThrow("bandedSquareRoot: bands must be an integer in 1..64");
+	});
+});
+
+describe("coefficients of a strategy", () => {
+	it("begin with 1, do not rise, and are 64 at most; a copy is kept", () => {
+		for (const coefs of [[1], [1, 1, 0.5, 0.5, 0], bandedSquareRoot(64)]) {
+			const kept = strategyOf(coefs);
+			expect(kept).toEqual(coefs);
+			expect(kept).not.toBe(coefs);
+			expect(Object.isFrozen(kept)).toBe(true);
+		}
+		for (const coefs of [[], [0.5], [1, 0.5, 0.6], [1, -0.1], [1, Number.NaN], [1, "0.5"], Array(65).fill(1)]) {
+			expect(() => strategyOf(coefs as number[])).toThrow(
+				expect.objectContaining({
+					code: "dp/strategyCoefs",
+					message: expect.stringContaining("strategyCoefs must be 1 to 64 numbers from 1 on, none above the one before and none below 0"),
+				}),
+			);
+		}
+		expect(() => strategyOf(3 as never)).toThrow("sampling: strategyCoefs is 3, expected a list");
+	});
+
+	it("make noise larger by ‖c‖·Σ|b_n| at most, over the steps of the run alone", () => {
+		expect(largestFactor([1, 0.5], 1)).toBe(1);
+		expect(largestFactor([1, 0.5], 2)).toBeCloseTo(Math.hypot(1, 0.5) * 1.5, 14);
+		expect(largestFactor([1, 0.5, 0.5], 2)).toBeCloseTo(Math.hypot(1, 0.5) * 1.5, 14);
+		expect(largestFactor([1, 0.5, 0.5], 3)).toBeCloseTo(Math.hypot(1, 0.5, 0.5) * 1.75, 14);
 	});
 });
 

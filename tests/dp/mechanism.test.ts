@@ -2,6 +2,7 @@ import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, secure
 import { PrivacyError, ValueError } from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { copyOfNoise } from "../../packages/dp/src/noiseDraw.ts";
 
 const norm = (values: Iterable<number>) => Math.hypot(...values);
 
@@ -254,5 +255,67 @@ describe("the release", () => {
 		expect([m.length, m.maxGradNorm, m.noiseMultiplier, m.expectedBatchSize]).toEqual([100, 1, 0.5, 225]);
 		expect(m.mostSteps).toBe(2 ** 22 + 2 ** 4 + 1);
 		expect(m.mostRows).toBe(511);
+	});
+
+	test("names the function that was called in all that it refuses", () => {
+		const m = mechanism({ length: 3 });
+		const draw = m.draw(secureNoise());
+		for (const [call, message] of [
+			[() => mechanism({ length: 0 }), "GaussianMechanism: length must be"],
+			[() => mechanism({ clipping: { kind: "none" } as never }), "GaussianMechanism: clipping must be"],
+			[() => m.newSum(3 as never), "GaussianMechanism.newSum: device is 3"],
+			[() => m.draw(3 as never), "GaussianMechanism.draw: "],
+			[() => m.release(new Float64Array(3), draw), "GaussianMechanism.release: a sum of 3 numbers"],
+			[() => m.given("12" as never), "noise must be a list of numbers"],
+			[() => mechanism({ maxGradNorm: 2 ** 127 }), "maxGradNorm must be between"],
+		] as const) {
+			expect(call, message).toThrow(message);
+		}
+	});
+});
+
+describe("adaptive clipping", () => {
+	const adaptive = (unclippedNumStd: number, options: Partial<MechanismOptions> = {}) =>
+		mechanism({ length: 3, noiseMultiplier: 1, clipping: { kind: "adaptive", unclippedNumStd }, ...options });
+
+	test("adds noise of σ_Δ to the sum and of σ_b records, two of whose halves are countSteps each, to the count", () => {
+		const m = adaptive(0.9);
+		expect(m.counts).toBe(2);
+		// σ_Δ⁻² = σ⁻² − (2 σ_b)⁻²
+		expect(m.sumNoiseMultiplier ** -2).toBeCloseTo(1 - 1.8 ** -2, 12);
+		const normals = new Float64Array(5);
+		insecureNoiseForTests(8).fillNormals(normals);
+		const steps = copyOfNoise(m.draw(insecureNoiseForTests(8))) as Float64Array;
+		const deviation = (m.sumNoiseMultiplier * m.sensitivity) / m.grid;
+		expect([...steps]).toEqual(
+			[...normals.subarray(0, 4)].map((z) => Math.round(z * deviation)).concat(Math.round(normals[4] * 0.9 * 2 ** 23)),
+		);
+		const plain = mechanism({ length: 3, noiseMultiplier: 1 });
+		expect([plain.counts, plain.sumNoiseMultiplier]).toEqual([1, 1]);
+		expect(copyOfNoise(plain.draw(insecureNoiseForTests(8)))).toHaveLength(4);
+	});
+
+	test("reads both counts, each with its own noise", () => {
+		const m = adaptive(0.9);
+		const steps = copyOfNoise(m.draw(insecureNoiseForTests(8))) as Float64Array;
+		const sum = Float64Array.of(1, 2, 3, 5 * m.countSteps, 7 * m.countSteps);
+		const { notFinite, unclipped } = m.release(sum, m.draw(insecureNoiseForTests(8)));
+		expect(notFinite).toBeCloseTo(5 + steps[3] / m.countSteps, 12);
+		expect(unclipped).toBeCloseTo((7 + steps[4] / m.countSteps) / 2, 12);
+		expect(() => m.release(new Float64Array(4), m.draw(secureNoise()))).toThrow(
+			"a sum of 4 numbers, expected 3 coordinates and two counts",
+		);
+	});
+
+	test("refuses noise on the count that makes 2⁵⁰ steps", () => {
+		// A deviation is σ_b 2²³ steps at C = 1.
+		const most = 2 ** 50 / 8.58 / 2 ** 23;
+		expect(() => adaptive(most * (1 - 1e-9))).not.toThrow();
+		expect(() => adaptive(most * (1 + 1e-9))).toThrow(
+			expect.objectContaining({
+				code: "dp/unclippedNumStd",
+				message: expect.stringContaining("unclippedNumStd must be small enough for exact whole numbers in float64"),
+			}),
+		);
 	});
 });

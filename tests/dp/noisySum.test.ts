@@ -1,8 +1,10 @@
 import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, type NoiseDraw, secureNoise } from "@hushgrad/dp";
 import { type Device, data, full, key, type Tensor, uniformValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
+import { BoundedSum } from "../../packages/dp/src/boundedSum.ts";
 import { useDevice } from "../support/device.ts";
 import { smallDevice } from "../support/smallDevice.ts";
+import { leftBehind, NOTHING } from "./problem.ts";
 
 const device = useDevice();
 
@@ -155,5 +157,73 @@ describe("a release on the device", () => {
 		device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
 		await expect(sum.release(m.draw(secureNoise()))).rejects.toMatchObject(refused);
 		sum.dispose();
+	});
+});
+
+describe("a sum", () => {
+	const wrong = (v: unknown): never => v as never;
+
+	it("refuses by name what is no gradient, no weight, too many rows and other columns", () => {
+		const m = mechanismOf({ length: 3 });
+		const sum = m.newSum(device());
+		const [grads, weights] = [device().fromHost(new Float32Array(6), [2, 3]), full(device(), [2], 1)];
+		const none = { name: "ValueError", op: "BoundedSum", message: "BoundedSum: mechanism is no GaussianMechanism" };
+		expect(() => new BoundedSum(device(), wrong({}))).toThrow(expect.objectContaining(none));
+		expect(() => new BoundedSum(device(), wrong(undefined))).toThrow(expect.objectContaining(none));
+		expect(() => new BoundedSum(wrong(3), m)).toThrow("BoundedSum: device is 3");
+		for (const name of ["add", "update"] as const) {
+			const own = (message: string) => expect.objectContaining({ op: `BoundedSum.${name}`, message: expect.stringContaining(message) });
+			expect(() => sum[name](wrong(3), weights)).toThrow(own(`BoundedSum.${name}: `));
+			expect(() => sum[name]([wrong(3)], weights)).toThrow(own(`BoundedSum.${name}: `));
+			expect(() => sum[name]([grads], wrong(3))).toThrow(own(`BoundedSum.${name}: weights is 3`));
+		}
+		const other = device().fromHost(new Float32Array(4), [2, 2]);
+		expect(() => sum.update([other], weights)).toThrow(
+			expect.objectContaining({
+				code: "dp/columns",
+				op: "BoundedSum.update",
+				message: "BoundedSum.update: gradients of 2 coordinates, expected 3",
+			}),
+		);
+		expect(() => sum.add([other], weights)).toThrow(expect.objectContaining({ code: "dp/columns", op: "BoundedSum.add" }));
+		expect(() => sum.prepare(wrong("2"))).toThrow("BoundedSum.prepare: rows is");
+		expect(() => sum.prepare(m.mostRows)).not.toThrow();
+		expect(() => sum.prepare(m.mostRows + 1)).toThrow(
+			expect.objectContaining({
+				...{ code: "dp/rows", op: "BoundedSum.prepare" },
+				message: `BoundedSum.prepare: ${m.mostRows + 1} rows in a physical batch, expected at most ${m.mostRows}`,
+			}),
+		);
+		expect(Object.isFrozen(sum) && Object.isFrozen(BoundedSum.prototype)).toBe(true);
+		for (const t of [grads, weights, other, sum]) t.dispose();
+	});
+
+	it("of nothing is zeros, read as often as one likes, and goes on after it was read", async () => {
+		for (const options of [{}, { clipping: ADAPTIVE }]) {
+			const m = mechanismOf({ length: 3, ...options });
+			const sum = m.newSum(device());
+			expect([...(await sum.read())]).toEqual(new Array(3 + m.counts).fill(0));
+			const add = () => device().scope<void>(() => void sum.add([device().fromHost([0.5, -0.25, 0], [1, 3])], full(device(), [1], 1)));
+			add();
+			const once = [0.5, -0.25, 0].map((v) => v / m.grid);
+			for (let i = 0; i < 2; i++) expect([...(await sum.read()).subarray(0, 3)]).toEqual(once);
+			add();
+			add();
+			expect([...(await sum.read()).subarray(0, 3)]).toEqual(once.map((v) => 3 * v));
+			sum.dispose();
+		}
+	});
+
+	it("leaves nothing behind but the mean", async () => {
+		const m = mechanismOf({ length: 20 });
+		const once = async () => {
+			const sum = m.newSum(device());
+			device().scope<void>(() => void sum.add([device().fromHost(new Float32Array(20), [1, 20])], full(device(), [1], 1)));
+			const { mean } = await sum.release(m.draw(insecureNoiseForTests(2)));
+			mean.dispose();
+			sum.dispose();
+		};
+		await once();
+		expect(await leftBehind(device(), once)).toEqual(NOTHING);
 	});
 });

@@ -88,6 +88,64 @@ Not covered:
 		);
 	});
 
+	it("names what follows a schedule: the first and the last step, and the range of all", () => {
+		const line = (more: Partial<PlanOptions>) =>
+			privacyStatement(planPrivacy({ ...settings, ...more } as PlanOptions), { stepsTaken: 3, secure: true }).split("\n")[3];
+		expect(
+			line({ noiseSchedule: { kind: "listed", factors: [1, 0.5, 4, 2] }, maxGradNormSchedule: { kind: "linear", end: 3, every: 2 } }),
+		).toBe(
+			"  mechanism    Gaussian noise, σ = 3.25 in the first step, 6.5 in the last (listed, step by step; 1.625 to 13), on a sum of gradients clipped to C = 0.5 in the first step, 1.5 in the last (linear, every 2 steps; 0.5 to 1.5), divided by L",
+		);
+		expect(line({ clipping: { kind: "perLayer" } })).toBe(
+			"  mechanism    Gaussian noise, σ = 3.25, on a sum of gradients clipped parameter by parameter, to C_k with Σ C_k² = C², C = 0.5, divided by L",
+		);
+	});
+
+	it("names adaptive clipping, and what of the noise the sum has", () => {
+		const clipping = {
+			kind: "adaptive",
+			targetUnclippedQuantile: 0.25,
+			unclippedNumStd: 3.25,
+			minClipbound: 0.1,
+			maxClipbound: 8,
+		} as const;
+		const lines = (more: Partial<PlanOptions>) =>
+			privacyStatement(planPrivacy({ ...settings, clipping, ...more } as PlanOptions), { stepsTaken: 3, secure: true })
+				.split("\n")
+				.slice(3, 5);
+		// σ_Δ = σ/√(1 − (σ/2σ_b)²) with σ_b = σ: σ/√¾.
+		const onSum = Number((3.25 / Math.sqrt(0.75)).toPrecision(6));
+		const told = (first: string) =>
+			`  clipping     C = 0.5 in the first step, then by the noisy count towards the quantile 0.25 of the norms, within 0.1 and 8; of σ the sum has ${onSum}${first}, the count noise of 3.25 records`;
+		expect(lines({})).toEqual([
+			"  mechanism    Gaussian noise, σ = 3.25, on a sum of gradients clipped to C and a count of those that were not, divided by L",
+			told(""),
+		]);
+		expect(lines({ noiseSchedule: { kind: "listed", factors: [1, 1.5] } })[1]).toBe(told(" in the first step"));
+	});
+
+	it("names the unit, the bins and how noise is correlated", () => {
+		const small = { ...settings, datasetSize: 40, expectedBatchSize: 10, targetDelta: 1e-4, steps: 8, noiseMultiplier: 30 };
+		const lines = (strategyCoefs: readonly number[]) =>
+			privacyStatement(
+				planPrivacy({ ...small, unit: { name: "patient", maxRecords: 3 }, sampling: { kind: "balls-in-bins", strategyCoefs } }),
+				{
+					...{ stepsTaken: 5, secure: true },
+				},
+			).split("\n");
+		const plain = lines([1]);
+		expect(plain.slice(1, 4)).toEqual([
+			"  unit         one patient with all of its records, added or removed; at most 3 of them count, as the mean of their losses",
+			"  sampling     balls in bins: each patient is in one of 4 bins for the whole run, any of them alike, on its own, and the steps take the bins in turn (N = 40 of kind patient declared public, L = 10)",
+			"  mechanism    Gaussian noise, σ = 30, on a sum of gradients clipped to C = 0.5, divided by L",
+		]);
+		expect(lines([1, 0.5])[3]).toBe(
+			"  mechanism    Gaussian noise, σ = 30, correlated by C⁻¹, C of 2 bands in proportion to 1, 0.5 and of columns of norm 1, on a sum of gradients clipped to C = 0.5, divided by L",
+		);
+		expect(lines([1, 0.5, 0.25, 0.125])[3]).toContain("C of 4 bands in proportion to 1, 0.5, 0.25, 0.125 and of");
+		expect(lines([1, 0.5, 0.25, 0.125, 0.1])[3]).toContain("C of 5 bands in proportion to 1, 0.5, 0.25, 0.125, … and of");
+	});
+
 	it("warns of a δ above 1/(10 N), and of no smaller one", () => {
 		const last = (targetDelta: number) =>
 			privacyStatement(planPrivacy({ ...settings, targetDelta }), { stepsTaken: 1, secure: true })
@@ -116,7 +174,19 @@ Not covered:
 		);
 	});
 
+	it("tells runs that protect another unit apart, which do not add up with it", () => {
+		const line = (...earlier: LedgerRun[]) =>
+			/other runs {3}(.*)/.exec(privacyStatement(plan, { stepsTaken: 3, secure: true, earlier }))?.[1];
+		const foreign = run(5, { unit: "patient" });
+		const alone = line(run(5));
+		expect(line(run(5), run(0, { unit: "patient" }))).toBe(alone);
+		expect(line(run(5), foreign)).toBe(`${alone}; 1 that protects another unit, which does not add up with these`);
+		expect(line(foreign, run(5), foreign)).toBe(`${alone}; 2 that protect another unit, which does not add up with these`);
+		expect(line(foreign)).toBe("none on the same records, by the ledger; 1 that protects another unit, which does not add up with these");
+	});
+
 	it.each<[string, unknown]>([
+		["privacyStatement: earlier[] is 3, expected options in an object", { stepsTaken: 1, secure: true, earlier: [3] }],
 		["privacyStatement: facts is 3, expected options in an object", 3],
 		["privacyStatement: earlier is 3, expected a list", { stepsTaken: 1, secure: true, earlier: 3 }],
 		["stepsTaken must be an integer in 0..9007199254740991, got -1", { stepsTaken: -1, secure: true }],

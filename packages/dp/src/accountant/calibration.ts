@@ -1,6 +1,7 @@
 import { ValueError } from "@hushgrad/tensor";
 import { expects, named, unblamed } from "@hushgrad/tensor/author";
 import { checkDelta, checkInteger, checkNonNegative, checkPositive, refuse } from "../check.ts";
+import { crossingOf } from "./crossing.ts";
 import type { AccountedHistory } from "./events.ts";
 import { sketchedEpsilon } from "./pld.ts";
 import { type AccountantName, epsilon } from "./spent.ts";
@@ -91,7 +92,6 @@ export const calibrateNoise = named(
 			});
 		}
 		let units = unitsOf(crossing);
-		while (at(units) > target.targetEpsilon) units++;
 		while (units > LEAST_NOISE * RESOLUTION && at(units - 1) <= target.targetEpsilon) units--;
 		return units / RESOLUTION;
 	},
@@ -112,14 +112,11 @@ export const getSteps = named(
 		const spent = spender(options);
 		const after = (steps: number) => spent([{ sampleRate, noiseMultiplier, steps }]);
 		if (after(1) > targetEpsilon) return 0;
-		const crossing = crossingOf((x) => after(Math.max(1, Math.round(x))), {
+		const crossing = crossingOf((x) => after(Math.round(x)), {
 			...{ target: targetEpsilon, start: 16, factor: 2, low: 1, high: MOST_STEPS },
 			near: (a, b) => b - a < 0.5,
 		});
-		let steps = Math.max(1, Math.round(crossing ?? 1));
-		while (steps > 1 && after(steps) > targetEpsilon) steps--;
-		while (steps < MOST_STEPS && after(steps + 1) <= targetEpsilon) steps++;
-		return steps;
+		return Math.round(crossing ?? 1);
 	},
 );
 
@@ -151,62 +148,4 @@ function spender({ targetEpsilon, targetDelta, accountant, orders }: PrivacyTarg
 	checkPositive("targetEpsilon", targetEpsilon);
 	checkDelta(targetDelta);
 	return (history) => epsilon(history, { delta: targetDelta, accountant, orders });
-}
-
-/** How far inside the bracket its ends are tried at least, relative to its width. */
-const MARGIN = 1e-3;
-const MOST_EVALUATIONS = 60;
-
-/** What is sought, and where. */
-interface Search {
-	readonly target: number;
-	/** Where to begin, and by how much to step away from there at first. */
-	readonly start: number;
-	readonly factor: number;
-	readonly low: number;
-	readonly high: number;
-	/** Whether two points are near enough. */
-	readonly near: (a: number, b: number) => boolean;
-}
-
-/**
- * An x in [low, high] at which `value`, increasing, is at most `target`, and `near` to where it is above; undefined where it is above
- * at `low` too. Bracketed from `start`, then the Illinois method for ln value against ln x, where it is almost a line.
- */
-function crossingOf(value: (x: number) => number, { target, start, factor, low, high, near }: Search): number | undefined {
-	const excess = (x: number) => Math.max(-50, Math.min(50, Math.log(value(x) / target)));
-	let a = { x: Math.log(start), f: excess(start) };
-	let b = a;
-	for (let by = factor; a.f > 0 || b.f <= 0; by *= by) {
-		if (a.f > 0) {
-			if (a.x <= Math.log(low)) return undefined;
-			b = a;
-			const x = Math.max(Math.log(low), a.x - Math.log(by));
-			a = { x, f: excess(Math.exp(x)) };
-		} else {
-			if (b.x >= Math.log(high)) return high;
-			a = b;
-			const x = Math.min(Math.log(high), b.x + Math.log(by));
-			b = { x, f: excess(Math.exp(x)) };
-		}
-	}
-	let [fa, fb] = [a.f, b.f];
-	let side = 0;
-	for (let i = 0; i < MOST_EVALUATIONS && !near(Math.exp(a.x), Math.exp(b.x)); i++) {
-		const margin = (b.x - a.x) * MARGIN;
-		const x = Math.min(Math.max(a.x + ((b.x - a.x) * fa) / (fa - fb), a.x + margin), b.x - margin);
-		const f = excess(Math.exp(x));
-		if (f > 0) {
-			b = { x, f };
-			fb = f;
-			if (side === 1) fa /= 2;
-			side = 1;
-		} else {
-			a = { x, f };
-			fa = f;
-			if (side === -1) fb /= 2;
-			side = -1;
-		}
-	}
-	return Math.exp(a.x);
 }

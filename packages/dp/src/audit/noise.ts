@@ -53,7 +53,6 @@ export const noiseFromRates = named(
 		expects("noiseFromRates", { historyOf, options }, { historyOf: "function", options: "options" });
 		checkCounts("noiseFromRates", counts);
 		const bounds = mostTelling(counts, options.significance ?? 0.05);
-		if (bounds.length === 0) return Number.POSITIVE_INFINITY;
 		const refuted = (sigma: number): boolean =>
 			exceeds(
 				unblamed(() => historyOf(sigma)),
