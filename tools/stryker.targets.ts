@@ -75,5 +75,5 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("replays"), tests: tests("dp/replays") },
 	{ files: dp("evaluate"), tests: tests("dp/evaluate") },
 	{ files: dp("trainer", "plainTrainer"), tests: tests("dp/plainTrainer") },
-	{ files: dp("engine"), tests: tests("dp/handedOver", "dp/state", "dp/ledgerEngine", "dp/wiring", "dp/engine") },
+	{ files: dp("engine"), tests: tests("dp/engineExact", "dp/handedOver", "dp/state", "dp/ledgerEngine", "dp/wiring", "dp/engine") },
 ];
