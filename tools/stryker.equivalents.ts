@@ -26,6 +26,15 @@ export const EQUIVALENT: Equivalents = {
 		"return Uint32Array.from(primes, (p) => (root(p) * 1) * 2 ** 32);":
 			"a typed array of 32 bits takes what stands before the point away as well",
 	},
+	"packages/dp/src/boundedSum.ts": {
+		"#isRead = true;": "zeros are cleared",
+		"if (true) this.#settle();": "a sum that goes on in float64 sooner is the same",
+		"if (this.#rows + rows >= mostRows) this.#settle();": "a sum that goes on in float64 sooner is the same",
+		"const sum = false ? this.#part : slice(this.#part, 0, start, end === length ? end + counts : end);":
+			"a slice of the whole is the whole",
+		"for (let i = 0; i <= noise.length; i++) noise[i] += (settled?.[i] ?? 0) + BITS_OFFSET;": BEYOND,
+		"for (let i = 0; i <= all.length; i++) all[i] += values[i];": BEYOND,
+	},
 	"packages/dp/src/roster.ts": {
 		'#identities: readonly string[] = ["Stryker was here"];': "it is replaced before it is read",
 		'if (false || before === undefined || typeof before === "number") return records === before;': NO_LENGTH,
