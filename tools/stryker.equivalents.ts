@@ -26,6 +26,15 @@ export const EQUIVALENT: Equivalents = {
 		"return Uint32Array.from(primes, (p) => (root(p) * 1) * 2 ** 32);":
 			"a typed array of 32 bits takes what stands before the point away as well",
 	},
+	"packages/dp/src/engine.ts": {
+		'checkOptimizer("", optimizer);': "blaming() puts the name of the function that was called in its place",
+		"if (true) study.transcript?.(await transcript.write(sum, mean));":
+			"without a study's transcript there is none, and nothing is evaluated",
+		"if (transcript !== undefined) study.transcript(await transcript.write(sum, mean));":
+			"there is a transcript only where a study asks for it",
+		'const textOf = (...functions: readonly object[]): string => functions.map((f) => Function.prototype.toString.call(f)).join("");':
+			"two functions are told from two others by their texts without a line between as well",
+	},
 	"packages/dp/src/boundedSum.ts": {
 		"#isRead = true;": "zeros are cleared",
 		"if (true) this.#settle();": "a sum that goes on in float64 sooner is the same",

@@ -59,6 +59,8 @@ describe("what an engine refuses", () => {
 			expect(error.message).toContain(message);
 		}
 		expect(engine.steps).toBe(0);
+		const none = expect.objectContaining({ code: "privacy/plan" });
+		expect(() => PrivacyEngine.fromState(state, wrong({ ...plan }), { optimizer })).toThrow(none);
 	});
 
 	it("is a step of records by themselves where the plan protects units, and one past the plan", async () => {
