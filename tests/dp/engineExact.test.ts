@@ -54,9 +54,9 @@ describe("what an engine refuses", () => {
 			["stepOnUnits", "", () => engine.stepOnUnits(wrong({}), encode, loss)],
 		];
 		for (const [name, message, call] of calls) {
-			const error = await (async () => call())().catch((e) => e);
+			const error = await (async () => call())().catch((e: Error) => e);
 			expect(error, message).toMatchObject({ op: `PrivacyEngine.${name}`, message: expect.stringContaining(`PrivacyEngine.${name}: `) });
-			expect(error.message).toContain(message);
+			expect((error as Error).message).toContain(message);
 		}
 		expect(engine.steps).toBe(0);
 		const none = expect.objectContaining({ code: "privacy/plan" });
