@@ -1,7 +1,17 @@
-import { groupByUnit, insecureNoiseForTests, PrivacyEngine, planPrivacy, research, secureNoise, type Transcript } from "@hushgrad/dp";
+import {
+	groupByUnit,
+	insecureNoiseForTests,
+	PrivacyEngine,
+	PrivacyLedger,
+	planPrivacy,
+	research,
+	secureNoise,
+	type Transcript,
+} from "@hushgrad/dp";
 import { data, key } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { useDevice } from "../support/device.ts";
+import { memoryStore } from "./memoryStore.ts";
 import { leftBehind, N, NOTHING, problem, record } from "./problem.ts";
 
 const device = useDevice();
@@ -44,11 +54,13 @@ describe("what an engine refuses", () => {
 			["stepOnUnits", "", () => engine.stepOnUnits(wrong({}), encode, loss)],
 		];
 		for (const [name, message, call] of calls) {
-			const error = await (async () => call())().catch((e) => e);
+			const error = await (async () => call())().catch((e: Error) => e);
 			expect(error, message).toMatchObject({ op: `PrivacyEngine.${name}`, message: expect.stringContaining(`PrivacyEngine.${name}: `) });
-			expect(error.message).toContain(message);
+			expect((error as Error).message).toContain(message);
 		}
 		expect(engine.steps).toBe(0);
+		const none = expect.objectContaining({ code: "privacy/plan" });
+		expect(() => PrivacyEngine.fromState(state, wrong({ ...plan }), { optimizer })).toThrow(none);
 	});
 
 	it("is a step of records by themselves where the plan protects units, and one past the plan", async () => {
@@ -194,5 +206,104 @@ describe("a step", () => {
 		a.forEach((v, i) => {
 			expect(v).toBeCloseTo(b[i], 5);
 		});
+	});
+
+	it('replays a loss as "checked" says, and holds nothing for it after the last one', async () => {
+		const callsOf = async (more: object) => {
+			const { engine, encode, loss } = problem(device(), { steps: 4, expectedBatchSize: N, ...more });
+			const calls: number[] = [];
+			for (let step = 0; step < 4; step++) {
+				let count = 0;
+				calls.push(count);
+				await engine.step(encode, (own) => {
+					count++;
+					return loss(own);
+				});
+				calls[step] = count;
+			}
+			return calls;
+		};
+		const checked = await callsOf({});
+		expect(checked).toEqual(await callsOf({ replay: "checked" }));
+		expect(checked.slice(1)).toEqual([1, 1, 1]);
+		expect(await callsOf({ replay: "unchecked" })).not.toEqual(checked);
+		const { engine, encode, loss } = problem(device(), { steps: 4, expectedBatchSize: N });
+		await engine.step(encode, loss);
+		await engine.step(encode, loss);
+		const during = device().memory().liveBytes;
+		await engine.step(encode, loss);
+		expect(device().memory().liveBytes).toBe(during);
+		await engine.step(encode, loss);
+		expect(device().memory().liveBytes).toBeLessThan(during);
+	});
+
+	it("looks for records that move others in every step, where that is asked for, and under every other loss or encode()", async () => {
+		const late = (from: number) => {
+			let [count, before] = [0, 0];
+			return (i: number) => {
+				const own = record(i);
+				const shift = count++ >= from ? before : 0;
+				before = own.x[0];
+				return { ...own, x: own.x.map((v) => v + shift) };
+			};
+		};
+		const mixes = { code: "privacy/records-mix", message: expect.stringContaining("gradient by w") };
+		const { engine, encode, loss } = problem(device(), { expectedBatchSize: N });
+		await engine.step(encode, loss);
+		await expect(engine.step(late(0), loss)).rejects.toMatchObject(mixes);
+		const often = problem(device(), { expectedBatchSize: N, selfCheckEvery: 1 });
+		// The first step asks for all records once and for a batch of four twice more.
+		const own = late(N + 8);
+		await often.engine.step(own, often.loss);
+		await expect(often.engine.step(own, often.loss)).rejects.toMatchObject(mixes);
+		const once = problem(device(), { expectedBatchSize: N });
+		const other = late(N + 8);
+		await once.engine.step(other, once.loss);
+		await once.engine.step(other, once.loss);
+	});
+
+	it("correlates its noise with that of the steps before, and asks who the records are but where a study names them", async () => {
+		const noiseOf = async (strategyCoefs: readonly number[]) => {
+			const seen: Transcript[] = [];
+			const plan = planPrivacy({ ...settings, steps: 4, noiseMultiplier: 3, sampling: { kind: "balls-in-bins", strategyCoefs } });
+			const { optimizer, encode, loss } = problem(device());
+			const engine = PrivacyEngine.follow(plan, { optimizer, noise: research({ seed: 5, transcript: (t) => seen.push(t) }) });
+			for (let step = 0; step < 3; step++) await engine.step(encode, loss);
+			return seen.map((t) => t.noise);
+		};
+		const [plain, banded] = [await noiseOf([1]), await noiseOf([1, 0.5])];
+		// w₁ = z₁, w₂ = z₂ − w₁/2, w₃ = z₃ − w₂/2, times the norm of a column, √1.25 before the last step.
+		const grid = 2 ** -22;
+		plain[0].forEach((z1, i) => {
+			const w2 = plain[1][i] - z1 / 2;
+			const w3 = plain[2][i] - w2 / 2;
+			[z1, w2, w3].forEach((w, step) => {
+				expect(Math.abs(banded[step][i] - Math.sqrt(1.25) * w)).toBeLessThan(4 * grid);
+			});
+		});
+		const asked: number[] = [];
+		const noise = research({ batches: () => [3, 4] });
+		const { engine, loss } = problem(device(), { noise, sampling: { kind: "random-allocation" }, steps: 4, selfCheckEvery: 100 });
+		await engine.step((i) => {
+			asked.push(i);
+			return record(i);
+		}, loss);
+		expect(new Set(asked)).toEqual(new Set([3, 4]));
+	});
+
+	it("is in the ledger, from the first one on, which is none but a ledger", async () => {
+		const use = { ledger: await PrivacyLedger.open(memoryStore().store), dataset: "cards" };
+		const { engine, encode, loss, optimizer } = problem(device(), { ledger: use });
+		expect("ledger" in engine.state()).toBe(false);
+		await engine.step(encode, loss);
+		expect(engine.state().ledger).toEqual({ dataset: "cards", length: use.ledger.length, head: use.ledger.head });
+		for (const ledger of [
+			{ ledger: {}, dataset: "cards" },
+			{ ledger: use.ledger, dataset: 3 },
+		]) {
+			expect(() => PrivacyEngine.follow(engine.plan, { optimizer, ledger: wrong(ledger) })).toThrow(
+				expect.objectContaining({ op: "PrivacyEngine.follow" }),
+			);
+		}
 	});
 });

@@ -295,6 +295,16 @@ describe("adaptive clipping", () => {
 		expect(copyOfNoise(plain.draw(insecureNoiseForTests(8)))).toHaveLength(4);
 	});
 
+	test("shows a copy of its noise, and none once it was taken", () => {
+		const m = mechanism({ length: 3 });
+		const draw = m.draw(insecureNoiseForTests(8));
+		const copy = copyOfNoise(draw);
+		expect(copy).toEqual(copyOfNoise(m.draw(insecureNoiseForTests(8))));
+		copy?.fill(0);
+		expect(m.release(new Float64Array(4), draw)).toEqual(m.release(new Float64Array(4), m.draw(insecureNoiseForTests(8))));
+		expect(copyOfNoise(draw)).toBeUndefined();
+	});
+
 	test("reads both counts, each with its own noise", () => {
 		const m = adaptive(0.9);
 		const steps = copyOfNoise(m.draw(insecureNoiseForTests(8))) as Float64Array;

@@ -149,6 +149,7 @@ describe("a release on the device", () => {
 		const sum = m.newSum(device());
 		const refused = {
 			...{ name: "PrivacyError", code: "privacy/sum-released", op: "BoundedSum.release" },
+			message: expect.stringContaining("this sum was released before"),
 			hint: expect.stringContaining("a sum for every step"),
 		};
 		const first = sum.release(m.draw(secureNoise()));
@@ -167,7 +168,7 @@ describe("a sum", () => {
 		const m = mechanismOf({ length: 3 });
 		const sum = m.newSum(device());
 		const [grads, weights] = [device().fromHost(new Float32Array(6), [2, 3]), full(device(), [2], 1)];
-		const none = { name: "ValueError", op: "BoundedSum", message: "BoundedSum: mechanism is no GaussianMechanism" };
+		const none = { name: "ValueError", code: "call/argument", op: "BoundedSum", message: "BoundedSum: mechanism is no GaussianMechanism" };
 		expect(() => new BoundedSum(device(), wrong({}))).toThrow(expect.objectContaining(none));
 		expect(() => new BoundedSum(device(), wrong(undefined))).toThrow(expect.objectContaining(none));
 		expect(() => new BoundedSum(wrong(3), m)).toThrow("BoundedSum: device is 3");
@@ -186,6 +187,9 @@ describe("a sum", () => {
 			}),
 		);
 		expect(() => sum.add([other], weights)).toThrow(expect.objectContaining({ code: "dp/columns", op: "BoundedSum.add" }));
+		const many = full(device(), [m.mostRows + 1], 1);
+		expect(() => sum.add([grads], many)).toThrow(expect.objectContaining({ code: "dp/rows", op: "BoundedSum.add" }));
+		many.dispose();
 		expect(() => sum.prepare(wrong("2"))).toThrow("BoundedSum.prepare: rows is");
 		expect(() => sum.prepare(m.mostRows)).not.toThrow();
 		expect(() => sum.prepare(m.mostRows + 1)).toThrow(
@@ -212,6 +216,26 @@ describe("a sum", () => {
 			expect([...(await sum.read()).subarray(0, 3)]).toEqual(once.map((v) => 3 * v));
 			sum.dispose();
 		}
+	});
+
+	it("counts beside its last coordinate alone, in however many pieces it is made: what is not finite, and who is clipped", async () => {
+		const m = mechanismOf({ length: 20_001, clipping: ADAPTIVE });
+		const small = await smallDevice(65_536);
+		const rows = [gradients(2, 1, m.length), new Float32Array(m.length).fill(1e-4), new Float32Array(m.length).fill(Number.NaN)];
+		const stepsOf = async (chosen: readonly Float32Array[]): Promise<Float64Array> => {
+			const sum = m.newSum(small);
+			const values = Float32Array.from(chosen.flatMap((row) => [...row]));
+			small.scope<void>(() => void sum.add(parametersOf(values, m.length, small), full(small, [chosen.length], 1)));
+			const steps = await sum.read();
+			sum.dispose();
+			return steps;
+		};
+		const [finite, all] = [await stepsOf(rows.slice(0, 2)), await stepsOf(rows)];
+		expect([...finite.subarray(m.length)]).toEqual([0, 0]); // one is clipped, one is not
+		expect([...(await stepsOf(rows.slice(0, 1))).subarray(m.length)]).toEqual([0, -m.countSteps]);
+		expect([...all.subarray(m.length)]).toEqual([m.countSteps, 0]);
+		expect(all.subarray(0, m.length)).toEqual(finite.subarray(0, m.length));
+		small.destroy();
 	});
 
 	it("leaves nothing behind but the mean", async () => {
