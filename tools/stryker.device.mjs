@@ -1,7 +1,7 @@
 // @ts-nocheck: it stands in for a module of other types
 /** What stands in for tests/support/device.ts in `stryker.runner.mjs`: the device of a file stays over all mutants, with its pipelines. */
 import { requestDevice } from "@hushgrad/tensor";
-import { beforeAll } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 
 /** One device for a test file; a device that was lost or destroyed is asked for anew. */
 export function useDevice(options = {}) {
@@ -14,5 +14,6 @@ export function useDevice(options = {}) {
 		});
 		device = asked;
 	});
+	if (process.env.HUSHGRAD_MUTATION_FRESH === "1") afterAll(() => device.destroy());
 	return () => device;
 }

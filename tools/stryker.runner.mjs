@@ -2,6 +2,7 @@
 /**
  * Runs the tests of a target in the process of StrykerJS' worker: modules are loaded, and pipelines compiled, once for all mutants, which
  * is at least five times as fast as a Vitest that begins anew for each. A mutant of what runs while modules load gets a process of its own.
+ * Where HUSHGRAD_MUTATION_FRESH is 1, modules are loaded anew for each mutant: a kernel is made once, with the WGSL that it had then.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -11,13 +12,15 @@ import { declareClassPlugin, PluginKind } from "@stryker-mutator/api/plugin";
 import { DryRunStatus, determineHitLimitReached, TestStatus, toMutantRunResult } from "@stryker-mutator/api/test-runner";
 import { build } from "esbuild";
 
+const FRESH = process.env.HUSHGRAD_MUTATION_FRESH === "1";
+
 /** Bundles test files of the folder it runs in, with the sources of this folder, and a Vitest that only collects. */
 async function bundle(tests, outdir) {
 	await build({
 		absWorkingDir: process.cwd(),
 		entryPoints: tests,
 		bundle: true,
-		splitting: true,
+		splitting: !FRESH,
 		keepNames: true,
 		format: "esm",
 		platform: "node",
@@ -59,6 +62,7 @@ class InProcessRunner {
 	#folder = resolve("out/in-process");
 	#tests = process.env.HUSHGRAD_MUTATION_TESTS.split(",");
 	#loaded;
+	#loads = 0;
 	/** Whether a mutant ran in this process, and whether one left something broken behind. */
 	#used = false;
 	#broken = false;
@@ -80,13 +84,14 @@ class InProcessRunner {
 		if (!existsSync(this.#times)) await bundle(this.#tests, this.#folder);
 	}
 
-	/** Loads the test files once, and gives their tests. */
+	/** Loads the test files, once or anew, and gives their tests. */
 	async #all() {
-		if (this.#loaded !== undefined) return this.#loaded;
+		if (this.#loaded !== undefined && !FRESH) return this.#loaded;
+		this.#loads++;
 		const all = [];
 		for (const file of this.#tests) {
 			globalThis.collecting = { tests: [], path: [], hooks: [] };
-			await import(pathToFileURL(join(this.#folder, file.replace(/\.ts$/, ".mjs"))).href);
+			await import(pathToFileURL(join(this.#folder, file.replace(/\.ts$/, ".mjs"))).href + (FRESH ? `?${this.#loads}` : ""));
 			all.push(...globalThis.collecting.tests.map((t, i) => ({ ...t, file, id: `${file}#${i} ${t.name}` })));
 		}
 		this.#loaded = all;
@@ -171,7 +176,7 @@ class InProcessRunner {
 	/** Without a mutant; twice, where what the first time takes is the compiling of kernels. */
 	async dryRun() {
 		const all = await this.#all();
-		if (this.#tests.some((file) => readFileSync(file, "utf8").includes("useDevice"))) await this.#run(all, false);
+		if (!FRESH && this.#tests.some((file) => readFileSync(file, "utf8").includes("useDevice"))) await this.#run(all, false);
 		const tests = await this.#run(all, false);
 		writeFileSync(this.#times, JSON.stringify(Object.fromEntries(tests.map(({ id, timeSpentMs }) => [id, timeSpentMs]))));
 		return { status: DryRunStatus.Complete, tests, mutantCoverage: this.#namespace.mutantCoverage };
@@ -192,7 +197,7 @@ class InProcessRunner {
 				this.#namespace.activeMutant = undefined;
 			}
 		};
-		if (mutantActivation !== "runtime") this.#namespace.activeMutant = activeMutant.id;
+		if (mutantActivation !== "runtime" || FRESH) this.#namespace.activeMutant = activeMutant.id;
 		const all = await this.#all();
 		const total = Object.values(times).reduce((a, b) => a + b, 0);
 		const isSlow = ({ id }) => times[id] > Math.max(SLOW, total / 10);
@@ -201,7 +206,7 @@ class InProcessRunner {
 		const tests = await run(reached, activeMutant.id);
 		const hits = this.#namespace.hitCount;
 		const failed = tests.at(-1);
-		if (mutantActivation === "runtime" && failed?.status === TestStatus.Failed) {
+		if (mutantActivation === "runtime" && !FRESH && failed?.status === TestStatus.Failed) {
 			const [without] = await run([reached[tests.length - 1]], undefined);
 			this.#broken ||= without.status === TestStatus.Failed;
 			if (this.#broken && this.#used) throw new Error("a mutant before has left something broken");

@@ -2,6 +2,8 @@
 interface Target {
 	readonly files: readonly string[];
 	readonly tests: readonly string[];
+	/** They hold WGSL, which is made once in a process: each mutant has its modules loaded anew. */
+	readonly isFresh?: true;
 }
 
 const of = (folder: string, names: readonly string[]) => names.map((name) => `${folder}/${name}.ts`);
@@ -63,6 +65,12 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("optimizer"), tests: tests("dp/optimizer") },
 	{ files: dp("records"), tests: tests("dp/records") },
 	{ files: dp("boundedSum", "noiseDraw"), tests: tests("dp/noisySum", "dp/mechanism") },
+	{
+		files: clip("addClipped", "addParts", "blocks", "clipFactors", "differs", "gradientColumns", "rows", "squareParts", "tree"),
+		tests: tests("dp/clip", "dp/perLayer"),
+		isFresh: true,
+	},
+	{ files: dp("addNoise"), tests: tests("dp/noisySum"), isFresh: true },
 	{ files: clip("clip", "adaptive"), tests: tests("dp/clip", "dp/perLayer", "dp/adaptive") },
 	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/correlation", "dp/noiseWorkers", "dp/adaptive", "dp/schedule") },
 	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },

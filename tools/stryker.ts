@@ -114,10 +114,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 	for (const part of parts) {
 		if (!TARGETS.some(({ files }) => files.some((file) => file.includes(part)))) refuse(`no file with tests of its own holds ${part}`);
 	}
-	for (const { files, tests } of values.page ? [] : TARGETS) {
+	for (const { files, tests, isFresh } of values.page ? [] : TARGETS) {
 		const chosen = files.filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)));
 		if (chosen.length === 0) continue;
-		const env = { ...process.env, HUSHGRAD_MUTATION_TESTS: tests.join(",") };
+		const env = { ...process.env, HUSHGRAD_MUTATION_TESTS: tests.join(","), HUSHGRAD_MUTATION_FRESH: isFresh ? "1" : "" };
 		const needVitest = tests.some((test) => /\bvi\.(mock|hoisted)\b/.test(readFileSync(`${root}${test}`, "utf8")));
 		const runner = needVitest ? [] : ["--testRunner", "in-process", "--plugins", `${root}tools/stryker.runner.mjs`];
 		const { status } = spawnSync("npm", ["exec", "--", "stryker", "run", ...runner, "--mutate", chosen.join(",")], {
