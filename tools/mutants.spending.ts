@@ -63,8 +63,8 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a calibration that stops beyond the target",
 		file: `${DP}/accountant/calibration.ts`,
-		from: "while (at(units) > target.targetEpsilon) units++;",
-		to: "units -= 3;",
+		from: "return units / RESOLUTION;",
+		to: "return (units - 3) / RESOLUTION;",
 		tests: ["tests/dp/plan.test.ts"],
 		only: "calibrates the logical step",
 	},
