@@ -62,9 +62,9 @@ export const SPENDING_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a calibration that stops beyond the target",
-		file: `${DP}/accountant/crossing.ts`,
-		from: "return Math.exp(a.x);",
-		to: "return Math.exp(b.x);",
+		file: `${DP}/accountant/calibration.ts`,
+		from: "return units / RESOLUTION;",
+		to: "return (units - 3) / RESOLUTION;",
 		tests: ["tests/dp/plan.test.ts"],
 		only: "calibrates the logical step",
 	},
