@@ -12,7 +12,7 @@ export default defineConfig({
 			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden,softmaxParts,streamed}.test.ts",
 			"tests/engine/{autograd,capture,status}.test.ts",
 			"tests/nn/{nf4,optim}.test.ts",
-			"tests/dp/{adaptive,audit,engine,perLayer,selfCheck,streaming}.test.ts",
+			"tests/dp/{adaptive,audit,engine,perLayer,primitives,selfCheck,streaming}.test.ts",
 			"tests/models/{vaultgemma,adapter,batches,closedWorld}.test.ts",
 			"tests/privacy/attacks.{axes,engine}.test.ts",
 			"tests/training/replay.test.ts",

@@ -293,7 +293,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		file: "packages/dp/src/clip/tree.ts",
 		from: "select(vec4f(0.0), term(min(i, end - 4u)), i < end)",
 		to: "term(min(i, end - 4u))",
-		tests: PRIMITIVES,
+		tests: ["tests/dp/primitives.test.ts"],
 		only: "dp.squareParts",
 	},
 	{

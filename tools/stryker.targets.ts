@@ -67,10 +67,10 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("boundedSum", "noiseDraw"), tests: tests("dp/noisySum", "dp/mechanism") },
 	{
 		files: clip("addClipped", "addParts", "blocks", "clipFactors", "differs", "gradientColumns", "rows", "squareParts", "tree"),
-		tests: tests("dp/clip", "dp/perLayer"),
+		tests: tests("dp/primitives", "dp/clip", "dp/perLayer"),
 		isFresh: true,
 	},
-	{ files: dp("addNoise"), tests: tests("dp/noisySum"), isFresh: true },
+	{ files: dp("addNoise"), tests: tests("dp/primitives", "dp/noisySum"), isFresh: true },
 	{ files: clip("clip", "adaptive"), tests: tests("dp/clip", "dp/perLayer", "dp/adaptive") },
 	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/engineExact", "dp/correlation", "dp/adaptive", "dp/schedule") },
 	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },
