@@ -17,7 +17,7 @@ it("npm run kernels lists every kernel of the packages, with its variants, and w
 		expect(status, stderr).toBe(0);
 		for (const line of [
 			/^tensor: \d{3} kernels and families$/m,
-			/^ {2}rope +\d+ lanes +\d+ bytes {2}.*x:read .*y:write {2}\(.*\)$/m,
+			/^ {2}crossEntropy\/finish +\d+ lanes +\d+ bytes {2}state:read .*loss:write .* {2}\(.*\)$/m,
 			/^ {2}gemm\/… {2}\d+ variants$/m,
 			/^ {4}gemm\/k\/n\/f32\/f32\S* +\d+ lanes /m,
 			/^ {2}map\/gelu\/… {2}\d+ variants$/m,
