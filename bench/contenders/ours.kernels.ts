@@ -157,21 +157,27 @@ export function kernelPrograms(device: Device): Record<string, Maker<Tensor>> {
 		clipSum: ({ g }, { clip }) => {
 			const [rows, length] = g.shape;
 			const mechanism = new GaussianMechanism({ length, maxGradNorm: Number(clip), noiseMultiplier: 0, expectedBatchSize: 1 });
-			const total = mechanism.newSum(device);
 			const ones = full(device, [rows], 1);
-			const run = () =>
-				device.scope(() => {
-					total.add([g], ones);
-					return [];
-				});
+			const summed = () => {
+				const total = mechanism.newSum(device);
+				device.scope<void>(() => void total.add([g], ones));
+				return total;
+			};
+			const sums: ReturnType<typeof summed>[] = [];
+			const run = () => {
+				sums.push(summed());
+				return [];
+			};
+			const release = () => {
+				for (const total of sums.splice(0)) total.dispose();
+			};
 			const outputs = async () => {
-				const own = mechanism.newSum(device);
-				device.scope<void>(() => void own.add([g], ones));
-				const steps = await own.read();
-				own.dispose();
+				const total = summed();
+				const steps = await total.read();
+				total.dispose();
 				return [Float32Array.from(steps.subarray(0, length), (s) => s * mechanism.grid)];
 			};
-			return { run, outputs, dispose: () => total.dispose() };
+			return { run, outputs, release };
 		},
 		privateTail: ({ g, w }, { clip, noise, lr }) => {
 			const [rows, length] = g.shape;

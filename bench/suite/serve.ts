@@ -10,6 +10,8 @@ export type Run<T> = () => readonly T[] | Promise<readonly T[]>;
 /** A program of a library: from inputs on the GPU to what is run. */
 export interface Program<T> {
 	readonly run: Run<T>;
+	/** Gives up what runs made beside their outputs, when it was computed: what is given up before is not computed. */
+	readonly release?: () => void;
 	/** Gives up what it made for itself. */
 	readonly dispose?: () => void;
 	/** Calls into WebGPU so far. */
@@ -68,6 +70,7 @@ class Prepared<T> {
 		await this.#library.wait();
 		const passed = performance.now() - wall;
 		this.#library.release(results);
+		this.#program.release?.();
 		return { wall: passed / runs, gpu: (this.#clock.ms - gpu) / runs, host: host / runs, runs };
 	}
 

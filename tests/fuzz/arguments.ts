@@ -236,8 +236,6 @@ export const CALLS: Readonly<Record<string, Make<readonly unknown[] | Promise<re
 	"Batcher.identities": () => [1, record],
 	"new BoundedSum": (w) => [w.device, mechanism()],
 	"BoundedSum.add": (w) => [[f32(w, 2, 6)], t.ones(w.device, [2])],
-	"BoundedSum.update": (w) => [[f32(w, 2, 6)], t.ones(w.device, [2])],
-	"BoundedSum.prepare": () => [2],
 	"BoundedSum.release": () => [mechanism().draw(noise())],
 	"GaussianMechanism.newSum": (w) => [w.device],
 	"GaussianMechanism.draw": () => [noise()],

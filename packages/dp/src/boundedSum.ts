@@ -1,5 +1,5 @@
-import { type Device, data, PrivacyError, slice, type Tensor, ValueError, write, zeros } from "@hushgrad/tensor";
-import { blaming, expects } from "@hushgrad/tensor/author";
+import { type Device, data, PrivacyError, slice, type Tensor, ValueError, write } from "@hushgrad/tensor";
+import { blaming, blank, expects, runtimeOf } from "@hushgrad/tensor/author";
 import { addNoisePrimitive, BITS_OFFSET } from "./addNoise.ts";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
@@ -19,10 +19,9 @@ const MOST_AT_ONCE = 2 ** 20;
 export class BoundedSum {
 	readonly #mechanism: GaussianMechanism;
 	readonly #part: Tensor;
+	/** Rows whose sum is on the device; 0 where its memory means nothing. */
 	#rows = 0;
 	#isReleased = false;
-	/** It was read, and is to be cleared before more is added. */
-	#isRead = false;
 	/** What was read; undefined before. */
 	#total: Promise<SumSteps> | undefined;
 
@@ -36,7 +35,7 @@ export class BoundedSum {
 		if (typeof mechanism?.mostRows !== "number")
 			throw new ValueError("call/argument", "BoundedSum: mechanism is no GaussianMechanism", { op: "BoundedSum" });
 		this.#mechanism = mechanism;
-		this.#part = device.keep(zeros(device, [mechanism.length + mechanism.counts], "i32"));
+		this.#part = device.keep(blank(device, [mechanism.length + mechanism.counts], "i32"));
 		Object.freeze(this);
 	}
 
@@ -44,54 +43,41 @@ export class BoundedSum {
 	 * Clips the records of one physical batch and adds them. `grads` holds one f32 `[B, …]` a tensor, or its columns on demand, in the order of the parameters;
 	 * `weights` is f32 `[B]`, above 0 for a record, which counts once whatever its weight, and 0 for padding. B is at most
 	 * `GaussianMechanism.mostRows`.
-	 * @throws ValueError when there are more rows, or the gradients do not have P columns together; and as `clip`.
+	 * @throws ValueError when there are more rows, or the gradients do not have P columns together; and as `clip`; PrivacyError inside a step
+	 * that is captured.
 	 */
 	add(grads: readonly RecordGradient[], weights: Tensor): Clipped {
 		checkGradients("BoundedSum.add", grads);
 		expects("BoundedSum.add", { weights }, { weights: "tensor" });
-		blaming("BoundedSum.add", () => this.prepare(weights.size));
-		return blaming("BoundedSum.add", () => this.update(grads, weights));
+		return blaming("BoundedSum.add", () => {
+			if (runtimeOf(this.#part.device).recorder.isListening) {
+				throw new PrivacyError("privacy/sum-captured", "a replay would add rows that nobody counts", {
+					hint: "capture the step up to its gradients, and add them after each replay",
+				});
+			}
+			const { length, mostRows } = this.#mechanism;
+			const rows = weights.size;
+			if (rows > mostRows) throw new ValueError("dp/rows", `${rows} rows in a physical batch, expected at most ${mostRows}`);
+			const columns = grads.reduce((sum, g) => sum + columnsOf(g, rows), 0);
+			if (columns !== length) throw new ValueError("dp/columns", `gradients of ${columns} coordinates, expected ${length}`);
+			if (this.#rows + rows > mostRows) this.#settle();
+			const keep = this.#rows > 0;
+			// What failed to be the first is overwritten by the next; what failed later may be there in part, and is counted.
+			if (keep) this.#rows += rows;
+			const clipped = this.#add(clip(grads, weights, this.#mechanism), keep);
+			if (!keep) this.#rows = rows;
+			return clipped;
+		});
 	}
 
-	/**
-	 * Makes room for so many rows: the part of `add` that comes before each replay of a captured `update`.
-	 * @throws ValueError when they are more than `GaussianMechanism.mostRows`.
-	 */
-	prepare(rows: number): void {
-		expects("BoundedSum.prepare", { rows }, { rows: "count" });
-		const { mostRows } = this.#mechanism;
-		if (rows > mostRows) {
-			throw new ValueError("dp/rows", `BoundedSum.prepare: ${rows} rows in a physical batch, expected at most ${mostRows}`, {
-				op: "BoundedSum.prepare",
-			});
-		}
-		if (this.#rows + rows > mostRows) this.#settle();
-		this.#clear();
-		this.#rows += rows;
-	}
-
-	/** Clears what was read from the device. */
-	#clear(): void {
-		if (this.#isRead) write(this.#part, new Int32Array(this.#part.size));
-		this.#isRead = false;
-	}
-
-	/** The kernels of `add`: the part of it to be captured. */
-	update(grads: readonly RecordGradient[], weights: Tensor): Clipped {
-		checkGradients("BoundedSum.update", grads);
-		expects("BoundedSum.update", { weights }, { weights: "tensor" });
+	#add(clipped: Clipped, keep: boolean): Clipped {
 		const { length, counts, countSteps, grid } = this.#mechanism;
-		const columns = grads.reduce((sum, g) => sum + columnsOf(g, weights.size), 0);
-		if (columns !== length)
-			throw new ValueError("dp/columns", `BoundedSum.update: gradients of ${columns} coordinates, expected ${length}`, {
-				op: "BoundedSum.update",
-			});
-		const clipped = blaming("BoundedSum.update", () => clip(grads, weights, this.#mechanism));
 		let start = 0;
 		for (const { columns, group, use } of clipped.blocks) {
 			const end = start + columns;
 			const sum = clipped.blocks.length === 1 ? this.#part : slice(this.#part, 0, start, end === length ? end + counts : end);
-			use<void>((g) => addClippedPrimitive.apply([sum, g, clipped.factors], { whole: countSteps, full: 1 / grid, group }));
+			const attrs = { whole: countSteps, full: 1 / grid, group, keep: keep ? 1 : 0 };
+			use<void>((g) => addClippedPrimitive.apply([sum, g, clipped.factors], attrs));
 			start = end;
 		}
 		return clipped;
@@ -101,7 +87,6 @@ export class BoundedSum {
 	#settle(): void {
 		if (this.#rows === 0) return;
 		this.#rows = 0;
-		this.#isRead = true;
 		const values = data(this.#part) as Promise<Int32Array>;
 		this.#total = this.#total === undefined ? values : added(this.#total, values);
 		this.#total.catch(() => {}); // who reads it throws it
@@ -131,10 +116,10 @@ export class BoundedSum {
 			this.#isReleased = true;
 			const settled = await this.#total;
 			for (let i = 0; i < noise.length; i++) noise[i] += (settled?.[i] ?? 0) + BITS_OFFSET;
-			this.#clear();
+			if (this.#rows === 0) write(this.#part, new Int32Array(this.#part.size));
 			const { device } = this.#part;
-			const mean = device.keep(zeros(device, [length]));
-			const noisyCounts = device.keep(zeros(device, [counts]));
+			const mean = device.keep(blank(device, [length]));
+			const noisyCounts = device.keep(blank(device, [counts]));
 			const words = new Uint32Array(noise.buffer, noise.byteOffset, 2 * noise.length);
 			const add = (to: Tensor, from: number, start: number, end: number, scale: number): void =>
 				device.scope(() => {

@@ -11,7 +11,7 @@ export { wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";
 export { blaming, named, unblamed } from "./named.ts";
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
-export { filled, zeroed } from "./ops/create.ts";
+export { blank, filled, zeroed } from "./ops/create.ts";
 export { dropoutPrimitive } from "./ops/dropout.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
 export { type GemmTarget, type GemmUpdate, gemm } from "./ops/gemm.ts";

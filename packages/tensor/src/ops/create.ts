@@ -57,7 +57,16 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 	return y;
 }
 
-/** The same as a tensor, one for all records. */
+/** A tensor with undefined contents, one for all records: for what writes all of it before anything is read. */
+export function blank(device: Device, shape: Shape, dtype: DType = "f32"): Tensor {
+	const runtime = runtimeOf(device);
+	return runtime.scope(() => {
+		const storage = runtime.own(runtime.empty([1, ...shape], dtype));
+		return runtime.track(new Tensor(device, dtype, { storage, shape: [...shape] }));
+	});
+}
+
+/** A function of the place as a tensor, one for all records. */
 function create(device: Device, op: string, kernel: typeof fullKernel, shape: Shape, dtype: DType, a: number, b = 0): Tensor {
 	const runtime = runtimeOf(device);
 	checkShape(op, shape);
