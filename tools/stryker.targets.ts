@@ -75,7 +75,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/engineExact", "dp/correlation", "dp/adaptive", "dp/schedule") },
 	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },
 	{ files: dp("selfCheck"), tests: tests("dp/engineExact", "dp/selfCheck") },
-	{ files: dp("diagnostics", "transcript", "parameterUpdates"), tests: tests("dp/engineExact", "dp/handedOver", "dp/wiring", "dp/engine") },
+	{ files: dp("diagnostics", "transcript", "parameterUpdates"), tests: tests("dp/stepNotes") },
 	{ files: dp("streaming"), tests: tests("dp/streaming") },
 	{ files: dp("replays"), tests: tests("dp/replays") },
 	{ files: dp("evaluate"), tests: tests("dp/evaluate") },

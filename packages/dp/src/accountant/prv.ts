@@ -1,5 +1,5 @@
 import { expects, named } from "@hushgrad/tensor/author";
-import { checkDelta, checkPositive } from "../check.ts";
+import { checkDelta } from "../check.ts";
 import { checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { fft } from "./fft.ts";
 import { normalCdf } from "./normal.ts";
@@ -37,7 +37,7 @@ export const prvEpsilon = named("prvEpsilon", (history: PrivacyHistory, delta: n
 	for (const event of history) checkEvent(event);
 	const events = history.filter(({ steps, sampleRate }) => steps > 0 && sampleRate > 0);
 	const deltaError = delta * DELTA_ERROR;
-	const grid = events.length > 0 && events.every(({ noiseMultiplier }) => noiseMultiplier > 0) ? gridFor(events, deltaError) : undefined;
+	const grid = events.length > 0 ? gridFor(events, deltaError) : undefined;
 	if (grid === undefined || grid.size * Number.EPSILON > delta - deltaError) return byPld(history, delta);
 	const { mass, shift } = composed(events, grid);
 	const at = (target: number) => epsilonAt(mass, grid.step, shift, target);
@@ -124,7 +124,6 @@ function meanLoss(q: number, sigma: number, reach: number): number {
 
 /** ln((d1 − δ)/d2) at the first point whose δ is at most `target`: d1 = Σ p, d2 = Σ p·e^(−t) over the points from there on. */
 function epsilonAt(mass: Float64Array, step: number, shift: number, target: number): number {
-	checkPositive("delta", target);
 	const size = mass.length;
 	let tail = 0;
 	let scaled = 0;
