@@ -63,6 +63,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("engineState"), tests: tests("dp/engineState") },
 	{ files: dp("stepReport"), tests: tests("dp/report") },
 	{ files: dp("optimizer"), tests: tests("dp/optimizer") },
+	{ files: dp("perRecord"), tests: tests("dp/perRecord") },
 	{ files: dp("records"), tests: tests("dp/records") },
 	{ files: dp("boundedSum", "noiseDraw"), tests: tests("dp/noisySum", "dp/mechanism") },
 	{
@@ -73,7 +74,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("addNoise"), tests: tests("dp/primitives", "dp/noisySum"), isFresh: true },
 	{ files: clip("clip", "adaptive"), tests: tests("dp/clip", "dp/perLayer", "dp/adaptive") },
 	{ files: dp("stepNoise", "stepMechanisms"), tests: tests("dp/stepNoiseExact") },
-	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },
+	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkersExact") },
 	{ files: dp("selfCheck"), tests: tests("dp/selfCheckExact") },
 	{ files: dp("diagnostics", "transcript", "parameterUpdates"), tests: tests("dp/stepNotes") },
 	{ files: dp("streaming"), tests: tests("dp/streaming") },

@@ -72,19 +72,23 @@ describe("ε by privacy random variables", () => {
 	});
 
 	// Remark 5.6 of Gopi et al.: twice 3 and the larger ε of all steps at δ_error/4 and of one at δ_error/8T, over the mesh.
-	it.each([
-		["the δ left after its error", 5, 1, 2 ** -40 * 1.0005, 2 ** -40 * 1.002],
-		["a step, here 2¹⁴ and one hundredth more", 0.546, 1, 2 ** -38 * 1.1, 2 ** -37 * 1.1],
-		["all steps, here 2¹⁵ and three tenths more", 1.65, 8, 2 ** -37 * 1.1, 2 ** -36 * 1.1],
-	])("weighs the round-off of as many points as Gopi et al. want against %s", (_, sigma, steps, below, above) => {
-		expect(prvEpsilon(one(1, sigma, steps), below).accountant).toBe("pld");
-		expect(prvEpsilon(one(1, sigma, steps), above).accountant).toBe("prv");
-	});
+	it.each<[string, PrivacyHistory, number, number]>([
+		["the δ left after its error", one(1, 5, 1), 2 ** -40 * 1.0005, 2 ** -40 * 1.002],
+		["one step", one(1, 0.546, 1), 2 ** -38 * 1.1, 2 ** -37 * 1.1],
+		["one step of eight", [...one(1, 2.13, 1), ...one(1e-6, 5, 7)], 2 ** -38 * 1.1, 2 ** -37 * 1.1],
+		["all steps", one(1, 2.15, 8), 2 ** -37 * 1.1, 2 ** -36 * 1.1],
+	])(
+		"weighs the round-off of as many points as Gopi et al. want for %s, here a little more than a power of two",
+		(_, history, below, above) => {
+			expect(prvEpsilon(history, below).accountant).toBe("pld");
+			expect(prvEpsilon(history, above).accountant).toBe("prv");
+		},
+	);
 
 	it("is that of PLD where it has no answer, and says so", () => {
 		for (const [history, delta] of [
-			[one(0.05, 1.5, 10), 1e-13],
-			[one(0.05, 0.03, 100), 1e-5],
+			[one(1, 1, 1), 1e-13],
+			[one(1, 0.004, 1), 1e-5],
 			[one(0.05, 0, 1), 1e-5],
 			[[...one(0.05, 1.5, 10), ...one(0.05, 0, 1)], 1e-5],
 			[[], 1e-5],

@@ -185,7 +185,7 @@ describe("what a record is", () => {
 		] as const) {
 			expect(() => upload([{ x: what }])).toThrow(`record 0: ${name}`);
 		}
-		expect(() => recordKey(key(1), wrong(undefined))).toThrow("record 0: encode gives undefined");
+		expect(() => recordKey(key(1), wrong(undefined))).toThrow("recordKey: record 0: encode gives undefined");
 	});
 });
 
@@ -296,6 +296,7 @@ describe("what is no record", () => {
 				message: expect.stringContaining("Batcher.upload: indices is [0], expected an Int32Array"),
 			}),
 		);
+		expect(() => batcher.stage(Int32Array.of(0), wrong(3), key(1))).toThrow("Batcher.stage: encode is 3, expected a function");
 		expect(() => batcher.upload(Int32Array.of(0), wrong(3), key(1))).toThrow("Batcher.upload: encode is 3, expected a function");
 		expect(() => batcher.upload(Int32Array.of(0), () => ({ x: 1 }), wrong(3))).toThrow("Batcher.upload: key is 3, expected a key");
 	});

@@ -72,10 +72,9 @@ describe("the noise of a step", () => {
 		});
 
 		it("is asked of workers a step ahead, at once, and of none after the last one", async () => {
-			const answers: number[] = [];
+			let answers = 0;
 			const asked = vi.spyOn(NoiseWorkers.prototype, "normals").mockImplementation(async (length: number) => {
-				answers.push(answers.length);
-				return new Float64Array(length).fill(answers.length);
+				return new Float64Array(length).fill(++answers);
 			});
 			const closed = vi.spyOn(NoiseWorkers.prototype, "close");
 			const source = secureNoise();
@@ -153,6 +152,6 @@ describe("the mechanism of a step", () => {
 		expect(new StepMechanisms(planned, 7, 0.5).of(3).maxGradNorm).toBe(0.5);
 		const flat = new StepMechanisms(plan(), 7, 0.5);
 		flat.follow({ notFinite: 0, unclipped: 4 });
-		expect([flat.adaptiveNorm, flat.of(2).maxGradNorm]).toEqual([undefined, 2]);
+		expect([flat.adaptiveNorm, flat.of(2).maxGradNorm, flat.noisiest().maxGradNorm]).toEqual([undefined, 2, 0.5]);
 	});
 });

@@ -88,7 +88,7 @@ function composed(events: readonly PrivacyEvent[], { step, size }: Grid): { mass
 	return { mass: re.map((value) => value / size), shift };
 }
 
-/** One step's loss: the mass of each cell, and the shift that gives the cells' centres the exact mean. */
+/** One step's loss: the mass of each cell, the lowest with what is below it, and the shift that gives the centres the exact mean. */
 function lossMass(q: number, sigma: number, step: number, size: number): { mass: Float64Array; meanShift: number } {
 	const cdf = (t: number) => {
 		const z = exponentAt(q, t);
@@ -96,10 +96,9 @@ function lossMass(q: number, sigma: number, step: number, size: number): { mass:
 		return q * normalCdf(sigma * z - 0.5 / sigma) + (1 - q) * normalCdf(sigma * z + 0.5 / sigma);
 	};
 	const half = size / 2;
-	const lowest = cdf((-half - 0.5) * step);
-	const whole = cdf((half - 0.5) * step) - lowest;
+	const whole = cdf((half - 0.5) * step);
 	const mass = new Float64Array(size);
-	let before = lowest;
+	let before = 0;
 	let mean = 0;
 	for (let i = -half; i < half; i++) {
 		const after = cdf((i + 0.5) * step);
