@@ -27,9 +27,16 @@ class Standin {
 	postMessage(length: number): void {
 		this.asked.push(length);
 		this.done.push("asked");
-		if (Standin.fails !== undefined) queueMicrotask(() => this.fail(Standin.fails));
-		else if (Standin.answers) queueMicrotask(() => this.run(length));
+		if (Standin.fails !== undefined) void Promise.reject(Standin.fails).catch(this.#told);
+		else if (Standin.answers) void Promise.resolve(length).then(this.run.bind(this)).catch(this.#told);
 	}
+
+	/** What a worker throws is told, and what hears of it may fail as well: then nothing comes. */
+	readonly #told = (error: unknown): void => {
+		try {
+			this.fail(error);
+		} catch {}
+	};
 
 	run(length: number): void {
 		const send = (out: Float64Array, transferred: unknown[]) => {

@@ -56,12 +56,21 @@ describe("a check of one step", () => {
 			],
 		],
 		[
-			"with two records",
-			[7, 8],
+			"with two records, the first of which is number 0",
+			[0, 8],
 			0,
 			[
 				[-1, 8],
-				[7, -1],
+				[0, -1],
+			],
+		],
+		[
+			"with two records, the last of which is number 0",
+			[8, 0],
+			0,
+			[
+				[-1, 0],
+				[8, -1],
 			],
 		],
 		["but not of one record", [-1, 8, -1], 3, []],
@@ -131,11 +140,11 @@ describe("a check of one step", () => {
 	});
 
 	it("refuses one record for several numbers", () => {
-		const { candidate, asked } = batch([3, -1, 12], { isOneRecord: true });
+		const { candidate, asked } = batch([0, -1, 12], { isOneRecord: true });
 		expect(() => new SelfCheck(10).begin(1, "a").look(candidate)).toThrow(
 			expect.objectContaining({
 				...{ name: "PrivacyError", code: "privacy/records-mix" },
-				message: expect.stringContaining("encode() gives one and the same record for the numbers 3, 12"),
+				message: expect.stringContaining("encode() gives one and the same record for the numbers 0, 12"),
 				hint: "does it keep the first one? every number stands for a record of its own",
 			}),
 		);

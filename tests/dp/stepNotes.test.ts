@@ -146,15 +146,20 @@ describe("updates of parameters", () => {
 	});
 
 	it("keep parameters finite, or name the first that is not", async () => {
-		const { own } = updates();
-		await own.apply(column(1, 1, 1, 1));
-		const failure = await own.apply(column(1, 1, 1, Number.NaN)).catch((error: unknown) => error);
-		expect(failure).toMatchObject({
-			...{ name: "NumericError", code: "numeric/not-finite", path: "b", message: expect.stringContaining("b holds NaN or infinity") },
-			cause: expect.objectContaining({ message: expect.stringContaining("the parameters holds NaN or infinity") }),
-		});
-		const { cause, hint } = failure as NumericError & { readonly hint?: string };
-		expect(hint).toBe((cause as typeof failure & { readonly hint?: string }).hint);
+		for (const [mean, path] of [
+			[[1, 1, 1, Number.NaN], "b"],
+			[[Number.NaN, 1, 1, Number.NaN], "a"],
+		] as const) {
+			const { own } = updates();
+			await own.apply(column(1, 1, 1, 1));
+			const failure = await own.apply(column(...mean)).catch((error: unknown) => error);
+			expect(failure).toMatchObject({
+				...{ name: "NumericError", code: "numeric/not-finite", path, message: expect.stringContaining(`${path} holds NaN or infinity`) },
+				cause: expect.objectContaining({ message: expect.stringContaining("the parameters holds NaN or infinity") }),
+			});
+			const { cause, hint } = failure as NumericError & { readonly hint?: string };
+			expect(hint).toBe((cause as typeof failure & { readonly hint?: string }).hint);
+		}
 	});
 
 	it("say it of something else where that is not finite", async () => {
