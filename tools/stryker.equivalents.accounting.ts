@@ -272,6 +272,7 @@ export const ACCOUNTING: Equivalents = {
 		"for (let i = 0; i < MOST_REFINEMENTS || value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i <= MOST_REFINEMENTS && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && true; i++) {": "the aim is reached before",
+		"for (let i = 0; true && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value >= 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value > 0; i--) {": "the aim is reached before",
 		"if (false) break;": "a grid of too many points has no value, which ends it as well",
