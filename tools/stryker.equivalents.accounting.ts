@@ -310,6 +310,8 @@ export const ACCOUNTING: Equivalents = {
 		"const range = () => undefined;": NO_MODULE,
 		'expects("", { rdpAt, options }, { rdpAt: "function", options: "options" });': NAMED,
 		'expects("", { delta, orders }, { delta: "number", orders: "list" });': NAMED,
+		"if (exponent >= 0) break;": EDGE,
+		"if (logDelta <= best) {": EDGE,
 		"if (floor > best.epsilon) break;": "an order whose ε without δ is no smaller has none that is smaller",
 		'expects("", { history, options }, { history: "list", options: "options" });': NAMED,
 		'expects("", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });': NAMED,
