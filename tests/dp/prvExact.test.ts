@@ -87,7 +87,7 @@ describe("ε by privacy random variables", () => {
 
 	it("is that of PLD where it has no answer, and says so", () => {
 		for (const [history, delta] of [
-			[one(1, 1, 1), 1e-13],
+			[one(0.5, 1, 1), 1e-13],
 			[one(1, 0.004, 1), 1e-5],
 			[one(0.05, 0, 1), 1e-5],
 			[[...one(0.05, 1.5, 10), ...one(0.05, 0, 1)], 1e-5],
