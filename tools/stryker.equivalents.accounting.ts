@@ -251,7 +251,6 @@ export const ACCOUNTING: Equivalents = {
 		'expects("", { guesses: asked }, { guesses: "list" });': NAMED,
 	},
 	"packages/dp/src/accountant/pld.ts": {
-		"const COARSE = [];": "finer grids tell as well where nothing is spent",
 		'const [larger, other] = true ? (["add", "remove"] as const) : (["remove", "add"] as const);':
 			"the other direction is tightened on a later grid",
 		'const [larger, other] = false ? (["add", "remove"] as const) : (["remove", "add"] as const);':
@@ -263,20 +262,12 @@ export const ACCOUNTING: Equivalents = {
 		"if (true) bounds[other] = Math.min(bounds[other], tighten[other]());": "the other direction is tightened on a later grid",
 		"if (bounds[other] >= bounds[larger]) bounds[other] = Math.min(bounds[other], tighten[other]());":
 			"the other direction is tightened on a later grid",
-		"for (const factor of COARSE) {}": "finer grids tell as well where nothing is spent",
-		"if (false) return { value: 0, error: 0 };": "finer grids tell as well where nothing is spent",
-		"if (evaluate(Math.max(factor * step, WIDEST)) === 0) return { value: 0, error: 0 };":
-			"finer grids tell as well where nothing is spent",
-		"if (evaluate(Math.min(factor / step, WIDEST)) === 0) return { value: 0, error: 0 };":
-			"finer grids tell as well where nothing is spent",
 		"for (let i = 0; i < MOST_REFINEMENTS || value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i <= MOST_REFINEMENTS && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && true; i++) {": "the aim is reached before",
 		"for (let i = 0; true && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value >= 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value > 0; i--) {": "the aim is reached before",
-		"if (false) break;": "a grid of too many points has no value, which ends it as well",
-		"if (error < 2 * accuracy * value) break;": EDGE,
 		'expects("", { history, delta }, { history: "list", delta: "number" });': NAMED,
 		"return events.every(isPoisson) && epsilon <= bound.value ? { value: epsilon, error: bound.error } : bound;": EDGE,
 		'expects("", { history, epsilon }, { history: "list", epsilon: "number" });': NAMED,
