@@ -1,4 +1,18 @@
-import { BEYOND, EDGE, KNOWN, LONGER, NAMED, NO_MODULE, NOTHING_MORE, ONCE, SEARCHED, STARTED, ZEROS } from "./stryker.reasons.ts";
+import {
+	BEYOND,
+	CUT_OFF,
+	EDGE,
+	KNOWN,
+	LONGER,
+	NAMED,
+	NO_MODULE,
+	NOTHING_MORE,
+	ONCE,
+	SEARCHED,
+	STARTED,
+	STEPPED,
+	ZEROS,
+} from "./stryker.reasons.ts";
 import type { Equivalents } from "./stryker.ts";
 
 /** Those of accountants and audits. */
@@ -237,7 +251,6 @@ export const ACCOUNTING: Equivalents = {
 		'expects("", { guesses: asked }, { guesses: "list" });': NAMED,
 	},
 	"packages/dp/src/accountant/pld.ts": {
-		"const COARSE = [];": "finer grids tell as well where nothing is spent",
 		'const [larger, other] = true ? (["add", "remove"] as const) : (["remove", "add"] as const);':
 			"the other direction is tightened on a later grid",
 		'const [larger, other] = false ? (["add", "remove"] as const) : (["remove", "add"] as const);':
@@ -249,27 +262,47 @@ export const ACCOUNTING: Equivalents = {
 		"if (true) bounds[other] = Math.min(bounds[other], tighten[other]());": "the other direction is tightened on a later grid",
 		"if (bounds[other] >= bounds[larger]) bounds[other] = Math.min(bounds[other], tighten[other]());":
 			"the other direction is tightened on a later grid",
-		"for (const factor of COARSE) {}": "finer grids tell as well where nothing is spent",
-		"if (false) return { value: 0, error: 0 };": "finer grids tell as well where nothing is spent",
-		"if (evaluate(Math.max(factor * step, WIDEST)) === 0) return { value: 0, error: 0 };":
-			"finer grids tell as well where nothing is spent",
-		"if (evaluate(Math.min(factor / step, WIDEST)) === 0) return { value: 0, error: 0 };":
-			"finer grids tell as well where nothing is spent",
 		"for (let i = 0; i < MOST_REFINEMENTS || value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i <= MOST_REFINEMENTS && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && true; i++) {": "the aim is reached before",
+		"for (let i = 0; true && value > 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value >= 0; i++) {": "the aim is reached before",
 		"for (let i = 0; i < MOST_REFINEMENTS && value > 0; i--) {": "the aim is reached before",
-		"if (false) break;": "a grid of too many points has no value, which ends it as well",
-		"if (error < 2 * accuracy * value) break;": EDGE,
 		'expects("", { history, delta }, { history: "list", delta: "number" });': NAMED,
 		"return events.every(isPoisson) && epsilon <= bound.value ? { value: epsilon, error: bound.error } : bound;": EDGE,
 		'expects("", { history, epsilon }, { history: "list", epsilon: "number" });': NAMED,
+	},
+	"packages/dp/src/accountant/prv.ts": {
+		'expects("", { history, delta }, { history: "list", delta: "number" });': NAMED,
+		"if (grid === undefined || grid.size * Number.EPSILON >= delta - deltaError) return byPld(history, delta);": EDGE,
+		"for (let k = 0; k <= size; k++) {": BEYOND,
+		"for (let i = -half; i <= half; i++) {":
+			"the cell above the grid takes the place of the lowest: each weighs less than δ_error/8T, as the grid is chosen, which is in the errors that are stated",
+		"for (let u = -14; u < 14 + 1 / sigma; u += spacing) {": NOTHING_MORE,
+		"if (Math.abs(loss) <= reach) sum += loss * Math.exp(loss - (u * u) / 2);": EDGE,
+		"if (nextTail - Math.exp(t) * nextScaled >= target) return Math.log((tail - target) / scaled);": EDGE,
+	},
+	"packages/dp/src/accountant/randomAllocation.ts": {
+		"const mass = new Float64Array((law.mass.length + 1) * factor + 1);": ZEROS,
+		"const first = Math.min(a.first, b.first);": CUT_OFF,
+		"const last = Math.max(a.first + a.mass.length, b.first + b.mass.length) + 1;": CUT_OFF,
+		"for (const part of [mass, upper]) for (let i = 0; i <= length; i++) part[i] *= 2;": BEYOND,
+		"for (let i = 1; i <= length; i++) mass[i] += upper[i - 1];": BEYOND,
+		"const [sparse, stride] = true ? [0, large.stride] : [ahead, small.stride];": STEPPED,
+		"const [sparse, stride] = false ? [0, large.stride] : [ahead, small.stride];": STEPPED,
+		"const [sparse, stride] = large.stride >= small.stride ? [0, large.stride] : [ahead, small.stride];": STEPPED,
+		"const [sparse, stride] = large.stride <= small.stride ? [0, large.stride] : [ahead, small.stride];": STEPPED,
+		"for (let i = small.first - far; i < end; i++) {": "there is nothing to enter before the first",
+		"if (false) continue;": "what is written before the beginning of a typed array is nowhere",
+		"if (!(nextMass < tail && nextMean <= tail)) return { at: i, cutMass, cutMean };": EDGE,
+		"if (!(nextMass <= tail && nextMean < tail)) return { at: i, cutMass, cutMean };": EDGE,
 	},
 	"packages/dp/src/accountant/rdp.ts": {
 		"const range = () => undefined;": NO_MODULE,
 		'expects("", { rdpAt, options }, { rdpAt: "function", options: "options" });': NAMED,
 		'expects("", { delta, orders }, { delta: "number", orders: "list" });': NAMED,
+		"if (exponent >= 0) break;": EDGE,
+		"if (logDelta <= best) {": EDGE,
 		"if (floor > best.epsilon) break;": "an order whose ε without δ is no smaller has none that is smaller",
 		'expects("", { history, options }, { history: "list", options: "options" });': NAMED,
 		'expects("", { history, epsilon, orders }, { history: "list", epsilon: "number", orders: "list" });': NAMED,

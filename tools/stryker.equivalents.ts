@@ -18,6 +18,7 @@ export const EQUIVALENT: Equivalents = {
 		'const textOf = (...functions: readonly object[]): string => functions.map((f) => Function.prototype.toString.call(f)).join("");':
 			"two functions are told from two others by their texts without a line between as well",
 	},
+	"packages/dp/src/diagnostics.ts": { "toJSON(): undefined {}": "a function without a return gives undefined as well" },
 	"packages/dp/src/boundedSum.ts": {
 		"#isRead = true;": "zeros are cleared",
 		"if (true) this.#settle();": "a sum that goes on in float64 sooner is the same",

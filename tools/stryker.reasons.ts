@@ -17,3 +17,5 @@ export const ONCE = "a number of 53 bits is hit once in 2⁵³";
 
 export const ZEROS = "more cells than are used, which stay 0";
 export const KNOWN = "more points are tried, whose ε is known";
+export const CUT_OFF = "more cells than are used, which stay 0 and are cut off";
+export const STEPPED = "masses that are not stepped over are 0";

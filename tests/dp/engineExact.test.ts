@@ -9,7 +9,8 @@ import {
 	type Transcript,
 } from "@hushgrad/dp";
 import { data, key } from "@hushgrad/tensor";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { StepNoise } from "../../packages/dp/src/stepNoise.ts";
 import { useDevice } from "../support/device.ts";
 import { memoryStore } from "./memoryStore.ts";
 import { leftBehind, N, NOTHING, problem, record } from "./problem.ts";
@@ -61,6 +62,8 @@ describe("what an engine refuses", () => {
 		expect(engine.steps).toBe(0);
 		const none = expect.objectContaining({ code: "privacy/plan" });
 		expect(() => PrivacyEngine.fromState(state, wrong({ ...plan }), { optimizer })).toThrow(none);
+		const unknown = expect.objectContaining({ code: "privacy/state-format", op: "PrivacyEngine.fromState" });
+		expect(() => PrivacyEngine.fromState(wrong({}), plan, { optimizer })).toThrow(unknown);
 	});
 
 	it("is a step of records by themselves where the plan protects units, and one past the plan", async () => {
@@ -153,6 +156,18 @@ describe("a step", () => {
 		await expect(engine.step(fail, loss)).rejects.toThrow("not found");
 		expect(device().memory().liveBytes).toBeLessThanOrEqual(before);
 		expect(engine.steps).toBe(4);
+	});
+
+	it("asks for its noise by its number, and says which is the last", async () => {
+		const begin = vi.spyOn(StepNoise.prototype, "begin");
+		const { engine, encode, loss } = problem(device(), { steps: 3 });
+		for (let step = 0; step < 3; step++) await engine.step(encode, loss);
+		expect(begin.mock.calls.map(([, , when]) => when)).toEqual([
+			{ step: 1, isLast: false },
+			{ step: 2, isLast: false },
+			{ step: 3, isLast: true },
+		]);
+		begin.mockRestore();
 	});
 
 	it("has rows as many as a sum holds, where more are asked for", async () => {

@@ -133,12 +133,15 @@ describe("ε of events of several kinds", () => {
 		expect(both).toBeLessThan(alone + spent(poisson(0.01, 1, 1)) + 1);
 	});
 
+	const byRdp = (event: AccountedEvent) => privacySpent([event as PrivacyEvent], { delta: 1e-5 }).epsilon;
+
 	it("of Poisson sampling is no more than Rényi divergences say, whatever the noise", () => {
-		const byRdp = (event: AccountedEvent) => privacySpent([event as PrivacyEvent], { delta: 1e-5 }).epsilon;
-		for (const event of [poisson(0.5, 0.05, 3), poisson(0.9, 0.02, 40), poisson(0.1, 0.01, 500), poisson(0.01, 0.8, 2000)]) {
+		for (const event of [poisson(0.5, 0.05, 3), poisson(0.9, 0.02, 40), poisson(0.9, 0.01, 1), poisson(0.01, 0.8, 2000)]) {
 			expect(spent(event)).toBeLessThanOrEqual(byRdp(event));
 		}
-		// Where no grid is fine enough, they are what is left.
+	});
+
+	it("of Poisson sampling is what Rényi divergences say where no grid is fine enough", () => {
 		const many = poisson(0.9, 1, 1e8);
 		expect(pldEpsilon([many], 1e-5)).toEqual({ value: byRdp(many), error: expect.any(Number) });
 	});

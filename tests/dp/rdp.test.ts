@@ -182,8 +182,22 @@ describe("deltaFromRdp", () => {
 		}
 	});
 
+	test("is the least of the orders that are given, in whichever order", () => {
+		const history = one(1, 3, 1);
+		// RDP of the Gaussian mechanism is α/(2σ²).
+		const deltaAt = (alpha: number, epsilon: number) =>
+			Math.exp((alpha - 1) * (alpha / 18 - epsilon + Math.log1p(-1 / alpha)) - Math.log(alpha));
+		for (const epsilon of [0.05, 0.5, 1, 2, 3.5]) {
+			for (const orders of [[64], [2, 64], [64, 2], [3, 40, 8], [1.5], [50, 1.2, 4]]) {
+				const { delta, order } = deltaFromRdp(history, epsilon, orders);
+				expect(delta / Math.min(1, ...orders.map((alpha) => deltaAt(alpha, epsilon)))).toBeCloseTo(1, 9);
+				if (delta < 1) expect(deltaAt(order, epsilon) / delta).toBeCloseTo(1, 9);
+			}
+		}
+	});
+
 	test("is 0 for no steps, at most 1, and refuses a negative ε", () => {
-		expect(deltaFromRdp([], 1).delta).toBe(0);
+		for (const epsilon of [0, 1]) expect(deltaFromRdp([], epsilon, [5, 3])).toEqual({ delta: 0, order: 5 });
 		expect(deltaFromRdp(one(1, 0.01, 1), 0).delta).toBe(1);
 		expect(() => deltaFromRdp(one(0.1, 1, 1), -1)).toThrow(ValueError);
 	});

@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { Batcher, type Encode, type HostRecord } from "@hushgrad/dp";
 import { data, foldIn, key, ones, type Tensor } from "@hushgrad/tensor";
+import { insideOf } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
-import { recordKey } from "../../packages/dp/src/records.ts";
+import { recordKey, tensorsOf } from "../../packages/dp/src/records.ts";
 import { useDevice } from "../support/device.ts";
 
 const device = useDevice();
@@ -86,6 +88,104 @@ describe("a batch of records", () => {
 	it("is of no record where there is none", async () => {
 		const { record, weights, keys, isOneRecord } = upload([], [-1, -1]);
 		expect([record, await numbers(weights), await numbers(keys), isOneRecord]).toEqual([{}, [0, 0], [0, 0, 0, 0], false]);
+	});
+	it("tells of one record by each of its values, and of records alone, not of padding behind them", () => {
+		const one = { a: 1, b: Float32Array.of(2, 3) };
+		const given = (change: (call: number) => void, indices: readonly number[]) => {
+			let calls = 0;
+			const encode = () => {
+				change(calls++);
+				return one;
+			};
+			return new Batcher(device()).upload(Int32Array.from(indices), encode, key(1)).isOneRecord;
+		};
+		expect(given(() => {}, [4, 5, -1, -1])).toBe(true);
+		const last = (call: number) => {
+			one.b[1] = call;
+		};
+		expect(given(last, [4, 5])).toBe(false);
+		const first = (call: number) => {
+			one.a = call;
+		};
+		expect(given(first, [4, 5])).toBe(false);
+	});
+});
+
+describe("a batch that is written again", () => {
+	it("holds what was staged, in rows as many, and its weights are written where they are others", async () => {
+		const batcher = new Batcher(device());
+		const stage = (...indices: readonly number[]) =>
+			batcher.stage(Int32Array.from(indices), (i) => ({ x: i, deep: { y: Int32Array.of(i, -i) } }), key(3));
+		const [first, same, shorter] = [stage(1, 2), stage(5, 4), stage(6, -1)];
+		expect([first.rows, shorter.rows]).toEqual([2, 2]);
+		const batch = first.upload(device());
+		const { x, deep } = batch.record as { readonly x: Tensor; readonly deep: { readonly y: Tensor } };
+		const holds = () => Promise.all([x, deep.y, batch.keys, batch.weights].map(numbers));
+		const wanted = (staged: typeof first) => {
+			const { record, keys, weights } = staged.upload(device()) as typeof batch & { readonly record: { x: Tensor; deep: { y: Tensor } } };
+			return Promise.all([record.x, record.deep.y, keys, weights].map(numbers));
+		};
+		const writes = () => insideOf(batch.weights).storage.writes;
+		const before = writes();
+		same.write(batch, first);
+		expect(await holds()).toEqual(await wanted(same));
+		expect((await holds())[0]).toEqual([5, 4]);
+		expect(writes()).toBe(before);
+		shorter.write(batch, same);
+		expect(await holds()).toEqual(await wanted(shorter));
+		expect((await holds())[3]).toEqual([1, 0]);
+		expect(writes()).toBe(before + 1);
+		first.write(batch, shorter);
+		expect(await holds()).toEqual(await wanted(first));
+		expect(tensorsOf(batch)).toEqual([x, deep.y, batch.keys, batch.weights]);
+	});
+});
+
+describe("what a record is", () => {
+	const records = [{ x: Float32Array.of(1, -0) }, { x: Float32Array.of(1, 0) }, { x: Float32Array.of(1, -0) }];
+
+	it("is told by SHA-256 of its form and of its values in float64", () => {
+		const identities = new Batcher(device()).identities(3, (i) => records[i]);
+		const identity = (...values: readonly number[]) =>
+			createHash("sha256").update("x f32[2]\n").update(Float64Array.from(values)).digest("hex");
+		expect(identities).toEqual([identity(1, -0), identity(1, 0), identity(1, -0)]);
+	});
+
+	it("is of one form", () => {
+		const batcher = new Batcher(device());
+		expect(batcher.identities(0, () => ({}))).toEqual([]);
+		expect(() => batcher.identities(2, (i) => (i === 0 ? { x: 1 } : { y: 1 }))).toThrow("record 1 is y f32[], the first was x f32[]");
+		expect(() => batcher.identities(wrong(-1), () => ({}))).toThrow("Batcher.identities: count is -1, expected");
+		expect(() => batcher.identities(1, wrong(3))).toThrow("Batcher.identities: encode is 3, expected a function");
+	});
+
+	it("stays the same where it is told who all are", () => {
+		const batcher = new Batcher(device());
+		const identities = batcher.identities(3, (i) => records[i]);
+		const stage = (shift: number) => batcher.stage(Int32Array.of(2, -1, 0), (i) => records[i + shift], key(1), identities);
+		expect(stage(0).rows).toBe(3);
+		expect(() => batcher.stage(Int32Array.of(1, 0), () => records[2], key(1), identities)).toThrow(
+			expect.objectContaining({
+				...{ name: "PrivacyError", code: "privacy/records-changed" },
+				message: expect.stringContaining("record 1 is not what it was before"),
+			}),
+		);
+	});
+
+	it("may have names that those of values with a shape have", async () => {
+		const shaped = { values: Float32Array.of(1, 2), shape: 3, dtype: 4 };
+		const { record } = upload([{ x: shaped }]) as { readonly record: { readonly x: Record<keyof typeof shaped, Tensor> } };
+		const { values, shape, dtype } = record.x;
+		expect(await Promise.all([values, shape, dtype].map(numbers))).toEqual([[1, 2], [3], [4]]);
+		for (const [name, what] of [
+			["x.values gives undefined", { values: undefined, shape: [1], dtype: "f32" }],
+			["x.values gives null", { values: null, shape: [1], dtype: "f32" }],
+			["x.shape gives an object of class Array", { values: 1, shape: [1], dtype: 3 }],
+			["x.dtype gives f32, a string", { values: 1, shape: 1, dtype: "f32" }],
+		] as const) {
+			expect(() => upload([{ x: what }])).toThrow(`record 0: ${name}`);
+		}
+		expect(() => recordKey(key(1), wrong(undefined))).toThrow("recordKey: record 0: encode gives undefined");
 	});
 });
 
@@ -190,7 +290,13 @@ describe("what is no record", () => {
 	it("is not uploaded for arguments of the wrong kind", () => {
 		expect(() => new Batcher(wrong(3))).toThrow("Batcher: device is 3, expected a device");
 		const batcher = new Batcher(device());
-		expect(() => batcher.upload(wrong([0]), () => ({ x: 1 }), key(1))).toThrow("Batcher.upload: indices is [0], expected an Int32Array");
+		expect(() => batcher.upload(wrong([0]), () => ({ x: 1 }), key(1))).toThrow(
+			expect.objectContaining({
+				code: "call/argument",
+				message: expect.stringContaining("Batcher.upload: indices is [0], expected an Int32Array"),
+			}),
+		);
+		expect(() => batcher.stage(Int32Array.of(0), wrong(3), key(1))).toThrow("Batcher.stage: encode is 3, expected a function");
 		expect(() => batcher.upload(Int32Array.of(0), wrong(3), key(1))).toThrow("Batcher.upload: encode is 3, expected a function");
 		expect(() => batcher.upload(Int32Array.of(0), () => ({ x: 1 }), wrong(3))).toThrow("Batcher.upload: key is 3, expected a key");
 	});

@@ -274,6 +274,83 @@ describe("an epoch of random allocation", () => {
 		}
 	});
 
+	/** What the pair is by its definition, a pair of ratios at a time: masses by index, and what is given away of both laws. */
+	function byDefinition(steps: number, sigma: number, step: number, tail: number) {
+		const widthOf = (parts: number) => 2 ** Math.floor(Math.log2(parts) / 3);
+		const { first, logMass, atZero, atInfinity } = discretise(
+			sampledGaussian(1, sigma, tail / steps),
+			step * widthOf(steps),
+			Math.log(steps),
+		);
+		const masses = new Map(Array.from(logMass, (m, i) => [(first + i) * widthOf(steps), Math.exp(m)]));
+		const one = { masses, mean: 1 / steps, lostMass: atZero, lostMean: atInfinity / steps };
+		const sum = (a: typeof one, b: typeof one, width: number): typeof one => {
+			const masses = new Map<number, number>();
+			const give = (i: number, mass: number) => masses.set(i, (masses.get(i) ?? 0) + mass);
+			for (const [i, x] of a.masses) {
+				for (const [j, y] of b.masses) {
+					const ratio = Math.exp(i * step) + Math.exp(j * step);
+					const low = width * Math.floor(Math.log(ratio) / step / width);
+					const share = (ratio * Math.exp(-low * step) - 1) / Math.expm1(width * step);
+					give(low, x * y * (1 - share));
+					give(low + width, x * y * share);
+				}
+			}
+			const lost = { mass: a.lostMass + b.lostMass, mean: a.lostMean + b.lostMean + a.lostMass * b.mean + b.lostMass * a.mean };
+			const ascending = [...masses.keys()].sort((i, j) => i - j);
+			for (const indices of [ascending, ascending.toReversed()]) {
+				let [cutMass, cutMean] = [0, 0];
+				for (const i of indices) {
+					const mass = masses.get(i) ?? 0;
+					cutMass += mass;
+					cutMean += mass * Math.exp(i * step);
+					if (cutMass > tail || cutMean > tail) break;
+					lost.mass += mass;
+					lost.mean += mass * Math.exp(i * step);
+					masses.delete(i);
+				}
+			}
+			return { masses, mean: a.mean + b.mean, lostMass: lost.mass, lostMean: lost.mean };
+		};
+		const sumOf = (count: number): typeof one => {
+			if (count === 1) return one;
+			const width = widthOf(steps / count);
+			const half = sumOf(Math.floor(count / 2));
+			const even = sum(half, half, width);
+			return count % 2 === 0 ? even : sum(even, one, width);
+		};
+		return sumOf(steps);
+	}
+
+	test.each([
+		[2, 1, 1 / 4, 0.01],
+		[2, 0.6, 1 / 8, 1e-9],
+		[3, 1, 1 / 4, 0.01],
+		[3, 0.5, 1 / 8, 1e-6],
+		[5, 2, 1 / 16, 0.02],
+		[7, 1, 1 / 4, 1e-3],
+		[8, 1, 1 / 8, 0.01],
+		[9, 0.7, 1 / 8, 1e-4],
+		[19, 1, 1 / 8, 0.01],
+		[64, 1, 1 / 8, 1e-3],
+		[150, 1.5, 1 / 16, 1e-3],
+		[2, 0.3, 2, 1e-3],
+		[8, 0.3, 1, 1e-3],
+	])(
+		"of %i steps of noise %d on a grid of %d, cut at %d, is that of its definition, a pair of ratios at a time",
+		(steps, sigma, step, tail) => {
+			const { masses, lostMass, lostMean } = byDefinition(steps, sigma, step, tail);
+			const { first, logMass, atZero, atInfinity } = randomAllocationPair(steps, sigma, step, tail);
+			const indices = [...masses.keys()];
+			expect([first, first + logMass.length - 1]).toEqual([Math.min(...indices), Math.max(...indices)]);
+			logMass.forEach((m, i) => {
+				near(Math.exp(m), masses.get(first + i) ?? 0, 1e-9);
+			});
+			near(atZero, lostMass, 1e-9);
+			near(atInfinity, lostMean, 1e-9);
+		},
+	);
+
 	test("with next to no noise is taken for a known step", () => {
 		expect(randomAllocationPair(9, 0.049, 1 / 8, 1e-9)).toEqual(discretise(sampledGaussian(1, 0.049, 1e-9), 1 / 8));
 		expect(randomAllocationPair(9, 0.05, 1 / 8, 1e-9)).not.toEqual(discretise(sampledGaussian(1, 0.05, 1e-9), 1 / 8));

@@ -27,7 +27,7 @@ export class StepNoise {
 	begin(mechanism: GaussianMechanism, source: NoiseSource, { step, isLast }: { step: number; isLast: boolean }): () => Promise<NoiseDraw> {
 		const length = mechanism.length + mechanism.counts;
 		const { noise } = source.study;
-		if (noise !== undefined || !source.secure) {
+		if (!source.secure) {
 			const draw = noise === undefined ? this.#repeated(mechanism, source, step) : mechanism.given(noise(step, mechanism.length));
 			return async () => draw;
 		}

@@ -1,5 +1,5 @@
 import { expects, named } from "@hushgrad/tensor/author";
-import { checkDelta, checkPositive } from "../check.ts";
+import { checkDelta } from "../check.ts";
 import { checkEvent, type PrivacyEvent, type PrivacyHistory } from "./events.ts";
 import { fft } from "./fft.ts";
 import { normalCdf } from "./normal.ts";
@@ -37,7 +37,7 @@ export const prvEpsilon = named("prvEpsilon", (history: PrivacyHistory, delta: n
 	for (const event of history) checkEvent(event);
 	const events = history.filter(({ steps, sampleRate }) => steps > 0 && sampleRate > 0);
 	const deltaError = delta * DELTA_ERROR;
-	const grid = events.length > 0 && events.every(({ noiseMultiplier }) => noiseMultiplier > 0) ? gridFor(events, deltaError) : undefined;
+	const grid = events.length > 0 ? gridFor(events, deltaError) : undefined;
 	if (grid === undefined || grid.size * Number.EPSILON > delta - deltaError) return byPld(history, delta);
 	const { mass, shift } = composed(events, grid);
 	const at = (target: number) => epsilonAt(mass, grid.step, shift, target);
@@ -88,7 +88,7 @@ function composed(events: readonly PrivacyEvent[], { step, size }: Grid): { mass
 	return { mass: re.map((value) => value / size), shift };
 }
 
-/** One step's loss: the mass of each cell, and the shift that gives the cells' centres the exact mean. */
+/** One step's loss: the mass of each cell, the lowest with what is below it, and the shift that gives the centres the exact mean. */
 function lossMass(q: number, sigma: number, step: number, size: number): { mass: Float64Array; meanShift: number } {
 	const cdf = (t: number) => {
 		const z = exponentAt(q, t);
@@ -96,10 +96,9 @@ function lossMass(q: number, sigma: number, step: number, size: number): { mass:
 		return q * normalCdf(sigma * z - 0.5 / sigma) + (1 - q) * normalCdf(sigma * z + 0.5 / sigma);
 	};
 	const half = size / 2;
-	const lowest = cdf((-half - 0.5) * step);
-	const whole = cdf((half - 0.5) * step) - lowest;
+	const whole = cdf((half - 0.5) * step);
 	const mass = new Float64Array(size);
-	let before = lowest;
+	let before = 0;
 	let mean = 0;
 	for (let i = -half; i < half; i++) {
 		const after = cdf((i + 0.5) * step);
@@ -124,7 +123,6 @@ function meanLoss(q: number, sigma: number, reach: number): number {
 
 /** ln((d1 − δ)/d2) at the first point whose δ is at most `target`: d1 = Σ p, d2 = Σ p·e^(−t) over the points from there on. */
 function epsilonAt(mass: Float64Array, step: number, shift: number, target: number): number {
-	checkPositive("delta", target);
 	const size = mass.length;
 	let tail = 0;
 	let scaled = 0;

@@ -83,7 +83,7 @@ function add(a: RatioLaw, b: RatioLaw, tail: number): RatioLaw {
 	const cells: Cells = { first, lower: new Float64Array(length), upper: new Float64Array(length) };
 	const { lower: mass, upper } = cells;
 	if (a === b) {
-		spread(a, b, 1, cells);
+		spread(a, b, a.stride, cells);
 		for (const part of [mass, upper]) for (let i = 0; i < length; i++) part[i] *= 2;
 		spreadAt(a, b, 0, cells);
 	} else {
@@ -124,15 +124,15 @@ function spreadAt(large: RatioLaw, small: RatioLaw, d: number, { first, lower, u
 
 /**
  * Adds the sums of pairs whose index in `large` is at least `from` above that in `small`. The smaller ratio is e^(−dh) times the
- * larger one; where that is less than a cell, e^(−dh) ≤ e^h − 1, all smaller ratios are handled at once by running sums.
+ * larger one; where that is less than a cell, e^(−dh) ≤ e^h − 1, all smaller ratios are handled at once by running sums. Where both have
+ * a stride above 1 they are one law, and `from` is that stride.
  */
 function spread(large: RatioLaw, small: RatioLaw, from: number, cells: Cells): void {
 	const { step } = large;
 	const cell = Math.expm1(step);
 	const far = Math.max(from, Math.ceil(-Math.log(cell) / step));
 	const common = Math.min(large.stride, small.stride);
-	const offset = (((large.first - small.first - from) % common) + common) % common;
-	for (let d = from + offset; d < far; d += common) spreadAt(large, small, d, cells);
+	for (let d = from; d < far; d += common) spreadAt(large, small, d, cells);
 	const end = large.first + large.mass.length;
 	const shrink = Math.exp(-step);
 	const entry = Math.exp(-far * step) / cell;
@@ -157,7 +157,7 @@ function trimmed({ step, first, mass, mean, lostMass, lostMean }: RatioLaw, tail
 		for (let i = start; ; i += direction) {
 			const nextMass = cutMass + mass[i];
 			const nextMean = cutMean + mass[i] * Math.exp((first + i) * step);
-			if (nextMass > tail || nextMean > tail || i + direction < 0 || i + direction >= mass.length) return { at: i, cutMass, cutMean };
+			if (!(nextMass <= tail && nextMean <= tail)) return { at: i, cutMass, cutMean };
 			cutMass = nextMass;
 			cutMean = nextMean;
 		}

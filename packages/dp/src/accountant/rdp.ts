@@ -129,12 +129,13 @@ export const deltaFromRdp = named(
 		for (const alpha of [...orders].sort((a, b) => a - b)) {
 			checkOrder(alpha);
 			const exponent = composedRdp(used, alpha) - epsilon + Math.log1p(-1 / alpha);
-			if (exponent > 0) break;
 			const logDelta = (alpha - 1) * exponent - Math.log(alpha);
 			if (logDelta < best) {
 				best = logDelta;
 				order = alpha;
 			}
+			// Beyond, logDelta grows with α, by exponent + (α − 1)·RDP′(α).
+			if (exponent > 0) break;
 		}
 		return { delta: Math.exp(best), order };
 	},
