@@ -83,7 +83,7 @@ export function clippingOf(
 function checkWeights(weights: readonly number[]): void {
 	expects("clipping", { weights }, { weights: "list" });
 	const whole = Math.hypot(...weights);
-	const isPart = (w: unknown): boolean => typeof w === "number" && w > 0 && w >= SMALLEST_PART * whole;
+	const isPart = (w: unknown): boolean => typeof w === "number" && w >= SMALLEST_PART * whole;
 	if (whole > 0 && whole < Number.POSITIVE_INFINITY && weights.every(isPart)) return;
 	refuse("weights", "one number above 0 for each trained parameter, none below 2⁻¹⁶ of their L2 norm", [...weights]);
 }
@@ -93,7 +93,7 @@ export function checkGroups(clipping: Clipping, count: number): void {
 	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return;
 	checkWeights(clipping.weights);
 	if (clipping.weights.length === count) return;
-	refuse("weights", `one for each of ${count} trained parameters`, `${clipping.weights.length} of them`);
+	refuse("weights", `one for each of ${count} trained parameters`, clipping.weights.length);
 }
 
 /** C_k of each of so many groups, Σ C_k² = C²; one group, and C, for all but per-layer clipping. */
