@@ -67,7 +67,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("boundedSum", "noiseDraw"), tests: tests("dp/noisySum", "dp/mechanism") },
 	{
 		files: clip("addClipped", "addParts", "clipFactors", "differs", "squareParts", "tree"),
-		tests: tests("dp/definitions", "dp/primitives", "dp/clip", "dp/perLayer"),
+		tests: tests("dp/definitions", "dp/primitives", "dp/clipExact"),
 		isFresh: true,
 	},
 	{ files: clip("blocks", "gradientColumns", "rows"), tests: tests("dp/blocks") },
@@ -77,9 +77,9 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("noiseWorkers"), tests: tests("dp/noiseWorkers") },
 	{ files: dp("selfCheck"), tests: tests("dp/engineExact", "dp/selfCheck") },
 	{ files: dp("diagnostics", "transcript", "parameterUpdates"), tests: tests("dp/engineExact", "dp/handedOver", "dp/wiring", "dp/engine") },
-	{ files: dp("streaming"), tests: tests("dp/streaming") },
-	{ files: dp("replays"), tests: tests("dp/replays") },
+	{ files: dp("streaming"), tests: tests("dp/gradientMode") },
+	{ files: dp("replays"), tests: tests("dp/replaysExact") },
 	{ files: dp("evaluate"), tests: tests("dp/evaluate") },
-	{ files: dp("trainer", "plainTrainer"), tests: tests("dp/plainTrainer") },
+	{ files: dp("trainer", "plainTrainer"), tests: tests("dp/trainerExact", "dp/plainTrainer") },
 	{ files: dp("engine"), tests: tests("dp/engineExact", "dp/handedOver", "dp/state", "dp/ledgerEngine", "dp/wiring", "dp/engine") },
 ];

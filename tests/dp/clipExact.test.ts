@@ -1,8 +1,8 @@
-import { type Clipped, type Clipping, type ClipSettings, clip } from "@hushgrad/dp";
+import { type Clipped, type Clipping, clip } from "@hushgrad/dp";
 import { data, full, type Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { type AdaptiveClipping, adaptiveOf, nextNorm, sumMultiplier } from "../../packages/dp/src/clip/adaptive.ts";
-import { checkGroups, clippingOf, differences } from "../../packages/dp/src/clip/clip.ts";
+import { type ClipSettings, checkGroups, clippingOf, differences } from "../../packages/dp/src/clip/clip.ts";
 import { useDevice } from "../support/device.ts";
 
 const device = useDevice();

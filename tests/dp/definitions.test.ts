@@ -1,4 +1,4 @@
-import { KernelFamily, type Primitive } from "@hushgrad/tensor/author";
+import { type Domain, KernelFamily, type Primitive } from "@hushgrad/tensor/author";
 import { describe, expect, it } from "vitest";
 import { dtypeOf } from "../support/cases.ts";
 import { registries } from "../support/registry.ts";
@@ -11,7 +11,13 @@ const RANGES: Readonly<Record<string, readonly [number, number]>> = { i32: [-(2 
 /** What a definition says for its tests, each part of it. */
 const testOf = (p: Primitive) => {
 	const { bound, domains, sizes, nonEmpty, variants } = p.spec.test ?? {};
-	return { bound, domains: domains && Object.entries(domains), sizes: sizes && Object.entries(sizes), nonEmpty, variants };
+	return {
+		bound,
+		domains: domains && (Object.entries(domains) as [string, Domain][]),
+		sizes: sizes && Object.entries(sizes),
+		nonEmpty,
+		variants,
+	};
 };
 const axesOf = (p: Primitive): string[] => p.signature.inputs.flatMap(({ axes }) => axes);
 
