@@ -67,7 +67,7 @@ export const TARGETS: readonly Target[] = [
 	{ files: dp("boundedSum", "noiseDraw"), tests: tests("dp/noisySum", "dp/mechanism") },
 	{
 		files: clip("addClipped", "addParts", "clipFactors", "differs", "squareParts", "tree"),
-		tests: tests("dp/definitions", "dp/primitives", "dp/clipExact"),
+		tests: tests("dp/definitions", "dp/workgroups", "dp/primitives", "dp/clipExact"),
 		isFresh: true,
 	},
 	{ files: clip("blocks", "gradientColumns", "rows"), tests: tests("dp/blocks") },

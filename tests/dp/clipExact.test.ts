@@ -48,7 +48,10 @@ describe("a way of clipping", () => {
 		for (const weights of [[], [0], [0, 0], [-1, 1], [Number.NaN], [Number.POSITIVE_INFINITY], ["1"], [1, 2 ** -16]]) {
 			expect(of(weights), String(weights)).toThrow(refused("dp/weights", text));
 		}
+		expect(of([0, 3])).toThrow(refused("dp/weights", `${text} [0, 3]`));
 		expect(of([1, 2 ** -16 * (1 + 2 ** -30)])).not.toThrow();
+		// Their squares add up to 2³².
+		expect(of([65_535, 362, 5, 1, 1])).not.toThrow();
 		expect(of([2 ** -500])).not.toThrow();
 		expect(of(3)).toThrow(refused("call/argument", "clipping: weights is 3"));
 		const clipping = { kind: "perLayer", weights: [1, 2] } as const;

@@ -34,6 +34,10 @@ describe.each(primitives.map((p) => [p.spec.name, p] as const))("the definition 
 		expect(bound?.why).toMatch(/\w/);
 	});
 
+	it("says of each operand how its gradient is had", () => {
+		for (const rule of Object.values(p.spec.grad)) if (typeof rule === "string") expect(["none", "missing"]).toContain(rule);
+	});
+
 	it("has tests draw values from ranges, each of more than one, that the type of the operand holds", () => {
 		expect(domains).not.toEqual([]);
 		for (const [name, domain] of domains ?? []) {

@@ -176,7 +176,12 @@ describe("a program that does more than compute", () => {
 			seen.push(data(own));
 			return twice(batch);
 		});
-		for (let i = 0; i < 4; i++) expect(await gives(staged(i))).toEqual(of(1, 2 * i));
+		expect(await gives(staged(0))).toEqual(of(1, 0));
+		await device().flush();
+		const { liveBuffers } = device().memory();
+		for (let i = 1; i < 4; i++) expect(await gives(staged(i))).toEqual(of(1, 2 * i));
+		await device().flush();
+		expect(device().memory().liveBuffers).toBe(liveBuffers);
 		expect((await Promise.all(seen)).map((v) => v[0])).toEqual([7, 7, 7, 7]);
 		expect(log).toHaveBeenCalledExactlyOnceWith(`${SLOW}it reads a tensor`);
 	});
@@ -241,6 +246,16 @@ describe("what a program may touch", () => {
 		expect(seen).toEqual([1, 1, 1, 1, 1]);
 		write(opened[0], [8]);
 		expect((await gives(staged(1), { step: 4 })).values).toEqual([16]);
+	});
+
+	it("is nothing by itself", async () => {
+		const given: (readonly Tensor[])[] = [];
+		const { gives } = runner("checked", (batch, open) => {
+			given.push(open);
+			return twice(batch);
+		});
+		for (let i = 0; i < 3; i++) await gives(staged(i));
+		expect(given).toEqual([[], [], []]);
 	});
 
 	it("is all that a replay touches: with another tensor it is called anew", async () => {

@@ -1,6 +1,7 @@
 import { PlainTrainer, type PlainTrainerOptions } from "@hushgrad/dp";
 import { SGD } from "@hushgrad/nn";
-import { data, foldIn, full, key, mul, permutation, requestDevice, sum, type Tensor, valueAndGrad, zeros } from "@hushgrad/tensor";
+import { data, foldIn, full, key, mul, permutation, requestDevice, sqrt, sum, type Tensor, valueAndGrad, zeros } from "@hushgrad/tensor";
+import { runtimeOf } from "@hushgrad/tensor/author";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { checkLoss, checkTrainedLoss } from "../../packages/dp/src/trainer.ts";
 import { useDevice } from "../support/device.ts";
@@ -216,15 +217,16 @@ describe("a plain trainer", () => {
 			hint: "the parameters are as before the step; lower the rate, or see whether the tokenizer belongs to the model",
 		});
 		expect(await data(w.value)).toEqual(before);
-		const steep = ({ x }: Row): Tensor => mul(mul(sum(w.value), 1e-30), mul(mul(x, 1e30), 1e30));
-		await expect(trainer.step(() => ({ x: 1 }), steep)).rejects.toMatchObject({ name: "NumericError" });
+		// sqrt(0) is finite, its derivative is not.
+		const steep = trainer.step(encode, () => sqrt(mul(sum(w.value), 0)));
+		await expect(steep).rejects.toMatchObject({ name: "NumericError", message: expect.stringContaining("the gradient holds") });
 		expect(await data(w.value)).toEqual(before);
 		// A finite gradient, at a rate that overflows.
 		const wide = trainer.step(
 			() => ({ x: 100 }),
 			({ x }: Row) => mul(sum(w.value), x),
 		);
-		await expect(wide).rejects.toMatchObject({ name: "NumericError", message: expect.stringContaining("the parameters") });
+		await expect(wide).rejects.toMatchObject({ name: "NumericError", message: expect.stringContaining("the parameters holds") });
 	});
 
 	it("hands on what is wrong with the device", async () => {
@@ -240,5 +242,18 @@ describe("a plain trainer", () => {
 		);
 		await expect(lost).rejects.toMatchObject({ name: "DeviceError" });
 		own.destroy();
+	});
+
+	it("looks at no loss where a kernel wrote elsewhere", async () => {
+		const { trainer, w } = trainerOf();
+		vi.spyOn(runtimeOf(device()).status, "read").mockResolvedValueOnce({ strayWrite: "its memory", notFinite: undefined });
+		const step = trainer.step(
+			() => ({ x: Number.NaN }),
+			({ x }: Row) => mul(sum(w.value), x),
+		);
+		await expect(step).rejects.toMatchObject({ name: "DeviceError", code: "device/stray-write" });
+		await device()
+			.flush()
+			.catch(() => {});
 	});
 });
