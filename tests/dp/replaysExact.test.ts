@@ -194,7 +194,7 @@ describe("a program that does more than compute", () => {
 			return twice(batch);
 		});
 		await gives(staged(1));
-		const broken = [new Error("own"), Object.assign(new Error("own"), { code: "capture/own" })];
+		const broken = [new Error("own"), Object.assign(new Error("own"), { code: "capture/read" })];
 		const { DeviceError } = await import("@hushgrad/tensor");
 		for (const e of [
 			...broken,
@@ -209,7 +209,7 @@ describe("a program that does more than compute", () => {
 		error = undefined;
 		for (const calls of [1, 1, 0]) expect(await gives(staged(2))).toEqual(of(calls, 4));
 		expect(log).not.toHaveBeenCalled();
-		for (const code of ["capture/own", "device/budget"]) {
+		for (const code of ["capture/read", "device/budget"]) {
 			const other = runner("checked", (batch) => {
 				if (error === undefined) return twice(batch);
 				const thrown = error;
