@@ -3,6 +3,7 @@ import { data, full, type Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { type AdaptiveClipping, adaptiveOf, nextNorm, sumMultiplier } from "../../packages/dp/src/clip/adaptive.ts";
 import { type ClipSettings, checkGroups, clippingOf, differences } from "../../packages/dp/src/clip/clip.ts";
+import { clipFactorsPrimitive } from "../../packages/dp/src/clip/clipFactors.ts";
 import { useDevice } from "../support/device.ts";
 
 const device = useDevice();
@@ -144,6 +145,25 @@ describe("clip", () => {
 		// C_k of each, and side by side.
 		expect(made([5, 5, 5], { kind: "perLayer", weights: [1, 2, 2] })).toBe(10);
 	});
+});
+
+it("factors are −1 of a record that is not finite in some group, and 0 of padding, on the device and in the reference", async () => {
+	const at = (data: readonly number[], ...shape: readonly number[]) => ({ data: Float64Array.from(data), shape });
+	const inputs = {
+		parts: at([4, 16, Number.POSITIVE_INFINITY, 1, 1, Number.NaN, Number.POSITIVE_INFINITY, 4], 4, 2, 1),
+		weights: at([1, 1, 1, 0], 4),
+		clips: at([1, 1], 2),
+	};
+	const attrs = { gamma: 0, most: 1, perGrid: 8, unit: 1 };
+	const expected = [4, 2, -1, -1, -1, -1, 0, 0];
+	expect([...clipFactorsPrimitive.spec.reference(inputs, attrs)[0].data]).toEqual(expected);
+	const factors = device().scope<Tensor>(() => {
+		const operands = Object.values(inputs).map(({ data: values, shape }) => device().fromHost([...values], shape));
+		return clipFactorsPrimitive.apply(operands, attrs)[0];
+	});
+	const found = await data(factors);
+	factors.dispose();
+	expected.forEach((f, i) => expect(Math.abs(found[i] - f)).toBeLessThanOrEqual(Math.max(0, f) * 2 ** -20));
 });
 
 it("differences are the coordinates in which another record but the one is another, in order, over blocks and groups", async () => {
