@@ -1,5 +1,5 @@
 import { ACCOUNTING } from "./stryker.equivalents.accounting.ts";
-import { BEYOND, BLAMED, CHARACTERS, COPIED, ITERABLE, NAMED, NO_LENGTH, NO_MODULE, NO_PROCESS } from "./stryker.reasons.ts";
+import { BEYOND, BLAMED, CHARACTERS, COPIED, ITERABLE, NAMED, NO_LENGTH, NO_MODULE, NO_PROCESS, ORDER } from "./stryker.reasons.ts";
 import type { Equivalents } from "./stryker.ts";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
@@ -169,5 +169,14 @@ export const EQUIVALENT: Equivalents = {
 	"packages/dp/src/evaluate.ts": {
 		'expects("", { options, encode, loss }, { options: "options", encode: "function", loss: "function" });': BLAMED,
 		'expects("", { device, count }, { device: "device", count: "count" });': BLAMED,
+	},
+	"packages/dp/src/clip/addClipped.ts": {
+		'const each = (line: (k: number) => string): string => own.map(line).join("");': "WGSL needs no space between statements",
+		"helpers: true ? STEPS : undefined,": "a function of WGSL that nobody calls does nothing",
+		"const [step, apart] = false ? [4, 1] : [1, columns];": ORDER,
+		"const [step, apart] = true && lanes === 16 ? [4, 1] : [1, columns];": ORDER,
+		'const [step, apart] = runtime.device.plan !== "cpu" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
+		'const [step, apart] = runtime.device.plan === "" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
+		"if (p >= P) return p > P + 1 || factor <= 0 ? 0 : factor >= full ? whole : -whole;": "the case of p = P has returned before",
 	},
 };

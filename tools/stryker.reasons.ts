@@ -18,3 +18,4 @@ export const ONCE = "a number of 53 bits is hit once in 2⁵³";
 
 export const ZEROS = "more cells than are used, which stay 0";
 export const KNOWN = "more points are tried, whose ε is known";
+export const ORDER = "which coordinates an invocation takes is a matter of speed";

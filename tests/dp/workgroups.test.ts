@@ -1,4 +1,4 @@
-import { data, full, type Tensor } from "@hushgrad/tensor";
+import { data, full, slice, type Tensor } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { addClippedKernel, addClippedPrimitive } from "../../packages/dp/src/clip/addClipped.ts";
 import { addPartsPrimitive } from "../../packages/dp/src/clip/addParts.ts";
@@ -85,6 +85,49 @@ describe("more results than one workgroup gives, of whole numbers", () => {
 		const expected = Array.from({ length: S }, (_, p) => factors.reduce((s, f, b) => s + Math.max(0, f) * own[b * S + p], 0));
 		expect([...(await data(sum))]).toEqual([...expected, 5 * of(-1), 5 * (of(2) - of(1))]);
 		sum.dispose();
+	});
+});
+
+describe("sums of clipped gradients", () => {
+	it("in the reference are of whole steps, halves to the even one; and count factors below 0, below `full`, and of it", () => {
+		const at = (data: readonly number[], ...shape: readonly number[]) => ({ data: Float64Array.from(data), shape });
+		const halves = [0.5, 1.5, 2.5, -0.5, -1.5, 0.75];
+		// What a factor of 0 or below scales is not read.
+		const unread = [Number.NaN, Number.POSITIVE_INFINITY, 1, 1, 1, 1];
+		const inputs = {
+			sum: at([10, 10, 10, 10, 10, 10, 10, 10, 10], 9),
+			g: at([...halves, ...halves, ...unread, ...unread, ...unread], 5, 6),
+			factors: at([1, 3, 0, -1, -2], 5, 1),
+		};
+		const attrs = { ...addClippedPrimitive.spec.attrs, whole: 5, full: 3, group: 0 };
+		const [{ data: own }] = addClippedPrimitive.spec.reference(inputs, attrs);
+		// Three times a half: 1.5, 4.5, 7.5, −1.5, −4.5 and 2.25.
+		const expected = [0 + 2, 2 + 4, 2 + 8, 0 - 2, -2 - 4, 1 + 2, 5 + 5, -5 + 5, 0].map((v) => 10 + v);
+		expect([...own]).toEqual(expected);
+		const { factors } = addClippedPrimitive.spec.test?.domains ?? {};
+		const [low, high] = (factors as { readonly range: readonly [number, number] }).range;
+		expect(low).toBeLessThan(0);
+		expect(high).toBeGreaterThan(addClippedPrimitive.spec.attrs.full);
+	});
+
+	it.each([
+		["lies", 0, 33, 0],
+		["begins", 1, 36, 0],
+		["is added to what begins", 0, 36, 1],
+		["is added to what goes on", 0, 32, 0],
+	])("are those of a gradient that %s (%i of %i, %i) where no four begins, and nothing beside", async (_, from, width, start) => {
+		const [B, P] = [3, 32];
+		const own = matrix(B, width);
+		const all = device().fromHost(new Int32Array(48).fill(9), [48]);
+		device().scope<void>(() => {
+			const g = slice(upload(own, B, width), 1, from, from + P);
+			const factors = upload([1, 2, 1], B, 1);
+			addClippedPrimitive.apply([slice(all, 0, start, start + P + 2), g, factors], { whole: 5, full: 2, group: 0 });
+		});
+		const sums = Array.from({ length: P }, (_, p) => [1, 2, 1].reduce((s, f, b) => s + f * own[b * width + from + p], 9));
+		const rest = new Array(48 - start - P - 2).fill(9);
+		expect([...(await data(all))]).toEqual([...new Array(start).fill(9), ...sums, 9, 9 - 5, ...rest]);
+		all.dispose();
 	});
 });
 
