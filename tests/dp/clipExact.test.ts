@@ -49,6 +49,8 @@ describe("a way of clipping", () => {
 		for (const weights of [[], [0], [0, 0], [-1, 1], [Number.NaN], [Number.POSITIVE_INFINITY], ["1"], [1, 2 ** -16]]) {
 			expect(of(weights), String(weights)).toThrow(refused("dp/weights", text));
 		}
+		// 2⁻¹⁶ of their norm is no number but 0.
+		expect(of([2 ** -1070, 0])).toThrow(refused("dp/weights", text));
 		expect(of([0, 3])).toThrow(refused("dp/weights", `${text} [0, 3]`));
 		expect(of([1, 2 ** -16 * (1 + 2 ** -30)])).not.toThrow();
 		// Their squares add up to 2³².

@@ -83,7 +83,7 @@ export function clippingOf(
 function checkWeights(weights: readonly number[]): void {
 	expects("clipping", { weights }, { weights: "list" });
 	const whole = Math.hypot(...weights);
-	const isPart = (w: unknown): boolean => typeof w === "number" && w >= SMALLEST_PART * whole;
+	const isPart = (w: unknown): boolean => typeof w === "number" && w > 0 && w >= SMALLEST_PART * whole;
 	if (whole > 0 && whole < Number.POSITIVE_INFINITY && weights.every(isPart)) return;
 	refuse("weights", "one number above 0 for each trained parameter, none below 2⁻¹⁶ of their L2 norm", [...weights]);
 }
