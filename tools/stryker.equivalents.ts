@@ -1,5 +1,5 @@
 import { ACCOUNTING } from "./stryker.equivalents.accounting.ts";
-import { BEYOND, CHARACTERS, COPIED, ITERABLE, NAMED, NO_LENGTH, NO_MODULE, NO_PROCESS } from "./stryker.reasons.ts";
+import { BEYOND, BLAMED, CHARACTERS, COPIED, ITERABLE, NAMED, NO_LENGTH, NO_MODULE, NO_PROCESS, ORDER } from "./stryker.reasons.ts";
 import type { Equivalents } from "./stryker.ts";
 
 /** Mutants that cannot be noticed: by file, the line that the mutant makes, and why. */
@@ -10,7 +10,7 @@ export const EQUIVALENT: Equivalents = {
 			"a typed array of 32 bits takes what stands before the point away as well",
 	},
 	"packages/dp/src/engine.ts": {
-		'checkOptimizer("", optimizer);': "blaming() puts the name of the function that was called in its place",
+		'checkOptimizer("", optimizer);': BLAMED,
 		"if (true) study.transcript?.(await transcript.write(sum, mean));":
 			"without a study's transcript there is none, and nothing is evaluated",
 		"if (transcript !== undefined) study.transcript(await transcript.write(sum, mean));":
@@ -156,5 +156,28 @@ export const EQUIVALENT: Equivalents = {
 		"isWord(key.k1) &&": "a key that is none has no k0 either",
 		"const isWord = (v: unknown): boolean => true && v >>> 0 === v;": "only numbers are equal to a number",
 		"if (true && run !== undefined) checkNoted(run, state, use.dataset);": "without a ledger there is no run of it",
+	},
+	"packages/dp/src/clip/clip.ts": {
+		'expects("", { settings }, { settings: "options" });': NAMED,
+		'checkGradients("", grads);': NAMED,
+		'expects("", { weights }, { weights: "tensor" });': NAMED,
+		"const { maxGradNorm, grid, clipping = {} } = settings;": "what is of none of the other kinds is clipped flat",
+		'const { maxGradNorm, grid, clipping = { kind: "" } } = settings;': "what is of none of the other kinds is clipped flat",
+	},
+	"packages/dp/src/plainTrainer.ts": {
+		'checkReplayMode("", replay);': BLAMED,
+	},
+	"packages/dp/src/evaluate.ts": {
+		'expects("", { options, encode, loss }, { options: "options", encode: "function", loss: "function" });': BLAMED,
+		'expects("", { device, count }, { device: "device", count: "count" });': BLAMED,
+	},
+	"packages/dp/src/clip/addClipped.ts": {
+		'const each = (line: (k: number) => string): string => own.map(line).join("");': "WGSL needs no space between statements",
+		"helpers: true ? STEPS : undefined,": "a function of WGSL that nobody calls does nothing",
+		"const [step, apart] = false ? [4, 1] : [1, columns];": ORDER,
+		"const [step, apart] = true && lanes === 16 ? [4, 1] : [1, columns];": ORDER,
+		'const [step, apart] = runtime.device.plan !== "cpu" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
+		'const [step, apart] = runtime.device.plan === "" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
+		"if (p >= P) return p > P + 1 || factor <= 0 ? 0 : factor >= full ? whole : -whole;": "the case of p = P has returned before",
 	},
 };

@@ -2,6 +2,7 @@
 export const NO_MODULE = "the module does not load, and StrykerJS takes a test file without tests for one that passed";
 
 export const NAMED = "named() puts the name of the function that was called in its place";
+export const BLAMED = "blaming() puts the name of the function that was called in its place";
 export const ITERABLE = "writeFile writes an iterable piece by piece";
 export const COPIED = "an event of Poisson sampling is copied without what else stands in it";
 export const NO_PROCESS = "0 and NaN name no process alike";
@@ -19,3 +20,4 @@ export const ZEROS = "more cells than are used, which stay 0";
 export const KNOWN = "more points are tried, whose ε is known";
 export const CUT_OFF = "more cells than are used, which stay 0 and are cut off";
 export const STEPPED = "masses that are not stepped over are 0";
+export const ORDER = "which coordinates an invocation takes is a matter of speed";

@@ -60,3 +60,22 @@ it("takes a loss without parameters, and refuses one that is no scalar of one re
 	});
 	expect(left).toEqual(NOTHING);
 });
+
+it("refuses by its name what it cannot evaluate, whoever would refuse it inside", async () => {
+	const options = { device: device(), count: 2 };
+	const loss = ({ x }: Row) => sum(x);
+	const of = (own: unknown, encode: unknown = record, by: unknown = loss) =>
+		recordLosses(own as typeof options, encode as typeof record, by as typeof loss);
+	for (const [refused, text] of [
+		[of(3), "options is 3"],
+		[of(options, 3), "encode is 3"],
+		[of(options, record, 3), "loss is 3"],
+		[of({ ...options, device: 3 }), "device is 3"],
+		[of({ ...options, count: -1 }), "count is -1"],
+		[of({ ...options, physicalBatchSize: 0 }), "physicalBatchSize must be an integer in 1.."],
+		[of(options, () => ({})), "record 0 holds nothing"],
+	] as const) {
+		await expect(refused).rejects.toMatchObject({ op: "recordLosses", message: expect.stringContaining(`recordLosses: ${text}`) });
+	}
+	await expect(of({ ...options, physicalBatchSize: 0 })).rejects.toMatchObject({ code: "dp/physicalBatchSize" });
+});

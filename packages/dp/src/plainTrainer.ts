@@ -156,8 +156,7 @@ export class PlainTrainer implements Trainer<PlainReport> {
 			const fault = await device.flush().catch((error) => error);
 			const [value] = fault === undefined || fault instanceof NumericError ? await data(total) : [0];
 			if (!Number.isFinite(value)) {
-				throw new NumericError("trainer/not-finite", `PlainTrainer: the loss of step ${step} is ${value}, so the run stops`, {
-					op: "PlainTrainer.step",
+				throw new NumericError("trainer/not-finite", `the loss of step ${step} is ${value}, so the run stops`, {
 					hint: "the parameters are as before the step; lower the rate, or see whether the tokenizer belongs to the model",
 				});
 			}

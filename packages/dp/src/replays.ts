@@ -44,12 +44,12 @@ export interface BatchProgram<T> {
 /** What is kept of a program for a number of rows. */
 interface Bucket<T> {
 	/** It was run before. */
-	isMet: boolean;
+	isMet?: boolean;
 	/** It is never replayed. */
-	isGivenUp: boolean;
+	isGivenUp?: boolean;
 	/** The step in which its replay was last found to be what the program does. */
-	checked: number | undefined;
-	captured: { readonly step: CapturedStep<T>; readonly batch: Batch; staged: StagedBatch } | undefined;
+	checked?: number | undefined;
+	captured?: { readonly step: CapturedStep<T>; readonly batch: Batch; staged: StagedBatch } | undefined;
 }
 
 /** What is kept of all programs of an owner. It does not refer to that, which may become garbage. */
@@ -68,7 +68,7 @@ class Kept<T> implements Spare {
 	}
 
 	bucketOf(name: string): Bucket<T> {
-		const bucket = this.#buckets.get(name) ?? { isMet: false, isGivenUp: false, checked: undefined, captured: undefined };
+		const bucket = this.#buckets.get(name) ?? {};
 		this.#buckets.set(name, bucket);
 		return bucket;
 	}

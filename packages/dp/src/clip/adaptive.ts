@@ -67,7 +67,6 @@ export function sumMultiplier(noiseMultiplier: number, unclippedNumStd: number):
 			"raise it, or the batch that it follows from: L/20 when left out",
 		);
 	}
-	if (noiseMultiplier === 0) return 0;
 	const ratio = noiseMultiplier / (2 * unclippedNumStd);
 	return noiseMultiplier / Math.sqrt((1 - ratio) * (1 + ratio));
 }

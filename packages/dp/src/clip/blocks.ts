@@ -93,9 +93,7 @@ export function blocksOf(device: Device, grads: readonly RecordGradient[], B: nu
 /** Columns of a gradient, as a view where it is held. */
 function read({ gradient, from, to }: Run, B: number): Tensor {
 	if (!isHeld(gradient)) return gradient.read(from, to);
-	const columns = columnsOf(gradient, B);
-	const rows = reshape(gradient, [B, columns]);
-	return from === 0 && to === columns ? rows : slice(rows, 1, from, to);
+	return slice(reshape(gradient, [B, columnsOf(gradient, B)]), 1, from, to);
 }
 
 function blockOf(device: Device, runs: readonly Run[], B: number, group: number): Block {

@@ -93,7 +93,7 @@ export function checkGroups(clipping: Clipping, count: number): void {
 	if (clipping.kind !== "perLayer" || clipping.weights === undefined) return;
 	checkWeights(clipping.weights);
 	if (clipping.weights.length === count) return;
-	refuse("weights", `one for each of ${count} trained parameters`, `${clipping.weights.length} of them`);
+	refuse("weights", `one for each of ${count} trained parameters`, clipping.weights.length);
 }
 
 /** C_k of each of so many groups, Σ C_k² = C²; one group, and C, for all but per-layer clipping. */

@@ -49,8 +49,8 @@ export const differsPrimitive: Primitive<{ except: number; group: number }> = de
 	},
 	test: {
 		bound: { why: "whole numbers" },
-		domains: { factors: { whole: [0, 1] }, factors2: { whole: [0, 1] } },
+		domains: { g: { whole: [0, 1] }, factors: { whole: [0, 1] }, g2: { whole: [0, 1] }, factors2: { whole: [0, 1] } },
 		variants: [{ except: 2 }, { group: 1 }],
-		sizes: { K: [2, 3] },
+		sizes: { B: [1, 2, 4], K: [2, 3] },
 	},
 });
