@@ -20,7 +20,8 @@ export const EQUIVALENT: Equivalents = {
 	},
 	"packages/dp/src/diagnostics.ts": { "toJSON(): undefined {}": "a function without a return gives undefined as well" },
 	"packages/dp/src/boundedSum.ts": {
-		"#isRead = true;": "zeros are cleared",
+		"for (let start = 0; start <= length; start += width) add(mean, 0, start, Math.min(length, start + width), perStep);":
+			"a part of no coordinates adds nothing",
 		"if (true) this.#settle();": "a sum that goes on in float64 sooner is the same",
 		"if (this.#rows + rows >= mostRows) this.#settle();": "a sum that goes on in float64 sooner is the same",
 		"const sum = false ? this.#part : slice(this.#part, 0, start, end === length ? end + counts : end);":
@@ -178,6 +179,8 @@ export const EQUIVALENT: Equivalents = {
 		"const [step, apart] = true && lanes === 16 ? [4, 1] : [1, columns];": ORDER,
 		'const [step, apart] = runtime.device.plan !== "cpu" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
 		'const [step, apart] = runtime.device.plan === "" && lanes === 16 ? [4, 1] : [1, columns];': ORDER,
+		"const n = columns + (true ? rest : Math.ceil(rest / 4));": "invocations beyond the last write what is there",
+		"const n = columns + (lanes === 1 ? rest : Math.ceil(rest * 4));": "invocations beyond the last write what is there",
 		"if (p >= P) return p > P + 1 || factor <= 0 ? 0 : factor >= full ? whole : -whole;": "the case of p = P has returned before",
 	},
 };

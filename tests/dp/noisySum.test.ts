@@ -89,6 +89,14 @@ describe("a release on the device", () => {
 		expect(apart(onDevice.mean, onHost.mean)).toBeLessThan(APART);
 	});
 
+	it("counts the rows of every batch that it holds", async () => {
+		const m = mechanismOf({ length: 2, noiseMultiplier: 0.01 });
+		const rows = Math.floor(m.mostRows / 2.5);
+		const batches = Array.from({ length: 7 }, () => Float32Array.from({ length: 2 * rows }, (_, i) => (i % 2 === 0 ? 1 : 0)));
+		const { steps } = await released(m, batches, () => m.draw(insecureNoiseForTests(5)));
+		expect(steps[0]).toBe(7 * rows * 2 ** 22);
+	});
+
 	it("does so where its noise is sent in parts", async () => {
 		const m = mechanismOf({ length: 20_001 });
 		const [small, whole] = [await smallDevice(65_536), device()].map((d) =>
@@ -192,6 +200,9 @@ describe("a sum", () => {
 			}),
 		);
 		many.dispose();
+		const most = [device().fromHost(new Float32Array(3 * m.mostRows), [m.mostRows, 3]), full(device(), [m.mostRows], 1)] as const;
+		expect(() => device().scope<void>(() => void sum.add([most[0]], most[1]))).not.toThrow();
+		for (const t of most) t.dispose();
 		expect(Object.isFrozen(sum) && Object.isFrozen(BoundedSum.prototype)).toBe(true);
 		for (const t of [grads, weights, other, sum]) t.dispose();
 	});
@@ -280,7 +291,11 @@ describe("a sum", () => {
 		const sum = m.newSum(device());
 		const [grads, weights] = [device().fromHost(new Float32Array(6), [2, 3]), full(device(), [2], 1)];
 		expect(() => capture(device(), () => sum.add([grads], weights))).toThrow(
-			expect.objectContaining({ name: "PrivacyError", code: "privacy/sum-captured", op: "BoundedSum.add" }),
+			expect.objectContaining({
+				...{ name: "PrivacyError", code: "privacy/sum-captured", op: "BoundedSum.add" },
+				message: expect.stringMatching(/^BoundedSum.add: a replay would add rows that nobody counts$/m),
+				hint: expect.stringContaining("add them after each replay"),
+			}),
 		);
 		for (const t of [grads, weights, sum]) t.dispose();
 	});
