@@ -5,10 +5,7 @@ import { fileURLToPath } from "node:url";
 import { epsilon } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
 import { runFiles } from "@hushgrad/finetune";
-
-/** How a process may be ended. */
-export const SIGNALS = ["SIGKILL", "SIGTERM", "SIGINT"] as const;
-export type Signal = (typeof SIGNALS)[number];
+import type { Signal } from "../../tools/kills/results.ts";
 
 /** A moment of a run, and what comes then: so many milliseconds after the n-th event of a kind. */
 export interface Kill {

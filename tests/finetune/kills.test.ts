@@ -3,18 +3,21 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { runFiles } from "@hushgrad/finetune";
 import { describe, expect, it } from "vitest";
-import { keep, type Mode } from "../../tools/kills/results.ts";
-import { drawsIn, type Kill, lastDrawn, ledgerOf, SIGNALS, start, trainedIn } from "./killedRun.ts";
+import { keep, type Mode, SIGNALS } from "../../tools/kills/results.ts";
+import { drawsIn, type Kill, lastDrawn, ledgerOf, start, trainedIn } from "./killedRun.ts";
 import { inFolder, STEPS, settingsOf } from "./tinyRun.ts";
 
 /** How many processes are ended: a few in every suite, `npm run kills:run -- --kills 200` for long. */
 const KILLS = Number(process.env.HUSHGRAD_KILLS ?? 3);
+const { HUSHGRAD_KILL_SIGNAL: only } = process.env;
+/** What ends them: every signal in turn, or the one that is asked for. */
+const USED = SIGNALS.filter((s) => only === undefined || s === only);
 const KINDS = ["loading", "compiling", "step", "step", "saving", "saving", "preparing", "evaluating"];
 
 let made = 0;
 /** The next moment: signals and events in turn, milliseconds at random; of the signals that are answered each third comes twice. */
 function moment(): Kill {
-	const signal = SIGNALS[made % SIGNALS.length] ?? "SIGKILL";
+	const signal = USED[made % USED.length] ?? "SIGKILL";
 	const kind = KINDS[made % KINDS.length] ?? "step";
 	const milliseconds = Math.random() * (kind === "saving" ? 20 : 400);
 	const again = Math.random() < 1 / 3 ? 100 * Math.random() : undefined;

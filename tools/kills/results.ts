@@ -1,5 +1,9 @@
 import { appendFileSync } from "node:fs";
 
+/** How a process may be ended. */
+export const SIGNALS = ["SIGKILL", "SIGTERM", "SIGINT"] as const;
+export type Signal = (typeof SIGNALS)[number];
+
 /** Whether the noise of a run is that of the platform, or follows from a seed so that a run that goes on can be compared with one that was whole. */
 export type Mode = "secure" | "research";
 
