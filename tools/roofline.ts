@@ -7,7 +7,7 @@
 import { writeFileSync } from "node:fs";
 import type { Plan } from "@hushgrad/tensor";
 import { readFlags } from "./flags.mjs";
-import { ceilingsOf, presentDevice, timeProbes } from "./roofline/ceilings.ts";
+import { ceilingsOf, type Present, presentDevice, timeProbes } from "./roofline/ceilings.ts";
 import { compare, STEPS } from "./roofline/compare.ts";
 import { FIGURES, machineOf } from "./roofline/machines.ts";
 import { measure, measuredSection } from "./roofline/measure.ts";
@@ -81,6 +81,12 @@ async function predicted(adapter: string, subject: Subject, model: string): Prom
 	];
 }
 
+async function probed(present: Present, rounds: number): Promise<number[][]> {
+	const times: number[][] = [];
+	for (let i = 0; i < rounds; i++) times.push(await timeProbes(present));
+	return times;
+}
+
 async function onThisDevice(): Promise<string> {
 	const present = await presentDevice();
 	const { found, compared } = await compare(present, STEPS, whole("--rounds", values.rounds));
@@ -99,7 +105,8 @@ const subject: Subject = {
 if (values.measure) {
 	const present = await presentDevice(values.plan as Plan | undefined);
 	const rounds = whole("--rounds", values.rounds);
-	const machine = values.adapter === "this" ? (await ceilingsOf(present, [await timeProbes(present)])).machine : machineOf(values.adapter);
+	const machine =
+		values.adapter === "this" ? (await ceilingsOf(present, await probed(present, rounds))).machine : machineOf(values.adapter);
 	const measured = await measure(present, machine, subject, rounds);
 	const { name } = present.adapter;
 	if (values.json !== undefined)

@@ -1,4 +1,4 @@
-import type { Device, KernelEvent } from "@hushgrad/tensor";
+import type { KernelEvent } from "@hushgrad/tensor";
 import { mainThreadMs } from "../../bench/support/counters.ts";
 import type { Present } from "./ceilings.ts";
 import { medianOf } from "./clock.ts";
@@ -26,6 +26,8 @@ export interface Measured {
 	readonly walls: readonly number[];
 	readonly hosts: readonly number[];
 	readonly peakBytes: number;
+	/** Whether the milliseconds of kernels are of a processor's cores, as predictions for a driver that computes there are, or pass. */
+	readonly isProcessorTime: boolean;
 	/** By name, and by name and shape. */
 	readonly kernels: Readonly<Record<string, Beside>>;
 	readonly shapes: Readonly<Record<string, Beside>>;
@@ -53,14 +55,15 @@ export async function measure(present: Present, machine: Machine, subject: Subje
 		unreplayed: () => starts("off"),
 		predicted: costed(machine, (await recordStep(same, subject)).dispatches),
 	};
-	found.push(await measured(device, step, rounds));
+	found.push(await measured(present, step, rounds));
 	const run = await decoding(device, config, length, "random");
 	const predicted = costed(machine, (await recordToken(same, config, length)).dispatches);
-	found.push(await measured(device, { title: `A token after ${length} others`, run, unreplayed: () => run, predicted }, 4 * rounds));
+	found.push(await measured(present, { title: `A token after ${length} others`, run, unreplayed: () => run, predicted }, 4 * rounds));
 	return found;
 }
 
-async function measured(device: Device, { title, run, unreplayed, predicted }: Program, rounds: number): Promise<Measured> {
+async function measured(present: Present, { title, run, unreplayed, predicted }: Program, rounds: number): Promise<Measured> {
+	const { device, isProcessorTime } = present;
 	const walls: number[] = [];
 	const hosts: number[] = [];
 	for (let i = -WARM_UP; i < rounds; i++) {
@@ -73,23 +76,37 @@ async function measured(device: Device, { title, run, unreplayed, predicted }: P
 	const recorded = unreplayed();
 	for (let i = 0; i < WARM_UP; i++) await recorded();
 	const { events } = await device.profile(recorded);
+	const factor = isProcessorTime ? (await processorMs(present, recorded, rounds)) / passedMs(events) : 1;
 	return {
 		title,
 		first: walls[0],
 		walls: walls.slice(WARM_UP),
 		hosts: hosts.slice(WARM_UP),
 		peakBytes,
-		...beside(events, predicted),
+		isProcessorTime,
+		...beside(events, predicted, factor),
 	};
 }
 
-/** Kernels as they were timed, beside the predictions for the same dispatches: by shape only where both are the same, in order. */
-function beside(events: readonly KernelEvent[], predicted: readonly Costed[]): Pick<Measured, "kernels" | "shapes"> {
+const passedMs = (events: readonly KernelEvent[]): number => events.reduce((sum, e) => sum + e.duration, 0) / 1e6;
+
+/** Milliseconds that a run keeps the cores busy that a driver computes on. */
+async function processorMs({ time }: Present, run: () => Promise<unknown>, rounds: number): Promise<number> {
+	const times: number[] = [];
+	for (let i = 0; i < rounds; i++) times.push(await time(run));
+	return medianOf(times);
+}
+
+/**
+ * Kernels as they were timed, times a factor, beside the predictions for the same dispatches: by shape only where both are the same,
+ * in order.
+ */
+function beside(events: readonly KernelEvent[], predicted: readonly Costed[], factor: number): Pick<Measured, "kernels" | "shapes"> {
 	const kernels: Record<string, Beside> = {};
 	const shapes: Record<string, Beside> = {};
 	const isSame = events.length === predicted.length && events.every(({ kernel }, i) => kernel === predicted[i].work.kernel);
 	for (const [i, { kernel, duration }] of events.entries()) {
-		const found = { calls: 1, measured: duration / 1e6, predicted: 0 };
+		const found = { calls: 1, measured: (factor * duration) / 1e6, predicted: 0 };
 		add(kernels, kernel, found);
 		if (isSame) add(shapes, `${kernel} ${predicted[i].shape}`, { ...found, predicted: predicted[i].prediction.milliseconds });
 	}
@@ -103,7 +120,7 @@ function add(to: Record<string, Beside>, name: string, more: Beside): void {
 }
 
 /** What was measured, in Markdown. */
-export function measuredSection({ title, first, walls, hosts, peakBytes, kernels, shapes }: Measured): string {
+export function measuredSection({ title, first, walls, hosts, peakBytes, isProcessorTime, kernels, shapes }: Measured): string {
 	const all = Object.values(kernels);
 	const sum = (of: (b: Beside) => number): number => all.reduce((n, b) => n + of(b), 0);
 	const rows = (of: Readonly<Record<string, Beside>>): string =>
@@ -129,7 +146,7 @@ ${digits(medianOf(walls), 1)} ms, of which this thread is busy for ${digits(medi
 take ${digits(
 		sum((b) => b.measured),
 		1,
-	)} ms by themselves, predicted were ${digits(
+	)} ms${isProcessorTime ? " of processor time" : ""} by themselves, predicted were ${digits(
 		sum((b) => b.predicted),
 		1,
 	)}. At most ${digits(peakBytes / 1e9, 2)} GB.
