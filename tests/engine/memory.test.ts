@@ -1,3 +1,4 @@
+import "../support/unoptimised.ts";
 import {
 	add,
 	capture,

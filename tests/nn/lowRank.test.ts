@@ -1,3 +1,4 @@
+import "../support/unoptimised.ts";
 import { NF4Parameter, Parameter } from "@hushgrad/nn";
 import {
 	add,

@@ -1,3 +1,4 @@
+import "../support/unoptimised.ts";
 import type { ReplayMode } from "@hushgrad/dp";
 import { assign, type Device, data, key, mul, normalValues, requestDevice, square, sub, sum, tanh } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

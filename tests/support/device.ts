@@ -1,10 +1,8 @@
+import "./unoptimised.ts";
 import { type Device, type DeviceOptions, requestDevice } from "@hushgrad/tensor";
 import { afterAll, beforeAll } from "vitest";
 import { PLAN, setting } from "./environment.ts";
 import { matrixDevice } from "./matrixDevice.ts";
-
-// A kernel of these tests runs a few times: Mesa's software driver takes longer to optimise it than to run it.
-if (globalThis.process?.env !== undefined) process.env.GALLIVM_PERF ??= "nopt";
 
 /** One device for a test file. A missing device, or another one than the run is meant for, fails the run. */
 export function useDevice(options: DeviceOptions = {}): () => Device {

@@ -10,7 +10,7 @@ export function setting(name: string): string | undefined {
 export const PLAN = setting("HUSHGRAD_PLAN") as Plan | undefined;
 
 /** Random cases for each primitive's forward pass; other properties take a part of it. */
-export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 64);
+export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 40);
 
 const SEED = setting("HUSHGRAD_PROPERTY_SEED");
 

@@ -33,7 +33,7 @@ export function page(rows: readonly Row[]): string {
 		"# What is left of a run that is ended",
 		`Runs of fine-tuning whose process was ended at random moments, whose GPU was taken away or whose disk was full, and that were then
 resumed until they were done. This page is written by \`npm run kills:run\` from what it kept in bench/results/kills.jsonl;
-\`npm run kills:run -- --kills 200 --lost 20 --full 5\` does all of it again.`,
+\`npm run kills:run -- --kills 200 --lost 20 --full 5\`, and then \`--kills 140 --lost 0 --full 0 --signal SIGKILL --more\`, do all of it again.`,
 		"## Where processes were ended",
 		endsTable(ended),
 		"## What became of the runs",
