@@ -33,6 +33,9 @@ const SIZES = [
 	[33, 35, 65],
 	[64, 17, 130],
 	[20, 40, 1],
+	[96, 33, 12],
+	[40, 8, 20],
+	[36, 10, 7],
 ] as const;
 
 describe.each(pairs)("matrices %s times matrices %s", (left, right) => {
@@ -78,6 +81,40 @@ describe("products that subgroups share", () => {
 			const product = await byFours(M, (from, to) => matmul(slice(matrix(a, z, M), 0, from, to), matrix(b, z, K)));
 			const expected = product.map((v, i) => (accumulate || isBeside ? Math.fround(before[z * M * N + i] + v) : v));
 			expectSame(actual.slice(z * M * N, (z + 1) * M * N), [...expected], `entry ${z}`);
+		}
+	});
+
+	it.each([
+		["in place of what was there, 36 columns", 36, false],
+		["added to what lies beside, 36 columns", 36, true],
+		["added to what lies beside, 8 columns", 8, true],
+	])("have the same bits with the product of another, %s", async (_, n, isBeside) => {
+		const R = 8;
+		const [a, b, c] = [drawn(Z * M, K, 1), drawn(Z * K, n, 2), drawn(Z * M, n, 3)];
+		const [low, up] = [drawn(Z * M, R, 4), drawn(Z * n, R, 5)];
+		const [together, apart] = [drawn(Z * M, n, 6), drawn(Z * M, n, 7)];
+		await device().flush();
+		const of = (t: Tensor, rows: number) => entry(physicalOf(t, 1), 0).view({ shape: [Z, rows, t.shape[1]] });
+		const update = { low: of(low, M), up: of(up, n).transpose() };
+		const target = { batchStride: M * n, accumulate: false, plus: isBeside ? of(c, M) : undefined };
+		gemm(of(a, M), of(b, K), { ...target, view: of(together, M), update });
+		gemm(of(a, M), of(b, K), { ...target, view: of(apart, M) });
+		gemm(update.low, update.up, { view: of(apart, M), batchStride: M * n, accumulate: true });
+		expectSame((await data(together)) as Float32Array, [...((await data(apart)) as Float32Array)], "with the other");
+	});
+
+	it("have the same bits with few columns, in each entry of a batch", async () => {
+		const [rows, n] = [40, 8];
+		const [a, b] = [drawn(Z * K, rows, 1), drawn(Z * K, n, 2)];
+		const y = drawn(Z * rows, n, 3);
+		await device().flush();
+		const of = (t: Tensor, r: number) => entry(physicalOf(t, 1), 0).view({ shape: [Z, r, t.shape[1]] });
+		gemm(of(a, K).transpose(), of(b, K), { view: of(y, rows), batchStride: rows * n, accumulate: false });
+		const actual = (await data(y)) as Float32Array;
+		for (let z = 0; z < Z; z++) {
+			const own = transpose(matrix(a, z, K));
+			const expected = await byFours(rows, (from, to) => matmul(slice(own, 0, from, to), matrix(b, z, K)));
+			expectSame(actual.slice(z * rows * n, (z + 1) * rows * n), [...expected], `entry ${z}`);
 		}
 	});
 

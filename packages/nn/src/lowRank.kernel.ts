@@ -3,16 +3,15 @@ import { decoding, type WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Ranks that one invocation takes. */
 export const RANKS = 8;
-/** Rows of x that one invocation takes, and how many are a workgroup, where each works by itself and where they share rows. */
-const [OWN, SHARED] = [
-	{ rows: 4, lanes: 16 },
-	{ rows: 2, lanes: 64 },
-];
+/**
+ * What invocations share: nothing; what all of a subgroup of eight read, each an eighth of it; or the rows of a workgroup, whose parts of a
+ * sum they add.
+ */
+export type Sharing = "nothing" | "loads" | "sums";
+/** Rows of x that one invocation takes, and how many are a workgroup. */
+const ROWS = { nothing: { rows: 4, lanes: 16 }, loads: { rows: 4, lanes: 8 }, sums: { rows: 2, lanes: 64 } } as const;
 /** Columns of a workgroup of `lowRank/back`, each as wide as what is read at once, and how many invocations share the rows of one. */
-const [OWN_COLUMNS, SHARED_COLUMNS] = [
-	{ columns: 16, parts: 1 },
-	{ columns: 8, parts: 16 },
-];
+const COLUMNS = { nothing: { columns: 16, parts: 1 }, loads: { columns: 8, parts: 1 }, sums: { columns: 8, parts: 16 } } as const;
 
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -25,11 +24,10 @@ type Variant = {
 	readonly ranks: number;
 	/** Branches of x, each with an A and a mask of its own. */
 	readonly count: WeightCount;
+	readonly shares: Sharing;
 };
 
 type DownVariant = Variant & {
-	/** Invocations of a workgroup share its rows, else each works by itself. */
-	readonly shared: boolean;
 	/** How many weights that are held in four bits workgroups beside those of the rows write. */
 	readonly decodes: 0 | WeightCount;
 };
@@ -37,8 +35,6 @@ type DownVariant = Variant & {
 type BackVariant = Variant & {
 	/** What dx is added to: c, or what is there; nothing where it is false. */
 	readonly onto: "c" | "dx" | false;
-	/** Invocations share the rows of a column, else one walks down them all. */
-	readonly shared: boolean;
 };
 
 const MASK_PARAMS = { ks: "u32", limit: "u32", kept: "f32" } as const;
@@ -46,6 +42,9 @@ const MASK_PARAMS = { ks: "u32", limit: "u32", kept: "f32" } as const;
 /** The streams of the branches: `stream`, and `stream1` and so on for those behind the first. */
 const streamsOf = (count: WeightCount): Readonly<Record<string, "u32">> =>
 	Object.fromEntries(upTo(count).map((j) => [j === 0 ? "stream" : `stream${j}`, "u32"]));
+
+const featuresOf = (shares: Sharing): { features: readonly ["subgroups"] } | undefined =>
+	shares === "loads" ? { features: ["subgroups"] } : undefined;
 
 /** What is read at once. */
 const numbersOf = ({ wide }: Pick<Variant, "wide">): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
@@ -119,12 +118,14 @@ export function decodingOf(decodes: 0 | WeightCount): {
 /**
  * low[t, r] = scale · the sum over k of dropout(x)[t, k] A[r, k], of each record and branch. Workgroups go along the rows, the records, and
  * the ranks of one branch after the other.
- * Plan "cpu": an invocation has rows of its own. Plan "gpu" (`shared`): those of a workgroup share its rows, and join what they found by
- * halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
+ * Plan "cpu": an invocation has rows of its own; where it shares loads it reads one row of A and has the others from its neighbours. Plan
+ * "gpu": those of a workgroup share its rows, and join what they found by halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
-	const { wide, drops, ranks, shared, decodes } = variant;
-	const { rows: rowCount, lanes } = shared ? SHARED : OWN;
+	const { wide, drops, ranks, shares, decodes } = variant;
+	const { rows: rowCount, lanes } = ROWS[shares];
+	const shared = shares === "sums";
+	const isSpread = shares === "loads";
 	const more = decodingOf(decodes);
 	const rows = upTo(rowCount);
 	const sums = rowCount * ranks;
@@ -141,6 +142,7 @@ export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVari
 		buffers: { x: reads("f32", wide ? 4 : 1), a: reads("f32", wide ? 4 : 1), low: writes("f32"), ...keysOf(drops), ...more.buffers },
 		workgroup: lanes,
 		shared: shared ? { parts: { type: "f32", length: sums * lanes } } : undefined,
+		...featuresOf(shares),
 		helpers: `${helpers(variant)}\n${more.helpers}`,
 		body: wgsl`
 ${more.body(lanes)}
@@ -150,15 +152,16 @@ let t0 = ${shared ? `wid.x * ${rowCount}u` : `(wid.x * ${lanes}u + lane) * ${row
 let j = wid.z / p.chunks;
 let r0 = (wid.z % p.chunks) * ${ranks}u;
 let first = (j * nwg.y + record) * p.T;
-if (t0 >= p.T) { return; }
+${isSpread ? "" : "if (t0 >= p.T) { return; }"}
 ${rows.map((i) => `let e${i} = min(t0 + ${i}u, p.T - 1u) * p.K;`).join(" ")}
-${upTo(ranks)
-	.map((r) => `let w${r} = j * p.az + record * p.rs + min(r0 + ${r}u, p.R - 1u) * p.K;`)
+${(isSpread ? [`min(subgroupLane, ${ranks - 1}u)`] : upTo(ranks).map((r) => `${r}u`))
+	.map((r, i) => `let w${i} = j * p.az + record * p.rs + min(r0 + ${r}, p.R - 1u) * p.K;`)
 	.join("\n")}
 ${each((i, r) => `var s${i}_${r} = 0.0;`)}
 for (var k = ${shared ? "lane * STEP" : "0u"}; k < p.K; k += ${shared ? lanes : 1}u * STEP) {
+  ${isSpread ? "let mine = a_v(w0 + k);" : ""}
   ${upTo(ranks)
-		.map((r) => `let a${r} = a_v(w${r} + k);`)
+		.map((r) => `let a${r} = ${isSpread ? `subgroupBroadcast(mine, ${r}u)` : `a_v(w${r} + k)`};`)
 		.join("\n  ")}
   ${rows.map((i) => `let x${i} = x_v(record * p.xs + e${i} + k) * factor(key, j, e${i} + k);`).join("\n  ")}
   ${each((i, r) => `s${i}_${r} = plusDot(s${i}_${r}, x${i}, a${r});`)}
@@ -182,24 +185,26 @@ if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
 });
 
 /** Workgroups of `lowRank/down` along the rows, and invocations of each. */
-export function downGroups(count: number, shared: boolean): { readonly groups: number; readonly lanes: number } {
-	const { rows, lanes } = shared ? SHARED : OWN;
-	return { groups: Math.ceil(count / (shared ? rows : rows * lanes)), lanes };
+export function downGroups(count: number, shares: Sharing): { readonly groups: number; readonly lanes: number } {
+	const { rows, lanes } = ROWS[shares];
+	return { groups: Math.ceil(count / (shares === "sums" ? rows : rows * lanes)), lanes };
 }
 
 /** Workgroups of `lowRank/back` along the columns. */
-export const backGroups = (K: number, { wide, shared }: Pick<BackVariant, "wide" | "shared">): number =>
-	Math.ceil(K / ((shared ? SHARED_COLUMNS : OWN_COLUMNS).columns * (wide ? 4 : 1)));
+export const backGroups = (K: number, { wide, shares }: Pick<BackVariant, "wide" | "shares">): number =>
+	Math.ceil(K / (COLUMNS[shares].columns * (wide ? 4 : 1)));
 
 /**
  * From the gradient h of low: dx[t, k] = scale · dropout's factor · the sum over r of h[t, r] A[r, k], and dA[r, k] = scale · the sum over t of
  * h[t, r] dropout(x)[t, k], of each record, for the ranks from r0 on; of several branches dx is the sum, in their order. Plan "cpu": an invocation walks down the columns of x that it reads
- * at once. Plan "gpu" (`shared`): several share them, and add what they found in their order. Workgroups go along the columns and the
- * records.
+ * at once; where it shares loads it reads one number of a row of h and has the others from its neighbours. Plan "gpu": several share
+ * columns, and add what they found in their order. Workgroups go along the columns and the records.
  */
 export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVariant) => {
-	const { wide, drops, ranks, onto, shared, count } = variant;
-	const { columns, parts } = shared ? SHARED_COLUMNS : OWN_COLUMNS;
+	const { wide, drops, ranks, onto, shares, count } = variant;
+	const { columns, parts } = COLUMNS[shares];
+	const shared = shares === "sums";
+	const isSpread = shares === "loads";
 	const lanes = wide ? 4 : 1;
 	const each = (of: (r: number) => string): string => upTo(ranks).map(of).join("\n");
 	const V = numbersOf(variant);
@@ -208,7 +213,7 @@ export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVari
 		`da_set${wide ? "4" : ""}((((j * nwg.y + record) * p.R + p.r0 + ${r}) * p.K + k) / STEP, ${value});`;
 	/** WGSL of what the sum of the first branch is added to, and of that of another. */
 	const first = onto === false ? "" : `${onto}_at${dx}) + `;
-	const term = (before: string): string => `dx_set${dx}, ${before}sum * f);`;
+	const term = (before: string): string => `${isSpread ? "if (isInside) { " : ""}dx_set${dx}, ${before}sum * f);${isSpread ? " }" : ""}`;
 	return {
 		params: {
 			...{ T: "u32", K: "u32", R: "u32", r0: "u32", xs: "u32", az: "u32", rs: "u32", scale: "f32" },
@@ -222,25 +227,27 @@ export const lowRankBackKernel = defineKernel("lowRank/back", (variant: BackVari
 		},
 		workgroup: columns * parts,
 		shared: shared ? { found: { type: V, length: columns * parts * ranks } } : undefined,
+		...featuresOf(shares),
 		helpers: helpers(variant),
 		body: wgsl`
 let record = wid.y;
 let key = keyOf(record);
 let column = lane % ${columns}u;
-let part = lane / ${columns}u;
+let part = ${parts === 1 ? "0u" : `lane / ${columns}u`};
 let own = (wid.x * ${columns}u + column) * STEP;
 let isInside = own < p.K;
-${shared ? "" : "if (!isInside) { return; }"}
+${shares === "nothing" ? "if (!isInside) { return; }" : ""}
 let k = min(own, p.K - STEP);
 for (var j = 0u; j < ${count}u; j++) {
 ${each((r) => `let a${r} = a_v(j * p.az + record * p.rs + (p.r0 + ${r}u) * p.K + k); var g${r} = ${V}(0.0);`)}
-for (var t = part; t < p.T && isInside; t += ${parts}u) {
+for (var t = part; t < p.T${shared ? " && isInside" : ""}; t += ${parts}u) {
   let e = t * p.K + k;
   let f = factor(key, j, e);
   let x = x_v(record * p.xs + e) * f;
   let at = ((j * nwg.y + record) * p.T + t) * p.R + p.r0;
   var sum = ${V}(0.0);
-  ${each((r) => `let h${r} = h_at(at + ${r}u) * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)}
+  ${isSpread ? `let mine = h_at(at + min(subgroupLane, ${ranks - 1}u));` : ""}
+  ${each((r) => `let h${r} = ${isSpread ? `subgroupBroadcast(mine, ${r}u)` : `h_at(at + ${r}u)`} * p.scale; g${r} += h${r} * x; sum += h${r} * a${r};`)}
   ${count === 1 ? term(first) : `if (j == 0u) { ${term(first)} } else { ${term(`dx_at${dx}) + `)} }`}
 }
 ${
@@ -252,7 +259,7 @@ if (part < ${ranks}u && isInside) {
   for (var q = 0u; q < ${parts}u; q++) { sum += found[(q * ${columns}u + column) * ${ranks}u + part]; }
   ${store("part", "sum")}
 }${count > 1 ? "\nworkgroupBarrier();" : ""}`
-		: each((r) => store(`${r}u`, `g${r}`))
+		: each((r) => (isSpread ? `if (isInside) { ${store(`${r}u`, `g${r}`)} }` : store(`${r}u`, `g${r}`)))
 }
 }`,
 	};

@@ -12,13 +12,15 @@ import {
 	type Physical,
 	type Primitive,
 	packed,
+	type Runtime,
 	rowProduct,
 	type Summing,
+	sharesLoads,
 	sizeOf,
 	stacked,
 	summed,
 } from "@hushgrad/tensor/author";
-import { backGroups, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS } from "./lowRank.kernel.ts";
+import { backGroups, downGroups, lowRankBackKernel, lowRankDownKernel, RANKS, type Sharing } from "./lowRank.kernel.ts";
 import { beside, type Decoded, type WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Factor of the branch, probability of dropping an element of its input, and the stream of the mask; without a key, the factor alone. */
@@ -39,6 +41,9 @@ const branch = ({ x, a, keys }: Readonly<Record<string, Physical>>, { stream, ..
 	...{ x, a: [a], keys },
 	attrs: { ...attrs, streams: [stream] },
 });
+
+/** What invocations share on a device. */
+const sharingOn = ({ device }: Runtime): Sharing => (device.plan !== "cpu" ? "sums" : sharesLoads(device) ? "loads" : "nothing");
 
 /** x in memory as the kernels read it, and their numbers; the record axis keeps stride 0 where x is one for all. */
 function layout({ x: given, a: rows, keys: words, attrs: { scale, p, streams } }: Branches) {
@@ -69,10 +74,10 @@ export function lowsOf(branches: Branches, weights?: Decoded): Physical {
 	const low = runtime.empty([count, ...x.shape.slice(0, -1), R]);
 	const ranks = Math.min(RANKS, Math.max(1, R));
 	const chunks = Math.ceil(R / ranks);
-	const shared = runtime.device.plan !== "cpu";
-	const { groups, lanes } = downGroups(T, shared);
+	const shares = sharingOn(runtime);
+	const { groups, lanes } = downGroups(T, shares);
 	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], count * chunks], lanes, weights);
-	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shared, decodes, count });
+	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shares, decodes, count });
 	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, chunks, ...more.numbers }, grid);
 	return low;
 }
@@ -95,11 +100,11 @@ export function lowsGrad(branches: Branches, gradient: Physical, plus?: Physical
 	const [B] = x.shape;
 	const [dx, da] = [runtime.empty(x.shape), runtime.empty([count, B, R, K])];
 	const isWide = wide && (c?.offset ?? 0) % 4 === 0;
-	const shared = runtime.device.plan !== "cpu";
-	const groups = backGroups(K, { wide: isWide, shared });
+	const shares = sharingOn(runtime);
+	const groups = backGroups(K, { wide: isWide, shares });
 	for (let r0 = 0; r0 < R; r0 += RANKS) {
 		const onto = r0 > 0 ? "dx" : c !== undefined && "c";
-		const kernel = lowRankBackKernel.of({ wide: isWide, drops, ranks: Math.min(RANKS, R - r0), onto, shared, count });
+		const kernel = lowRankBackKernel.of({ wide: isWide, drops, ranks: Math.min(RANKS, R - r0), onto, shares, count });
 		kernel.run({ ...buffers, h, dx, da, ...(onto === "c" && { c }) }, { ...numbers, r0 }, [groups, B, 1]);
 	}
 	return [dx, da];

@@ -14,7 +14,7 @@ export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";
 export { blank, filled, zeroed } from "./ops/create.ts";
 export { dropoutPrimitive } from "./ops/dropout.ts";
 export { elementwise, type Row, sumToOperand, unary, withScalar } from "./ops/elementwise.ts";
-export { type GemmTarget, type GemmUpdate, gemm } from "./ops/gemm.ts";
+export { type GemmTarget, type GemmUpdate, gemm, sharesLoads } from "./ops/gemm.ts";
 export { linearGrad, linearPrimitive, linearProduct } from "./ops/linear.ts";
 export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";

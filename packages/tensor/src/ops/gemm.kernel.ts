@@ -1,5 +1,5 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
+import { type BufferSpec, type ParamType, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 
@@ -72,17 +72,28 @@ export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStor
 	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
 }
 
+/** How a tile is stored that is more than a product of its own, column after column. */
+interface Storing {
+	/** Numbers that are added in the end, as `acc` is named. */
+	readonly plus?: string | undefined;
+	/** WGSL of the distance between two columns. */
+	readonly apart?: string | undefined;
+}
+
 /** WGSL that stores acc<row>_<half>, of a tile that begins at row m0 and column n0. */
-export function store(variant: GemmVariant, rows: number, halves: readonly number[]): string {
+export function store(variant: GemmVariant, rows: number, halves: readonly number[], { plus, apart }: Storing = {}): string {
 	const lines: string[] = [];
+	const column = (c: string): string => (apart === undefined ? c : `${c} * ${apart}`);
+	const value = (of: string): string => (plus === undefined ? `acc${of}` : `acc${of} + ${plus}${of}`);
 	for (let i = 0; i < rows; i++) {
-		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + n0;`];
+		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + ${column("n0")};`];
 		for (const h of halves) {
 			if (variant.wideStore) {
-				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, `acc${i}_${h}`)} }`);
+				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, value(`${i}_${h}`))} }`);
 			} else {
 				for (const s of STEPS) {
-					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, `o${i} + ${4 * h + s}u`, `acc${i}_${h}.${XYZW[s]}`)} }`);
+					const at = `o${i} + ${column(`${4 * h + s}u`)}`;
+					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, at, value(`${i}_${h}.${XYZW[s]}`))} }`);
 				}
 			}
 		}
@@ -90,6 +101,11 @@ export function store(variant: GemmVariant, rows: number, halves: readonly numbe
 	}
 	return lines.join("\n  ");
 }
+
+/** What a kernel takes for an update: ranks, and elements of `up` from one column of the result to the next and from one z to the next. */
+export const updateParams = (update: boolean): Readonly<Record<string, ParamType>> => (update ? { R: "u32", un: "u32", uz: "u32" } : {});
+export const updateBuffers = (update: boolean): Readonly<Record<string, BufferSpec>> =>
+	update ? { low: reads("f32", 4), up: reads("f32", 4) } : {};
 
 /** Extents, batch axes and strides of a product; `tiles` is how many parts of the result are computed. */
 export const PARAMS = {

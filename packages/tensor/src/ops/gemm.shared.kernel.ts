@@ -1,6 +1,17 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { type AMode, buffersOf, type GemmVariant, loadB, PARAMS, PLACE_OF_MATRICES, placeOfTile, store } from "./gemm.kernel.ts";
+import {
+	type AMode,
+	buffersOf,
+	type GemmVariant,
+	loadB,
+	PARAMS,
+	PLACE_OF_MATRICES,
+	placeOfTile,
+	store,
+	updateBuffers,
+	updateParams,
+} from "./gemm.kernel.ts";
 
 /** Invocations of a subgroup. */
 export const LANES = 8;
@@ -24,7 +35,7 @@ function sharing(mode: AMode, rows: number, steps: readonly number[]) {
 	const fours = rows / 4;
 	const atOnce = Math.min(steps.length, LANES / fours);
 	const turns = Array.from({ length: steps.length / atOnce }, (_, q) => q);
-	const step = (q: number): string => (atOnce === 1 ? "k" : `(k + ${q * atOnce}u + own / ${fours}u)`);
+	const step = (q: number): string => (steps.length === 1 ? "k" : `(k + ${q * atOnce}u + own / ${fours}u)`);
 	return {
 		loads: turns.map((q) => `let a${q} = a_at4((az + am + ${step(q)} * p.ak) >> 2u);`),
 		value: (i: number, s: number) => ({ name: `a${Math.floor(s / atOnce)}.${XYZW[i % 4]}`, lane: (i >> 2) + fours * (s % atOnce) }),
@@ -33,21 +44,67 @@ function sharing(mode: AMode, rows: number, steps: readonly number[]) {
 
 function multiply({ a, b }: GemmVariant, rows: number, steps: readonly number[]): string {
 	const { loads, value } = sharing(a, rows, steps);
-	const products = steps.flatMap((s) =>
-		Array.from({ length: rows }, (_, i) => {
+	// Row by row: there are more sums than registers, and each is fetched once.
+	const products = Array.from({ length: rows }, (_, i) =>
+		steps.map((s) => {
 			const { name, lane } = value(i, s);
 			return `acc${i}_0 += subgroupBroadcast(${name}, ${lane}u) * b${s}_0;`;
 		}),
 	);
-	return [...loads, ...loadB(b, steps, HALF), ...products].join("\n    ");
+	return [...loads, ...loadB(b, steps, HALF), ...products.flat()].join("\n    ");
+}
+
+/** WGSL of low times up, in more<row>_0. */
+function updates(rows: number): string {
+	const parts = Array.from({ length: rows / LANES }, (_, q) => q);
+	const all = Array.from({ length: rows }, (_, i) => i);
+	const row = (q: number): string => `(z * p.M + min(m0 + ${q * LANES}u + own, p.M - 1u)) * p.R`;
+	const column = (c: number): string => `z * p.uz + min(n0 + ${c}u, p.N - 1u) * p.un`;
+	return wgsl`${all.map((i) => `var more${i}_0 = vec4f();`).join(" ")}
+  for (var r = 0u; r < p.R; r += 4u) {
+    ${parts.map((q) => `let low${q} = low_at4((${row(q)} + r) >> 2u);`).join(" ")}
+    ${STEPS.map((c) => `let up${c} = up_at4((${column(c)} + r) >> 2u);`).join(" ")}
+    ${STEPS.map((s) => `let u${s} = vec4f(${STEPS.map((c) => `up${c}.${XYZW[s]}`).join(", ")});`).join(" ")}
+    ${all.flatMap((i) => STEPS.map((s) => `more${i}_0 += subgroupBroadcast(low${i >> 3}.${XYZW[s]}, ${i % LANES}u) * u${s};`)).join("\n    ")}
+  }`;
+}
+
+/** WGSL of one of as many values as a power of two, by its number, whose bits are bit0 and so on. */
+function chosen(values: readonly string[], bit = 0): string {
+	if (values.length === 1) return values[0];
+	const pairs = values.flatMap((v, i) => (i % 2 === 0 ? [`select(${v}, ${values[i + 1]}, bit${bit})`] : []));
+	return chosen(pairs, bit + 1);
 }
 
 /**
- * The product of `gemmKernel`, to the same bits, where every subgroup has 8 invocations: plan "cpu", on drivers that have subgroups. A
- * subgroup, which is a workgroup, computes a tile of 8 or 16 rows, four columns an invocation. Each loads an eighth of the values of A and has
- * the others from its neighbours: a load costs a processor several multiplications.
+ * WGSL that stores the tile four rows at a time: where a loop takes one group after the other, a driver compiles the code of four rows alone,
+ * which is most of its work.
  */
-export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, ...variant }: GemmVariant & { rows: 8 | 16 }) => {
+function storeInTurns(rows: number, update: boolean, four: string): string {
+	const groups = Array.from({ length: rows / 4 }, (_, g) => g);
+	const bits = Array.from({ length: Math.log2(groups.length) }, (_, bit) => `let bit${bit} = (g & ${1 << bit}u) != 0u;`);
+	const own = (name: string): string[] => STEPS.map((i) => `let ${name}${i}_0 = ${chosen(groups.map((g) => `${name}${4 * g + i}_0`))};`);
+	return wgsl`for (var g = 0u; g < ${groups.length}u; g++) {
+    ${[...bits, ...own("acc"), ...(update ? own("more") : [])].join("\n    ")}
+    let first = m0 + 4u * g;
+    { let m0 = first; ${four} }
+  }`;
+}
+
+type SharedVariant = GemmVariant & {
+	readonly rows: 8 | 16 | 32;
+	/** What is stored is the sum of the product and of low times up, as `gemm` takes them. */
+	readonly update: boolean;
+	/** Columns of the result lie `on` apart. */
+	readonly apart: boolean;
+};
+
+/**
+ * The product of `gemmKernel`, to the same bits, where every subgroup has 8 invocations: plan "cpu", on drivers that have subgroups. A
+ * subgroup, which is a workgroup, computes a tile of so many rows, four columns an invocation. Each loads an eighth of the values of A and has
+ * the others from its neighbours: a load costs a processor several multiplications, and the more rows, the fewer loads.
+ */
+export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, update, apart, ...variant }: SharedVariant) => {
 	const { a, b } = variant;
 	const parts = Array.from({ length: rows / LANES }, (_, q) => q);
 	const left = parts.map((q) => `let ar${q} = az + min(m0 + ${q * LANES}u + own, p.M - 1u) * p.am;`).join(" ");
@@ -55,8 +112,8 @@ export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, ...variant 
 	const right = STEPS.map((c) => `let bc${c} = bz + min(n0 + ${c}u, p.N - 1u) * p.bn;`).join(" ");
 	const isWhole = a === "k" || b === "k";
 	return {
-		params: PARAMS,
-		buffers: buffersOf(variant),
+		params: { ...PARAMS, on: "u32", ...updateParams(update) },
+		buffers: { ...buffersOf(variant), ...updateBuffers(update) },
 		workgroup: LANES,
 		features: ["subgroups"],
 		body: wgsl`let own = subgroupLane;
@@ -72,6 +129,7 @@ export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, ...variant 
     ${multiply(variant, rows, STEPS)}
   }
   ${isWhole ? "" : `for (var k = p.K & ~3u; k < p.K; k++) {\n    ${multiply(variant, rows, [0])}\n  }`}
-  ${store(variant, rows, HALF)}`,
+  ${update ? updates(rows) : ""}
+  ${storeInTurns(rows, update, store(variant, 4, HALF, { plus: update ? "more" : undefined, apart: apart ? "p.on" : undefined }))}`,
 	};
 });

@@ -1,7 +1,7 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
-import { type BufferSpec, type ParamType, reads, writes } from "../gpu/kernel.ts";
+import { reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { type GemmVariant, PARAMS, placeOfTile, stored, summand } from "./gemm.kernel.ts";
+import { type GemmVariant, PARAMS, placeOfTile, stored, summand, updateBuffers, updateParams } from "./gemm.kernel.ts";
 
 /**
  * Parts of the result that a workgroup computes, rows by columns: so many invocations across (x) and down (y), each of which has so
@@ -28,11 +28,6 @@ export type TiledVariant = GemmVariant & {
 	/** What is stored is the sum of the product and of low times up, as `gemm` takes them. */
 	readonly update: boolean;
 };
-
-/** What a kernel takes for an update: ranks, and elements of `up` from one column of the result to the next and from one z to the next. */
-const updateParams = (update: boolean): Readonly<Record<string, ParamType>> => (update ? { R: "u32", un: "u32", uz: "u32" } : {});
-const updateBuffers = (update: boolean): Readonly<Record<string, BufferSpec>> =>
-	update ? { low: reads("f32", 4), up: reads("f32", 4) } : {};
 
 const XYZW = "xyzw";
 const FOUR = [0, 1, 2, 3];

@@ -166,13 +166,55 @@ const isForMatrices = (unit: MatrixUnit, rows: number | undefined, n: number, k:
 const single = (x: Physical, i: number): Physical =>
 	x.view({ shape: x.shape.with(0, 1), strides: x.strides, offset: x.offset + i * x.strides[0] });
 
-/** Whether subgroups should share what they load, in plan "cpu": where all have as many invocations as it takes, and tiles are filled. */
-const isShared = (device: Device, { M, N }: Size): boolean =>
-	device.has("subgroups") &&
-	device.info.subgroupMinSize === LANES &&
-	device.info.subgroupMaxSize === LANES &&
-	M > TILE_M &&
-	2 * N >= COLUMNS;
+/** Whether a product has the rows and columns that subgroups share. */
+const isWide = (rows: number, columns: number): boolean => rows > TILE_M && 2 * columns >= COLUMNS;
+
+/** Rows of a tile that subgroups share: many where few are empty. */
+function sharedRows(rows: number): 8 | 16 | 32 {
+	if (rows <= LANES) return 8;
+	const empty = 32 * Math.ceil(rows / 32) - rows;
+	return rows >= 64 && empty <= rows / 8 ? 32 : 16;
+}
+
+/** The same product with rows and columns in each other's place. */
+const turned = ({ M, N, a0, a1, a2, am, ak, b0, b1, b2, bn, bk, ...rest }: Size): Size => ({
+	...{ ...rest, M: N, N: M },
+	...{ a0: b0, a1: b1, a2: b2, am: bn, ak: bk, b0: a0, b1: a1, b2: a2, bn: am, bk: ak, om: 1 },
+});
+
+const MODE_OF_A = { k: "k", n: "m", s: "s" } as const;
+const MODE_OF_B = { k: "k", m: "n", s: "s" } as const;
+
+/** Runs a product in plan "cpu", where subgroups share what they load; of few columns those are its rows. */
+function shared({ a, b, ...rest }: Operands, size: Size, zs: number, variant: GemmVariant, update: GemmUpdate | undefined): void {
+	const run = (operands: Operands, own: Size, kind: GemmVariant, on: number): void => {
+		const rows = sharedRows(own.M);
+		const tiles = zs * Math.ceil(own.M / rows) * Math.ceil(own.N / COLUMNS);
+		const ranks = update && { R: update.low.shape[2], un: update.up.strides[2], uz: update.up.strides[0] };
+		const kernel = gemmSharedKernel.of({ ...kind, rows, update: update !== undefined, apart: on !== 1 });
+		const flops = 2 * zs * own.M * own.N * (own.K + (ranks?.R ?? 0));
+		kernel.run({ ...operands, ...update }, { ...own, ...ranks, on, tiles }, tiles * LANES, flops);
+	};
+	const { bDtype } = variant;
+	if (isWide(size.M, size.N) || bDtype === "bf16") {
+		run({ a, b, ...rest }, size, variant, 1);
+		return;
+	}
+	const kind = { ...variant, a: MODE_OF_A[variant.b], b: MODE_OF_B[variant.a], aDtype: bDtype, bDtype: variant.aDtype, wideStore: false };
+	run({ a: b, b: a, ...rest }, turned(size), kind, size.om);
+}
+
+/** Whether all subgroups of a device have as many invocations as it takes for them to share what they load, in plan "cpu". */
+export const sharesLoads = (device: Device): boolean =>
+	device.has("subgroups") && device.info.subgroupMinSize === LANES && device.info.subgroupMaxSize === LANES;
+
+/** Whether subgroups should share what they load: where tiles are filled. */
+const isShared = (device: Device, { M, N }: Size, { bDtype }: GemmVariant): boolean =>
+	sharesLoads(device) && (isWide(M, N) || (isWide(N, M) && bDtype !== "bf16"));
+
+/** Adds an update to a product that is there. */
+const updated = (target: GemmTarget, { low, up }: GemmUpdate): Physical =>
+	gemm(low, up, { ...target, update: undefined, plus: undefined, accumulate: true });
 
 /**
  * a `[..., M, K]` (f32 or f16) times b `[..., K, N]` (f32, f16 or bf16), accumulated in f32; the leading axes of both, the
@@ -188,9 +230,9 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	const { plan: kernels, matrices } = a.runtime.device;
 	const unit = matrices !== undefined && isForMatrices(matrices, rows, n, k) ? matrices : undefined;
 	const update = target?.update;
-	if (update !== undefined && target !== undefined && (kernels === "cpu" || unit !== undefined || !isAddedInTiles(update, a))) {
+	if (update !== undefined && target !== undefined && (unit !== undefined || !isAddedInTiles(update, a))) {
 		gemm(a, b, { ...target, update: undefined }, rows);
-		return gemm(update.low, update.up, { ...target, update: undefined, plus: undefined, accumulate: true });
+		return updated(target, update);
 	}
 	if (target?.summed && (kernels === "cpu" || unit !== undefined)) {
 		for (let i = 0; i < lead[0]; i++) {
@@ -243,16 +285,14 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 		const run = partOf(rows, n, k);
 		const isApart = update !== undefined && isStoredSlowly(size, z, run);
 		tiled({ a, b, y, ...summand }, size, z, run, variant, { update: isApart ? undefined : update, summed: target?.summed });
-		return isApart ? gemm(update.low, update.up, { ...(target as GemmTarget), update: undefined, plus: undefined, accumulate: true }) : y;
+		return isApart && target ? updated(target, update) : y;
 	}
-	const flops = 2 * z * p.m * n * k;
-	if (isShared(a.runtime.device, size)) {
-		const rows = p.m <= LANES ? 8 : 16;
-		const tiles = z * Math.ceil(p.m / rows) * Math.ceil(n / COLUMNS);
-		gemmSharedKernel.of({ ...variant, rows }).run({ a, b, y, ...summand }, { ...size, tiles }, tiles * LANES, flops);
-		return y;
+	if (isShared(a.runtime.device, size, variant)) {
+		const isApart = update !== undefined && !isWide(p.m, n);
+		shared({ a, b, y, ...summand }, size, z, variant, isApart ? undefined : update);
+		return isApart && target ? updated(target, update) : y;
 	}
 	const tiles = z * Math.ceil(p.m / TILE_M) * Math.ceil(n / TILE_N);
-	gemmKernel.of(variant).run({ a, b, y, ...summand }, { ...size, tiles }, tiles, flops);
-	return y;
+	gemmKernel.of(variant).run({ a, b, y, ...summand }, { ...size, tiles }, tiles, 2 * z * p.m * n * k);
+	return update && target ? updated(target, update) : y;
 }
