@@ -35,8 +35,8 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 	{
 		name: "branches that all have the first factor",
 		file: `${NN}/lowRank.kernel.ts`,
-		from: "`let w${r} = j * p.az + record",
-		to: "`let w${r} = record",
+		from: "`let w${i} = j * p.az + record",
+		to: "`let w${i} = record",
 		tests: TOGETHER,
 	},
 	{
@@ -77,8 +77,8 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a sum and an update that start from the sum twice",
 		file: `${OPS}/gemm.ts`,
-		from: "return gemm(update.low, update.up, { ...target, update: undefined, plus: undefined, accumulate: true });",
-		to: "return gemm(update.low, update.up, { ...target, update: undefined, accumulate: true });",
+		from: "gemm(low, up, { ...target, update: undefined, plus: undefined, accumulate: true });",
+		to: "gemm(low, up, { ...target, update: undefined, accumulate: true });",
 		tests: TOGETHER,
 	},
 	{

@@ -19,6 +19,7 @@ import { type Mutant, OPERATION_MUTANTS } from "./mutants.operations.ts";
 import { PLAN_MUTANTS } from "./mutants.plans.ts";
 import { PRIVACY_MUTANTS } from "./mutants.privacy.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
+import { SHARING_MUTANTS } from "./mutants.sharing.ts";
 import { TOGETHER_MUTANTS } from "./mutants.together.ts";
 
 const SETS: Readonly<Record<string, readonly Mutant[]>> = {
@@ -28,7 +29,7 @@ const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	library: LIBRARY_MUTANTS,
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
-	fused: [...FUSED_MUTANTS, ...FOURS_MUTANTS, ...TOGETHER_MUTANTS],
+	fused: [...FUSED_MUTANTS, ...FOURS_MUTANTS, ...TOGETHER_MUTANTS, ...SHARING_MUTANTS],
 	plans: PLAN_MUTANTS,
 	attention: ATTENTION_MUTANTS,
 	decoding: DECODING_MUTANTS,
