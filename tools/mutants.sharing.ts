@@ -7,11 +7,23 @@ const LOW_RANK = "packages/nn/src/lowRank.kernel.ts";
 export const SHARING_MUTANTS: readonly Mutant[] = [
 	...(
 		[
-			["stored four by four as if there were eight rows", "(g & ${1 << bit}u) != 0u", "(g & ${(1 << bit) & 1}u) != 0u"],
-			["stored over its first rows", "let first = m0 + 4u * g;", "let first = m0;"],
-			["chosen the wrong way round", "`select(${v}, ${values[i + 1]}, bit${bit})`", "`select(${values[i + 1]}, ${v}, bit${bit})`"],
+			["by the last bit of their turn alone", "(turn & ${1 << bit}u) != 0u", "(turn & ${(1 << bit) & 1}u) != 0u"],
+			["over the first rows", "let m = m0 + ${atOnce}u * turn + ${i}u;", "let m = m0 + ${i}u;"],
+			["the wrong way round", "`select(${v}, ${values[i + 1]}, bit${bit})`", "`select(${values[i + 1]}, ${v}, bit${bit})`"],
+			["without what is added in the end", "plus === undefined ? `v${h}${part}`", "plus !== undefined ? `v${h}${part}`"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `a tile whose rows are stored ${what}`,
+			file: `${OPS}/gemm.kernel.ts`,
+			from,
+			to,
+			tests: ["tests/tensor/gemmShared.test.ts"],
+		}),
+	),
+	...(
+		[
 			["with the step of its first four rows", "steps.length === 1 ?", "atOnce === 1 ?"],
-			["that forgets an update", "...(update ? own", "...(!update ? own"],
 			["with low numbers of the first entry of a batch", "`(z * p.M + min(", "`(min("],
 			["with an update of the first entry of a batch", "`z * p.uz + min(", "`min("],
 			["with an update by the first four ranks alone", "r < p.R; r += 4u", "r < 4u; r += 4u"],

@@ -72,34 +72,52 @@ export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStor
 	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
 }
 
-/** How a tile is stored that is more than a product of its own, column after column. */
+/** WGSL of one of as many values as a power of two, by its number, whose bits are bit0 and so on. */
+function chosen(values: readonly string[], bit = 0): string {
+	if (values.length === 1) return values[0];
+	const pairs = values.flatMap((v, i) => (i % 2 === 0 ? [`select(${v}, ${values[i + 1]}, bit${bit})`] : []));
+	return chosen(pairs, bit + 1);
+}
+
+/** How a tile is stored, of so many rows and of halves of four columns. */
 interface Storing {
+	readonly rows: number;
+	/** Rows that the code is for: where a loop takes these after those, a driver compiles them once, and stores are most of its work. */
+	readonly atOnce: number;
+	readonly halves: readonly number[];
 	/** Numbers that are added in the end, as `acc` is named. */
 	readonly plus?: string | undefined;
-	/** WGSL of the distance between two columns. */
+	/** WGSL of the distance between two columns, where they do not follow each other. */
 	readonly apart?: string | undefined;
 }
 
 /** WGSL that stores acc<row>_<half>, of a tile that begins at row m0 and column n0. */
-export function store(variant: GemmVariant, rows: number, halves: readonly number[], { plus, apart }: Storing = {}): string {
-	const lines: string[] = [];
+export function store(variant: GemmVariant, { rows, atOnce, halves, plus, apart }: Storing): string {
+	const turns = Array.from({ length: rows / atOnce }, (_, turn) => turn);
+	const bits = Array.from({ length: Math.log2(turns.length) }, (_, bit) => `let bit${bit} = (turn & ${1 << bit}u) != 0u;`);
 	const column = (c: string): string => (apart === undefined ? c : `${c} * ${apart}`);
-	const value = (of: string): string => (plus === undefined ? `acc${of}` : `acc${of} + ${plus}${of}`);
-	for (let i = 0; i < rows; i++) {
-		const row = [`let o${i} = z * p.oz + (m0 + ${i}u) * p.om + ${column("n0")};`];
+	const own = (name: string, i: number, h: number): string => chosen(turns.map((turn) => `${name}${atOnce * turn + i}_${h}`));
+	const lines: string[] = [];
+	for (let i = 0; i < atOnce; i++) {
+		const row = [`let o = z * p.oz + m * p.om + ${column("n0")};`];
 		for (const h of halves) {
+			row.push(`let v${h} = ${own("acc", i, h)};`);
+			if (plus !== undefined) row.push(`let w${h} = ${own(plus, i, h)};`);
+			const value = (part: string): string => (plus === undefined ? `v${h}${part}` : `v${h}${part} + w${h}${part}`);
 			if (variant.wideStore) {
-				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o${i} + ${4 * h}u) >> 2u`, value(`${i}_${h}`))} }`);
+				row.push(`if (n0 + ${4 * h}u < p.N) { ${stored(variant, `(o + ${4 * h}u) >> 2u`, value(""))} }`);
 			} else {
 				for (const s of STEPS) {
-					const at = `o${i} + ${column(`${4 * h + s}u`)}`;
-					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, at, value(`${i}_${h}.${XYZW[s]}`))} }`);
+					const at = `o + ${column(`${4 * h + s}u`)}`;
+					row.push(`if (n0 + ${4 * h + s}u < p.N) { ${stored(variant, at, value(`.${XYZW[s]}`))} }`);
 				}
 			}
 		}
-		lines.push(`if (m0 + ${i}u < p.M) { ${row.join(" ")} }`);
+		lines.push(`{ let m = m0 + ${atOnce}u * turn + ${i}u; if (m < p.M) { ${row.join(" ")} } }`);
 	}
-	return lines.join("\n  ");
+	return `for (var turn = 0u; turn < ${turns.length}u; turn++) {
+    ${[...bits, ...lines].join("\n    ")}
+  }`;
 }
 
 /** What a kernel takes for an update: ranks, and elements of `up` from one column of the result to the next and from one z to the next. */
@@ -186,6 +204,6 @@ export const gemmKernel = defineKernel("gemm", (variant: GemmVariant) => {
     ${multiply(variant, STEPS)}
   }
   ${tail}
-  ${store(variant, TILE_M, HALVES)}`,
+  ${store(variant, { rows: TILE_M, atOnce: 1, halves: HALVES })}`,
 	};
 });

@@ -69,28 +69,6 @@ function updates(rows: number): string {
   }`;
 }
 
-/** WGSL of one of as many values as a power of two, by its number, whose bits are bit0 and so on. */
-function chosen(values: readonly string[], bit = 0): string {
-	if (values.length === 1) return values[0];
-	const pairs = values.flatMap((v, i) => (i % 2 === 0 ? [`select(${v}, ${values[i + 1]}, bit${bit})`] : []));
-	return chosen(pairs, bit + 1);
-}
-
-/**
- * WGSL that stores the tile four rows at a time: where a loop takes one group after the other, a driver compiles the code of four rows alone,
- * which is most of its work.
- */
-function storeInTurns(rows: number, update: boolean, four: string): string {
-	const groups = Array.from({ length: rows / 4 }, (_, g) => g);
-	const bits = Array.from({ length: Math.log2(groups.length) }, (_, bit) => `let bit${bit} = (g & ${1 << bit}u) != 0u;`);
-	const own = (name: string): string[] => STEPS.map((i) => `let ${name}${i}_0 = ${chosen(groups.map((g) => `${name}${4 * g + i}_0`))};`);
-	return wgsl`for (var g = 0u; g < ${groups.length}u; g++) {
-    ${[...bits, ...own("acc"), ...(update ? own("more") : [])].join("\n    ")}
-    let first = m0 + 4u * g;
-    { let m0 = first; ${four} }
-  }`;
-}
-
 type SharedVariant = GemmVariant & {
 	readonly rows: 8 | 16 | 32;
 	/** What is stored is the sum of the product and of low times up, as `gemm` takes them. */
@@ -130,6 +108,6 @@ export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, update, apa
   }
   ${isWhole ? "" : `for (var k = p.K & ~3u; k < p.K; k++) {\n    ${multiply(variant, rows, [0])}\n  }`}
   ${update ? updates(rows) : ""}
-  ${storeInTurns(rows, update, store(variant, 4, HALF, { plus: update ? "more" : undefined, apart: apart ? "p.on" : undefined }))}`,
+  ${store(variant, { rows, atOnce: 4, halves: HALF, plus: update ? "more" : undefined, apart: apart ? "p.on" : undefined })}`,
 	};
 });
