@@ -92,7 +92,7 @@ describe("a result that nobody reads", () => {
 	it("gives the memory back that it would have read", async () => {
 		await device().flush();
 		const turn = async () => {
-			const x = full(device(), [1000], 1);
+			const x = full(device(), [70_000], 1);
 			await device().flush();
 			const y = mul(x, 2);
 			x.dispose();
