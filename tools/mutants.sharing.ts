@@ -7,15 +7,27 @@ const LOW_RANK = "packages/nn/src/lowRank.kernel.ts";
 export const SHARING_MUTANTS: readonly Mutant[] = [
 	...(
 		[
-			["by the last bit of their turn alone", "(turn & ${1 << bit}u) != 0u", "(turn & ${(1 << bit) & 1}u) != 0u"],
 			["over the first rows", "let m = m0 + ${atOnce}u * turn + ${i}u;", "let m = m0 + ${i}u;"],
-			["the wrong way round", "`select(${v}, ${values[i + 1]}, bit${bit})`", "`select(${values[i + 1]}, ${v}, bit${bit})`"],
 			["without what is added in the end", "plus === undefined ? `v${h}${part}`", "plus !== undefined ? `v${h}${part}`"],
 		] as const
 	).map(
 		([what, from, to]): Mutant => ({
 			name: `a tile whose rows are stored ${what}`,
 			file: `${OPS}/gemm.kernel.ts`,
+			from,
+			to,
+			tests: ["tests/tensor/gemmShared.test.ts"],
+		}),
+	),
+	...(
+		[
+			["by the last bit of its number alone", "& ${1 << bit}u) != 0u", "& ${(1 << bit) & 1}u) != 0u"],
+			["the wrong way round", "`select(${v}, ${values[i + 1]}, bit${bit})`", "`select(${values[i + 1]}, ${v}, bit${bit})`"],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `one of several values ${what}`,
+			file: "packages/tensor/src/gpu/wgsl.ts",
 			from,
 			to,
 			tests: ["tests/tensor/gemmShared.test.ts"],

@@ -1,4 +1,4 @@
-import { type BufferSpec, defineKernel, type ParamType, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
+import { type BufferSpec, bitsOf, chosen, defineKernel, type ParamType, reads, THREEFRY_WGSL, wgsl, writes } from "@hushgrad/tensor/author";
 import { decoding, type WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Ranks that one invocation takes. */
@@ -179,7 +179,12 @@ workgroupBarrier();
 let row = t0 + lane / ${ranks}u;
 let rank = r0 + lane % ${ranks}u;
 if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
-		: each((i, r) => store(`t0 + ${i}u`, `r0 + ${r}u`, `s${i}_${r}`))
+		: `for (var i = 0u; i < ${rowCount}u; i++) {
+  ${bitsOf("i", rowCount)}
+  ${upTo(ranks)
+		.map((r) => store("t0 + i", `r0 + ${r}u`, chosen(rows.map((i) => `s${i}_${r}`))))
+		.join("\n  ")}
+}`
 }`,
 	};
 });

@@ -7,7 +7,7 @@ export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 export { defineKernel, Kernel, KernelFamily, type Variant } from "./gpu/defineKernel.ts";
 export { type BufferSpec, type KernelSpec, type ParamType, reads, writes } from "./gpu/kernel.ts";
 export { isSoftware } from "./gpu/plan.ts";
-export { wgsl } from "./gpu/wgsl.ts";
+export { bitsOf, chosen, wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";
 export { blaming, named, unblamed } from "./named.ts";
 export { contiguous, copyInto, packed, reshaped } from "./ops/contiguous.ts";

@@ -1,6 +1,6 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { type BufferSpec, type ParamType, reads, writes } from "../gpu/kernel.ts";
-import { wgsl } from "../gpu/wgsl.ts";
+import { bitsOf, chosen, wgsl } from "../gpu/wgsl.ts";
 import type { Physical } from "../physical.ts";
 
 /** How an operand is read: 4 values at once along k, along its other axis (m or n), or one by one. */
@@ -72,13 +72,6 @@ export function stored({ onto, wideStore }: Pick<GemmVariant, "onto" | "wideStor
 	return `y_set${four}(${at}, ${onto === false ? value : `${onto}_at${four}(${at}) + ${value}`});`;
 }
 
-/** WGSL of one of as many values as a power of two, by its number, whose bits are bit0 and so on. */
-function chosen(values: readonly string[], bit = 0): string {
-	if (values.length === 1) return values[0];
-	const pairs = values.flatMap((v, i) => (i % 2 === 0 ? [`select(${v}, ${values[i + 1]}, bit${bit})`] : []));
-	return chosen(pairs, bit + 1);
-}
-
 /** How a tile is stored, of so many rows and of halves of four columns. */
 interface Storing {
 	readonly rows: number;
@@ -94,7 +87,6 @@ interface Storing {
 /** WGSL that stores acc<row>_<half>, of a tile that begins at row m0 and column n0. */
 export function store(variant: GemmVariant, { rows, atOnce, halves, plus, apart }: Storing): string {
 	const turns = Array.from({ length: rows / atOnce }, (_, turn) => turn);
-	const bits = Array.from({ length: Math.log2(turns.length) }, (_, bit) => `let bit${bit} = (turn & ${1 << bit}u) != 0u;`);
 	const column = (c: string): string => (apart === undefined ? c : `${c} * ${apart}`);
 	const own = (name: string, i: number, h: number): string => chosen(turns.map((turn) => `${name}${atOnce * turn + i}_${h}`));
 	const lines: string[] = [];
@@ -116,7 +108,7 @@ export function store(variant: GemmVariant, { rows, atOnce, halves, plus, apart 
 		lines.push(`{ let m = m0 + ${atOnce}u * turn + ${i}u; if (m < p.M) { ${row.join(" ")} } }`);
 	}
 	return `for (var turn = 0u; turn < ${turns.length}u; turn++) {
-    ${[...bits, ...lines].join("\n    ")}
+    ${[bitsOf("turn", turns.length), ...lines].join("\n    ")}
   }`;
 }
 
