@@ -108,6 +108,6 @@ export const gemmSharedKernel = defineKernel("gemm/shared", ({ rows, update, apa
   }
   ${isWhole ? "" : `for (var k = p.K & ~3u; k < p.K; k++) {\n    ${multiply(variant, rows, [0])}\n  }`}
   ${update ? updates(rows) : ""}
-  ${store(variant, { rows, atOnce: 4, halves: HALF, plus: update ? "more" : undefined, apart: apart ? "p.on" : undefined })}`,
+  ${store(variant, { rows, atOnce: variant.wideStore ? 4 : 1, halves: HALF, plus: update ? "more" : undefined, apart: apart ? "p.on" : undefined })}`,
 	};
 });
