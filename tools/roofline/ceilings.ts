@@ -1,5 +1,5 @@
 import { type Device, type Plan, requestDevice } from "@hushgrad/tensor";
-import { DriverClock, medianOf } from "./clock.ts";
+import { DriverClock, medianOf, type Stopwatch, stopwatchOf } from "./clock.ts";
 import { type DryAdapter, DryDevice } from "./dryDevice.ts";
 import { amountsOf, type Costs, type Machine, measuredDevice } from "./predict.ts";
 import { PROBES } from "./probes.ts";
@@ -11,15 +11,25 @@ const DISPATCHES = 400;
 const MOST_ITERATIONS = 20000;
 
 /** The present device, and the clock that its work is measured by. */
-export interface Present {
+export interface Present extends Stopwatch {
 	readonly device: Device;
 	/** What a dry device needs to play it. */
 	readonly adapter: DryAdapter;
 	readonly width: number;
-	/** Milliseconds that `body` keeps the device busy: processor time of a software driver, else time that passes. */
-	readonly time: (body: () => unknown) => Promise<number>;
-	/** Which of the two. */
-	readonly isProcessorTime: boolean;
+}
+
+/** What a dry device needs to play a device. */
+export function adapterOf({ info, gpu: { limits, features }, plan }: Device): DryAdapter {
+	const { vendor, architecture, description, device: name, subgroupMinSize, subgroupMaxSize } = info;
+	return {
+		name: [name || vendor, description].filter((s) => s !== "").join(", "),
+		vendor,
+		architecture,
+		limits: Object.fromEntries(LIMITS.map((n) => [n, limits[n]])),
+		features: [...features],
+		subgroup: subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
+		plan,
+	};
 }
 
 /** Opens the present device, with a plan of its own where none is named. Nothing else may have been opened before. */
@@ -29,28 +39,9 @@ export async function presentDevice(plan?: Plan): Promise<Present> {
 	for (const probe of PROBES) probe.run(device);
 	await device.flush();
 	clock.begin();
-	const { description, device: name, vendor, subgroupMinSize, subgroupMaxSize } = device.info;
-	const isProcessorTime = /llvmpipe|lavapipe|swiftshader/i.test(`${name} ${description}`) && !Number.isNaN(clock.ms);
-	const now = isProcessorTime ? () => clock.ms : () => performance.now();
-	const { limits } = device.gpu;
-	return {
-		device,
-		adapter: {
-			name: [name || vendor, description].filter((s) => s !== "").join(", "),
-			limits: Object.fromEntries(LIMITS.map((n) => [n, limits[n]])),
-			features: [...device.gpu.features],
-			subgroup: subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
-			plan: device.plan,
-		},
-		width: isProcessorTime ? (/swiftshader/i.test(name) ? 4 : 8) : 32,
-		isProcessorTime,
-		time: async (body) => {
-			const start = now();
-			await body();
-			await device.flush();
-			return now() - start;
-		},
-	};
+	const watch = stopwatchOf(device, clock);
+	const width = watch.isProcessorTime ? (/swiftshader/i.test(device.info.device) ? 4 : 8) : 32;
+	return { ...watch, device, adapter: adapterOf(device), width };
 }
 
 /** Milliseconds of one run of each probe. */

@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
+import type { Device } from "@hushgrad/tensor";
+import { isSoftware } from "@hushgrad/tensor/author";
 
 const TASKS = "/proc/self/task";
 
@@ -36,6 +38,29 @@ export class DriverClock {
 	get ms(): number {
 		return this.#threads.length === 0 ? Number.NaN : this.#threads.reduce((sum, t) => sum + ran(t), 0) / 1e6;
 	}
+}
+
+/** A clock for work on a device. */
+export interface Stopwatch {
+	/** Milliseconds that `body` keeps it busy: processor time of a driver that computes on the processor, else time that passes. */
+	readonly time: (body: () => unknown) => Promise<number>;
+	/** Which of the two. */
+	readonly isProcessorTime: boolean;
+}
+
+/** The clock for work on a device, of whose driver `clock` has begun to see the threads. */
+export function stopwatchOf(device: Device, clock: DriverClock): Stopwatch {
+	const isProcessorTime = isSoftware(device.info) && !Number.isNaN(clock.ms);
+	const now = isProcessorTime ? () => clock.ms : () => performance.now();
+	return {
+		isProcessorTime,
+		time: async (body) => {
+			const start = now();
+			await body();
+			await device.flush();
+			return now() - start;
+		},
+	};
 }
 
 export function medianOf(values: readonly number[]): number {

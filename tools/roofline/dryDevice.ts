@@ -27,6 +27,9 @@ export interface Recording {
 /** What of an adapter a program can see. */
 export interface DryAdapter {
 	readonly name: string;
+	/** As WebGPU names them: tiles go by that. "" when left out. */
+	readonly vendor?: string;
+	readonly architecture?: string;
 	readonly limits: Readonly<Record<string, number>>;
 	readonly features: readonly string[];
 	/** Invocations of a subgroup, where all have as many. */
@@ -68,9 +71,9 @@ export class DryDevice {
 	#uploaded = 0;
 
 	constructor(adapter: DryAdapter) {
-		const { name: device, subgroup } = adapter;
+		const { name: device, vendor = "", architecture = "", subgroup } = adapter;
 		const sizes = { subgroupMinSize: subgroup, subgroupMaxSize: subgroup };
-		const info = { vendor: "", architecture: "", device, description: "recorded, not run", ...sizes };
+		const info = { vendor, architecture, device, description: "recorded, not run", ...sizes };
 		this.device = new Device(
 			{} as GPU,
 			this.#gpu(adapter),

@@ -4,6 +4,8 @@ const GIB = 2 ** 30;
 
 /** The processor that the H100 and the H200 share. */
 const HOPPER = {
+	vendor: "nvidia",
+	architecture: "hopper",
 	units: 132,
 	clock: 1.98,
 	width: 32,
@@ -53,6 +55,8 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 	},
 	rtx4060: {
 		name: "NVIDIA GeForce RTX 4060 Laptop GPU",
+		vendor: "nvidia",
+		architecture: "lovelace",
 		units: 24,
 		clock: 2.37,
 		width: 32,
@@ -77,6 +81,8 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 	},
 	m2: {
 		name: "Apple M2, 10 cores",
+		vendor: "apple",
+		architecture: "metal-3",
 		units: 10,
 		clock: 1.398,
 		width: 32,
@@ -101,6 +107,8 @@ export const FIGURES: Readonly<Record<string, Figures>> = {
 	},
 	"intel-xe": {
 		name: "Intel Iris Xe, 96 execution units",
+		vendor: "intel",
+		architecture: "gen-12lp",
 		units: 6,
 		clock: 1.35,
 		width: 16,

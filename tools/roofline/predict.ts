@@ -24,6 +24,9 @@ export interface Machine {
 /** Figures of a graphics processor. Clocks count for each unit: a multiprocessor, a core, a subslice. */
 export interface Figures {
 	readonly name: string;
+	/** As Dawn names them: the library picks tiles by that. */
+	readonly vendor: string;
+	readonly architecture: string;
 	/** Units, each with lanes and a first cache of its own. */
 	readonly units: number;
 	/** 10^9 clocks a second. */
@@ -71,10 +74,11 @@ const LIMITS = { maxStorageBuffersPerShaderStage: 10, maxComputeInvocationsPerWo
  * instruction, as often as subgroups have to wait for a place.
  */
 export function graphicsProcessor(figures: Figures): Machine {
-	const { name, units, clock, width, largest, launch } = figures;
+	const { name, vendor, architecture, units, clock, width, largest, launch } = figures;
+	const limits = { ...LIMITS, maxBufferSize: largest, maxStorageBufferBindingSize: largest };
 	const perClock = 1e-6 / clock;
 	return {
-		adapter: { name, limits: { ...LIMITS, maxBufferSize: largest, maxStorageBufferBindingSize: largest }, features: ["timestamp-query"] },
+		adapter: { name, vendor, architecture, limits, features: ["timestamp-query"] },
 		width,
 		predict: (work) => {
 			const busy = Math.min(1, work.workgroups / units);

@@ -104,7 +104,7 @@ export class Workings {
 }
 
 /** The parameters but for where views begin, which changes no cost. */
-function paramsOf({ params }: CostProgram, block: DataView): Readonly<Partial<Record<string, number>>> {
+export function paramsOf({ params }: Pick<CostProgram, "params">, block: DataView): Readonly<Partial<Record<string, number>>> {
 	const read = (type: string, at: number): number =>
 		type === "f32" ? block.getFloat32(at, true) : type === "i32" ? block.getInt32(at, true) : block.getUint32(at, true);
 	return Object.fromEntries(params.map(({ name, type }, i) => [name, name.endsWith("_base") ? 0 : read(type, 4 * i)]));

@@ -6,6 +6,7 @@ import { type Plan, type Planned, planFor } from "./gpu/plan.ts";
 import type { MemoryReport } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
 import type { GPU, GPUAdapterInfo, GPUDevice } from "./gpu/types.ts";
+import type { Tile } from "./ops/gemm.tiled.kernel.ts";
 import { type Settled, withDefaults } from "./options.ts";
 import { Profile } from "./profile.ts";
 import { Runtime } from "./runtime.ts";
@@ -53,6 +54,8 @@ export class Device {
 	readonly plan: Plan;
 	/** What products of matrices run on in plan "matrix": sizes of the matrices that a subgroup multiplies. */
 	readonly matrices: MatrixUnit | undefined;
+	/** The tiles of products that were measured, as `requestDevice({ tuning })` was given them; undefined where it was not. */
+	readonly tiles: ReadonlyMap<string, Tile> | undefined;
 	/** The debug settings, defaults filled in. */
 	readonly debug: Settled<DebugOptions>;
 	/** WebGPU's entry point: Dawn's instance lives only as long as it is reachable. */
@@ -73,16 +76,17 @@ export class Device {
 		this.instance = instance;
 		this.gpu = gpu;
 		this.info = info;
-		const { plan, matrices } = planned ?? planFor(info, gpu.limits);
+		const { plan, matrices, tiles } = planned ?? planFor(info, gpu.limits);
 		this.plan = plan;
 		this.matrices = matrices;
+		this.tiles = tiles;
 		this.debug = withDefaults<Settled<DebugOptions>>({ level: 0, nan: false, memory: false, log: (text) => console.error(text) }, debug);
 		this.#runtime = new Runtime(this, gpu, memoryBudget, this.debug);
 		Object.freeze(this);
 		if (this.debug.level >= 1) {
 			const names = [info.vendor, info.architecture, info.description].filter((s) => s !== "").join(", ");
 			this.debug.log(
-				`device: ${names}; plan ${this.plan}; budget ${Number.isFinite(memoryBudget) ? `${Math.floor(memoryBudget)} bytes` : "none"}`,
+				`device: ${names}; plan ${plan}${tiles ? ", tuned" : ""}; budget ${Number.isFinite(memoryBudget) ? `${Math.floor(memoryBudget)} bytes` : "none"}`,
 			);
 		}
 	}

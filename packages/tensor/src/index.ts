@@ -183,6 +183,7 @@ export type { Shape } from "./shape.ts";
 export { print, show } from "./show.ts";
 export { Tensor } from "./tensor.ts";
 export { hessian, hvp, jacobian, jvp, type ValueAndHvp, type ValueAndTangent } from "./transforms.ts";
+export type { Tuning } from "./tuning.ts";
 export type { HostValues } from "./upload.ts";
 export { type InAxes, type VmapOptions, vmap } from "./vmap.ts";
 export { warmup } from "./warmup.ts";

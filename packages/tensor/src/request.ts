@@ -6,6 +6,7 @@ import { expects, isCount, type Kind, oneOf, optional } from "./expects.ts";
 import { MATRIX_FEATURES } from "./gpu/matrices.ts";
 import { type Plan, planFor } from "./gpu/plan.ts";
 import type { AdapterName } from "./gpu/types.ts";
+import { type Tuning, tilesOf } from "./tuning.ts";
 
 /** How a device is opened. */
 export interface DeviceOptions {
@@ -26,6 +27,8 @@ export interface DeviceOptions {
 	 * and slow on the other kind. "matrix" is for GPUs with units for products of matrices, in Node.
 	 */
 	readonly plan?: Plan | undefined;
+	/** Tiles for plan "gpu" that were measured on this adapter: what `npm run autotune` wrote, parsed. It changes times, and no result. */
+	readonly tuning?: Tuning | undefined;
 	/** What the device tells about itself; HUSHGRAD_DEBUG of the environment when left out. */
 	readonly debug?: DebugOptions | undefined;
 }
@@ -38,6 +41,14 @@ const WANTED_LIMITS = [
 	"maxComputeWorkgroupStorageSize",
 ] as const;
 const ADAPTER: Kind = [(v) => typeof v === "string" || isCount(v), "the name of an adapter, or its number"];
+const KINDS = {
+	adapter: optional(ADAPTER),
+	powerPreference: optional(oneOf("high-performance", "low-power")),
+	plan: optional(oneOf("cpu", "gpu", "matrix")),
+	tuning: "options?",
+	memoryBudget: "number?",
+	debug: "options",
+} as const;
 const WANTED_FEATURES = ["shader-f16", "timestamp-query", "subgroups"] as const;
 
 /** The GPUs that `requestDevice` may open, by name and backend, in Node. Empty in a browser, which chooses itself. */
@@ -46,15 +57,12 @@ export const listAdapters = (): Promise<AdapterName[]> => adaptersFound();
 /**
  * Opens the GPU. In Node through the npm package `webgpu`, in a browser through `navigator.gpu`.
  * @throws DeviceError when no adapter is found (`device/no-adapter`), none or several fit the name (`device/adapter`, with the names
- * there are), it lacks what the plan needs (`device/plan`), or the device cannot be made.
+ * there are), it lacks what the plan needs (`device/plan`), the tuning is another's (`device/tuning`), or the device cannot be made.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
 	expects("requestDevice", { options }, { options: "options" });
-	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference, plan: wanted } = options;
-	const preference = oneOf("high-performance", "low-power");
-	expects("requestDevice", { adapter: chosen, powerPreference }, { adapter: optional(ADAPTER), powerPreference: optional(preference) });
-	expects("requestDevice", { plan: wanted }, { plan: optional(oneOf("cpu", "gpu", "matrix")) });
-	expects("requestDevice", { memoryBudget, debug }, { memoryBudget: "number?", debug: "options" });
+	const { memoryBudget, debug = parseDebug(environmentDebug()), adapter: chosen, powerPreference, plan: wanted, tuning } = options;
+	expects("requestDevice", { adapter: chosen, powerPreference, plan: wanted, tuning, memoryBudget, debug }, KINDS);
 	expects("requestDevice", { "debug.level": debug.level, "debug.log": debug.log }, { "debug.level": "number?", "debug.log": "function?" });
 	if (memoryBudget !== undefined && !(memoryBudget > 0)) {
 		throw new ValueError("device/memory-budget", `requestDevice: memoryBudget is ${memoryBudget}, expected a number of bytes`, {
@@ -67,9 +75,10 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
 		throw new DeviceError("device/no-adapter", "WebGPU found no adapter", { hint: adapterHint });
 	}
 	const planned = planFor(adapter.info, adapter.limits, wanted, adapter.features);
+	const tiles = tuning && tilesOf(tuning, adapter.info, planned.plan);
 	const features: readonly string[] = [...WANTED_FEATURES, ...(planned.plan === "matrix" ? MATRIX_FEATURES : [])];
 	const requiredLimits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
 	const requiredFeatures = [...new Set(features)].filter((name) => adapter.features.has(name)) as GPUFeatureName[];
 	const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug, planned);
+	return new Device(gpu, device, adapter.info, memoryBudget ?? defaultBudget(adapter.info), debug, { ...planned, tiles });
 }

@@ -1,4 +1,5 @@
 import { DeviceError } from "../errors.ts";
+import type { Tile } from "../ops/gemm.tiled.kernel.ts";
 import { MATRIX_FEATURES, type MatrixUnit, matrixUnitOf } from "./matrices.ts";
 import type { GPUAdapterInfo } from "./types.ts";
 
@@ -25,12 +26,14 @@ const NEEDS = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerW
 export const isSoftware = ({ architecture, description, device }: GPUAdapterInfo): boolean =>
 	/llvmpipe|lavapipe|swiftshader/i.test(`${architecture} ${description} ${device}`);
 
-/** A plan, and what its products of matrices run on. */
+/** A plan, and how its products of matrices run. */
 export interface Planned {
 	/** The kernels that run. */
 	readonly plan: Plan;
 	/** The unit of plan "matrix"; undefined in others. */
 	readonly matrices?: MatrixUnit | undefined;
+	/** The tile of a product whose tile was measured, by its name in a `Tuning`. */
+	readonly tiles?: ReadonlyMap<string, Tile> | undefined;
 }
 
 /**

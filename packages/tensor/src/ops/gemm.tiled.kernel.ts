@@ -25,7 +25,7 @@ export const extentOf = (tile: Tile): { readonly rows: number; readonly columns:
 
 export type TiledVariant = GemmVariant & {
 	readonly tile: Tile;
-	/** What is stored is the sum of the product and of low times up, as `gemm` takes them. */
+	/** To what is stored low times up is added, last, as where it is a product of its own: as `gemm` takes them. */
 	readonly update: boolean;
 };
 
@@ -96,10 +96,10 @@ function store(variant: TiledVariant): string {
 	const places = upTo(4 * rows).map((i) => `m0 + 4u * (ty + ${y * (i >> 2)}u) + ${i & 3}u`);
 	const blocks = upTo(columns).map((h) => {
 		const lines = places.map((m, i) => {
-			const value = update ? `(acc${i}_${h} + u${i})` : `acc${i}_${h}`;
+			const value = (of = ""): string => `acc${i}_${h}${of}${update ? ` + u${i}${of}` : ""}`;
 			const each = wideStore
-				? [stored(variant, "o >> 2u", value)]
-				: FOUR.map((s) => `if (n + ${s}u < p.N) { ${stored(variant, `o + ${s}u`, `${value}.${XYZW[s]}`)} }`);
+				? [stored(variant, "o >> 2u", value())]
+				: FOUR.map((s) => `if (n + ${s}u < p.N) { ${stored(variant, `o + ${s}u`, value(`.${XYZW[s]}`))} }`);
 			return `{ let m = ${m}; if (m < p.M) { let o = out + m * p.om + n; ${each.join(" ")} } }`;
 		});
 		return `{ let n = n0 + 4u * (tx + ${x * h}u); if (n < p.N) {
@@ -201,7 +201,7 @@ export const gemmTiledKernel = defineKernel("gemm/tiled", (variant: TiledVariant
 });
 
 /**
- * y = the sum of the parts of each element, in order, and of low times up where there is an update. An invocation has one element, or
+ * y = the sum of the parts of each element, in order, and of low times up, added last, where there is an update. An invocation has one element, or
  * four side by side (`wideStore`); `size` is how many there are.
  */
 export const gemmJoinKernel = defineKernel("gemm/join", (variant: Pick<TiledVariant, "onto" | "update" | "wideStore">) => {
@@ -228,6 +228,6 @@ var sum = ${V}();
 for (var i = 0u; i < p.parts; i++) { sum += x_at${four}(i * p.size + index); }
 ${update ? product : ""}
 let at = z * p.oz + row % p.M * p.om + n;
-${stored(variant, wideStore ? "at >> 2u" : "at", update ? "(sum + u)" : "sum")}`,
+${stored(variant, wideStore ? "at >> 2u" : "at", update ? "sum + u" : "sum")}`,
 	};
 });

@@ -102,21 +102,22 @@ function partOf(rows: number | undefined, N: number, k: number): number {
 	return 32 * Math.ceil(k / parts / 32);
 }
 
-/** The largest tile of which there are enough; which it is changes no bit of the result. */
-function tileOf(size: Size, times: number): Tile {
+/** The tile that was measured to be the fastest, or else the largest of which there are enough; which it is changes no bit of the result. */
+function tileOf({ tiles, info: { vendor, architecture } }: Device, size: Pick<Size, "M" | "N">, times: number, k: number): Tile {
+	const tuned = tiles?.get([times, size.M, size.N, k].join("x"));
+	if (tuned) return tuned;
 	if (size.N <= 16) return "64x16";
 	if (size.M <= 16) return "16x64";
 	if (Math.min(size.M, size.N) <= THIN) return "32x32";
-	if (times * countOf("128x128", size) >= ENOUGH) return "128x128";
-	return times * countOf("64x64", size) >= ENOUGH ? "64x64" : "32x32";
+	// Fewer where there are fewer units: 8 to 40 in Apple's GPUs, 8 or so in Intel's processors: "gen-9", "gen-12lp", "xe-2lpg" (docs/gpu.md).
+	const enough = vendor === "apple" ? 96 : vendor === "intel" && /\d$|lp/.test(architecture) ? 24 : ENOUGH;
+	if (times * countOf("128x128", size) >= enough) return "128x128";
+	return times * countOf("64x64", size) >= enough ? "64x64" : "32x32";
 }
 
 /** Whether a kernel of tiles can add an update to the product of `a`: which changes no bit. */
 const isAddedInTiles = ({ low, up }: GemmUpdate, { rank }: Physical): boolean =>
 	rank === 3 && up.strides[1] === 1 && low.isContiguous && fours(low.shape[2], low.offset, up.offset, up.strides[0], up.strides[2]);
-
-/** Whether an update takes longer where a product is stored than as a product of its own: 40 against 33 ms on an H200 (docs/gpu.md). */
-const isStoredSlowly = (size: Size, zs: number, run: number): boolean => size.K <= run && tileOf(size, zs) === "128x128";
 
 /**
  * Runs a product in plan "gpu", each sum over k in parts of length `run` that are added in order, and with them, where it is `summed`, the
@@ -136,7 +137,7 @@ function tiled(
 	const isUpdated = update !== undefined;
 	const { M, N, K, oz, om } = size;
 	const parts = Math.max(1, Math.ceil(K / run));
-	const tile = tileOf(size, zs * parts);
+	const tile = tileOf(a.runtime.device, size, zs * parts, Math.min(run, K));
 	const tiles = zs * parts * countOf(tile, size);
 	const grid = tiles * TILES[tile].x * TILES[tile].y;
 	const flops = 2 * zs * M * N * K;
@@ -283,7 +284,8 @@ export function gemm(a: Physical, b: Physical, target?: GemmTarget, rows?: numbe
 	}
 	if (kernels !== "cpu") {
 		const run = partOf(rows, n, k);
-		const isApart = update !== undefined && isStoredSlowly(size, z, run);
+		// On tiles of 128x128 an update takes longer as a product is stored than as one of its own: 40 against 33 ms on an H200 (docs/gpu.md).
+		const isApart = update !== undefined && k <= run && tileOf(a.runtime.device, size, z, k) === "128x128";
 		tiled({ a, b, y, ...summand }, size, z, run, variant, { update: isApart ? undefined : update, summed: target?.summed });
 		return isApart && target ? updated(target, update) : y;
 	}
