@@ -79,7 +79,7 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 		file: `${OPS}/gemm.ts`,
 		from: "gemm(low, up, { ...target, update: undefined, plus: undefined, accumulate: true });",
 		to: "gemm(low, up, { ...target, update: undefined, accumulate: true });",
-		tests: TOGETHER,
+		tests: SHARED,
 	},
 	{
 		name: "a residual without its gradient",

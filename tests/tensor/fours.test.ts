@@ -76,7 +76,10 @@ describe("four elements at once", () => {
 					)),
 				]).toEqual(expected);
 			}),
-			{ ...part(0.5), examples: [IN_ORDER, UNEVEN, HALVES].map((view): [ViewOptions, number[]] => [view, [0, 0]]) },
+			{
+				...part(0.5),
+				examples: [IN_ORDER, UNEVEN, HALVES].flatMap((view): [ViewOptions, number[]][] => [0, 1].map((skipped) => [view, [0, skipped]])),
+			},
 		);
 	});
 
