@@ -78,7 +78,7 @@ describe("four elements at once", () => {
 			}),
 			{
 				...part(0.5),
-				examples: [IN_ORDER, UNEVEN, HALVES].flatMap((view): [ViewOptions, number[]][] => [0, 1].map((skipped) => [view, [0, skipped]])),
+				examples: [IN_ORDER, BETWEEN, UNEVEN, HALVES].map((view): [ViewOptions, number[]] => [view, [view.skipped, view.skipped]]),
 			},
 		);
 	});
