@@ -7,7 +7,7 @@ const LOW_RANK = "packages/nn/src/lowRank.kernel.ts";
 export const SHARING_MUTANTS: readonly Mutant[] = [
 	...(
 		[
-			["over the first rows", "let m = m0 + ${atOnce}u * turn + ${i}u;", "let m = m0 + ${i}u;"],
+			["over the first rows", "let m = top + ${i}u;", "let m = m0 + ${i}u;"],
 			["without what is added in the end", "plus === undefined ? `v${h}${part}`", "plus !== undefined ? `v${h}${part}`"],
 		] as const
 	).map(
@@ -72,7 +72,11 @@ export const SHARING_MUTANTS: readonly Mutant[] = [
 			["with A of the first ranks alone", "`min(subgroupLane, ${ranks - 1}u)`", "`min(subgroupLane, ${ranks - 2}u)`"],
 			["with the first number of h for all ranks", "`subgroupBroadcast(mine, ${r}u)` : `h_at(", "`subgroupBroadcast(mine, 0u)` : `h_at("],
 			["that writes beyond its columns", '${isSpread ? "if (isInside) { " : ""}dx_set', '${isSpread ? "if (true) { " : ""}dx_set'],
-			["whose dA is written beyond its columns", "(isSpread ? `if (isInside) {", "(isSpread ? `if (true) {"],
+			[
+				"whose dA is written beyond its columns",
+				"select(0u, min(p.r0 + ${ranks}u, p.R), isInside)",
+				"select(0u, min(p.r0 + ${ranks}u, p.R), true)",
+			],
 		] as const
 	).map(
 		([what, from, to]): Mutant => ({

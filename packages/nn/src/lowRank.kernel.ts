@@ -179,7 +179,8 @@ workgroupBarrier();
 let row = t0 + lane / ${ranks}u;
 let rank = r0 + lane % ${ranks}u;
 if (lane < ${sums}u) { ${store("row", "rank", "parts[lane]")} }`
-		: `for (var i = 0u; i < ${rowCount}u; i++) {
+		: `let end = min(t0 + ${rowCount}u, max(t0, p.T)) - t0;
+for (var i = 0u; i < end; i++) {
   ${bitsOf("i", rowCount)}
   ${upTo(ranks)
 		.map((r) => store("t0 + i", `r0 + ${r}u`, chosen(rows.map((i) => `s${i}_${r}`))))
@@ -264,7 +265,12 @@ if (part < ${ranks}u && isInside) {
   for (var q = 0u; q < ${parts}u; q++) { sum += found[(q * ${columns}u + column) * ${ranks}u + part]; }
   ${store("part", "sum")}
 }${count > 1 ? "\nworkgroupBarrier();" : ""}`
-		: each((r) => (isSpread ? `if (isInside) { ${store(`${r}u`, `g${r}`)} }` : store(`${r}u`, `g${r}`)))
+		: `let end = select(0u, min(p.r0 + ${ranks}u, p.R), isInside);
+for (var rank = p.r0; rank < end; rank++) {
+  let r = rank - p.r0;
+  ${bitsOf("r", 2 ** Math.ceil(Math.log2(ranks)))}
+  ${store("r", chosen(upTo(2 ** Math.ceil(Math.log2(ranks))).map((r) => `g${Math.min(r, ranks - 1)}`)))}
+}`
 }
 }`,
 	};

@@ -105,9 +105,12 @@ export function store(variant: GemmVariant, { rows, atOnce, halves, plus, apart 
 				}
 			}
 		}
-		lines.push(`{ let m = m0 + ${atOnce}u * turn + ${i}u; if (m < p.M) { ${row.join(" ")} } }`);
+		lines.push(`{ let m = top + ${i}u; ${atOnce === 1 ? "" : "if (m < p.M) "}{ ${row.join(" ")} } }`);
 	}
-	return `for (var turn = 0u; turn < ${turns.length}u; turn++) {
+	// Compilers copy the code of a loop whose number of turns they know: of this one they know it not.
+	return `let end = min(m0 + ${rows}u, p.M);
+  for (var top = m0; top < end; top += ${atOnce}u) {
+    let turn = (top - m0) / ${atOnce}u;
     ${[bitsOf("turn", turns.length), ...lines].join("\n    ")}
   }`;
 }
