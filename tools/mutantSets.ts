@@ -11,6 +11,7 @@ import { PRIVACY_MUTANTS } from "./mutants.privacy.ts";
 import { RECORD_MUTANTS } from "./mutants.records.ts";
 import { SHARING_MUTANTS } from "./mutants.sharing.ts";
 import { TOGETHER_MUTANTS } from "./mutants.together.ts";
+import { TUNING_MUTANTS } from "./mutants.tuning.ts";
 
 /** Faults by what they concern. */
 export const SETS: Readonly<Record<string, readonly Mutant[]>> = {
@@ -21,7 +22,7 @@ export const SETS: Readonly<Record<string, readonly Mutant[]>> = {
 	layers: LAYER_MUTANTS,
 	audit: AUDIT_MUTANTS,
 	fused: [...FUSED_MUTANTS, ...FOURS_MUTANTS, ...TOGETHER_MUTANTS, ...SHARING_MUTANTS],
-	plans: PLAN_MUTANTS,
+	plans: [...PLAN_MUTANTS, ...TUNING_MUTANTS],
 	attention: ATTENTION_MUTANTS,
 	decoding: DECODING_MUTANTS,
 };
