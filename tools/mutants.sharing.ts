@@ -71,12 +71,6 @@ export const SHARING_MUTANTS: readonly Mutant[] = [
 			["with the first row of A for all ranks", "`subgroupBroadcast(mine, ${r}u)` : `a_v(", "`subgroupBroadcast(mine, 0u)` : `a_v("],
 			["with A of the first ranks alone", "`min(subgroupLane, ${ranks - 1}u)`", "`min(subgroupLane, ${ranks - 2}u)`"],
 			["with the first number of h for all ranks", "`subgroupBroadcast(mine, ${r}u)` : `h_at(", "`subgroupBroadcast(mine, 0u)` : `h_at("],
-			["that writes beyond its columns", '${isSpread ? "if (isInside) { " : ""}dx_set', '${isSpread ? "if (true) { " : ""}dx_set'],
-			[
-				"whose dA is written beyond its columns",
-				"select(0u, min(p.r0 + ${ranks}u, p.R), isInside)",
-				"select(0u, min(p.r0 + ${ranks}u, p.R), true)",
-			],
 		] as const
 	).map(
 		([what, from, to]): Mutant => ({
