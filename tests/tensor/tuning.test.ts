@@ -35,6 +35,22 @@ async function sumOn(device: Device, N: number): Promise<Float32Array> {
 	return values;
 }
 
+it("adds a residual, a sum in parts, and low times up as if each came by itself", async () => {
+	const [rows, columns, length] = [32, 40, 2100];
+	const [together, apart] = [0, 1].map(() => zeros(plain(), [rows, columns]));
+	plain().scope<void>(() => {
+		const of = (m: number, n: number, seed: number): Tensor => normal(plain(), [m, n], key(seed));
+		const given = [of(rows, length, 1), of(length, columns, 2), of(rows, columns, 3), of(rows, R, 4), transpose(of(columns, R, 5))];
+		const [a, b, plus, low, up] = given.map((t) => physicalOf(t, 1));
+		const target = { batchStride: rows * columns, accumulate: false };
+		gemm(a, b, { ...target, view: physicalOf(together, 1), plus, update: { low, up } }, rows);
+		gemm(a, b, { ...target, view: physicalOf(apart, 1), plus }, rows);
+		gemm(low, up, { ...target, view: physicalOf(apart, 1), accumulate: true });
+	});
+	expectSame((await data(together)) as Float32Array, [...((await data(apart)) as Float32Array)], "the sum");
+	for (const t of [together, apart]) t.dispose();
+});
+
 describe("a tuning", () => {
 	it.each([
 		["128x128", 40],
