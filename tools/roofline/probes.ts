@@ -34,11 +34,11 @@ const straight = loop(
 	Array.from({ length: 8 }, () => TWELVE.map((v) => `${v} = 0.3 + ${v} * (0.21 + ${v} * (0.1 + ${v} * 0.7));`).join(" ")).join(" "),
 	TWELVE.join(" + "),
 );
-/** As the inner loop of a product, with so many rows that are read. */
+/** As the inner loop of a product, sum after sum, with so many rows that are read. */
 const tile = (rows: number) =>
 	loop(
 		`${each((i) => `var a${i} = vec4f();`)} let at = index * p.turns * ${rows}u;`,
-		`${upTo(rows, (i) => `let q${i} = x_at4((at + ${i}u * p.turns + t) & 65535u);`)} ${upTo(16, (i) => `a${i % 8} += q${i % rows}.${"xyzw"[i >> 2]} * q${(i + 1) % rows};`)}`,
+		`${upTo(rows, (i) => `let q${i} = x_at4((at + ${i}u * p.turns + t) & 65535u);`)} ${upTo(32, (i) => `a${i >> 2} += q${(i >> 2) % rows}.${"xyzw"[i & 3]} * q${(i + 1) % rows};`)}`,
 		`(${each((i) => `${i === 0 ? "" : "+ "}a${i}.x + a${i}.y + a${i}.z + a${i}.w`)})`,
 	);
 const integer = loop(
