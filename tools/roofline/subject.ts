@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import {
 	insecureNoiseForTests,
@@ -12,6 +12,7 @@ import {
 import { parseConfig, StaticCache, type TrainingRecord, VaultGemmaForCausalLM } from "@hushgrad/models";
 import { AdamW, applyLora, loraConfig, NF4Parameter, normalInit, type Parameter, type QuantState, quantizeLinears } from "@hushgrad/nn";
 import { type Device, type DropoutKey, foldIn, key, normalValues } from "@hushgrad/tensor";
+import { refuse } from "../flags.mjs";
 
 /** What is predicted: a model, and how it is trained. */
 export interface Subject {
@@ -48,7 +49,9 @@ const TINY = fileURLToPath(new URL("../../assets/tiny-vaultgemma", import.meta.u
 /** The configuration of a model: `vaultgemma-1b`, `tiny` (the one of this repository), or that of a directory. */
 export function configOf(model: string): Readonly<Record<string, unknown>> {
 	if (model === "vaultgemma-1b") return VAULTGEMMA_1B;
-	return JSON.parse(readFileSync(`${model === "tiny" ? TINY : model}/config.json`, "utf8")) as Record<string, unknown>;
+	const path = `${model === "tiny" ? TINY : model}/config.json`;
+	if (!existsSync(path)) refuse(`--model is ${model}, expected vaultgemma-1b, tiny, or a folder with a config.json`);
+	return JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
 }
 
 const RANK = 8;
