@@ -2,6 +2,7 @@ import type { Mutant } from "./mutants.operations.ts";
 
 const OPS = "packages/tensor/src/ops";
 const FOURS = ["tests/tensor/fours.test.ts"];
+const HEADS = ["tests/tensor/longHeads.test.ts"];
 
 /** Faults of kernels that take four elements at once. */
 export const FOURS_MUTANTS: readonly Mutant[] = [
@@ -72,16 +73,89 @@ export const FOURS_MUTANTS: readonly Mutant[] = [
 	{
 		name: "a soft cap whose slope is forgotten",
 		file: `${OPS}/linearCrossEntropy.kernel.ts`,
-		from: "return g * (1.0 - u * u);",
-		to: "return g;",
+		from: "return 1.0 - u * u; }",
+		to: "return 1.0; }",
 		tests: FOURS,
 		only: "gradient of a head",
 	},
 	{
 		name: "a gradient of logits of the rows before",
-		file: `${OPS}/linearCrossEntropy.ts`,
+		file: `${OPS}/linearCrossEntropy.grad.ts`,
 		from: "offset: x.offset + start }));",
 		to: "offset: x.offset }));",
 		tests: ["tests/tensor/longRecords.test.ts"],
+	},
+	{
+		name: "a head's gradient that keeps the scale of an earlier maximum",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "slope_at${four}(at) * state_at4(own).w);",
+		to: "slope_at${four}(at));",
+		tests: HEADS,
+	},
+	{
+		name: "a head's gradient scaled again by its first part",
+		file: `${OPS}/linearCrossEntropy.ts`,
+		from: "if (first > 0) rescaleKernel",
+		to: "if (first >= 0) rescaleKernel",
+		tests: HEADS,
+	},
+	{
+		name: "a head's gradient that forgets the parts before",
+		file: `${OPS}/linearCrossEntropy.ts`,
+		from: "accumulate: first > 0 }, rowsOfRecord",
+		to: "accumulate: false }, rowsOfRecord",
+		tests: HEADS,
+	},
+	{
+		name: "a sum of exponentials that keeps the scale of an earlier maximum",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "vec2f(so.y * kept, 0.0)",
+		to: "vec2f(so.y, 0.0)",
+		tests: HEADS,
+	},
+	{
+		name: "a label's logit looked for in the first part alone",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "let local = label - p.first;",
+		to: "let local = label;",
+		tests: HEADS,
+	},
+	{
+		name: "a capped head's gradient whose logits have the slope of none",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "e * capSlopes(c));",
+		to: "e);",
+		tests: FOURS,
+		only: "gradient of a head",
+	},
+	{
+		name: "a capped head's gradient whose label has the slope of none",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "capSlope(s.z) * picked",
+		to: "picked",
+		tests: FOURS,
+		only: "gradient of a head",
+	},
+	{
+		name: "rows left out that learn from their classes",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "${zeroOf(variant)}, labels_at(row) == p.ignore));`),\n\t};\n});\n\n/** dh",
+		to: "${zeroOf(variant)}, false));`),\n\t};\n});\n\n/** dh",
+		tests: ["tests/tensor/networkEdges.test.ts"],
+	},
+	{
+		name: "rows left out whose gradient is NaN where that of the loss is",
+		file: `${OPS}/linearCrossEntropy.kernel.ts`,
+		from: "dh_set${four}(at, select(dy_at(row) * slope_at${four}(at), ${zeroOf(variant)}, labels_at(row) == p.ignore));",
+		to: "dh_set${four}(at, dy_at(row) * slope_at${four}(at));",
+		tests: ["tests/tensor/networkEdges.test.ts"],
+	},
+	{
+		name: "a head's slope read four at once from between two fours",
+		file: `${OPS}/linearCrossEntropy.pieces.ts`,
+		from: "[width, ...given.map((t) => t.offset)]",
+		to: "[width]",
+		tests: ["tests/tensor/primitives.test.ts"],
+		only: "linearCrossEntropy.dh",
 	},
 ];

@@ -154,7 +154,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a second derivative that forgets the soft cap",
-		file: `${OPS}/linearCrossEntropy.ts`,
+		file: `${OPS}/linearCrossEntropy.grad.ts`,
 		from: "mul(g, sub(1, square(div(c, cap))))",
 		to: "g",
 		tests: ["tests/tensor/lookupDerivatives.test.ts"],
@@ -162,7 +162,7 @@ export const LIBRARY_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "a second derivative of a label that is no class",
-		file: `${OPS}/linearCrossEntropy.ts`,
+		file: `${OPS}/linearCrossEntropy.grad.ts`,
 		from: "add(dy, mul(lse, 0))",
 		to: "dy",
 		tests: ["tests/tensor/lookupDerivatives.test.ts"],

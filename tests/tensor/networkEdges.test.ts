@@ -60,6 +60,12 @@ describe("labels", () => {
 		}
 	});
 
+	it("that are left out have gradient 0, even where that of their loss is NaN", async () => {
+		const dy = f32([1, Number.NaN, 1, 1, 1, 1], [6]);
+		const by = (x: Tensor) => t.sum(t.mul(t.linearCrossEntropy(x, w(), i32(1, -100, 2, 2, 2, 0)), dy));
+		expect((await numbers(grad(by)(h()))).every(Number.isFinite)).toBe(true);
+	});
+
 	it("of the weight's gradient: one bad label makes it NaN, none does not", async () => {
 		const by = (labels: Tensor) => grad((v: Tensor) => t.sum(t.linearCrossEntropy(h(), v, labels)))(w());
 		leavePoison();

@@ -40,6 +40,7 @@ export * from "./join.ts";
 export * from "./layerNorm.ts";
 export * from "./lerp.ts";
 export * from "./linear.ts";
+export * from "./linearCrossEntropy.grad.ts";
 export * from "./linearCrossEntropy.kernel.ts";
 export * from "./linearCrossEntropy.ts";
 export * from "./logSoftmax.ts";

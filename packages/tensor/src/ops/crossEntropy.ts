@@ -9,7 +9,7 @@ import { add, div, eq, logicalOr, maskedFill, mul } from "./binary.ts";
 import { full, ones } from "./create.ts";
 import { sum } from "./expand.ts";
 import { gatherPrimitive } from "./indexing.ts";
-import { IGNORE_INDEX } from "./linearCrossEntropy.ts";
+import { IGNORE_INDEX } from "./linearCrossEntropy.grad.ts";
 import { logSoftmax } from "./logSoftmax.ts";
 import { LOSS, type LossOptions } from "./losses.ts";
 import { mean } from "./reduce.ts";

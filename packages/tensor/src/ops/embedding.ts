@@ -121,8 +121,8 @@ function rowsPerBinding({ runtime, shape, dtype }: Physical): number {
 	return Math.max(1, Math.floor(runtime.gpu.limits.maxStorageBufferBindingSize / width) - 1);
 }
 
-/** One dispatch a run of rows of the table, at least one, so that any table size works. */
-function forward(table: Physical, given: Physical): Physical {
+/** Rows of a table [B, V, D] by ids [B, ...]: one dispatch a run of rows of it, at least one, so that any size works. */
+export function rowsOfTable(table: Physical, given: Physical): Physical {
 	const [B, V, D] = table.shape;
 	const [sb, sv, sd] = table.strides;
 	const ids = packed(given);
@@ -208,7 +208,7 @@ export const embeddingPrimitive: Primitive<EmbeddingAttrs> = definePrimitive<Emb
 	signature: "table[V, D], ids[...] -> y[..., D]",
 	dtypes: { table: ["f32", "bf16"], ids: ["i32"] },
 	attrs: { paddingIdx: NO_PADDING },
-	forward: ({ inputs: { table, ids } }) => [forward(table, ids)],
+	forward: ({ inputs: { table, ids } }) => [rowsOfTable(table, ids)],
 	grad: {
 		table: {
 			saves: ["ids"],
