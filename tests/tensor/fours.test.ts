@@ -1,6 +1,20 @@
-import { cat, data, linearCrossEntropy, permute, reshape, rope, type Slot, slice, sum, type Tensor, valueAndGrad } from "@hushgrad/tensor";
+import {
+	cat,
+	data,
+	linearCrossEntropy,
+	permute,
+	reshape,
+	rope,
+	type Slot,
+	slice,
+	sum,
+	type Tensor,
+	valueAndGrad,
+	zeros,
+} from "@hushgrad/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { linearCrossEntropyHiddenGradPrimitive } from "../../packages/tensor/src/ops/linearCrossEntropy.grad.ts";
 import { useDevice } from "../support/device.ts";
 import { part } from "../support/environment.ts";
 
@@ -142,5 +156,15 @@ describe("four elements at once", () => {
 			}
 			for (const [i, v] of ofWeight.entries()) expect(Math.abs(dw[i] - v)).toBeLessThan(1e-5);
 		}
+	});
+
+	it("has the gradient of a head whose slope begins between two fours", async () => {
+		const [R, D] = [3, 4];
+		const slope = Float32Array.from({ length: R * D + 1 }, (_, i) => i);
+		const given = reshape(slice(device().fromHost(slope, [R * D + 1]), 0, 1), [R, D]);
+		const [dy, h, w] = [device().fromHost([1, 2, 3], [R]), zeros(device(), [R, D]), zeros(device(), [5, D])];
+		const labels = device().fromHost(Int32Array.of(0, 1, 2), [R]);
+		const [dh] = linearCrossEntropyHiddenGradPrimitive.apply([dy, given, h, w, labels, dy]);
+		expect([...(await data(dh))]).toEqual([...slope.subarray(1)].map((s, i) => s * (1 + Math.floor(i / D))));
 	});
 });

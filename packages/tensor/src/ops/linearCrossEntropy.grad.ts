@@ -81,18 +81,15 @@ export const linearCrossEntropyHiddenGradPrimitive: Primitive<LossAttrs> = defin
 	test: { domains: DOMAINS, variants: VARIANTS },
 });
 
-/** dz [G, run, n] of a piece; labels, lse and dy are of all rows, in order. */
+/** dz [G, R, n] of a piece of all rows. */
 function logitGradient(piece: Piece, labels: Physical, lse: Physical, dy: Physical): Physical {
 	const z = logits(piece);
 	const dz = z.runtime.empty(z.shape);
-	const [G, run, n] = z.shape;
-	const { all, start, first, cap, ignore } = piece.params;
-	const own = (x: Physical): Physical => contiguous(x.view({ shape: [G, run], strides: [all, 1], offset: x.offset + start }));
+	const { n, first, cap, ignore } = piece.params;
 	const lanes = lanesOf(n);
-	const [rows, D] = [G * run, n / lanes];
+	const [rows, D] = [labels.size, n / lanes];
 	const step = rowsAtOnce(rows, D);
-	const buffers = { z, labels: own(labels), lse: own(lse), dy: own(dy), dz };
-	logitGradKernel.of({ lanes, caps: cap > 0 }).run(buffers, { rows, D, step, first, cap, ignore }, D * step);
+	logitGradKernel.of({ lanes, caps: cap > 0 }).run({ z, labels, lse, dy, dz }, { rows, D, step, first, cap, ignore }, D * step);
 	return dz;
 }
 
