@@ -115,28 +115,33 @@ export function waitingFor(info: GPUAdapterInfo): <T>(promise: Promise<T>) => Pr
 	return isSoftware(info) ? new Naps().during : (promise) => promise;
 }
 
-const NAP_MS = 0.2;
+/** Shortest and longest nap, in milliseconds, and the share of the time waited so far that is between: a turn takes processor time, too. */
+const [SHORTEST, LONGEST, SHARE] = [0.2, 3, 1 / 50];
 
 class Naps {
 	readonly #bed = new Int32Array(new SharedArrayBuffer(4));
 	#waiting = 0;
 	#isTurning = false;
+	#since = 0;
 
 	/** Sleeps in each turn of the event loop until the promise is settled. */
 	readonly during = async <T>(promise: Promise<T>): Promise<T> => {
 		this.#waiting++;
+		this.#since = performance.now();
 		if (!this.#isTurning) this.#turn();
 		try {
 			return await promise;
 		} finally {
 			this.#waiting--;
+			this.#since = performance.now();
 		}
 	};
 
 	readonly #turn = (): void => {
 		this.#isTurning = this.#waiting > 0;
 		if (!this.#isTurning) return;
-		Atomics.wait(this.#bed, 0, 0, NAP_MS);
+		const nap = SHARE * (performance.now() - this.#since);
+		Atomics.wait(this.#bed, 0, 0, Math.min(LONGEST, Math.max(SHORTEST, nap)));
 		setImmediate(this.#turn);
 	};
 }
