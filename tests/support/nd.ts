@@ -17,8 +17,11 @@ export function build(shape: readonly number[], value: (index: number[]) => numb
 
 /** The element at an index; axes of extent 1 repeat, missing leading axes too. */
 export function at(x: NdArray, index: readonly number[]): number {
-	const own = index.slice(index.length - x.shape.length);
-	return x.data[x.shape.reduce((flat, d, k) => flat * d + (d === 1 ? 0 : own[k]), 0)];
+	const { data, shape } = x;
+	const skipped = index.length - shape.length;
+	let flat = 0;
+	for (let k = 0; k < shape.length; k++) flat = flat * shape[k] + (shape[k] === 1 ? 0 : index[skipped + k]);
+	return data[flat];
 }
 
 /** Every index of a shape. */
