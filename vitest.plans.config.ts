@@ -1,24 +1,24 @@
 import { defineConfig } from "vitest/config";
 import { required, swiftShader } from "./tools/browser.mjs";
 import browser from "./vitest.browser.config.ts";
-import main from "./vitest.config.ts";
+import main, { LongestFirst } from "./vitest.config.ts";
 
 const env = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
 /** The kernels of plan "gpu", and of plan "matrix" in plain WGSL, which no driver that computes on the processor takes by itself, on the three that the tests have. */
 export default defineConfig({
 	test: {
+		sequence: { sequencer: LongestFirst },
 		projects: [
 			{
 				...main,
 				test: {
 					...main.test,
 					name: "lavapipe",
-					sequence: { groupOrder: 0 },
 					include: [
 						"tests/tensor/{primitives,longAxes,sumReadings,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
 						"tests/dp/{primitives,selfCheck,streaming}.test.ts",
-						"tests/nn/nf4.test.ts",
+						"tests/nn/{nf4,together}.test.ts",
 						"tests/privacy/attacks.engine.test.ts",
 					],
 					env,
@@ -29,7 +29,6 @@ export default defineConfig({
 				test: {
 					...main.test,
 					name: "swiftshader",
-					sequence: { groupOrder: 1 },
 					include: ["tests/tensor/{primitives,plans.matrix,longAxes,sumReadings}.test.ts", "tests/dp/primitives.test.ts"],
 					env: { ...env, VK_DRIVER_FILES: required(swiftShader(), "SwiftShader"), HUSHGRAD_EXPECT_ADAPTER: "swiftshader" },
 				},
@@ -39,7 +38,7 @@ export default defineConfig({
 				test: {
 					...browser.test,
 					name: "chromium",
-					sequence: { groupOrder: 2 },
+					sequence: { groupOrder: 1 },
 					include: ["tests/tensor/{primitives,plans.matrix,longAxes,sumReadings}.test.ts", "tests/dp/primitives.test.ts"],
 					env,
 				},
