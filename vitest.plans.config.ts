@@ -18,7 +18,7 @@ export default defineConfig({
 					include: [
 						"tests/tensor/{primitives,longAxes,sumReadings,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
 						"tests/dp/{primitives,selfCheck,streaming}.test.ts",
-						"tests/nn/{nf4,together}.test.ts",
+						"tests/nn/nf4.test.ts",
 						"tests/privacy/attacks.engine.test.ts",
 					],
 					env,
