@@ -90,6 +90,44 @@ fn half(x: f32) -> f32 { return x * 0.5; }
 		expect(touched).toEqual([2, 1]);
 	});
 
+	test("a function that gives what it gave before is called once, and what a turn sets of variables around it is counted", () => {
+		const program = compile(`struct Params { n: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+fn cube(x: f32) -> f32 { return x * x * x; }
+fn twice(x: f32) -> f32 { return cube(x) + cube(x); }
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) lane: u32) {
+	let x = f32(lane);
+	var a = vec4f();
+	var b = cube(x) + twice(x);
+	for (var i = 0u; i < p.n; i++) { var c = x; c *= x; a += vec4f(c); b = twice(x + f32(i)) + twice(x + f32(i)); }
+	y[lane] = a.x + b + cube(x);
+}`);
+		const blocks = new Float64Array(program.blocks.length);
+		const trace = { blocks, turn: 0, touch: () => {} };
+		program.run(trace, { n: 5 }, { group: [0, 0, 0], groups: [1, 1, 1], local: [7, 0, 0], lane: 7, width: 8 });
+		const total = (of: "flops" | "carried"): number => blocks.reduce((sum, runs, b) => sum + runs * program.blocks[b][of], 0);
+		// cube 2, twice 3: outside cube, twice and three sums, in a turn c, a, a sum, twice and a sum.
+		expect(total("flops")).toBe(2 + 3 + 3 + 5 * (1 + 4 + 1 + 3 + 1));
+		// a, b and i.
+		expect(total("carried")).toBe(5 * (4 + 1 + 1));
+	});
+
+	test.each([
+		["short", 1, 0],
+		["as long as what stays decoded", 5, 0],
+		["longer", 12, 4 * (12 - 5)],
+	])("of a turn that is %s counts what it reads beyond that", (_, count, beyond) => {
+		const reads = Array.from({ length: count }, (_, i) => `let q${i} = x[i + ${i}u];`).join(" ");
+		const { blocks } = compile(`struct Params { n: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@compute @workgroup_size(8) fn main() { for (var i = 0u; i < p.n; i++) { ${reads} } }`);
+		const most = Math.max(...blocks.map((b) => b.bulk));
+		expect(most).toBeGreaterThanOrEqual(beyond);
+		expect(most).toBeLessThan(beyond + 0.2);
+	});
+
 	test("memory of the workgroup, barriers, subgroups and arrays in arrays are understood", () => {
 		const program = compile(`@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -2,12 +2,12 @@ import { type Device, type Plan, requestDevice } from "@hushgrad/tensor";
 import { DriverClock, medianOf, type Stopwatch, stopwatchOf } from "./clock.ts";
 import { type DryAdapter, DryDevice } from "./dryDevice.ts";
 import { amountsOf, type Costs, type Machine, measuredDevice } from "./predict.ts";
-import { PROBES } from "./probes.ts";
+import { probesOf } from "./probes.ts";
 import { type Work, Workings } from "./work.ts";
 
 const LIMITS = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"] as const;
-const RUNS = 4;
-const DISPATCHES = 400;
+const RUNS = 2;
+const DISPATCHES = 200;
 const MOST_ITERATIONS = 20000;
 
 /** The present device, and the clock that its work is measured by. */
@@ -36,7 +36,7 @@ export function adapterOf({ info, gpu: { limits, features }, plan }: Device): Dr
 export async function presentDevice(plan?: Plan): Promise<Present> {
 	const clock = new DriverClock();
 	const device = await requestDevice({ plan });
-	for (const probe of PROBES) probe.run(device);
+	for (const probe of probesOf(device)) probe.run(device);
 	await device.flush();
 	clock.begin();
 	const watch = stopwatchOf(device, clock);
@@ -47,7 +47,7 @@ export async function presentDevice(plan?: Plan): Promise<Present> {
 /** Milliseconds of one run of each probe. */
 export async function timeProbes({ device, time }: Present): Promise<number[]> {
 	const times: number[] = [];
-	for (const { name, run } of PROBES) {
+	for (const { name, run } of probesOf(device)) {
 		const runs = name === "dispatch" ? DISPATCHES : RUNS;
 		const body = () => {
 			for (let i = 0; i < runs; i++) run(device);
@@ -74,9 +74,10 @@ export interface Ceilings {
 export async function ceilingsOf({ adapter, width }: Present, rounds: readonly (readonly number[])[]): Promise<Ceilings> {
 	const dry = new DryDevice(adapter);
 	const workings = new Workings(width);
-	const measured = PROBES.map((_, i) => medianOf(rounds.map((r) => r[i])));
+	const probes = probesOf(dry.device);
+	const measured = probes.map((_, i) => medianOf(rounds.map((r) => r[i])));
 	const works: Work[] = [];
-	for (const { run } of PROBES) {
+	for (const { run } of probes) {
 		run(dry.device);
 		await dry.device.flush();
 		works.push(workings.of(dry.take().dispatches[0]));
@@ -87,7 +88,7 @@ export async function ceilingsOf({ adapter, width }: Present, rounds: readonly (
 	const costs = Object.fromEntries(kinds.map((k, j) => [k, found[j]])) as Record<keyof Costs, number>;
 	const machine = measuredDevice(adapter, width, costs);
 	const rate = (name: string, amount: (i: number) => number): number => {
-		const i = PROBES.findIndex((p) => p.name === name);
+		const i = probes.findIndex((p) => p.name === name);
 		return amount(i) / (measured[i] * 1e6);
 	};
 	return {
@@ -95,8 +96,8 @@ export async function ceilingsOf({ adapter, width }: Present, rounds: readonly (
 		machine,
 		gflops: rate("fma", (i) => works[i].flops),
 		gigabytes: rate("copy", (i) => works[i].read + works[i].written),
-		dispatch: measured[PROBES.findIndex((p) => p.name === "dispatch")] * 1000,
-		probes: PROBES.map(({ name }, i) => ({ name, measured: measured[i], predicted: machine.predict(works[i]).milliseconds })),
+		dispatch: measured[probes.findIndex((p) => p.name === "dispatch")] * 1000,
+		probes: probes.map(({ name }, i) => ({ name, measured: measured[i], predicted: machine.predict(works[i]).milliseconds })),
 	};
 }
 

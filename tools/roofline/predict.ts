@@ -155,9 +155,14 @@ export interface Costs {
 	readonly divide: number;
 	readonly special: number;
 	readonly branch: number;
+	readonly carried: number;
+	/** Values that the invocations of a subgroup exchange. */
+	readonly shared: number;
+	/** Accesses to memory, and numbers that they read and write. */
+	readonly access: number;
 	readonly load: number;
-	readonly bulk: number;
 	readonly store: number;
+	readonly bulk: number;
 	readonly byte: number;
 }
 
@@ -172,9 +177,12 @@ export function amountsOf({ workgroups, lanes, read, written, total }: Work, wid
 		divide: total.divide,
 		special: total.special,
 		branch: total.branch,
+		carried: total.carried,
+		shared: total.shared,
+		access: total.accesses,
 		load: total.loads,
-		bulk: total.bulk,
 		store: total.stores,
+		bulk: total.bulk,
 		byte: read + written,
 	};
 }

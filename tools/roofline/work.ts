@@ -8,9 +8,7 @@ export interface SubgroupWork extends Instructions {
 	subgroups: number;
 	/** Accesses to memory: one a subgroup, whatever its lanes ask for. */
 	accesses: number;
-	/** Components that those accesses move, as vectors of a subgroup: 4 for a vec4. */
-	words: number;
-	/** Components that they read, and that they write, of those. */
+	/** Components that they read, and that they write, as vectors of a subgroup: 4 for a vec4. */
 	loads: number;
 	stores: number;
 	/** Lines of 128 bytes that they touch: 1 an access where all lanes want the same, up to one a lane. */
@@ -55,7 +53,6 @@ const SUBGROUP: SubgroupWork = {
 	...NO_INSTRUCTIONS,
 	subgroups: 0,
 	accesses: 0,
-	words: 0,
 	loads: 0,
 	stores: 0,
 	lines: 0,
@@ -325,7 +322,6 @@ function subgroup(program: CostProgram, most: Float64Array, logs: readonly SiteL
 		const components = Math.max(1, bytes / 4);
 		const { lines, cold, coldTurns } = log.lines();
 		own.accesses += log.turns;
-		own.words += log.turns * components;
 		own[access === "read" ? "loads" : "stores"] += log.turns * components;
 		own.lines += lines;
 		own.coldLines += cold;

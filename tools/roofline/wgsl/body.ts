@@ -1,7 +1,7 @@
 import { builtin } from "./builtins.ts";
 import type { Site } from "./compile.ts";
-import { bitcast, type Code, Count, construct, integerOf, isArrayInJs, RUNTIME, scalarOp, wrap } from "./emit.ts";
-import { type Instructions, NO_INSTRUCTIONS } from "./instructions.ts";
+import { AGAIN, bitcast, type Code, Count, construct, integerOf, isArrayInJs, RUNTIME, scalarOp, wrap } from "./emit.ts";
+import { bulkOf, type Instructions, NO_INSTRUCTIONS } from "./instructions.ts";
 import type { Expression, FunctionSyntax, Program, Statement } from "./syntax.ts";
 import { BOOL, isFloat, isType, joined, type Type, typeOf, VOID } from "./types.ts";
 
@@ -61,6 +61,8 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 	let effects = 0;
 	/** Words that the block reads. */
 	let words = 0;
+	/** Components of variables that the block sets, by the variable and what of it. */
+	let set = new Map<string, number>();
 	/** Values that are known, by their JavaScript. */
 	let known = new Set<string>();
 	const variants = new Map<string, Variant>();
@@ -94,9 +96,13 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		const [before, then] = [{ ...count.now }, effects];
 		const code = compute(e);
 		if (effects !== then || !["binary", "call", "unary"].includes(e.kind)) return code;
-		if (known.has(code.js)) Object.assign(count.now, before);
-		else known.add(code.js);
-		return code;
+		const js = code.js.replaceAll(AGAIN, "(");
+		if (!known.has(js)) {
+			known.add(js);
+			return code;
+		}
+		Object.assign(count.now, before);
+		return e.kind === "call" && program.functions.has(e.name) ? { ...code, js: code.js.replace("(", AGAIN) } : code;
 	}
 
 	function compute(e: Expression): Code {
@@ -177,7 +183,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 			if (!isPure) effects++;
 			words += read;
 			const type = own.result === undefined ? VOID : typeOf(own.result);
-			return { js: `${js}(${args.map((a) => a.js).join(", ")})`, type, isUniform: isPure && args.every((a) => a.isUniform) };
+			return { js: `(${js}(${args.map((a) => a.js).join(", ")}))`, type, isUniform: isPure && args.every((a) => a.isUniform) };
 		}
 		if (e.name === "bitcast" && e.type !== undefined) return bitcast(typeOf(e.type.of[0]), args[0]);
 		if (e.type !== undefined) return construct(count, typeOf(e.type), args);
@@ -230,6 +236,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		if (space === "storage") return `{ ${v.js}; touch(${site(place.name, "write")}, ${at}); }`;
 		if (space === "workgroup" && at !== undefined) return `{ ${v.js}; touch(${site(place.name, "shared")}, ${at}); }`;
 		forget(js);
+		set.set(`${js} ${to.kind === "member" ? to.name : (at ?? "")}`, to.kind === "name" ? type.width : ofElement(type).width);
 		const isHeld = type.length !== undefined || isArrayInJs(type);
 		if (at !== undefined) return isHeld ? `${js}[${at}] = ${v.js};` : `{ ${at}; ${js} = ${v.js}; }`;
 		return to.kind === "member" && isHeld ? `${js}[${"xyzw".indexOf(to.name)}] = ${v.js};` : `${js} = ${v.js};`;
@@ -254,16 +261,24 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		return turns <= MOST_UNROLLED ? turns : 0;
 	}
 
+	/** Components that the block sets of variables which were there before it: those with a number below `first`. */
+	const carriedBy = (first: number): number =>
+		[...set].reduce((sum, [key, width]) => sum + (Number(/_(\d+) /.exec(key)?.[1]) < first ? width : 0), 0);
+
 	/** What `make` compiles, as a block that runs as often as it may: `isRepeated` where variables differ from turn to turn. */
 	function block(make: () => string, isRepeated: boolean, isUnrolled = false): string {
-		const outer = { now: count.now, known, words };
+		const outer = { now: count.now, known, words, set };
+		const first = names;
 		words = 0;
+		set = new Map();
 		known = new Set([...outer.known].filter((js) => !(isRepeated && js.includes("_var_"))));
 		const id = open(isUnrolled ? 0 : 1);
 		const code = make();
-		blocks[id].bulk = words ** 2;
+		blocks[id].bulk = bulkOf(words, blocks[id]);
+		if (!isUnrolled) blocks[id].carried = carriedBy(first);
 		count.now = outer.now;
 		({ known, words } = outer);
+		for (const [js, width] of outer.set) set.set(js, width);
 		return `C[${id}]++; ${isUnrolled ? "" : "trace.turn++; "}${code}`;
 	}
 
@@ -339,7 +354,7 @@ export function bodyOf(program: Program, entry: FunctionSyntax): Compiled {
 		const args = f.args.map((a, i) => add(a.name, typeOf(a.type), given[i].isUniform, "let"));
 		const id = open(0);
 		const code = f.body.map(statement).join("\n");
-		if (f === entry) blocks[id].bulk = words ** 2;
+		if (f === entry) blocks[id].bulk = bulkOf(words, blocks[id]);
 		const own: Variant = { js, isPure: effects === outer.effects, words };
 		({ scopes, known, effects, words } = outer);
 		count.now = outer.now;

@@ -38,6 +38,9 @@ export class Count {
 
 const MOST_TURNS = 5e7;
 
+/** Before a call, instead of its bracket: what it does was done before, and is not counted again. */
+export const AGAIN = "again(hold(), ";
+
 /** What generated code calls. */
 export const RUNTIME = `
 const map1 = (a, f) => Array.isArray(a) ? a.map(f) : f(a);
@@ -50,6 +53,8 @@ const pick = (a, b, c) => {
 };
 let turns = 0;
 const turn = () => { if (++turns > ${MOST_TURNS}) throw new Error("WGSL: a loop does not end"); return true; };
+const hold = () => [C.slice(), trace.turn];
+const again = ([counts, turn], value) => (C.set(counts), (trace.turn = turn), value);
 const C = trace.blocks, touch = (site, at) => { trace.touch(site, at); return 0; };`;
 
 type Integer = "u32" | "i32" | undefined;
