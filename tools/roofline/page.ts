@@ -17,8 +17,8 @@ first cache a clock, and of the memory that a workgroup shares as many clocks as
 held against a driver that computes on the processor (the last section). There a dispatch takes the sum of its costs: of instructions by kind; of
 every access to memory and every number of it ("access", "load", "store"), which are branches for each lane; of what a turn of a loop
 sets of variables around it, under a mask of lanes ("carried"); and of what a block is longer than a processor keeps decoded ("bulk"). Small
-kernels tell those costs, and the steps have no part in that. Against a GPU the model was
-held once, an H200 ([gpu.md](gpu.md)): kernels took twice what the public rates make of them, so that half of these is what is reckoned with
+kernels tell those costs, and the steps have no part in that, but for what counts as too long a block: two numbers that were chosen with steps
+in sight. Against a GPU the model was held once, an H200 ([gpu.md](gpu.md)): kernels took twice what the public rates make of them, so that half of these is what is reckoned with
 here, and single kernels lie between half and twice of that. For other GPUs it is a model with public figures, good for what holds a step
 back and for the order of magnitude; each prediction stands beside those with the assumed figures halved and doubled.
 
