@@ -76,6 +76,7 @@ export { chunk, flatten, split, stack, unflatten } from "./ops/join.ts";
 export { type AffineOptions, type GroupNormOptions, groupNorm, type LayerNormOptions, layerNorm } from "./ops/layerNorm.ts";
 export { type AddcOptions, addcdiv, addcmul, lerp } from "./ops/lerp.ts";
 export { linear } from "./ops/linear.ts";
+export { IGNORE_INDEX } from "./ops/linearCrossEntropy.grad.ts";
 export { linearCrossEntropy } from "./ops/linearCrossEntropy.ts";
 export { logSoftmax } from "./ops/logSoftmax.ts";
 export { logsumexp } from "./ops/logsumexp.ts";
@@ -87,7 +88,6 @@ export {
 	cosineSimilarity,
 	type HuberOptions,
 	huberLoss,
-	IGNORE_INDEX,
 	type KlDivOptions,
 	klDiv,
 	type LossOptions,

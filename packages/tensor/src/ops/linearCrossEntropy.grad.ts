@@ -21,13 +21,15 @@ import {
 	TILE,
 } from "./linearCrossEntropy.pieces.ts";
 import { referenceLogitGradient } from "./linearCrossEntropy.reference.ts";
-import { IGNORE_INDEX } from "./losses.ts";
 import { matmul } from "./matmul.ts";
 import { oneHot } from "./scatter.ts";
 import { softmax } from "./softmax.ts";
 import { rowsAtOnce } from "./turns.ts";
 import { square } from "./unary.ts";
 import { reshape, transpose, unsqueeze } from "./view.ts";
+
+/** Label of rows that `crossEntropy`, `nllLoss` and `linearCrossEntropy` leave out, torch's default: no loss, no gradient. */
+export const IGNORE_INDEX = -100;
 
 export const DEFAULTS: LossAttrs = { softcap: 0, ignoreIndex: IGNORE_INDEX };
 export const DTYPES = { w: ["f32", "bf16"], labels: ["i32"] } as const;

@@ -1,7 +1,7 @@
 import { defineKernel } from "../gpu/defineKernel.ts";
 import { type BufferSpec, reads, writes } from "../gpu/kernel.ts";
 import { wgsl } from "../gpu/wgsl.ts";
-import { FOUR, MAX, ONE, type RowVariant, rowKernel, SUM } from "./rowKernel.ts";
+import { MAX, type RowVariant, rowKernel, SUM } from "./rowKernel.ts";
 
 /** The row of all G x `all` rows that row i of a run is: rows start..start+run-1 of each group. */
 const ROW_OF = "fn rowOf(i: u32) -> u32 { return i / p.run * p.all + p.start + i % p.run; }";
@@ -14,12 +14,19 @@ const UNCAPPED = wgsl`fn capped(z: f32) -> f32 { return z; }
 fn capSlope(c: f32) -> f32 { return 1.0; }`;
 const capOf = (caps: boolean): string => (caps ? CAPPED : UNCAPPED);
 
-const CAP_ONE = wgsl`fn cappeds(z: f32) -> f32 { return capped(z); }
-fn capSlopes(c: f32) -> f32 { return capSlope(c); }
-${ONE}`;
-const CAP_FOUR = wgsl`fn cappeds(z: vec4f) -> vec4f { return vec4f(capped(z.x), capped(z.y), capped(z.z), capped(z.w)); }
-fn capSlopes(c: vec4f) -> vec4f { return vec4f(capSlope(c.x), capSlope(c.y), capSlope(c.z), capSlope(c.w)); }
-${FOUR}`;
+/** Functions of what is read at once: a logit, or four where a row has a multiple of them. */
+const ONE = wgsl`fn largest(a: f32, b: f32) -> f32 { return nanMax(a, b); }
+fn topOf(v: f32) -> f32 { return v; }
+fn sumOf(v: f32) -> f32 { return v; }
+fn cappeds(z: f32) -> f32 { return capped(z); }
+fn exps(v: f32) -> f32 { return exp(v); }
+fn capSlopes(c: f32) -> f32 { return capSlope(c); }`;
+const FOUR = wgsl`fn largest(a: vec4f, b: vec4f) -> vec4f { return vec4f(nanMax(a.x, b.x), nanMax(a.y, b.y), nanMax(a.z, b.z), nanMax(a.w, b.w)); }
+fn topOf(v: vec4f) -> f32 { return nanMax(nanMax(v.x, v.y), nanMax(v.z, v.w)); }
+fn sumOf(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn cappeds(z: vec4f) -> vec4f { return vec4f(capped(z.x), capped(z.y), capped(z.z), capped(z.w)); }
+fn exps(v: vec4f) -> vec4f { return vec4f(exp(v.x), exp(v.y), exp(v.z), exp(v.w)); }
+fn capSlopes(c: vec4f) -> vec4f { return vec4f(capSlope(c.x), capSlope(c.y), capSlope(c.z), capSlope(c.w)); }`;
 
 /**
  * Joins the state of each row, (m, l, c, f), with n more logits or fours of logits: the maximum m of all so far, l = sum exp(z - m), c the
@@ -35,7 +42,7 @@ export const onlineKernel = defineKernel(
 				params: { n: "u32", first: "i32", cap: "f32", ignore: "i32", ...RUN_PARAMS },
 				buffers: { ...{ z: reads("f32", lanes), labels: reads("i32"), state: writes("f32", 4) }, ...written },
 				joins: { rowMax: MAX, rowSum: SUM },
-				helpers: `${ROW_OF}\n${capOf(caps)}\n${fours ? CAP_FOUR : CAP_ONE}`,
+				helpers: `${ROW_OF}\n${capOf(caps)}\n${fours ? FOUR : ONE}`,
 				body: wgsl`
 let place = rowOf(row);
 let label = labels_at(place);

@@ -14,9 +14,6 @@ import { mean } from "./reduce.ts";
 import { abs, clamp, exp, rsqrt, square } from "./unary.ts";
 import { inF32 } from "./widen.ts";
 
-/** Label of rows that `crossEntropy`, `nllLoss` and `linearCrossEntropy` leave out, torch's default: no loss, no gradient. */
-export const IGNORE_INDEX = -100;
-
 /** How a loss sums up its terms. */
 export interface LossOptions {
 	/** "mean" of the terms (when left out), their "sum", or "none" for the terms themselves. */

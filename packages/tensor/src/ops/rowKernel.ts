@@ -75,13 +75,3 @@ if (row >= p.rows) { return; }
 ${body}`,
 	};
 }
-
-/** WGSL functions of what a row reads at once: an element, or four where it has a multiple of them. */
-export const ONE = wgsl`fn largest(a: f32, b: f32) -> f32 { return nanMax(a, b); }
-fn exps(v: f32) -> f32 { return exp(v); }
-fn topOf(v: f32) -> f32 { return v; }
-fn sumOf(v: f32) -> f32 { return v; }`;
-export const FOUR = wgsl`fn largest(a: vec4f, b: vec4f) -> vec4f { return vec4f(nanMax(a.x, b.x), nanMax(a.y, b.y), nanMax(a.z, b.z), nanMax(a.w, b.w)); }
-fn exps(v: vec4f) -> vec4f { return vec4f(exp(v.x), exp(v.y), exp(v.z), exp(v.w)); }
-fn topOf(v: vec4f) -> f32 { return nanMax(nanMax(v.x, v.y), nanMax(v.z, v.w)); }
-fn sumOf(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }`;

@@ -5,13 +5,22 @@ import type { Physical } from "../physical.ts";
 import type { Bound } from "../primitive.ts";
 import { sizeOf } from "../shape.ts";
 import { contiguous, materialize } from "./contiguous.ts";
-import { FOUR, laneCount, MAX, ONE, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
+import { laneCount, MAX, type RowVariant, rowKernel, rowsOf, SUM } from "./rowKernel.ts";
 
 /** What f32 may be off by. */
 export const EXP_SUM: Bound = { ulp: 8, abs: 2e-6, why: "exp and log within 4 ULP, of differences up to 7 that are rounded" };
 
-const READ_ONE = `fn valueAt(i: u32) -> f32 { return x_at(i); }\n${ONE}`;
-const READ_FOUR = `fn valueAt(i: u32) -> vec4f { return x_at4(i); }\n${FOUR}`;
+/** Functions of what is read at once: an element, or four where a row has a multiple of them. */
+const ONE = wgsl`fn valueAt(i: u32) -> f32 { return x_at(i); }
+fn largest(a: f32, b: f32) -> f32 { return nanMax(a, b); }
+fn exps(v: f32) -> f32 { return exp(v); }
+fn topOf(v: f32) -> f32 { return v; }
+fn sumOf(v: f32) -> f32 { return v; }`;
+const FOUR = wgsl`fn valueAt(i: u32) -> vec4f { return x_at4(i); }
+fn largest(a: vec4f, b: vec4f) -> vec4f { return vec4f(nanMax(a.x, b.x), nanMax(a.y, b.y), nanMax(a.z, b.z), nanMax(a.w, b.w)); }
+fn exps(v: vec4f) -> vec4f { return vec4f(exp(v.x), exp(v.y), exp(v.z), exp(v.w)); }
+fn topOf(v: vec4f) -> f32 { return nanMax(nanMax(v.x, v.y), nanMax(v.z, v.w)); }
+fn sumOf(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }`;
 
 /** Part number `row` of rows that have C parts of `most`: its elements from `at` to `end`. */
 const PLACE = wgsl`let start = row / p.C * p.N;
@@ -58,7 +67,7 @@ export const softmaxPartsKernel = defineKernel("softmaxRows/parts", ({ fours, ..
 			params: PARAMS,
 			buffers: { x: reads("f32", fours ? 4 : 1), tops: writes("f32"), totals: writes("f32") },
 			joins: JOINS,
-			helpers: fours ? READ_FOUR : READ_ONE,
+			helpers: fours ? FOUR : ONE,
 			body: wgsl`${PLACE}\n${OF_PART}\nif (own == 0u) { tops_set(row, top); totals_set(row, total); }`,
 		},
 		variant,
@@ -79,7 +88,7 @@ export const softmaxRowsKernel = defineKernel(
 				params: PARAMS,
 				buffers: { ...{ x: reads("f32", lanes), y: writes("f32", isOfRows ? 1 : lanes) }, ...(last ? FOUND : undefined) },
 				joins: JOINS,
-				helpers: `${fours ? READ_FOUR : READ_ONE}\n${isOfRows ? "" : store}`,
+				helpers: `${fours ? FOUR : ONE}\n${isOfRows ? "" : store}`,
 				body: wgsl`${PLACE}\n${last ? OF_PARTS : OF_PART}\n${RESULTS[op]}`,
 			},
 			variant,
