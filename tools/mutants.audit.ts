@@ -47,8 +47,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "noise that is divided by the batch size twice",
 		file: SUM,
-		from: "noise[i] += (settled",
-		to: "noise[i] = Math.round(noise[i] / expectedBatchSize) + (settled",
+		from: "add(mean, 0, run, start, perStep);",
+		to: "add(mean, 0, run.map((v) => Math.round(v / expectedBatchSize)), start, perStep);",
 		tests: AUDIT,
 	},
 	{
@@ -68,8 +68,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "one normal for all coordinates",
 		file: MECHANISM,
-		from: "for (let i = 0; i <= length; i++) normals[i] = Math.floor(normals[i] * deviation + 0.5);",
-		to: "normals.fill(Math.round(normals[0] * deviation));",
+		from: "for (let i = 0; i < end; i++) run[i] = Math.floor(run[i] * deviation + 0.5);",
+		to: "run.fill(Math.round(normals[0][0] * (first === 0 ? deviation : 1)));",
 		tests: AUDIT,
 	},
 ];

@@ -74,7 +74,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 	{
 		name: "independent noise where the plan says correlated",
 		file: `${DP}/stepNoise.ts`,
-		from: "return drawOf(mechanism, this.#correlated.next(step, drawn(length, source)));",
+		from: "return drawOf(mechanism, this.#next(step, drawn(length, source)));",
 		to: "return drawOf(mechanism, drawn(length, source));",
 		tests: ENGINE,
 		only: "adds C⁻¹z",
@@ -82,7 +82,7 @@ export const CORRELATION_MUTANTS: readonly Mutant[] = [
 	{
 		name: "secure noise that is independent where the plan says correlated",
 		file: `${DP}/stepNoise.ts`,
-		from: "this.#correlated.next(step, normals ?? drawn(length, source))",
+		from: "this.#next(step, normals ?? drawn(length, source))",
 		to: "normals ?? drawn(length, source)",
 		tests: UNIT,
 		only: "secure",

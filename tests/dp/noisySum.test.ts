@@ -2,6 +2,7 @@ import { GaussianMechanism, insecureNoiseForTests, type MechanismOptions, type N
 import { capture, type Device, data, full, key, type Tensor, uniformValues } from "@hushgrad/tensor";
 import { describe, expect, it } from "vitest";
 import { BoundedSum } from "../../packages/dp/src/boundedSum.ts";
+import { drawOf } from "../../packages/dp/src/mechanism.ts";
 import { useDevice } from "../support/device.ts";
 import { smallDevice } from "../support/smallDevice.ts";
 import { leftBehind, NOTHING } from "./problem.ts";
@@ -57,6 +58,20 @@ const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
 const APART = 4 * 2 ** -24;
 
 describe("a release on the device", () => {
+	it("is the same whatever runs its noise comes in, which workers draw, across the counts too", async () => {
+		for (const clipping of [undefined, ADAPTIVE]) {
+			const m = mechanismOf({ length: 1001, clipping });
+			const normals = new Float64Array(m.length + m.counts);
+			insecureNoiseForTests(9).fillNormals(normals);
+			const cut = (ends: readonly number[]) => [...ends, normals.length].map((end, i) => normals.slice(ends[i - 1] ?? 0, end));
+			const batches = Array.from({ length: 3 }, (_, i) => gradients(90 + i, Math.floor(m.mostRows / 2), m.length));
+			const { onDevice, onHost } = await released(m, batches, () => drawOf(m, cut([])));
+			for (const ends of [[1], [500, 1001], [3, 3, 1000], [1000, 1002]]) {
+				expect(await released(m, batches, () => drawOf(m, cut(ends)))).toMatchObject({ onDevice, onHost });
+			}
+		}
+	});
+
 	const cases: readonly (Partial<MechanismOptions> & { length: number })[] = [
 		{ length: 1 },
 		{ length: 1003 },

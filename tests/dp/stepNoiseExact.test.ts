@@ -11,6 +11,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { nextNorm } from "../../packages/dp/src/clip/adaptive.ts";
 import { CorrelatedNormals, largestFactor } from "../../packages/dp/src/correlation.ts";
 import { drawOf } from "../../packages/dp/src/mechanism.ts";
+import { joined } from "../../packages/dp/src/noiseDraw.ts";
 import { NoiseWorkers } from "../../packages/dp/src/noiseWorkers.ts";
 import { StepMechanisms } from "../../packages/dp/src/stepMechanisms.ts";
 import { StepNoise } from "../../packages/dp/src/stepNoise.ts";
@@ -36,7 +37,7 @@ describe("the noise of a step", () => {
 		for (const sampling of [{ kind: "poisson" }, bins(1)] as const) {
 			const noise = new StepNoise({ sampling, steps: STEPS }, source);
 			for (const step of [4, 1]) {
-				expect(await taken(noise, source, step)).toEqual(drawOf(mechanism, normals(source.forStep(step))).take());
+				expect(await taken(noise, source, step)).toEqual(drawOf(mechanism, [normals(source.forStep(step))]).take());
 			}
 		}
 	});
@@ -45,7 +46,7 @@ describe("the noise of a step", () => {
 		const source = insecureNoiseForTests(4);
 		const sampling = bins(1, 0.5, 0.25);
 		const correlated = new CorrelatedNormals(sampling.strategyCoefs, STEPS);
-		const expected = [1, 2, 3, 4, 5].map((step) => drawOf(mechanism, correlated.next(step, normals(source.forStep(step)))).take());
+		const expected = [1, 2, 3, 4, 5].map((step) => drawOf(mechanism, [correlated.next(step, normals(source.forStep(step)))]).take());
 		const whole = new StepNoise({ sampling, steps: STEPS }, source);
 		for (const step of [1, 2, 3, 4, 5]) expect(await taken(whole, source, step)).toEqual(expected[step - 1]);
 		const other = new StepNoise({ sampling, steps: STEPS }, source);
@@ -61,7 +62,7 @@ describe("the noise of a step", () => {
 			},
 		});
 		const noise = new StepNoise({ sampling: bins(1, 0.5), steps: STEPS }, source);
-		const steps = await taken(noise, source, 2);
+		const [steps] = await taken(noise, source, 2);
 		expect([...steps].map((v) => v * mechanism.grid)).toEqual([1, 2, 3, 4, 5, -6, 0, 0]);
 		expect(asked).toEqual([[2, 6]]);
 	});
@@ -74,7 +75,7 @@ describe("the noise of a step", () => {
 		it("is asked of workers a step ahead, at once, and of none after the last one", async () => {
 			let answers = 0;
 			const asked = vi.spyOn(NoiseWorkers.prototype, "normals").mockImplementation(async (length: number) => {
-				return new Float64Array(length).fill(++answers);
+				return [new Float64Array(length - 3).fill(++answers), new Float64Array(3).fill(answers)];
 			});
 			const closed = vi.spyOn(NoiseWorkers.prototype, "close");
 			const source = secureNoise();
@@ -82,8 +83,8 @@ describe("the noise of a step", () => {
 			for (const step of [3, 4, 5]) {
 				const give = noise.begin(mechanism, source, { step, isLast: step === STEPS });
 				expect(asked.mock.calls).toEqual(Array(Math.min(step - 1, 3)).fill([8]));
-				const wanted = drawOf(mechanism, new Float64Array(8).fill(step - 2)).take();
-				expect((await give()).take()).toEqual(wanted);
+				const wanted = drawOf(mechanism, [new Float64Array(8).fill(step - 2)]).take();
+				expect(joined((await give()).take())).toEqual(joined(wanted));
 				expect(closed.mock.calls.length).toBe(step === STEPS ? 1 : 0);
 			}
 		});
@@ -98,7 +99,7 @@ describe("the noise of a step", () => {
 			for (const step of [1, 2]) {
 				const give = noise.begin(mechanism, own, { step, isLast: false });
 				expect(fills).toHaveBeenCalledTimes(step - 1);
-				expect((await give()).take()).toEqual(drawOf(mechanism, correlated.next(step, new Float64Array(8).fill(1))).take());
+				expect((await give()).take()).toEqual(drawOf(mechanism, [correlated.next(step, new Float64Array(8).fill(1))]).take());
 				expect(fills).toHaveBeenCalledTimes(step);
 			}
 		});

@@ -5,7 +5,7 @@ import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
 import type { GaussianMechanism, Release, SumSteps } from "./mechanism.ts";
-import { countsOf, type NoiseDraw, noiseOf } from "./noiseDraw.ts";
+import { countsOf, type NoiseDraw, noiseOf, type Runs } from "./noiseDraw.ts";
 
 /** Coordinates whose noise is sent at once: 8 MB. */
 const MOST_AT_ONCE = 2 ** 20;
@@ -115,21 +115,23 @@ export class BoundedSum {
 			const noise = noiseOf(this.#mechanism, draw);
 			this.#isReleased = true;
 			const settled = await this.#total;
-			for (let i = 0; i < noise.length; i++) noise[i] += (settled?.[i] ?? 0) + BITS_OFFSET;
 			if (this.#rows === 0) write(this.#part, new Int32Array(this.#part.size));
 			const { device } = this.#part;
 			const mean = device.keep(blank(device, [length]));
 			const noisyCounts = device.keep(blank(device, [counts]));
-			const words = new Uint32Array(noise.buffer, noise.byteOffset, 2 * noise.length);
-			const add = (to: Tensor, from: number, start: number, end: number, scale: number): void =>
+			/** Adds noise to the coordinates from \`start\` on; those of \`to\` begin at \`first\`. */
+			const add = (to: Tensor, first: number, noise: Float64Array, start: number, scale: number): void =>
 				device.scope(() => {
-					const bits = device.fromHost(words.subarray(2 * (from + start), 2 * (from + end)), [end - start, 2], "u32");
-					addNoisePrimitive.apply([slice(to, 0, start, end), slice(this.#part, 0, from + start, from + end), bits], { scale });
+					const end = start + noise.length;
+					const bits = device.fromHost(bitsOf(noise, settled?.subarray(start, end)), [noise.length, 2], "u32");
+					addNoisePrimitive.apply([slice(to, 0, start - first, end - first), slice(this.#part, 0, start, end), bits], { scale });
 				});
 			const width = Math.min(MOST_AT_ONCE, device.gpu.limits.maxStorageBufferBindingSize / 8);
 			const perStep = (grid * 2 ** 22) / expectedBatchSize;
-			for (let start = 0; start < length; start += width) add(mean, 0, start, Math.min(length, start + width), perStep);
-			add(noisyCounts, length, 0, counts, 1);
+			for (const { first: start, run } of piecesOf(noise, length, width)) {
+				if (start < length) add(mean, 0, run, start, perStep);
+				else add(noisyCounts, length, run, start, 1);
+			}
 			const [notFinite, unclipped] = await data(noisyCounts);
 			noisyCounts.dispose();
 			return { mean, ...countsOf(this.#mechanism, notFinite * 2 ** 22, unclipped * 2 ** 22) };
@@ -140,6 +142,27 @@ export class BoundedSum {
 	dispose(): void {
 		this.#part.dispose();
 	}
+}
+
+/** Runs of at most \`width\` numbers of which none goes beyond number \`edge\`, and where they begin. */
+function* piecesOf(runs: Runs, edge: number, width: number): Generator<{ readonly first: number; readonly run: Float64Array }> {
+	let first = 0;
+	for (const run of runs) {
+		for (let at = 0; at < run.length; ) {
+			const most = first < edge ? Math.min(width, edge - first) : width;
+			const piece = run.subarray(at, at + most);
+			yield { first, run: piece };
+			at += piece.length;
+			first += piece.length;
+		}
+	}
+}
+
+/** Whole numbers and, where there are others, their sums, as \`addNoisePrimitive\` takes them, in the same memory. */
+function bitsOf(steps: Float64Array, others: SumSteps | undefined): Uint32Array {
+	for (let i = 0; i < steps.length; i++) steps[i] += BITS_OFFSET;
+	if (others !== undefined) for (let i = 0; i < steps.length; i++) steps[i] += others[i];
+	return new Uint32Array(steps.buffer, steps.byteOffset, 2 * steps.length);
 }
 
 async function added(total: Promise<SumSteps>, more: Promise<Int32Array>): Promise<Float64Array> {

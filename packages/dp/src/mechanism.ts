@@ -4,7 +4,7 @@ import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
-import { checkOwn, countsOf, Draw, type NoiseDraw, type NoisyCounts } from "./noiseDraw.ts";
+import { checkOwn, countsOf, Draw, joined, type NoiseDraw, type NoisyCounts, type Runs } from "./noiseDraw.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -146,7 +146,7 @@ export class GaussianMechanism {
 		blaming("GaussianMechanism.draw", () => checkNoiseSource(source));
 		const normals = new Float64Array(this.length + this.counts);
 		source.fillNormals(normals);
-		return drawOf(this, normals);
+		return drawOf(this, [normals]);
 	}
 
 	/**
@@ -166,7 +166,7 @@ export class GaussianMechanism {
 		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
 			throw new ValueError("dp/given-noise", `${noise.length} numbers, expected ${this.length} finite ones`);
 		}
-		return new Draw(this, steps);
+		return new Draw(this, [steps]);
 	}
 
 	/**
@@ -187,18 +187,24 @@ export class GaussianMechanism {
 				`a sum of ${sum?.length} numbers, expected ${length} coordinates and ${counts === 1 ? "a count" : "two counts"}`,
 			);
 		}
-		const noise = draw.take();
+		const noise = joined(draw.take());
 		const mean = new Float32Array(length);
 		for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
 		return { mean, ...countsOf(this, sum[length] + noise[length], sum[length + 1] + noise[length + 1]) };
 	}
 }
 
-/** The draw of P + counts standard normals, whose array it takes over. */
-export function drawOf(mechanism: GaussianMechanism, normals: Float64Array): NoiseDraw {
+/** The draw of P + counts standard normals, whose runs it takes over. */
+export function drawOf(mechanism: GaussianMechanism, normals: Runs): NoiseDraw {
 	const { length, clipping, countSteps } = mechanism;
 	const deviation = (mechanism.sumNoiseMultiplier * mechanism.sensitivity) / mechanism.grid;
-	for (let i = 0; i <= length; i++) normals[i] = Math.floor(normals[i] * deviation + 0.5); // an eleventh of the time of Math.round
-	if (clipping.kind === "adaptive") normals[length + 1] = Math.round(normals[length + 1] * clipping.unclippedNumStd * 2 * countSteps);
+	const unclippedDeviation = clipping.kind === "adaptive" ? clipping.unclippedNumStd * 2 * countSteps : 0;
+	let first = 0;
+	for (const run of normals) {
+		const end = Math.min(run.length, length + 1 - first);
+		for (let i = 0; i < end; i++) run[i] = Math.floor(run[i] * deviation + 0.5); // an eleventh of the time of Math.round
+		for (let i = Math.max(0, end); i < run.length; i++) run[i] = Math.round(run[i] * unclippedDeviation);
+		first += run.length;
+	}
 	return new Draw(mechanism, normals);
 }

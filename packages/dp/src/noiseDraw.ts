@@ -9,6 +9,9 @@ export interface NoisyCounts {
 	readonly unclipped?: number;
 }
 
+/** Numbers that follow each other, in runs: they come from several workers. */
+export type Runs = readonly Float64Array[];
+
 /** Noise, to be taken once. */
 export class Draw {
 	static {
@@ -17,14 +20,14 @@ export class Draw {
 
 	/** A copy of the noise, before it is taken. */
 	static copyOf(draw: Draw): Float64Array | undefined {
-		return draw.#steps?.slice();
+		return draw.#steps && joined(draw.#steps);
 	}
 
-	#steps: Float64Array | undefined;
+	#steps: Runs | undefined;
 	/** Whose noise it is. */
 	readonly mechanism: GaussianMechanism;
 
-	constructor(mechanism: GaussianMechanism, steps: Float64Array) {
+	constructor(mechanism: GaussianMechanism, steps: Runs) {
 		this.mechanism = mechanism;
 		this.#steps = steps;
 		Object.freeze(this);
@@ -34,7 +37,7 @@ export class Draw {
 	 * Hands the noise out, once, in grid steps `[P + counts]`.
 	 * @throws PrivacyError the second time.
 	 */
-	take(): Float64Array {
+	take(): Runs {
 		const steps = this.#steps;
 		if (steps === undefined) {
 			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
@@ -58,13 +61,24 @@ export function checkOwn(mechanism: GaussianMechanism, draw: NoiseDraw): void {
 }
 
 /** Takes the noise of a draw of this mechanism, in grid steps `[P + counts]`. @throws PrivacyError as `release`. */
-export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Float64Array {
+export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Runs {
 	checkOwn(mechanism, draw);
 	return draw.take();
 }
 
 /** A copy of the noise of a draw that was not taken yet, for transcripts: what is released with it is not private for whoever has it. */
 export const copyOfNoise = Draw.copyOf;
+
+/** Runs in one. */
+export function joined(runs: Runs): Float64Array {
+	const all = new Float64Array(runs.reduce((n, run) => n + run.length, 0));
+	let at = 0;
+	for (const run of runs) {
+		all.set(run, at);
+		at += run.length;
+	}
+	return all;
+}
 
 /** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
 export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {

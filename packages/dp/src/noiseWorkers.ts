@@ -96,23 +96,19 @@ export class NoiseWorkers {
 	}
 
 	/**
-	 * So many independent standard normals; undefined where the main thread draws them as well, and where workers are forbidden or fail: then
-	 * no more are asked.
+	 * So many independent standard normals, in runs, one of each worker, that are not put together: that would take the main thread as long as it
+	 * takes a worker to draw them. Undefined where the main thread draws them as well, and where workers are forbidden, fail or draw too few: then no
+	 * more are asked.
 	 */
-	async normals(length: number): Promise<Float64Array | undefined> {
+	async normals(length: number): Promise<Float64Array[] | undefined> {
 		if (this.#isOff || length < WORTH_A_WORKER) return undefined;
 		try {
 			this.#ports ??= Array.from({ length: this.#count }, openPort);
 			const share = Math.ceil(length / this.#count / 2) * 2;
-			const asked = this.#ports.map((port, i) => port.ask(Math.max(0, Math.min(share, length - i * share))));
-			const parts = await Promise.all(asked);
-			const all = new Float64Array(length);
-			let at = 0;
-			for (const part of parts) {
-				all.set(part, at);
-				at += part.length;
-			}
-			return all;
+			const lengths = this.#ports.map((_, i) => Math.max(0, Math.min(share, length - i * share)));
+			const runs = await Promise.all(this.#ports.map((port, i) => port.ask(lengths[i])));
+			if (runs.some((run, i) => run.length !== lengths[i])) throw new RangeError("a worker drew other than it was asked");
+			return runs;
 		} catch {
 			this.close();
 			return undefined;

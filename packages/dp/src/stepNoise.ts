@@ -1,6 +1,6 @@
 import { CorrelatedNormals } from "./correlation.ts";
 import { drawOf, type GaussianMechanism } from "./mechanism.ts";
-import type { NoiseDraw } from "./noiseDraw.ts";
+import { joined, type NoiseDraw, type Runs } from "./noiseDraw.ts";
 import { NoiseWorkers } from "./noiseWorkers.ts";
 import type { SampledMechanism } from "./sampler.ts";
 import type { NoiseSource } from "./secureRandom.ts";
@@ -9,14 +9,16 @@ import type { NoiseSource } from "./secureRandom.ts";
 export class StepNoise {
 	readonly #workers = new NoiseWorkers();
 	readonly #source: NoiseSource;
-	readonly #correlated: CorrelatedNormals;
+	/** What correlates the noise of steps; none where it is independent. */
+	readonly #correlated: CorrelatedNormals | undefined;
 	/** Normals that were asked for before their step. */
-	#ahead: Promise<Float64Array | undefined> | undefined;
+	#ahead: Promise<Runs | undefined> | undefined;
 
 	/** `source` is that of the run: noise that repeats is drawn from it again where steps before correlate with it. */
 	constructor({ sampling, steps }: Pick<SampledMechanism, "sampling" | "steps">, source: NoiseSource) {
 		this.#source = source;
-		this.#correlated = new CorrelatedNormals(sampling.kind === "balls-in-bins" ? sampling.strategyCoefs : [1], steps);
+		if (sampling.kind === "balls-in-bins" && sampling.strategyCoefs.length > 1)
+			this.#correlated = new CorrelatedNormals(sampling.strategyCoefs, steps);
 	}
 
 	/**
@@ -36,21 +38,26 @@ export class StepNoise {
 		return async () => {
 			const normals = await asked;
 			if (isLast) this.#workers.close();
-			return drawOf(mechanism, this.#correlated.next(step, normals ?? drawn(length, source)));
+			return drawOf(mechanism, this.#next(step, normals ?? drawn(length, source)));
 		};
 	}
 
 	/** The draw of a step from noise that repeats, `source` being that of the step: as if all steps before had been taken here. */
 	#repeated(mechanism: GaussianMechanism, source: NoiseSource, step: number): NoiseDraw {
 		const length = mechanism.length + mechanism.counts;
-		for (let s = this.#correlated.goesOnAt(step) ? step : 1; s < step; s++)
-			this.#correlated.next(s, drawn(length, this.#source.forStep(s)));
-		return drawOf(mechanism, this.#correlated.next(step, drawn(length, source)));
+		for (let s = this.#correlated?.goesOnAt(step) === false ? 1 : step; s < step; s++)
+			this.#next(s, drawn(length, this.#source.forStep(s)));
+		return drawOf(mechanism, this.#next(step, drawn(length, source)));
+	}
+
+	/** The noise of a step from fresh normals. */
+	#next(step: number, normals: Runs): Runs {
+		return this.#correlated === undefined ? normals : [this.#correlated.next(step, joined(normals))];
 	}
 }
 
-function drawn(length: number, source: NoiseSource): Float64Array {
+function drawn(length: number, source: NoiseSource): Runs {
 	const normals = new Float64Array(length);
 	source.fillNormals(normals);
-	return normals;
+	return [normals];
 }
