@@ -120,7 +120,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	...(
 		[
 			["of the first record", "(first + min(t0 + ${i}u", "(min(t0 + ${i}u"],
-			["that count the last column again", ", n + ${j * abreast}u < p.N)", ", true)"],
+			["that count a column beyond the last", "n < p.N; n += ${step * abreast}u", "n <= p.N; n += ${step * abreast}u"],
 			["without those of one invocation", "other = column + ${COLUMNS}u;", "other = column + ${2 * COLUMNS}u;"],
 			["whose columns begin after those of the rows", "(wid.x - p.rowGroups)", "wid.x"],
 			["of every second column", "let own = lane / ${parts.length}u;", "let own = lane / ${parts.length}u * 2u;"],

@@ -4,9 +4,8 @@ import type { WeightCount } from "./quant/nf4.kernel.ts";
 
 /** Invocations of a workgroup. */
 export const LANES = 128;
-/** Rows of a workgroup that sums over columns, and how many columns an invocation of it takes in a turn. */
+/** Rows of a workgroup that sums over columns. */
 export const ROWS = 4;
-const TURN = 4;
 /** Columns of a workgroup that sums over rows, each as wide as what is read at once, and invocations that share the rows of one. */
 const COLUMNS = 16;
 const PARTS = LANES / COLUMNS;
@@ -41,7 +40,7 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, de
 	/** Parts of the ranks that are read at once; of a row, invocations side by side have them. */
 	const parts = upTo(ranks / step);
 	const abreast = Math.floor(LANES / parts.length);
-	const [rows, columns, turns] = [ROWS, step, TURN].map(upTo);
+	const [rows, columns] = [ROWS, step].map(upTo);
 	const each = (of: (j: number, q: number) => string): string => columns.flatMap((j) => parts.map((q) => of(j, q))).join("\n  ");
 	/** WGSL of part q of the ranks, of a row that begins at `row`; beyond the last they repeat it. */
 	const ranksAt = (name: string, row: string, q: string): string =>
@@ -49,6 +48,14 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, de
 	const store = (name: string, row: string, q: string, value: string): string =>
 		wide ? `${name}_set4((${row} + r0) / 4u + ${q}, ${value});` : `if (r0 + ${q} < p.R) { ${name}_set(${row} + r0 + ${q}, ${value}); }`;
 	const found = step * parts.length;
+	/** WGSL of the place of number i of those that an invocation found: side by side with what its neighbours found, in other banks of memory. */
+	const foundAt = (i: number, lane: string): string => `found[${i * LANES}u + ${lane}]`;
+	/** WGSL that adds up what an invocation has of each row, `step` columns side by side at once. */
+	const along = wgsl`for (var n = ${step}u * own; n < p.N; n += ${step * abreast}u) {
+    ${rows.map((i) => `let g${i} = ${wide ? `g_at4((e${i} + n) >> 2u)` : `g_at(e${i} + n)`};`).join(" ")}
+    ${columns.map((j) => `let b${j} = ${ranksAt("b", `up + (n + ${j}u) * p.R`, "q")};`).join(" ")}
+    ${columns.flatMap((j) => rows.map((i) => `s${i} += g${i}${wide ? `.${XYZW[j]}` : ""} * b${j};`)).join(" ")}
+  }`;
 	return {
 		params: { T: "u32", N: "u32", R: "u32", us: "u32", bs: "u32", rowGroups: "u32", chunks: "u32", ...more.params } as Readonly<
 			Record<string, ParamType>
@@ -60,7 +67,7 @@ export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, de
 		},
 		workgroup: LANES,
 		shared: { found: { type: V, length: LANES * Math.max(found, ROWS) } },
-		helpers: `fn g_one(i: u32) -> f32 { return ${wide ? "g_at4(i / 4u)[i % 4u]" : "g_at(i)"}; }\n${more.helpers}`,
+		helpers: more.helpers,
 		body: wgsl`
 ${more.body(LANES)}
 let record = wid.y;
@@ -74,17 +81,8 @@ if (wid.x < p.rowGroups) {
   let own = lane / ${parts.length}u;
   let q = lane % ${parts.length}u;
   ${rows.map((i) => `let e${i} = (first + min(t0 + ${i}u, p.T - 1u)) * p.N; var s${i} = ${V}();`).join("\n  ")}
-  for (var n = own; n < p.N; n += ${abreast * TURN}u) {
-    ${turns
-			.flatMap((j) => [
-				`let n${j} = min(n + ${j * abreast}u, p.N - 1u);`,
-				`let b${j} = select(${V}(), ${ranksAt("b", `up + n${j} * p.R`, "q")}, n + ${j * abreast}u < p.N);`,
-				...rows.map((i) => `let g${i}_${j} = g_one(e${i} + n${j});`),
-			])
-			.join("\n    ")}
-    ${turns.flatMap((j) => rows.map((i) => `s${i} += g${i}_${j} * b${j};`)).join("\n    ")}
-  }
-  ${rows.map((i) => `found[${i * LANES}u + lane] = s${i};`).join(" ")}
+  ${along}
+  ${rows.map((i) => `${foundAt(i, "lane")} = s${i};`).join(" ")}
   workgroupBarrier();
   if (own < ${ROWS}u && t0 + own < p.T) {
     var sum = ${V}();
@@ -103,11 +101,11 @@ for (var t = part; t < p.T && isInside; t += ${PARTS}u) {
   ${parts.map((q) => `let low${q} = ${ranksAt("low", "(first + t) * p.R", `${q}u`)};`).join(" ")}
   ${each((j, q) => `d${j}_${q} += ${wide ? `own.${XYZW[j]}` : "own"} * low${q};`)}
 }
-${each((j, q) => `found[lane * ${found}u + ${j * parts.length + q}u] = d${j}_${q};`)}
+${each((j, q) => `${foundAt(j * parts.length + q, "lane")} = d${j}_${q};`)}
 workgroupBarrier();
 if (part > 0u || !isInside) { return; }
 for (var other = column + ${COLUMNS}u; other < ${LANES}u; other += ${COLUMNS}u) {
-  ${each((j, q) => `d${j}_${q} += found[other * ${found}u + ${j * parts.length + q}u];`)}
+  ${each((j, q) => `d${j}_${q} += ${foundAt(j * parts.length + q, "other")};`)}
 }
 ${each((j, q) => store("db", `(each * p.N + n + ${j}u) * p.R`, `${q}u`, `d${j}_${q}`))}`,
 	};

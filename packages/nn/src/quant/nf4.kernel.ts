@@ -205,28 +205,19 @@ function write({ count, buffers, numbers }: Writing): void {
 	nf4DequantizeKernel.of({ count }).run(buffers, numbers, numbers.words);
 }
 
-/**
- * One result an invocation, or one a workgroup of 32: of one row of x, and of each block the sixteen values that its codes may have. The
- * terms of a block are added four by four, and the blocks after it.
- */
-export const nf4RowKernel = defineKernel("nf4/row", ({ lanes }: { lanes: 1 | 32 }) => ({
-	params: { rows: "u32", n: "u32", k: "u32", rounded: "u32", offset: "f32" },
-	buffers: {
-		...{ x: reads("f32", 4), q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32") },
-		y: writes("f32"),
-	},
-	workgroup: lanes === 1 ? 16 : lanes,
-	shared: lanes === 1 ? undefined : { parts: { type: "f32" as const, length: lanes } },
-	helpers: `${weights(1)}\n${CHOSEN}`,
-	body: wgsl`
-let row = ${lanes === 1 ? "index" : "wid.y * nwg.x + wid.x"};
-let own = ${lanes === 1 ? "0u" : "lane"};
-if (row >= p.rows) { return; }
+/** Invocations that share a result: as many as have a block of it or more each, but for the shortest rows. */
+type RowLanes = 1 | 32 | 128;
+
+const rowLanes = (k: number): RowLanes => (k > 32 * NF4_BLOCK ? 128 : 32);
+
+/** WGSL of a result that an invocation makes by itself: it makes of each block the sixteen values that its codes may have. */
+const ROW_ALONE = wgsl`
+if (index >= p.rows) { return; }
 let blocks = p.k / ${NF4_BLOCK}u;
-let first = row % p.n * blocks;
-let start = row / p.n * (p.k / 4u);
+let first = index % p.n * blocks;
+let start = index / p.n * (p.k / 4u);
 var acc = 0.0;
-for (var b = own; b < blocks; b += ${lanes}u) {
+for (var b = 0u; b < blocks; b++) {
   let scale = scaleOf(first + b, p.rows >> 31u, 0u);
   ${[0, 1, 2, 3].map((i) => `let v${i} = vec4f(${[0, 1, 2, 3].map((j) => `rounded(CODE[${4 * i + j}] * scale)`).join(", ")});`).join("\n  ")}
   var sum = vec4f(0.0);
@@ -238,16 +229,51 @@ for (var b = own; b < blocks; b += ${lanes}u) {
   }
   acc += (sum.x + sum.y) + (sum.z + sum.w);
 }
-${
-	lanes === 1
-		? "y_set(row, acc);"
-		: wgsl`parts[own] = acc;
+y_set(index, acc);`;
+
+/** WGSL of a result of so many invocations. */
+const rowTogether = (lanes: number): string => {
+	const values = (of: string): string => `rounded4(vec4f(${["x", "y", "z", "w"].map((c) => `codes[${of}.${c}]`).join(", ")}) * scale)`;
+	return wgsl`
+let row = wid.y * nwg.x + wid.x;
+if (row >= p.rows) { return; }
+if (lane < 16u) { codes[lane] = CODE[lane]; }
+workgroupBarrier();
+let words = p.k / 8u;
+let first = row % p.n * words;
+let start = row / p.n * (p.k / 4u);
+var sum = vec4f();
+for (var w = lane; w < words; w += ${lanes}u) {
+  let word = q_at(first + w);
+  let scale = scaleOf((first + w) / ${NF4_BLOCK / 8}u, p.rows >> 31u, 0u);
+  let low = lowCodes(word);
+  let high = highCodes(word);
+  sum += ${values("low")} * x_at4(start + 2u * w);
+  sum += ${values("high")} * x_at4(start + 2u * w + 1u);
+}
+parts[lane] = (sum.x + sum.y) + (sum.z + sum.w);
 for (var half = ${lanes / 2}u; half > 0u; half >>= 1u) {
   workgroupBarrier();
-  if (own < half) { parts[own] += parts[own + half]; }
+  if (lane < half) { parts[lane] += parts[lane + half]; }
 }
-if (own == 0u) { y_set(row, parts[0]); }`
-}`,
+if (lane == 0u) { y_set(row, parts[0]); }`;
+};
+
+/**
+ * x [rows / n, k] times the weight [n, k], one result an invocation, or one a workgroup. An invocation by itself makes of each block the sixteen values
+ * that its codes may have; the terms of a block are added four by four, and the blocks after it. Those of a workgroup read words side by side,
+ * each every so-many-th, look codes up in its memory, add what they find four by four, and join it by halves.
+ */
+export const nf4RowKernel = defineKernel("nf4/row", ({ lanes }: { lanes: RowLanes }) => ({
+	params: { rows: "u32", n: "u32", k: "u32", rounded: "u32", offset: "f32" },
+	buffers: {
+		...{ x: reads("f32", 4), q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32") },
+		y: writes("f32"),
+	},
+	workgroup: lanes === 1 ? 16 : lanes,
+	shared: lanes === 1 ? undefined : { parts: { type: "f32" as const, length: lanes }, codes: { type: "f32" as const, length: 16 } },
+	helpers: `${weights(1)}\n${lanes === 1 ? CHOSEN : ""}`,
+	body: lanes === 1 ? ROW_ALONE : rowTogether(lanes),
 }));
 
 /** Whether records of so many rows are multiplied row by row, without a weight in f32: where they are one row, of whole blocks. */
@@ -267,7 +293,7 @@ export function rowTimesWeight(given: Physical, parts: Parts, { n, k, offset, ro
 	const x = inFours(given);
 	const [q, scales, nested, map] = [parts.codes, parts.scales, parts.nested, parts.map].map(packed);
 	const y = runtime.empty([...x.shape.slice(0, -1), n]);
-	const lanes = runtime.device.plan === "cpu" ? 1 : 32;
+	const lanes = runtime.device.plan === "cpu" ? 1 : rowLanes(k);
 	nf4RowKernel.of({ lanes }).run({ x, q, scales, nested, map, y }, { rows: y.size, n, k, rounded, offset }, y.size * lanes, 2 * k * y.size);
 	return y;
 }
