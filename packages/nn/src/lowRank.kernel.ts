@@ -30,6 +30,8 @@ type Variant = {
 type DownVariant = Variant & {
 	/** How many weights that are held in four bits workgroups beside those of the rows write. */
 	readonly decodes: 0 | WeightCount;
+	/** Whether it writes them in bf16. */
+	readonly bf16: boolean;
 };
 
 type BackVariant = Variant & {
@@ -94,14 +96,17 @@ const summandOf = (hasSummand: boolean, lanes: 1 | 4): Buffers => (hasSummand ? 
  * What a kernel has for the workgroups that write weights held in four bits, behind the first `others` of each row of its grid: they
  * share their words evenly.
  */
-export function decodingOf(decodes: 0 | WeightCount): {
+export function decodingOf(
+	decodes: 0 | WeightCount,
+	bf16: boolean,
+): {
 	readonly params: Readonly<Record<string, ParamType>>;
 	readonly buffers: Buffers;
 	readonly helpers: string;
 	readonly body: (lanes: number) => string;
 } {
 	if (decodes === 0) return { params: {}, buffers: {}, helpers: "", body: () => "" };
-	const own = decoding(decodes);
+	const own = decoding({ count: decodes, bf16 });
 	return {
 		params: { ...own.params, others: "u32" },
 		buffers: own.buffers,
@@ -122,11 +127,11 @@ export function decodingOf(decodes: 0 | WeightCount): {
  * "gpu": those of a workgroup share its rows, and join what they found by halves. Workgroups beyond the first `others` of a record may write a weight (`decodes`), of which no row is made.
  */
 export const lowRankDownKernel = defineKernel("lowRank/down", (variant: DownVariant) => {
-	const { wide, drops, ranks, shares, decodes } = variant;
+	const { wide, drops, ranks, shares, decodes, bf16 } = variant;
 	const { rows: rowCount, lanes } = ROWS[shares];
 	const shared = shares === "sums";
 	const isSpread = shares === "loads";
-	const more = decodingOf(decodes);
+	const more = decodingOf(decodes, bf16);
 	const rows = upTo(rowCount);
 	const sums = rowCount * ranks;
 	const each = (of: (i: number, r: number) => string): string => rows.flatMap((i) => upTo(ranks).map((r) => of(i, r))).join("\n  ");

@@ -76,8 +76,8 @@ export function lowsOf(branches: Branches, weights?: Decoded): Physical {
 	const chunks = Math.ceil(R / ranks);
 	const shares = sharingOn(runtime);
 	const { groups, lanes } = downGroups(T, shares);
-	const { decodes, grid, ...more } = beside(runtime, [groups, x.shape[0], count * chunks], lanes, weights);
-	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shares, decodes, count });
+	const { decodes, bf16, grid, ...more } = beside(runtime, [groups, x.shape[0], count * chunks], lanes, weights);
+	const kernel = lowRankDownKernel.of({ wide, drops, ranks, shares, decodes, bf16, count });
 	if (T > 0) kernel.run({ ...buffers, low, ...more.buffers }, { ...numbers, chunks, ...more.numbers }, grid);
 	return low;
 }

@@ -17,6 +17,8 @@ export type UpdatedVariant = {
 	readonly ranks: number;
 	/** How many weights that are held in four bits workgroups beside the others write. */
 	readonly decodes: 0 | WeightCount;
+	/** Whether they write them in bf16. */
+	readonly bf16: boolean;
 };
 
 const XYZW = "xyzw";
@@ -33,8 +35,8 @@ export const groupsOf = (T: number, N: number, wide: boolean) => ({
  * record; of several such maps, one after the other. The first `rowGroups` workgroups of a record have ROWS rows each, the others COLUMNS
  * columns; they go along the records, and the ranks of one map after the other. What invocations found is added in their order.
  */
-export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, decodes }: UpdatedVariant) => {
-	const more = decodingOf(decodes);
+export const updatedBackKernel = defineKernel("updated/back", ({ wide, ranks, decodes, bf16 }: UpdatedVariant) => {
+	const more = decodingOf(decodes, bf16);
 	const V = wide ? "vec4f" : "f32";
 	const step = wide ? 4 : 1;
 	/** Parts of the ranks that are read at once; of a row, invocations side by side have them. */

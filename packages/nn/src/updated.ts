@@ -92,10 +92,10 @@ export function updatesGrad(given: Updates, weights?: Decoded): [h: Physical, db
 	const ranks = wide ? (R % RANKS === 0 ? RANKS : 4) : Math.min(RANKS, R);
 	const chunks = Math.ceil(R / ranks);
 	const { rowGroups, columnGroups } = groupsOf(T, N, wide);
-	const { decodes, grid, ...more } = beside(runtime, [rowGroups + columnGroups, B, count * chunks], LANES, weights);
+	const { decodes, bf16, grid, ...more } = beside(runtime, [rowGroups + columnGroups, B, count * chunks], LANES, weights);
 	const numbers = { T, N, R, us: b.strides[0], bs: b.strides[1], rowGroups, chunks, ...more.numbers };
 	const flops = 4 * count * B * T * N * R;
-	updatedBackKernel.of({ wide, ranks, decodes }).run({ g, low, b, h, db, ...more.buffers }, numbers, grid, flops);
+	updatedBackKernel.of({ wide, ranks, decodes, bf16 }).run({ g, low, b, h, db, ...more.buffers }, numbers, grid, flops);
 	return [h, db];
 }
 

@@ -11,8 +11,12 @@ import {
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
+import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
+
+/** The types that a weight may have had, by the number that an attribute gives them. */
+export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
 
 export type NF4Attrs = { n: number; k: number; offset: number; rounded: number };
 
@@ -92,51 +96,66 @@ const decode = (count: WeightCount): string => wgsl`fn decode(i: u32) {
   w_set4(2u * i + 1u, rounded4(chosen(hi, ${CODES}) * scale));
 }`;
 
+/** What a kernel writes: so many weights, in f32, or in bf16 where that holds them. */
+export type Written = {
+	readonly count: WeightCount;
+	readonly bf16: boolean;
+};
+
 /**
- * What a kernel takes to write weights in f32 to `w`, beside other work: word after word of eight codes. `words(first, step)` is WGSL of
+ * What a kernel takes to write weights to `w`, beside other work: word after word of eight codes. `words(first, step)` is WGSL of
  * every step-th from the first on.
  */
-export const decoding = (count: WeightCount) => ({
+export const decoding = ({ count, bf16 }: Written) => ({
 	params: {
 		...{ words: "u32", rounded: "u32", ...offsetParams(count) },
 		...(count > 1 && { scaleWords: "u32", nestedScales: "u32" }),
 	} as Readonly<Record<string, ParamType>>,
-	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), w: writes("f32", 4) },
+	buffers: { q: reads("u32"), scales: reads("u32"), nested: reads("f32"), map: reads("f32"), w: writes(bf16 ? "bf16" : "f32", 4) },
 	helpers: `${weights(count)}\n${CHOSEN}\n${decode(count)}`,
 	words: (first: string, step: string): string => `for (var i = ${first}; i < p.words; i += ${step}) { decode(i); }`,
 });
 
 /** Eight weights an invocation. */
-export const nf4DequantizeKernel = defineKernel("nf4/dequantize", ({ count }: { count: WeightCount }) => ({
-	params: decoding(count).params,
-	buffers: decoding(count).buffers,
+export const nf4DequantizeKernel = defineKernel("nf4/dequantize", (written: Written) => ({
+	params: decoding(written).params,
+	buffers: decoding(written).buffers,
 	workgroup: 64,
-	helpers: decoding(count).helpers,
+	helpers: decoding(written).helpers,
 	body: wgsl`
 if (index < p.words) { decode(index); }`,
 }));
 
 /** What a kernel is given to write weights that stand one after the other. */
-interface Writing {
-	readonly count: WeightCount;
+interface Writing extends Readonly<Written> {
 	readonly buffers: Readonly<Record<string, Physical>>;
 	readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** Weights of one shape that kernels are to write in f32, `w` [count, n, k]: all at once, or one by one where their parts lie apart. */
+/** Weights of one shape that kernels are to write, `w` [count, n, k]: all at once, or one by one where their parts lie apart. */
 export interface Decoded {
 	readonly w: Physical;
 	readonly writings: readonly Writing[];
 }
 
-/** The weight in f32, [1, n, k], and what writes it. */
+/**
+ * Whether products take weights in bf16, which were rounded to it: units for matrices multiply f16, of which one holds such a number, and two an
+ * f32.
+ */
+const takesBf16 = ({ device }: Runtime, attrs: readonly NF4Attrs[]): boolean =>
+	device.matrices !== undefined && attrs.every(({ rounded }) => rounded === ROUNDED_TO.indexOf("BF16"));
+
+/** The weight as a product takes it, [1, n, k], and what writes it. */
 export const decoded = (parts: Parts, attrs: NF4Attrs): Decoded => decodedTogether([parts], [attrs]);
 
-/** Weights of one shape in f32, [count, n, k], and what writes them. */
-export function decodedTogether(all: readonly Parts[], attrs: readonly NF4Attrs[]): Decoded {
+/** Weights of one shape as products take them, [count, n, k], and what writes them. */
+export const decodedTogether = (all: readonly Parts[], attrs: readonly NF4Attrs[]): Decoded =>
+	decodedIn(takesBf16(all[0].codes.runtime, attrs), all, attrs);
+
+function decodedIn(bf16: boolean, all: readonly Parts[], attrs: readonly NF4Attrs[]): Decoded {
 	const { n, k, rounded } = attrs[0];
 	const { runtime } = all[0].codes;
-	const w = runtime.empty([all.length, n, k]);
+	const w = runtime.empty([all.length, n, k], bf16 ? "bf16" : "f32");
 	const words = (n * k) / 8;
 	const lists = (["codes", "scales", "nested", "map"] as const).map((name) => all.map((parts) => packed(parts[name])));
 	const whole = attrs.every((a) => a.rounded === rounded) ? lists.map(sideBySide) : [];
@@ -146,7 +165,7 @@ export function decodedTogether(all: readonly Parts[], attrs: readonly NF4Attrs[
 			const [q, scales, nested, map] = lists.map((list) => list[j]);
 			const own = w.view({ shape: [1, n, k], offset: w.offset + j * n * k });
 			return {
-				count: 1,
+				...{ count: 1, bf16 },
 				buffers: { q, scales, nested, map, w: own },
 				numbers: { words, rounded: attrs[j].rounded, offset: attrs[j].offset },
 			};
@@ -157,7 +176,7 @@ export function decodedTogether(all: readonly Parts[], attrs: readonly NF4Attrs[
 	const offsets = Object.fromEntries(attrs.map(({ offset }, j) => [j === 0 ? "offset" : `offset${j}`, offset]));
 	const sizes = count === 1 ? {} : { scaleWords: scales.size / count, nestedScales: nested.size / count };
 	const numbers = { words: count * words, rounded, ...offsets, ...sizes };
-	return { w, writings: [{ count, buffers: { q, scales, nested, map, w }, numbers }] };
+	return { w, writings: [{ count, bf16, buffers: { q, scales, nested, map, w }, numbers }] };
 }
 
 /** Flat views that follow each other in memory, as one; undefined where they do not. */
@@ -171,8 +190,9 @@ const [MOST, BUFFERS] = [2048, 10];
 
 /** A grid of workgroups, and what their kernel takes to write a weight as well. */
 export interface Beside {
-	/** Weights that the grid writes. */
+	/** Weights that the grid writes, and whether in bf16. */
 	readonly decodes: 0 | WeightCount;
+	readonly bf16: boolean;
 	readonly buffers: Readonly<Record<string, Physical>>;
 	readonly numbers: Readonly<Record<string, number>>;
 	readonly grid: readonly [number, number, number];
@@ -186,23 +206,27 @@ export function beside({ device, gpu }: Runtime, grid: Beside["grid"], lanes: nu
 	const writings = weight?.writings ?? [];
 	if (writings.length !== 1 || device.plan === "cpu" || gpu.limits.maxStorageBuffersPerShaderStage < BUFFERS) {
 		for (const writing of writings) write(writing);
-		return { decodes: 0, buffers: {}, numbers: {}, grid };
+		return { decodes: 0, bf16: false, buffers: {}, numbers: {}, grid };
 	}
-	const [{ count, buffers, numbers }] = writings;
+	const [{ count, bf16, buffers, numbers }] = writings;
 	const [others, y, z] = grid;
 	const groups = Math.ceil(Math.min(MOST, Math.ceil(numbers.words / lanes)) / (y * z));
-	return { decodes: count, buffers, numbers: { ...numbers, others }, grid: [others + groups, y, z] };
+	return { decodes: count, bf16, buffers, numbers: { ...numbers, others }, grid: [others + groups, y, z] };
 }
 
 /** The weight in f32 [1, n, k]: code value times block scale, rounded to its type; equal to the host's bit for bit. */
-export function dequantize(parts: Parts, attrs: NF4Attrs): Physical {
-	const { w, writings } = decoded(parts, attrs);
+export const dequantize = (parts: Parts, attrs: NF4Attrs): Physical => written(decodedIn(false, [parts], [attrs]));
+
+/** The same as a product takes it. */
+export const factorOf = (parts: Parts, attrs: NF4Attrs): Physical => written(decoded(parts, attrs));
+
+function written({ w, writings }: Decoded): Physical {
 	for (const writing of writings) write(writing);
 	return w;
 }
 
-function write({ count, buffers, numbers }: Writing): void {
-	nf4DequantizeKernel.of({ count }).run(buffers, numbers, numbers.words);
+function write({ count, bf16, buffers, numbers }: Writing): void {
+	nf4DequantizeKernel.of({ count, bf16 }).run(buffers, numbers, numbers.words);
 }
 
 /** Invocations that share a result: as many as have a block of it or more each, but for the shortest rows. */

@@ -13,13 +13,9 @@ import {
 	sizeOf,
 	summed,
 } from "@hushgrad/tensor/author";
-import type { FloatDType } from "../safetensors/convert.ts";
 import { NESTED_BLOCK } from "./doubleQuant.ts";
-import { dequantize, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
+import { dequantize, factorOf, isByRow, type NF4Attrs, rowTimesWeight } from "./nf4.kernel.ts";
 import { NF4_BLOCK, NF4_CODE } from "./nf4.ts";
-
-/** The types that a weight may have had, by the number that an attribute gives them. */
-export const ROUNDED_TO: readonly FloatDType[] = ["F32", "BF16", "F16"];
 
 /** x [B, ..., K] times w [1, K, N], and what is added to it: all rows of all records in one product. */
 export function rowsTimes(x: Physical, w: Physical, { plus, update }: Pick<GemmTarget, "plus" | "update"> = {}): Physical {
@@ -74,7 +70,7 @@ export const nf4LinearPrimitive: Primitive<NF4Attrs> = definePrimitive<NF4Attrs>
 	},
 	forward: ({ inputs: { x, ...parts }, attrs }) => {
 		const rows = sizeOf(x.shape.slice(1, -1));
-		return [isByRow(rows, attrs) ? rowTimesWeight(x, parts, attrs) : rowsTimes(x, dequantize(parts, attrs).transpose())];
+		return [isByRow(rows, attrs) ? rowTimesWeight(x, parts, attrs) : rowsTimes(x, factorOf(parts, attrs).transpose())];
 	},
 	grad: {
 		x: {
@@ -96,7 +92,7 @@ export const nf4LinearGrad: Summing<NF4Attrs> = defineSumming({
 	signature: `dy[..., N], ${PARTS} -> dx[..., K]`,
 	dtypes: DTYPES,
 	attrs: { n: 8, k: 16, offset: 0.5, rounded: 0 },
-	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, dequantize(parts, attrs), { plus })],
+	forward: ({ inputs: { dy, ...parts }, attrs }, plus) => [rowsTimes(dy, factorOf(parts, attrs), { plus })],
 	grad: {
 		dy: {
 			saves: ["codes", "scales", "nested", "map"],

@@ -3,10 +3,10 @@ import { blaming, expects, sameShape, showShape } from "@hushgrad/tensor/author"
 import { checkBranch, type LowRankBranch } from "../lowRank.ts";
 import { checkSize, Parameter } from "../parameter.ts";
 import type { FloatDType } from "../safetensors/convert.ts";
-import type { NF4Attrs } from "./nf4.kernel.ts";
+import { type NF4Attrs, ROUNDED_TO } from "./nf4.kernel.ts";
 import { checkState, NF4_BLOCK, type QuantState, quantizeNF4 } from "./nf4.ts";
 import { nf4AdaptedDropoutPlusPrimitive, nf4AdaptedDropoutPrimitive, nf4AdaptedPlusPrimitive, nf4AdaptedPrimitive } from "./nf4Adapted.ts";
-import { nf4DequantizePrimitive, nf4LinearPrimitive, ROUNDED_TO } from "./nf4Linear.ts";
+import { nf4DequantizePrimitive, nf4LinearPrimitive } from "./nf4Linear.ts";
 import { togetherOf } from "./nf4Together.ts";
 
 /** A 4-bit weight `[out, in]` on the device, in the layout of bitsandbytes; a block is 64 weights. */

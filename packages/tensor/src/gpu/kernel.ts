@@ -27,9 +27,9 @@ export interface SharedSpec {
  * accessors that add the offset of the view:
  * - `x_at(i)` is element i: f32 for f32, f16 and bf16, i32 for i32, u32 for u32, bool (0 or 1) and u8;
  * - `x_set(i, v)` stores it, in a buffer that is written, of any type but bf16 and u8;
- * - with 4 lanes instead `x_at4(i)` and `x_set4(i, v)`: elements 4i to 4i + 3 as a vec4;
- * - `x_word(i, v)` stores word i, packed, of a written bf16 (two elements, the lower half first) or u8 (four). It adds no
- *   offset: for results that `runtime.empty` made.
+ * - with 4 lanes instead `x_at4(i)` and `x_set4(i, v)`: elements 4i to 4i + 3 as a vec4, of a written bf16 such as it holds;
+ * - `x_word(i, v)` stores word i, packed, of a written bf16 read one by one (two elements, the lower half first) or u8 (four). It adds
+ *   no offset: for results that `runtime.empty` made.
  *
  * An element is found by its number in the storage: the kernel adds up strides, which it takes as numbers, or is given
  * `contiguous(x)`. Strides and counts are numbers rather than text, so that one kernel serves all shapes.
@@ -105,7 +105,12 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
   return vec4f(bitcast<f32>(q.x << 16u), bitcast<f32>(q.x & 0xffff0000u), bitcast<f32>(q.y << 16u), bitcast<f32>(q.y & 0xffff0000u)); }`
 				: `fn ${name}_at(i_: u32) -> f32 { let j = p.${name}_base + i_; let q = ${name}[j >> 1u];
   return bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u)); }`;
-		return { type, code: access === "write" ? `${code}\nfn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }` : code };
+		const store =
+			lanes === 4
+				? `fn ${name}_set4(i_: u32, v_: vec4f) { let q = bitcast<vec4u>(v_);
+  ${name}[p.${name}_base / 4u + i_] = (q.xz >> vec2u(16u)) | (q.yw & vec2u(0xffff0000u)); }`
+				: `fn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }`;
+		return { type, code: access === "write" ? `${code}\n${store}` : code };
 	}
 	const type = lanes === 4 ? `vec4<${scalar}>` : scalar;
 	const suffix = lanes === 4 ? "4" : "";
