@@ -26,7 +26,7 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "no clipping",
 		file: FACTORS,
-		from: "min(p.most, clips_at(k) / max(sqrt(own) + p.gamma, 1e-30)) * p.perGrid",
+		from: 'min(p.most, ${alike ? "p.clip" : "clips_at(k)"} / max(sqrt(own) + p.gamma, 1e-30)) * p.perGrid',
 		to: "p.most * p.perGrid",
 		tests: AUDIT,
 	},

@@ -4,7 +4,7 @@ import { checkPositive, refuse } from "../check.ts";
 import { type AdaptiveClipping, adaptiveOf, type PlannedAdaptiveClipping } from "./adaptive.ts";
 import { addPartsPrimitive } from "./addParts.ts";
 import { type Block, blocksOf, checkGradients, type RecordGradient } from "./blocks.ts";
-import { clipFactorsPrimitive } from "./clipFactors.ts";
+import { clipFactorsAlikePrimitive, clipFactorsPrimitive } from "./clipFactors.ts";
 import { differsPrimitive } from "./differs.ts";
 import { squarePartsPrimitive } from "./squareParts.ts";
 import { PART } from "./tree.ts";
@@ -114,20 +114,14 @@ function squaresOf(blocks: readonly Block[], unit: number, most: number): Tensor
 	return parts;
 }
 
-/** The norms of the groups in multiples of a unit, f32 `[K]`. */
-function clipsOf(norms: readonly number[], unit: number, { device }: Tensor): Tensor {
-	if (norms.every((c) => c === norms[0])) return full(device, [norms.length], norms[0] / unit);
-	return cat(norms.map((c) => full(device, [1], c / unit)));
-}
-
 /**
  * Computes what each record of a physical batch is clipped by: the factor `min(1, C/‖g‖)/grid` over all tensors together, or
  * `C/(‖g‖ + γ)/grid` for automatic clipping; for per-layer clipping `min(1, C_k/‖g_k‖)/grid` for each tensor k.
  * `grads` holds one f32 `[B, …]` a tensor, or its columns on demand, in the order of the parameters; `weights` is f32 `[B]`, 1 for a
  * record and 0 for padding.
  *
- * A norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree. Its relative error is below 2⁻¹⁹ for any number of
- * coordinates up to 2³¹ (tree: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
+ * A norm is computed in f32: squares of g · 2^−⌈log₂ C⌉, added as a tree, or one by one with what is lost. Its relative error is below 2⁻¹⁹ for any number of
+ * coordinates up to 2³¹ (sums: at most 4 · 8 + 1 roundings of 2⁻²⁴ in the square; root and quotient: 14 more), and so is that of the
  * factor: C and C_k are rounded once. A norm of 2⁶⁴ C or more, over all tensors, counts as not finite. How it is computed follows from the
  * coordinates alone, not from B.
  * @throws ValueError for no gradients, and for weights of per-layer clipping that are not one a tensor.
@@ -147,11 +141,14 @@ export const clip = named("clip", (grads: readonly RecordGradient[], weights: Te
 	const K = blocks.length;
 	const squares = beside(blocks.map((own) => squaresOf(own, unit, K === 1 ? 4 * PART : 1)));
 	const parts = reshape(squares, [weights.size, K, squares.shape[1] / K]);
-	const clips = clipsOf(normsOf(settings, grads.length), unit, weights);
+	const clips = normsOf(settings, grads.length).map((c) => c / unit);
 	const isAutomatic = clipping.kind === "automatic";
 	const gamma = isAutomatic ? (clipping.gamma ?? GAMMA) / unit : 0;
 	const scales = { gamma, most: isAutomatic ? Math.min(LARGEST, 2 ** 126 * grid) : 1, perGrid: 1 / grid, unit };
-	const [factors, norms] = clipFactorsPrimitive.apply([parts, weights, clips], scales);
+	const areAlike = clips.every((c) => c === clips[0]);
+	const [factors, norms] = areAlike
+		? clipFactorsAlikePrimitive.apply([parts, weights], { ...scales, clip: clips[0] })
+		: clipFactorsPrimitive.apply([parts, weights, cat(clips.map((c) => full(weights.device, [1], c)))], scales);
 	return { blocks: blocks.flat(), factors, norms };
 });
 

@@ -1,20 +1,30 @@
-import { contiguous, defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
-import { PART, treeCode } from "./tree.ts";
+import {
+	type BufferSpec,
+	contiguous,
+	defineKernel,
+	definePrimitive,
+	type NdArray,
+	type ParamType,
+	type Primitive,
+	reads,
+	wgsl,
+	writes,
+} from "@hushgrad/tensor/author";
 
-export const clipFactorsKernel = defineKernel("dp/clipFactors", {
-	params: { n: "u32", K: "u32", C: "u32", gamma: "f32", most: "f32", perGrid: "f32", unit: "f32" },
-	buffers: { parts: reads("f32"), weights: reads("f32"), clips: reads("f32"), factors: writes("f32"), norms: writes("f32") },
+const PARAMS = { n: "u32", K: "u32", C: "u32", gamma: "f32", most: "f32", perGrid: "f32", unit: "f32" } as const;
+
+/** `alike`: all groups are clipped to one norm, a number. */
+export const clipFactorsKernel = defineKernel("dp/clipFactors", ({ alike }: { alike: boolean }) => ({
+	params: { ...PARAMS, ...(alike && { clip: "f32" as const }) } as Readonly<Record<string, ParamType>>,
+	buffers: {
+		...{ parts: reads("f32"), weights: reads("f32"), factors: writes("f32"), norms: writes("f32") },
+		...(alike ? {} : { clips: reads("f32") }),
+	} as Readonly<Record<string, BufferSpec>>,
 	workgroup: 16,
-	helpers: `fn term(i: u32) -> f32 { return parts_at(i); }${treeCode(1)}
-fn square(i: u32) -> f32 {
-  let end = (i + 1u) * p.C;
-  var sums = vec4f(0.0);
-  var last = 0u;
-  for (var start = i * p.C; start < end; start += ${PART}u) {
-    sums[last] = treeOf(start, min(start + ${PART}u, end));
-    last++;
-  }
-  return (sums.x + sums.y) + (sums.z + sums.w);
+	helpers: wgsl`fn square(i: u32) -> f32 {
+  var sum = vec2f();
+  for (var at = i * p.C; at < (i + 1u) * p.C; at++) { sum = added(sum, parts_at(at), p.n >> 31u); }
+  return sum.x;
 }`,
 	body: wgsl`
 if (index >= p.n) { return; }
@@ -27,12 +37,12 @@ for (var k = 0u; k < p.K; k++) {
 for (var k = 0u; k < p.K; k++) {
   let i = index * p.K + k;
   if (p.K > 1u) { own = square(i); }
-  let scaled = min(p.most, clips_at(k) / max(sqrt(own) + p.gamma, 1e-30)) * p.perGrid;
+  let scaled = min(p.most, ${alike ? "p.clip" : "clips_at(k)"} / max(sqrt(own) + p.gamma, 1e-30)) * p.perGrid;
   let factor = select(-1.0, scaled, isFinite(sum));
   factors_set(i, select(0.0, factor, weights_at(index) > 0.0));
 }
 norms_set(index, sqrt(sum) * p.unit);`,
-});
+}));
 
 /** Attributes of `dp.clipFactors`. */
 export type ClipFactors = {
@@ -46,43 +56,67 @@ export type ClipFactors = {
 	readonly unit: number;
 };
 
+const ATTRS: ClipFactors = { gamma: 0, most: 1, perGrid: 8, unit: 4 };
+
+/** In float64, of groups clipped to `clipOf(k)`. */
+function reference(
+	{ parts, weights }: Readonly<Record<"parts" | "weights", NdArray>>,
+	{ gamma, most, perGrid, unit }: ClipFactors,
+	clipOf: (k: number) => number,
+): NdArray[] {
+	const [B, K, C] = parts.shape;
+	const squares = Float64Array.from({ length: B * K }, (_, i) => parts.data.subarray(i * C, (i + 1) * C).reduce((s, v) => s + v, 0));
+	const sums = Float64Array.from({ length: B }, (_, b) => squares.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
+	const factorOf = (square: number, clip: number): number => Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
+	const factors = squares.map((square, i) => {
+		const b = Math.floor(i / K);
+		if (weights.data[b] <= 0) return 0;
+		return Number.isFinite(sums[b]) ? factorOf(square, clipOf(i % K)) : -1;
+	});
+	return [
+		{ data: factors, shape: [B, K] },
+		{ data: sums.map((s) => Math.sqrt(s) * unit), shape: [B] },
+	];
+}
+
+const SIZES = { K: [1, 3, 5], C: [1, 3, 256, 257, 1024] } as const;
+const DOMAINS = { parts: { range: [0, 4] }, weights: { whole: [0, 3] } } as const;
+const BOUND = { ulp: 14, why: "sums, a root and a quotient" } as const;
+const VARIANTS = [{ gamma: 0.01, most: 1e30 }];
+
 /**
  * Factors of each record, one for each of K groups of coordinates, in grid steps: min(most, clip / (norm + gamma)) perGrid with the norm over
- * the group, the root of the sum of its C parts, at most 1024, where its weight is above 0 (no weight counts for more than one record), else 0; and its norm over all groups, in multiples
+ * the group, the root of the sum of its C parts, where its weight is above 0 (no weight counts for more than one record), else 0; and its norm over all groups, in multiples
  * of `unit`. A record whose norm is not finite has −1 in every group; it is recognised by its bits, since WGSL may assume that NaN and
  * infinity do not occur.
  */
 export const clipFactorsPrimitive: Primitive<ClipFactors> = definePrimitive({
 	name: "dp.clipFactors",
 	signature: "parts![B, K, C], weights![B], clips![K] -> factors[B, K], norms[B]",
-	attrs: { gamma: 0, most: 1, perGrid: 8, unit: 4 },
+	attrs: ATTRS,
 	forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
 		const [parts, weights, clips] = [inputs.parts, inputs.weights, inputs.clips].map(contiguous);
 		const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
-		clipFactorsKernel.run({ parts, weights, clips, factors, norms }, { n: B, K, C, ...attrs }, B);
+		clipFactorsKernel.of({ alike: false }).run({ parts, weights, clips, factors, norms }, { n: B, K, C, ...attrs }, B);
 		return [factors, norms];
 	},
 	grad: { parts: "none", weights: "none", clips: "none" },
-	reference: ({ parts, weights, clips }, { gamma, most, perGrid, unit }) => {
-		const [B, K, C] = parts.shape;
-		const squares = Float64Array.from({ length: B * K }, (_, i) => parts.data.subarray(i * C, (i + 1) * C).reduce((s, v) => s + v, 0));
-		const sums = Float64Array.from({ length: B }, (_, b) => squares.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
-		const factorOf = (square: number, clip: number): number => Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
-		const factors = squares.map((square, i) => {
-			const b = Math.floor(i / K);
-			if (weights.data[b] <= 0) return 0;
-			return Number.isFinite(sums[b]) ? factorOf(square, clips.data[i % K]) : -1;
-		});
-		return [
-			{ data: factors, shape: [B, K] },
-			{ data: sums.map((s) => Math.sqrt(s) * unit), shape: [B] },
-		];
+	reference: ({ clips, ...given }, attrs) => reference(given, attrs, (k) => clips.data[k]),
+	test: { bound: BOUND, variants: VARIANTS, domains: { ...DOMAINS, clips: { range: [0.1, 2] } }, sizes: SIZES, nonEmpty: ["K"] },
+});
+
+/** The same where all groups are clipped to one norm, `clip`. */
+export const clipFactorsAlikePrimitive: Primitive<ClipFactors & { readonly clip: number }> = definePrimitive({
+	name: "dp.clipFactors.alike",
+	signature: "parts![B, K, C], weights![B] -> factors[B, K], norms[B]",
+	attrs: { ...ATTRS, clip: 0.75 },
+	forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
+		const [parts, weights] = [inputs.parts, inputs.weights].map(contiguous);
+		const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
+		clipFactorsKernel.of({ alike: true }).run({ parts, weights, factors, norms }, { n: B, K, C, ...attrs }, B);
+		return [factors, norms];
 	},
-	test: {
-		bound: { ulp: 14, why: "sums, a root and a quotient" },
-		variants: [{ gamma: 0.01, most: 1e30 }],
-		domains: { parts: { range: [0, 4] }, weights: { whole: [0, 3] }, clips: { range: [0.1, 2] } },
-		sizes: { K: [1, 3, 5], C: [1, 3, 256, 257, 1024] },
-		nonEmpty: ["K"],
-	},
+	grad: { parts: "none", weights: "none" },
+	reference: (given, attrs) => reference(given, attrs, () => attrs.clip),
+	test: { bound: BOUND, variants: VARIANTS, domains: DOMAINS, sizes: SIZES, nonEmpty: ["K"] },
 });

@@ -8,14 +8,23 @@ export const squarePartsKernel = defineKernel("dp/squareParts", ({ lanes }: { la
 	workgroup: 32,
 	helpers: `${
 		lanes === 4
-			? "fn term(i: u32) -> vec4f { let v = g_at4(i / 4u) * p.scale; return v * v; }"
-			: "fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }"
-	}${treeCode(lanes)}`,
+			? `fn sumOf(start: u32, end: u32) -> f32 {
+  var sum = vec2f();
+  for (var i = start; i < end; i += 4u) {
+    let v = g_at4(i / 4u) * p.scale;
+    let t = v * v;
+    sum = added(sum, (t.x + t.y) + (t.z + t.w), p.n >> 31u);
+  }
+  return sum.x;
+}`
+			: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${treeCode(lanes)}
+fn sumOf(start: u32, end: u32) -> f32 { return treeOf(start, end); }`
+	}`,
 	body: wgsl`
 if (index >= p.n) { return; }
 let first = index / p.C * p.row;
 let start = first + index % p.C * ${PART}u;
-parts_set(index, treeOf(start, min(start + ${PART}u, first + p.P)));`,
+parts_set(index, sumOf(start, min(start + ${PART}u, first + p.P)));`,
 }));
 
 /**
