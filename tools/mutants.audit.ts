@@ -48,7 +48,7 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 		name: "noise that is divided by the batch size twice",
 		file: SUM,
 		from: "add(mean, 0, run, start, perStep);",
-		to: "add(mean, 0, run.map((v) => Math.round(v / expectedBatchSize)), start, perStep);",
+		to: "add(mean, 0, run.map((v) => Math.round((v - 2 ** 52 - 2 ** 51) / expectedBatchSize) + 2 ** 52 + 2 ** 51), start, perStep);",
 		tests: AUDIT,
 	},
 	{
@@ -68,8 +68,8 @@ export const AUDIT_MUTANTS: readonly Mutant[] = [
 	{
 		name: "one normal for all coordinates",
 		file: MECHANISM,
-		from: "for (let i = 0; i < end; i++) run[i] = Math.floor(run[i] * deviation + 0.5);",
-		to: "run.fill(Math.round(normals[0][0] * (first === 0 ? deviation : 1)));",
+		from: "round(run.subarray(0, end), deviation);",
+		to: "round(run.fill(run[0]).subarray(0, end), deviation);",
 		tests: AUDIT,
 	},
 ];

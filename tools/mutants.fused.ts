@@ -277,7 +277,8 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		file: "packages/dp/src/clip/squareParts.ts",
 		from: "sum = added(sum, (t.x + t.y) + (t.z + t.w), p.n >> 31u);",
 		to: "sum.x += (t.x + t.y) + (t.z + t.w);",
-		tests: ["tests/dp/clip.test.ts", "tests/dp/primitives.test.ts"],
+		tests: ["tests/dp/clipExact.test.ts"],
+		only: "added one by one",
 	},
 	{
 		name: "a norm of every second four of its coordinates",
@@ -291,7 +292,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		file: "packages/dp/src/clip/clip.ts",
 		from: "clips.every((c) => c === clips[0])",
 		to: "clips.length > 0",
-		tests: ["tests/dp/clip.test.ts"],
+		tests: ["tests/dp/clipExact.test.ts"],
 	},
 	{
 		name: "a norm of the last of its parts",

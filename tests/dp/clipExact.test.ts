@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type AdaptiveClipping, adaptiveOf, nextNorm, sumMultiplier } from "../../packages/dp/src/clip/adaptive.ts";
 import { type ClipSettings, checkGroups, clippingOf, differences } from "../../packages/dp/src/clip/clip.ts";
 import { clipFactorsPrimitive } from "../../packages/dp/src/clip/clipFactors.ts";
+import { squarePartsPrimitive } from "../../packages/dp/src/clip/squareParts.ts";
 import { useDevice } from "../support/device.ts";
 
 const device = useDevice();
@@ -147,6 +148,33 @@ describe("clip", () => {
 		// C_k of each, and side by side.
 		expect(made([5, 5, 5], { kind: "perLayer", weights: [1, 2, 2] })).toBe(10);
 	});
+});
+
+it("squares of many coordinates are added one by one with what is lost", async () => {
+	// 2²⁴, and 63 times 1, of which each by itself is lost beside it.
+	const values = new Float32Array(256).fill(0.5);
+	values.set([4096, 0, 0, 0]);
+	const parts = device().scope<Tensor>(() => squarePartsPrimitive.apply([device().fromHost(values, [1, 256])], { scale: 1 })[0]);
+	const [found] = await data(parts);
+	parts.dispose();
+	expect(Math.abs(found - (2 ** 24 + 63))).toBeLessThanOrEqual(2);
+});
+
+it("groups are clipped to norms of their own, or all to one", async () => {
+	const factors = async (weights?: readonly number[]) => {
+		const clipped = device().scope(() => {
+			const { factors: made } = clip([rows([10]), rows([10]), rows([10])], ones(1), {
+				...{ maxGradNorm: 3, grid: GRID },
+				clipping: { kind: "perLayer", weights },
+			});
+			return device().keep(made);
+		});
+		const found = Array.from(await data(clipped), (f) => f * GRID);
+		clipped.dispose();
+		return found;
+	};
+	for (const [k, expected] of [0.1, 0.2, 0.2].entries()) expect((await factors([1, 2, 2]))[k]).toBeCloseTo(expected, 6);
+	for (const f of await factors()) expect(f).toBeCloseTo(0.1 * Math.sqrt(3), 6);
 });
 
 it("factors are −1 of a record that is not finite in some group, and 0 of padding, on the device and in the reference", async () => {

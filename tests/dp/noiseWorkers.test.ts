@@ -3,7 +3,7 @@ import { Parameter, SGD } from "@hushgrad/nn";
 import { data, mul, sum, type Tensor, zeros } from "@hushgrad/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { drawOf } from "../../packages/dp/src/mechanism.ts";
-import { joined } from "../../packages/dp/src/noiseDraw.ts";
+import { joined, stepsOf } from "../../packages/dp/src/noiseDraw.ts";
 import { NoiseWorkers } from "../../packages/dp/src/noiseWorkers.ts";
 import { useDevice } from "../support/device.ts";
 import { correlation, kolmogorovSmirnov, moment } from "./statistics.ts";
@@ -65,7 +65,7 @@ describe("noise on the grid", () => {
 		expect(deviation).toBeGreaterThan(1.2);
 		const z = new Float64Array(2_000_000);
 		insecureNoiseForTests(77).fillNormals(z);
-		const [steps] = drawOf(mechanism, [z]).take();
+		const steps = stepsOf(drawOf(mechanism, [z]).take());
 		expect(steps.every(Number.isInteger)).toBe(true);
 		// P(k) = Φ((k + ½)/s) − Φ((k − ½)/s), by Simpson's rule on the density.
 		const mass = (k: number): number => {

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { nextNorm } from "../../packages/dp/src/clip/adaptive.ts";
 import { CorrelatedNormals, largestFactor } from "../../packages/dp/src/correlation.ts";
 import { drawOf } from "../../packages/dp/src/mechanism.ts";
-import { joined } from "../../packages/dp/src/noiseDraw.ts";
+import { joined, stepsOf } from "../../packages/dp/src/noiseDraw.ts";
 import { NoiseWorkers } from "../../packages/dp/src/noiseWorkers.ts";
 import { StepMechanisms } from "../../packages/dp/src/stepMechanisms.ts";
 import { StepNoise } from "../../packages/dp/src/stepNoise.ts";
@@ -62,7 +62,7 @@ describe("the noise of a step", () => {
 			},
 		});
 		const noise = new StepNoise({ sampling: bins(1, 0.5), steps: STEPS }, source);
-		const [steps] = await taken(noise, source, 2);
+		const steps = stepsOf(await taken(noise, source, 2));
 		expect([...steps].map((v) => v * mechanism.grid)).toEqual([1, 2, 3, 4, 5, -6, 0, 0]);
 		expect(asked).toEqual([[2, 6]]);
 	});

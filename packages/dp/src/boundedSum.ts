@@ -1,6 +1,6 @@
 import { type Device, data, PrivacyError, slice, type Tensor, ValueError, write } from "@hushgrad/tensor";
 import { blaming, blank, expects, runtimeOf } from "@hushgrad/tensor/author";
-import { addNoisePrimitive, BITS_OFFSET } from "./addNoise.ts";
+import { addNoisePrimitive } from "./addNoise.ts";
 import { addClippedPrimitive } from "./clip/addClipped.ts";
 import { checkGradients, columnsOf, type RecordGradient } from "./clip/blocks.ts";
 import { type Clipped, clip } from "./clip/clip.ts";
@@ -119,11 +119,13 @@ export class BoundedSum {
 			const { device } = this.#part;
 			const mean = device.keep(blank(device, [length]));
 			const noisyCounts = device.keep(blank(device, [counts]));
-			/** Adds noise to the coordinates from \`start\` on; those of \`to\` begin at \`first\`. */
+			/** Adds noise to the coordinates from `start` on; those of `to` begin at `first`. */
 			const add = (to: Tensor, first: number, noise: Float64Array, start: number, scale: number): void =>
 				device.scope(() => {
 					const end = start + noise.length;
-					const bits = device.fromHost(bitsOf(noise, settled?.subarray(start, end)), [noise.length, 2], "u32");
+					if (settled !== undefined) for (let i = start; i < end; i++) noise[i - start] += settled[i];
+					const words = new Uint32Array(noise.buffer, noise.byteOffset, 2 * noise.length);
+					const bits = device.fromHost(words, [noise.length, 2], "u32");
 					addNoisePrimitive.apply([slice(to, 0, start - first, end - first), slice(this.#part, 0, start, end), bits], { scale });
 				});
 			const width = Math.min(MOST_AT_ONCE, device.gpu.limits.maxStorageBufferBindingSize / 8);
@@ -144,7 +146,7 @@ export class BoundedSum {
 	}
 }
 
-/** Runs of at most \`width\` numbers of which none goes beyond number \`edge\`, and where they begin. */
+/** Runs of at most `width` numbers of which none goes beyond number `edge`, and where they begin. */
 function* piecesOf(runs: Runs, edge: number, width: number): Generator<{ readonly first: number; readonly run: Float64Array }> {
 	let first = 0;
 	for (const run of runs) {
@@ -156,13 +158,6 @@ function* piecesOf(runs: Runs, edge: number, width: number): Generator<{ readonl
 			first += piece.length;
 		}
 	}
-}
-
-/** Whole numbers and, where there are others, their sums, as \`addNoisePrimitive\` takes them, in the same memory. */
-function bitsOf(steps: Float64Array, others: SumSteps | undefined): Uint32Array {
-	for (let i = 0; i < steps.length; i++) steps[i] += BITS_OFFSET;
-	if (others !== undefined) for (let i = 0; i < steps.length; i++) steps[i] += others[i];
-	return new Uint32Array(steps.buffer, steps.byteOffset, 2 * steps.length);
 }
 
 async function added(total: Promise<SumSteps>, more: Promise<Int32Array>): Promise<Float64Array> {

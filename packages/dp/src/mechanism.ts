@@ -1,10 +1,11 @@
 import { type Device, type Tensor, ValueError } from "@hushgrad/tensor";
 import { blaming, expects } from "@hushgrad/tensor/author";
+import { BITS_OFFSET } from "./addNoise.ts";
 import { BoundedSum } from "./boundedSum.ts";
 import { checkClipNorm, checkInteger, checkNonNegative, checkPositive, refuse } from "./check.ts";
 import { sumMultiplier } from "./clip/adaptive.ts";
 import { type Clipping, clippingOf, type PlannedClipping } from "./clip/clip.ts";
-import { checkOwn, countsOf, Draw, joined, type NoiseDraw, type NoisyCounts, type Runs } from "./noiseDraw.ts";
+import { checkOwn, countsOf, Draw, type NoiseDraw, type NoisyCounts, type Runs, stepsOf } from "./noiseDraw.ts";
 import { checkNoiseSource, type NoiseSource } from "./secureRandom.ts";
 
 /** The grid step is the power of two that puts 2²¹ to 2²² steps into the clipping norm. */
@@ -161,12 +162,12 @@ export class GaussianMechanism {
 	#given(noise: ArrayLike<number>): NoiseDraw {
 		if (typeof noise?.length !== "number") refuse("noise", "a list of numbers", noise);
 		if (typeof noise[0] !== "number") refuse("noise", "a list of numbers", noise);
-		const steps = new Float64Array(this.length + this.counts);
-		for (let i = 0; i < this.length; i++) steps[i] = Math.round(noise[i] / this.grid);
-		if (noise.length !== this.length || !steps.every(Number.isFinite)) {
+		const bits = new Float64Array(this.length + this.counts).fill(BITS_OFFSET);
+		for (let i = 0; i < this.length; i++) bits[i] += Math.round(noise[i] / this.grid);
+		if (noise.length !== this.length || !bits.every(Number.isFinite)) {
 			throw new ValueError("dp/given-noise", `${noise.length} numbers, expected ${this.length} finite ones`);
 		}
-		return new Draw(this, [steps]);
+		return new Draw(this, [bits]);
 	}
 
 	/**
@@ -187,7 +188,7 @@ export class GaussianMechanism {
 				`a sum of ${sum?.length} numbers, expected ${length} coordinates and ${counts === 1 ? "a count" : "two counts"}`,
 			);
 		}
-		const noise = joined(draw.take());
+		const noise = stepsOf(draw.take());
 		const mean = new Float32Array(length);
 		for (let i = 0; i < length; i++) mean[i] = ((sum[i] + noise[i]) * grid) / expectedBatchSize;
 		return { mean, ...countsOf(this, sum[length] + noise[length], sum[length + 1] + noise[length + 1]) };
@@ -201,10 +202,15 @@ export function drawOf(mechanism: GaussianMechanism, normals: Runs): NoiseDraw {
 	const unclippedDeviation = clipping.kind === "adaptive" ? clipping.unclippedNumStd * 2 * countSteps : 0;
 	let first = 0;
 	for (const run of normals) {
-		const end = Math.min(run.length, length + 1 - first);
-		for (let i = 0; i < end; i++) run[i] = Math.floor(run[i] * deviation + 0.5); // an eleventh of the time of Math.round
-		for (let i = Math.max(0, end); i < run.length; i++) run[i] = Math.round(run[i] * unclippedDeviation);
+		const end = Math.max(0, Math.min(run.length, length + 1 - first));
+		round(run.subarray(0, end), deviation);
+		round(run.subarray(end), unclippedDeviation);
 		first += run.length;
 	}
 	return new Draw(mechanism, normals);
+}
+
+/** Brings normals to a deviation and to whole numbers, in their place: that of two float64 whose unit is 1 at this size is rounded by the addition. */
+function round(normals: Float64Array, deviation: number): void {
+	for (let i = 0; i < normals.length; i++) normals[i] = normals[i] * deviation + BITS_OFFSET;
 }

@@ -1,4 +1,5 @@
 import { PrivacyError } from "@hushgrad/tensor";
+import { BITS_OFFSET } from "./addNoise.ts";
 import type { GaussianMechanism } from "./mechanism.ts";
 
 /** The counts of a release. */
@@ -18,34 +19,35 @@ export class Draw {
 		Object.freeze(Draw.prototype);
 	}
 
-	/** A copy of the noise, before it is taken. */
+	/** A copy of the noise in grid steps, before it is taken. */
 	static copyOf(draw: Draw): Float64Array | undefined {
-		return draw.#steps && joined(draw.#steps);
+		return draw.#bits && stepsOf(draw.#bits);
 	}
 
-	#steps: Runs | undefined;
+	#bits: Runs | undefined;
 	/** Whose noise it is. */
 	readonly mechanism: GaussianMechanism;
 
-	constructor(mechanism: GaussianMechanism, steps: Runs) {
+	/** `bits` are whole grid steps, to each of which `BITS_OFFSET` was added. */
+	constructor(mechanism: GaussianMechanism, bits: Runs) {
 		this.mechanism = mechanism;
-		this.#steps = steps;
+		this.#bits = bits;
 		Object.freeze(this);
 	}
 
 	/**
-	 * Hands the noise out, once, in grid steps `[P + counts]`.
+	 * Hands the noise out, once: grid steps `[P + counts]`, to each of which `BITS_OFFSET` was added.
 	 * @throws PrivacyError the second time.
 	 */
 	take(): Runs {
-		const steps = this.#steps;
-		if (steps === undefined) {
+		const bits = this.#bits;
+		if (bits === undefined) {
 			throw new PrivacyError("privacy/noise-reused", "this noise was already added to a sum", {
 				hint: "draw fresh noise for every step: the difference of two sums with the same noise has none",
 			});
 		}
-		this.#steps = undefined;
-		return steps;
+		this.#bits = undefined;
+		return bits;
 	}
 }
 
@@ -60,7 +62,7 @@ export function checkOwn(mechanism: GaussianMechanism, draw: NoiseDraw): void {
 	});
 }
 
-/** Takes the noise of a draw of this mechanism, in grid steps `[P + counts]`. @throws PrivacyError as `release`. */
+/** Takes the noise of a draw of this mechanism, as `Draw` has it. @throws PrivacyError as `release`. */
 export function noiseOf(mechanism: GaussianMechanism, draw: NoiseDraw): Runs {
 	checkOwn(mechanism, draw);
 	return draw.take();
@@ -79,6 +81,9 @@ export function joined(runs: Runs): Float64Array {
 	}
 	return all;
 }
+
+/** The grid steps of a draw, in one. */
+export const stepsOf = (bits: Runs): Float64Array => joined(bits).map((v) => v - BITS_OFFSET);
 
 /** What noisy counts in grid steps say; the second is read where clipping is adaptive. */
 export function countsOf({ counts, countSteps }: GaussianMechanism, notFinite: number, unclipped: number): NoisyCounts {

@@ -6,7 +6,7 @@ import { type GemmVariant, PARAMS, placeOfTile, stored, summand, updateBuffers, 
 /**
  * Parts of the result that a workgroup computes, rows by columns: so many invocations across (x) and down (y), each of which has so
  * many fours of rows and of columns, from slices of a and b that are `depth` deep. A workgroup has x y invocations (at most 256) and
- * the slices take 16 (rows + columns) depth bytes of its memory (at most 16 KiB). So many steps of k are \`written\` out, one after the other: an
+ * the slices take 16 (rows + columns) depth bytes of its memory (at most 16 KiB). So many steps of k are `written` out, one after the other: an
  * H200 computes the largest tile 1.27 times as fast without a loop around them, and the next one no faster (docs/gpu.md).
  */
 export const TILES = {
