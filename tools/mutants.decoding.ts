@@ -170,14 +170,16 @@ export const DECODING_MUTANTS: readonly Mutant[] = [
 		file: "packages/nn/src/quant/nf4.kernel.ts",
 		from: "w < words; w += ${lanes}u",
 		to: "w < words; w += ${2 * lanes}u",
-		tests: ["tests/nn/together.test.ts"],
+		tests: ["tests/nn/nf4.test.ts"],
+		only: "one row",
 	},
 	{
 		name: "a row times a weight in four bits by the scale of its first block",
 		file: "packages/nn/src/quant/nf4.kernel.ts",
 		from: "scaleOf((first + w) / ${NF4_BLOCK / 8}u",
 		to: "scaleOf(first / ${NF4_BLOCK / 8}u",
-		tests: ["tests/nn/together.test.ts"],
+		tests: ["tests/nn/nf4.test.ts"],
+		only: "one row",
 	},
 	{
 		name: "a refused kernel that ends the compiling of all",

@@ -224,8 +224,8 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	{
 		name: "noise that may be added twice",
 		file: `${DP}/noiseDraw.ts`,
-		from: "this.#steps = undefined;\n\t\treturn steps;",
-		to: "return steps.slice();",
+		from: "this.#bits = undefined;\n\t\treturn bits;",
+		to: "return bits.map((run) => run.slice());",
 		tests: ["tests/dp/mechanism.test.ts"],
 		only: "uses a draw once",
 	},

@@ -245,4 +245,18 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 			tests: SHARED,
 		}),
 	),
+	{
+		name: "weights in bf16 whose odd numbers are those before them",
+		file: "packages/tensor/src/gpu/kernel.ts",
+		from: "(q.yw & vec2u(0xffff0000u))",
+		to: "(q.xz & vec2u(0xffff0000u))",
+		tests: ["tests/nn/nf4Matrix.test.ts"],
+	},
+	{
+		name: "weights in bf16 that were none",
+		file: "packages/nn/src/quant/nf4.kernel.ts",
+		from: 'attrs.every(({ rounded }) => rounded === ROUNDED_TO.indexOf("BF16"))',
+		to: "attrs.every(({ rounded }) => rounded >= 0)",
+		tests: ["tests/nn/nf4Matrix.test.ts"],
+	},
 ];

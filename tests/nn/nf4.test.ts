@@ -167,25 +167,30 @@ describe("NF4Parameter", () => {
 		layer.dispose();
 	});
 
-	it.each([
-		[1, 64],
-		[24, 128],
-		[130, 320],
-		[7, 4160],
-	])("multiplies one row by its dequantised weight [%i, %i], alone and of each record", async (n, k) => {
+	const rowBy = useDevice({ plan: "gpu" });
+	it.each(
+		[device, rowBy].flatMap((on) =>
+			[
+				[1, 64],
+				[24, 128],
+				[130, 320],
+				[7, 4160],
+			].map(([n, k]) => [n, k, on] as const),
+		),
+	)("multiplies one row by its dequantised weight [%i, %i], alone and of each record, in its own plan and plan gpu", async (n, k, on) => {
 		for (const [i, dtype] of (["F32", "BF16", "F16"] as const).entries()) {
 			const state = quantizeNF4(normalValues(key(n + i), n * k), [n, k], dtype);
 			const weight = new NF4Parameter([n, k]);
-			weight.loadQuantized(device(), state);
+			weight.loadQuantized(on(), state);
 			const w = dequantizeNF4(state);
 			const x = normalValues(key(k + i), 3 * k);
-			const rows = device().fromHost(x, [3, 1, k]);
-			const each = (await data(device().scope(() => vmap((row: Tensor) => weight.linear(row))(rows)))) as Float32Array;
+			const rows = on().fromHost(x, [3, 1, k]);
+			const each = (await data(on().scope(() => vmap((row: Tensor) => weight.linear(row))(rows)))) as Float32Array;
 			for (let r = 0; r < 3; r++) {
 				// Behind the others, or behind a number, so that it begins at no multiple of four.
-				const shifted = device().fromHost(Float32Array.of(0, ...x.subarray(r * k, (r + 1) * k)), [k + 1]);
+				const shifted = on().fromHost(Float32Array.of(0, ...x.subarray(r * k, (r + 1) * k)), [k + 1]);
 				for (const row of [slice(rows, 0, r, r + 1), slice(shifted, 0, 1, k + 1)]) {
-					const y = (await data(device().scope(() => weight.linear(row)))) as Float32Array;
+					const y = (await data(on().scope(() => weight.linear(row)))) as Float32Array;
 					expect([...y]).toEqual([...each.subarray(r * n, (r + 1) * n)]);
 				}
 				for (let j = 0; j < n; j++) {
