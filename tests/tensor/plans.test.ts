@@ -74,6 +74,8 @@ const SHAPES: readonly (readonly [tile: Tile, Z: number, M: number, N: number])[
 	["64x16", 2, 68, 8],
 	["16x64", 2, 5, 67],
 	["16x64", 2, 8, 68],
+	["4x256", 128, 3, 259],
+	["4x256", 128, 4, 260],
 ];
 
 describe.each(SHAPES)("tile %s, for %i products %i x K x %i", (tile, Z, M, N) => {

@@ -3,7 +3,7 @@ import { type DriverClock, medianOf, stopwatchOf } from "../roofline/clock.ts";
 import { type Prepared, type Product, prepared } from "./products.ts";
 
 /** The tiles that there are, as the library names them. */
-export const TILES: readonly string[] = ["128x128", "64x64", "32x32", "64x16", "16x64"];
+export const TILES: readonly string[] = ["128x128", "64x64", "32x32", "64x16", "16x64", "4x256"];
 /** A sample is as many runs as take about so long. */
 const SAMPLE_MS = 20;
 const WARM_UP = 2;

@@ -15,6 +15,7 @@ export const TILES = {
 	"32x32": { x: 8, y: 8, rows: 1, columns: 1, depth: 32, written: 1 },
 	"64x16": { x: 4, y: 16, rows: 1, columns: 1, depth: 32, written: 1 },
 	"16x64": { x: 16, y: 4, rows: 1, columns: 1, depth: 32, written: 1 },
+	"4x256": { x: 64, y: 1, rows: 1, columns: 1, depth: 8, written: 1 },
 } as const;
 export type Tile = keyof typeof TILES;
 

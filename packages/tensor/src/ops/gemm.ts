@@ -107,10 +107,11 @@ function tileOf({ tiles, info: { vendor, architecture } }: Device, size: Pick<Si
 	const tuned = tiles?.get([times, size.M, size.N, k].join("x"));
 	if (tuned) return tuned;
 	if (size.N <= 16) return "64x16";
-	if (size.M <= 16) return "16x64";
-	if (Math.min(size.M, size.N) <= THIN) return "32x32";
 	// Fewer where there are fewer units: 8 to 40 in Apple's GPUs, 8 or so in Intel's processors: "gen-9", "gen-12lp", "xe-2lpg" (docs/gpu.md).
 	const enough = vendor === "apple" ? 96 : vendor === "intel" && /\d$|lp/.test(architecture) ? 24 : ENOUGH;
+	if (size.M <= 4 && times * countOf("4x256", size) >= enough) return "4x256";
+	if (size.M <= 16) return "16x64";
+	if (Math.min(size.M, size.N) <= THIN) return "32x32";
 	if (times * countOf("128x128", size) >= enough) return "128x128";
 	return times * countOf("64x64", size) >= enough ? "64x64" : "32x32";
 }
