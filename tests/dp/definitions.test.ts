@@ -23,7 +23,8 @@ const axesOf = (p: Primitive): string[] => p.signature.inputs.flatMap(({ axes })
 
 it("kernels and primitives have one name, by which profiles and errors tell them", () => {
 	const names = kernels.map((k) => (k instanceof KernelFamily ? k.name : k.key));
-	expect(names.sort()).toEqual(primitives.map((p) => p.spec.name.replace(/^dp\./, "dp/")).sort());
+	// Operations that are variants of one have its kernel.
+	expect(names.sort()).toEqual([...new Set(primitives.map((p) => p.spec.name.split(".").slice(0, 2).join("/")))].sort());
 	for (const name of names) expect(name).toMatch(/^dp\/[a-zA-Z]+$/);
 });
 

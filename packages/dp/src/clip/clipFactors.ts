@@ -56,33 +56,53 @@ export type ClipFactors = {
 	readonly unit: number;
 };
 
-const ATTRS: ClipFactors = { gamma: 0, most: 1, perGrid: 8, unit: 4 };
+type Alike = ClipFactors & { readonly clip: number };
 
-/** In float64, of groups clipped to `clipOf(k)`. */
-function reference(
-	{ parts, weights }: Readonly<Record<"parts" | "weights", NdArray>>,
-	{ gamma, most, perGrid, unit }: ClipFactors,
-	clipOf: (k: number) => number,
-): NdArray[] {
-	const [B, K, C] = parts.shape;
-	const squares = Float64Array.from({ length: B * K }, (_, i) => parts.data.subarray(i * C, (i + 1) * C).reduce((s, v) => s + v, 0));
-	const sums = Float64Array.from({ length: B }, (_, b) => squares.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
-	const factorOf = (square: number, clip: number): number => Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
-	const factors = squares.map((square, i) => {
-		const b = Math.floor(i / K);
-		if (weights.data[b] <= 0) return 0;
-		return Number.isFinite(sums[b]) ? factorOf(square, clipOf(i % K)) : -1;
+/** Of K groups with norms of their own, an operand, or all with one, an attribute. */
+function defineFactors<A extends ClipFactors>(
+	alike: boolean,
+	attrs: A,
+	clipOf: (attrs: A, clips: NdArray, k: number) => number,
+): Primitive<A> {
+	return definePrimitive<A, string>({
+		name: alike ? "dp.clipFactors.alike" : "dp.clipFactors",
+		signature: `parts![B, K, C], weights![B]${alike ? "" : ", clips![K]"} -> factors[B, K], norms[B]`,
+		attrs,
+		forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
+			const given = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, contiguous(x)]));
+			const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
+			clipFactorsKernel.of({ alike }).run({ ...given, factors, norms }, { n: B, K, C, ...attrs }, B);
+			return [factors, norms];
+		},
+		grad: { parts: "none", weights: "none", ...(alike ? {} : { clips: "none" }) },
+		reference: ({ parts, weights, clips }, attrs) => {
+			const { gamma, most, perGrid, unit } = attrs;
+			const [B, K, C] = parts.shape;
+			const squares = Float64Array.from({ length: B * K }, (_, i) => parts.data.subarray(i * C, (i + 1) * C).reduce((s, v) => s + v, 0));
+			const sums = Float64Array.from({ length: B }, (_, b) => squares.subarray(b * K, (b + 1) * K).reduce((s, v) => s + v, 0));
+			const factorOf = (square: number, clip: number): number =>
+				Math.min(most, clip / Math.max(Math.sqrt(square) + gamma, 1e-30)) * perGrid;
+			const factors = squares.map((square, i) => {
+				const b = Math.floor(i / K);
+				if (weights.data[b] <= 0) return 0;
+				return Number.isFinite(sums[b]) ? factorOf(square, clipOf(attrs, clips, i % K)) : -1;
+			});
+			return [
+				{ data: factors, shape: [B, K] },
+				{ data: sums.map((s) => Math.sqrt(s) * unit), shape: [B] },
+			];
+		},
+		test: {
+			bound: { ulp: 14, why: "sums, a root and a quotient" },
+			variants: [{ gamma: 0.01, most: 1e30 } as Partial<A>],
+			domains: { parts: { range: [0, 4] }, weights: { whole: [0, 3] }, ...(alike ? {} : { clips: { range: [0.1, 2] as const } }) },
+			sizes: { K: [1, 3, 5], C: [1, 3, 256, 257, 1024] },
+			nonEmpty: ["K"],
+		},
 	});
-	return [
-		{ data: factors, shape: [B, K] },
-		{ data: sums.map((s) => Math.sqrt(s) * unit), shape: [B] },
-	];
 }
 
-const SIZES = { K: [1, 3, 5], C: [1, 3, 256, 257, 1024] } as const;
-const DOMAINS = { parts: { range: [0, 4] }, weights: { whole: [0, 3] } } as const;
-const BOUND = { ulp: 14, why: "sums, a root and a quotient" } as const;
-const VARIANTS = [{ gamma: 0.01, most: 1e30 }];
+const ATTRS: ClipFactors = { gamma: 0, most: 1, perGrid: 8, unit: 4 };
 
 /**
  * Factors of each record, one for each of K groups of coordinates, in grid steps: min(most, clip / (norm + gamma)) perGrid with the norm over
@@ -90,33 +110,7 @@ const VARIANTS = [{ gamma: 0.01, most: 1e30 }];
  * of `unit`. A record whose norm is not finite has −1 in every group; it is recognised by its bits, since WGSL may assume that NaN and
  * infinity do not occur.
  */
-export const clipFactorsPrimitive: Primitive<ClipFactors> = definePrimitive({
-	name: "dp.clipFactors",
-	signature: "parts![B, K, C], weights![B], clips![K] -> factors[B, K], norms[B]",
-	attrs: ATTRS,
-	forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
-		const [parts, weights, clips] = [inputs.parts, inputs.weights, inputs.clips].map(contiguous);
-		const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
-		clipFactorsKernel.of({ alike: false }).run({ parts, weights, clips, factors, norms }, { n: B, K, C, ...attrs }, B);
-		return [factors, norms];
-	},
-	grad: { parts: "none", weights: "none", clips: "none" },
-	reference: ({ clips, ...given }, attrs) => reference(given, attrs, (k) => clips.data[k]),
-	test: { bound: BOUND, variants: VARIANTS, domains: { ...DOMAINS, clips: { range: [0.1, 2] } }, sizes: SIZES, nonEmpty: ["K"] },
-});
+export const clipFactorsPrimitive: Primitive<ClipFactors> = defineFactors(false, ATTRS, (_, clips, k) => clips.data[k]);
 
 /** The same where all groups are clipped to one norm, `clip`. */
-export const clipFactorsAlikePrimitive: Primitive<ClipFactors & { readonly clip: number }> = definePrimitive({
-	name: "dp.clipFactors.alike",
-	signature: "parts![B, K, C], weights![B] -> factors[B, K], norms[B]",
-	attrs: { ...ATTRS, clip: 0.75 },
-	forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
-		const [parts, weights] = [inputs.parts, inputs.weights].map(contiguous);
-		const [factors, norms] = [runtime.empty([1, B, K]), runtime.empty([1, B])];
-		clipFactorsKernel.of({ alike: true }).run({ parts, weights, factors, norms }, { n: B, K, C, ...attrs }, B);
-		return [factors, norms];
-	},
-	grad: { parts: "none", weights: "none" },
-	reference: (given, attrs) => reference(given, attrs, () => attrs.clip),
-	test: { bound: BOUND, variants: VARIANTS, domains: DOMAINS, sizes: SIZES, nonEmpty: ["K"] },
-});
+export const clipFactorsAlikePrimitive: Primitive<Alike> = defineFactors<Alike>(true, { ...ATTRS, clip: 0.75 }, ({ clip }) => clip);
