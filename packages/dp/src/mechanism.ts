@@ -210,7 +210,7 @@ export function drawOf(mechanism: GaussianMechanism, normals: Runs): NoiseDraw {
 	return new Draw(mechanism, normals);
 }
 
-/** Brings normals to a deviation and to whole numbers, in their place: that of two float64 whose unit is 1 at this size is rounded by the addition. */
+/** Brings normals to a deviation, and to the nearest whole numbers: float64 of the size of `BITS_OFFSET` are no others. In their place. */
 function round(normals: Float64Array, deviation: number): void {
 	for (let i = 0; i < normals.length; i++) normals[i] = normals[i] * deviation + BITS_OFFSET;
 }
