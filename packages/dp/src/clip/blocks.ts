@@ -90,10 +90,13 @@ export function blocksOf(device: Device, grads: readonly RecordGradient[], B: nu
 	return blocks.map((runs) => blockOf(device, runs, B, group));
 }
 
-/** Columns of a gradient, as a view where it is held. */
+/** Columns of a gradient: where it is held, the gradient itself or a view of it. */
 function read({ gradient, from, to }: Run, B: number): Tensor {
 	if (!isHeld(gradient)) return gradient.read(from, to);
-	return slice(reshape(gradient, [B, columnsOf(gradient, B)]), 1, from, to);
+	const columns = columnsOf(gradient, B);
+	const { shape } = gradient;
+	const rows = shape.length === 2 && shape[0] === B ? gradient : reshape(gradient, [B, columns]);
+	return from === 0 && to === columns ? rows : slice(rows, 1, from, to);
 }
 
 function blockOf(device: Device, runs: readonly Run[], B: number, group: number): Block {
