@@ -114,8 +114,8 @@ export const RELEASE_MUTANTS: readonly Mutant[] = [
 	{
 		name: "noise of as few numbers as a worker gives",
 		file: `${DP}/noiseWorkers.ts`,
-		from: "if (runs.some((run, i) => run.length !== lengths[i]))",
-		to: "if (runs.length === 0)",
+		from: "if (runs.every((run, i) => run.length === lengths[i])) return runs;",
+		to: "return runs;",
 		tests: ["tests/dp/noiseWorkersExact.test.ts"],
 	},
 	{

@@ -40,6 +40,7 @@ const DEFINERS: Readonly<Record<string, { readonly home: string; readonly makes:
 	kernelsOf: { home: "tensor/src/ops/elementwise.kernel.ts", makes: ["row"] },
 	rule: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
 	jointly: { home: "tensor/src/ops/jointly.ts", makes: ["derived"] },
+	defineFactors: { home: "dp/src/clip/clipFactors.ts", makes: ["primitive"] },
 	jointOf: { home: "tensor/src/ops/elementwise.ts", makes: ["derived"] },
 };
 

@@ -107,12 +107,12 @@ export class NoiseWorkers {
 			const share = Math.ceil(length / this.#count / 2) * 2;
 			const lengths = this.#ports.map((_, i) => Math.max(0, Math.min(share, length - i * share)));
 			const runs = await Promise.all(this.#ports.map((port, i) => port.ask(lengths[i])));
-			if (runs.some((run, i) => run.length !== lengths[i])) throw new RangeError("a worker drew other than it was asked");
-			return runs;
+			if (runs.every((run, i) => run.length === lengths[i])) return runs;
 		} catch {
-			this.close();
-			return undefined;
+			// As where too few are drawn.
 		}
+		this.close();
+		return undefined;
 	}
 
 	/** Ends the workers; what is asked afterwards is drawn on the spot. */

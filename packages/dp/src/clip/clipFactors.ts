@@ -60,12 +60,13 @@ type Alike = ClipFactors & { readonly clip: number };
 
 /** Of K groups with norms of their own, an operand, or all with one, an attribute. */
 function defineFactors<A extends ClipFactors>(
+	name: string,
 	alike: boolean,
 	attrs: A,
 	clipOf: (attrs: A, clips: NdArray, k: number) => number,
 ): Primitive<A> {
 	return definePrimitive<A, string>({
-		name: alike ? "dp.clipFactors.alike" : "dp.clipFactors",
+		name,
 		signature: `parts![B, K, C], weights![B]${alike ? "" : ", clips![K]"} -> factors[B, K], norms[B]`,
 		attrs,
 		forward: ({ runtime, inputs, axes: { B, K, C }, attrs }) => {
@@ -110,7 +111,12 @@ const ATTRS: ClipFactors = { gamma: 0, most: 1, perGrid: 8, unit: 4 };
  * of `unit`. A record whose norm is not finite has −1 in every group; it is recognised by its bits, since WGSL may assume that NaN and
  * infinity do not occur.
  */
-export const clipFactorsPrimitive: Primitive<ClipFactors> = defineFactors(false, ATTRS, (_, clips, k) => clips.data[k]);
+export const clipFactorsPrimitive: Primitive<ClipFactors> = defineFactors("dp.clipFactors", false, ATTRS, (_, clips, k) => clips.data[k]);
 
 /** The same where all groups are clipped to one norm, `clip`. */
-export const clipFactorsAlikePrimitive: Primitive<Alike> = defineFactors<Alike>(true, { ...ATTRS, clip: 0.75 }, ({ clip }) => clip);
+export const clipFactorsAlikePrimitive: Primitive<Alike> = defineFactors<Alike>(
+	"dp.clipFactors.alike",
+	true,
+	{ ...ATTRS, clip: 0.75 },
+	({ clip }) => clip,
+);
