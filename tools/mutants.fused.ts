@@ -312,9 +312,9 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 	},
 	{
 		name: "squares beyond the end of a record",
-		file: "packages/dp/src/clip/tree.ts",
-		from: "select(vec4f(0.0), term(min(i, end - 4u)), i < end)",
-		to: "term(min(i, end - 4u))",
+		file: "packages/dp/src/clip/squareParts.ts",
+		from: "sumOf(start, min(start + ${PART}u, first + p.P))",
+		to: "sumOf(start, start + ${PART}u)",
 		tests: ["tests/dp/primitives.test.ts"],
 		only: "dp.squareParts",
 	},

@@ -1,11 +1,11 @@
 import { contiguous, defineKernel, definePrimitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
-import { PART, partsOf, treeCode } from "./tree.ts";
+import { PART, partsOf, TREE } from "./tree.ts";
 
 export const addPartsKernel = defineKernel("dp/addParts", {
 	params: { n: "u32", P: "u32", C: "u32" },
 	buffers: { x: reads("f32"), parts: writes("f32") },
 	workgroup: 16,
-	helpers: `fn term(i: u32) -> f32 { return x_at(i); }${treeCode(1)}`,
+	helpers: `fn term(i: u32) -> f32 { return x_at(i); }${TREE}`,
 	body: wgsl`
 if (index >= p.n) { return; }
 let start = index / p.C * p.P + index % p.C * ${PART}u;

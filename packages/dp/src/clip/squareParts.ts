@@ -1,6 +1,6 @@
 import { defineKernel, definePrimitive, type Primitive, reads, wgsl, writes } from "@hushgrad/tensor/author";
 import { inRows } from "./rows.ts";
-import { PART, partsOf, treeCode } from "./tree.ts";
+import { PART, partsOf, TREE } from "./tree.ts";
 
 export const squarePartsKernel = defineKernel("dp/squareParts", ({ lanes }: { lanes: 1 | 4 }) => ({
 	params: { n: "u32", P: "u32", C: "u32", row: "u32", scale: "f32" },
@@ -17,7 +17,7 @@ export const squarePartsKernel = defineKernel("dp/squareParts", ({ lanes }: { la
   }
   return sum.x;
 }`
-			: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${treeCode(lanes)}
+			: `fn term(i: u32) -> f32 { let v = g_at(i) * p.scale; return v * v; }${TREE}
 fn sumOf(start: u32, end: u32) -> f32 { return treeOf(start, end); }`
 	}`,
 	body: wgsl`

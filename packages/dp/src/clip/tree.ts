@@ -3,21 +3,13 @@ export const PART = 256;
 
 /**
  * WGSL of `treeOf(start, end)`: the sum of `term(i)`, start ≤ i < end ≤ start + 256, as a balanced tree of 8 additions: the last results of
- * each level wait in vectors, for a text of 256 terms is more than a processor keeps. With 4 lanes
- * `term(i)` gives those of i to i + 3, all of them below `end` or none. With terms of one sign the tree's relative error is at most
+ * each level wait in vectors, for a text of 256 terms is more than a processor keeps. With terms of one sign the tree's relative error is at most
  * 8 · 2⁻²⁴, however the driver contracts them, so that of a tree of trees grows with the logarithm of the count (Higham 2002,
  * section 4.2).
  */
-export const treeCode = (lanes: 1 | 4): string => `
-${
-	lanes === 4
-		? `fn four(i: u32, end: u32) -> f32 {
-  let t = select(vec4f(0.0), term(min(i, end - 4u)), i < end);
-  return (t.x + t.y) + (t.z + t.w);
-}`
-		: `fn pick(i: u32, end: u32) -> f32 { if (i < end) { return term(i); } return 0.0; }
-fn four(i: u32, end: u32) -> f32 { return (pick(i, end) + pick(i + 1u, end)) + (pick(i + 2u, end) + pick(i + 3u, end)); }`
-}
+export const TREE = `
+fn pick(i: u32, end: u32) -> f32 { if (i < end) { return term(i); } return 0.0; }
+fn four(i: u32, end: u32) -> f32 { return (pick(i, end) + pick(i + 1u, end)) + (pick(i + 2u, end) + pick(i + 3u, end)); }
 fn eight(i: u32, end: u32) -> f32 { return four(i, end) + four(i + 4u, end); }
 fn treeOf(start: u32, end: u32) -> f32 {
   var parts = vec4f(0.0);
