@@ -47,7 +47,7 @@ class Prepared<T> {
 	readonly #clock: DriverClock;
 	readonly #program: Program<T>;
 	readonly #inputs: readonly T[];
-	runs = 1;
+	#runs = 1;
 
 	constructor(library: Library<T>, clock: DriverClock, program: Program<T>, inputs: readonly T[]) {
 		this.#library = library;
@@ -58,7 +58,7 @@ class Prepared<T> {
 
 	async sample(): Promise<Cost> {
 		if (this.#program.ownCost !== undefined) return this.#program.ownCost();
-		const { runs } = this;
+		const runs = this.#runs;
 		const { run } = this.#program;
 		const [gpu, main, wall] = [this.#clock.ms, mainThreadMs(), performance.now()];
 		const results: T[] = [];
@@ -72,6 +72,20 @@ class Prepared<T> {
 		this.#library.release(results);
 		this.#program.release?.();
 		return { wall: passed / runs, gpu: (this.#clock.ms - gpu) / runs, host: host / runs, runs };
+	}
+
+	/**
+	 * Makes a sample as many runs as take so many milliseconds, by the quickest of at least two samples: what a sample waits once is a part
+	 * of each of its runs, so that all contenders' samples have to be as long; and of the first runs some are slow.
+	 */
+	async fill(sampleMs: number): Promise<void> {
+		let wall = Number.POSITIVE_INFINITY;
+		for (let enough = 0; enough < 2; ) {
+			wall = Math.min(wall, (await this.sample()).wall);
+			const wanted = Math.min(MOST_RUNS, Math.ceil(sampleMs / wall));
+			enough = wanted > this.#runs ? 0 : enough + 1;
+			this.#runs = Math.max(this.#runs, wanted);
+		}
 	}
 
 	async outputs(): Promise<Float32Array[]> {
@@ -135,8 +149,7 @@ export async function serve<T>(open: () => Promise<Library<T>>): Promise<void> {
 		const cold = await current.sample();
 		if (program.ownCost !== undefined) return { cold };
 		clock.begin();
-		const { wall } = await current.sample();
-		current.runs = Math.min(MOST_RUNS, Math.max(1, Math.ceil(sampleMs / wall)));
+		await current.fill(sampleMs);
 		return { cold, counts: await current.counts() };
 	}
 

@@ -20,6 +20,13 @@ await serve<Float32Array>(async () => ({
 				return [];
 			};
 		},
+		settles: () => {
+			let runs = 0;
+			return async () => {
+				await new Promise((done) => setTimeout(done, ++runs < 3 ? 30 : 1));
+				return [];
+			};
+		},
 		dies: () => {
 			return () => (name === "other" ? process.exit(3) : []);
 		},

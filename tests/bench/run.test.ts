@@ -57,6 +57,13 @@ describe("a run", () => {
 	});
 });
 
+describe("a sample", () => {
+	it("is as many runs as fill its time, however slow the first were", async () => {
+		const [{ outcomes }] = await runRows([rowOf("settles")], contenders, { ...settings, sampleMs: 25 }, () => {});
+		for (const name of ["ours", "other"]) for (const { runs } of ran(outcomes[name])?.samples ?? []) expect(runs).toBeGreaterThan(2);
+	});
+});
+
 describe("rivals", () => {
 	it.each([{}, { npm_config_loglevel: "silent", npm_config_dry_run: "true", NPM_CONFIG_JSON: "true" }])(
 		"that cannot be installed are told, and leave the others alone, whatever npm is set to: %o",
