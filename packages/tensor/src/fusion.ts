@@ -1,6 +1,7 @@
 import { gridOf } from "./gpu/binding.ts";
 import { MAX_PARAM_BYTES } from "./gpu/kernel.ts";
 import type { PipelineCache } from "./gpu/pipelines.ts";
+import type { Plan } from "./gpu/plan.ts";
 import type { Binding, Dispatch } from "./gpu/recorder.ts";
 import { floatRun, kernelsOf } from "./ops/elementwise.kernel.ts";
 import { collapse, isContiguous, type Shape, sameShape, sizeOf } from "./shape.ts";
@@ -64,10 +65,12 @@ const MOST_KERNELS = 256;
  */
 export class Fusion {
 	readonly #pipelines: PipelineCache;
+	readonly #plan: Plan;
 	readonly #kernels = new Map<string, ReturnType<typeof kernelsOf>>();
 
-	constructor(pipelines: PipelineCache) {
+	constructor(pipelines: PipelineCache, plan: Plan) {
 		this.#pipelines = pipelines;
+		this.#plan = plan;
 	}
 
 	/** The commands with one dispatch in place of the last of several, and nothing in place of the others. `first` is the number of the first. */
@@ -98,6 +101,7 @@ export class Fusion {
 		const walk = { extents, strides: leaves.map((l) => l.strides) };
 		const numbers = steps.flatMap((s) => s.numbers);
 		const { kernel, params, invocations } = floatRun(
+			this.#plan,
 			kernels,
 			walk,
 			leaves.map((l) => l.binding.base),

@@ -101,7 +101,7 @@ export class Runtime {
 		this.pipelines = new PipelineCache(gpu, (key, wgsl) => {
 			if (debug.level >= 4) debug.log(`// ${key}\n${wgsl}\n`);
 		});
-		this.recorder.fusion = new Fusion(this.pipelines);
+		this.recorder.fusion = new Fusion(this.pipelines, device.plan);
 		this.staging = new Staging(gpu);
 		this.status = new Status(gpu);
 		if (debug.level >= 1) this.leaks = new LeakTracker();

@@ -3,11 +3,14 @@ import {
 	contiguous,
 	defineKernel,
 	definePrimitive,
+	inRuns,
 	type KernelFamily,
 	type NdArray,
 	type Primitive,
+	RUN,
+	RUN_PARAMS,
 	reads,
-	rowsAtOnce,
+	runsOf,
 	wgsl,
 	writes,
 } from "@hushgrad/tensor/author";
@@ -49,22 +52,19 @@ export function defineRule<S extends string, N extends string>(spec: RuleSpec<S,
 	const kernel = defineKernel(name, ({ lanes }: { lanes: 1 | 4 }) => {
 		const four = lanes === 4 ? "4" : "";
 		return {
-			params: { n: "u32", step: "u32" },
+			params: RUN_PARAMS,
 			buffers: {
 				g: reads("f32", lanes),
 				numbers: reads("f32"),
 				...Object.fromEntries(vectors.map((v): [string, BufferSpec] => [v, writes("f32", lanes)])),
 			},
-			workgroup: 64,
+			workgroup: RUN,
 			body: wgsl`
-if (index >= p.step) { return; }
 ${numbers.map((n, i) => `let ${n} = numbers_at(${i}u);`).join(" ")}
-for (var at = index; at < p.n; at += p.step) {
-  let g = g_at${four}(at);
+${inRuns(`let g = g_at${four}(at);
   ${vectors.map((v) => `var ${v}_ = ${v}_at${four}(at);`).join(" ")}
   ${update.replace(new RegExp(`\\b(${vectors.join("|")})\\b`, "g"), "$1_")}
-  ${vectors.map((v) => `${v}_set${four}(at, ${v}_);`).join(" ")}
-}`,
+  ${vectors.map((v) => `${v}_set${four}(at, ${v}_);`).join(" ")}`)}`,
 		};
 	});
 	const signature: string = `${vectors.map((v) => `${v}![P]`).join(", ")}, g![P], numbers![${numbers.length}] -> ${vectors.map((v) => `${v}[P]`).join(", ")}`;
@@ -72,15 +72,15 @@ for (var at = index; at < p.n; at += p.step) {
 		name,
 		signature,
 		attrs: {},
-		forward: ({ inputs }) => {
+		forward: ({ runtime, inputs }) => {
 			const names = [...vectors, "g"];
 			const pieces = names.map((name) => contiguous(inputs[name]).pieces);
 			const numbers = contiguous(inputs.numbers);
 			pieces[0].forEach(({ size }, i) => {
 				const parts = Object.fromEntries(vectors.map((name, k) => [name, pieces[k][i]]));
 				const lanes = [size, ...pieces.map((p) => p[i].offset)].every((v) => v % 4 === 0) ? 4 : 1;
-				const step = rowsAtOnce(size / lanes, 1);
-				kernel.of({ lanes }).run({ ...parts, g: pieces[vectors.length][i], numbers }, { n: size / lanes, step }, step);
+				const { params, invocations } = runsOf(runtime.device.plan, size / lanes);
+				kernel.of({ lanes }).run({ ...parts, g: pieces[vectors.length][i], numbers }, params, invocations);
 			});
 			return [];
 		},

@@ -12,7 +12,7 @@ import type { Runtime } from "../runtime.ts";
 import { checkShape, type Shape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { checkDType, RANGES } from "../upload.ts";
-import { rowsAtOnce } from "./turns.ts";
+import { inRuns, RUN, RUN_PARAMS, runsOf } from "./turns.ts";
 
 /** A tensor whose element number i is a function of i (WGSL, with the numbers a and b) in the scalar type; with `lanes` 4 of a alone. */
 const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: DType) => string) =>
@@ -20,11 +20,10 @@ const generator = (name: string, value: (scalar: "f32" | "i32" | "u32", dtype: D
 		const scalar = wgslScalar[dtype];
 		const [four, type] = lanes === 4 ? ["4", `vec4<${scalar}>`] : ["", scalar];
 		return {
-			params: { n: "u32", step: "u32", a: scalar, b: scalar },
+			params: { ...RUN_PARAMS, a: scalar, b: scalar },
 			buffers: { y: writes(dtype, lanes) },
-			workgroup: 64,
-			body: wgsl`if (index >= p.step) { return; }
-for (var at = index; at < p.n; at += p.step) { let i = ${scalar}(at); y_set${four}(at, ${type}(${value(scalar, dtype)})); }`,
+			workgroup: RUN,
+			body: inRuns(wgsl`let i = ${scalar}(at); y_set${four}(at, ${type}(${value(scalar, dtype)}));`),
 		};
 	});
 
@@ -51,8 +50,8 @@ function generate(runtime: Runtime, op: string, kernel: typeof fullKernel, shape
 	for (const part of kernel === fullKernel ? y.pieces : [y]) {
 		const lanes = kernel === fullKernel && part.size % 4 === 0 ? 4 : 1;
 		const n = part.size / lanes;
-		const atOnce = rowsAtOnce(n, 1, 16);
-		kernel.of({ dtype, lanes }).run({ y: part }, { n, step: atOnce, a, b: step }, atOnce);
+		const { params, invocations } = runsOf(runtime.device.plan, n, 16);
+		kernel.of({ dtype, lanes }).run({ y: part }, { ...params, a, b: step }, invocations);
 	}
 	return y;
 }

@@ -1,11 +1,12 @@
 import { type DType, wgslScalar } from "../dtype.ts";
 import { defineKernel, type Kernel } from "../gpu/defineKernel.ts";
 import { type ParamType, reads, writes } from "../gpu/kernel.ts";
+import type { Plan } from "../gpu/plan.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { Row } from "./elementwise.ts";
 import { type Walk, walkCode, walkNumbers, walkParams } from "./strided.ts";
-import { rowsAtOnce } from "./turns.ts";
+import { inRuns, RUN, RUN_PARAMS, rowsAtOnce, runsOf } from "./turns.ts";
 
 /**
  * How an operand is read four elements at a time, one letter each: v, a vector that lies in order; r, the same vector in every line;
@@ -15,6 +16,9 @@ type Mode = "v" | "r" | "s";
 
 /** Vectors, at most, of an invocation that takes them all along one axis. */
 const MOST_VECTORS = 8;
+
+/** Numbers of the kernel that goes from line to line. */
+const LINES = { rows: "u32", D: "u32", step: "u32" } as const;
 
 /** The same expression for whole numbers: literals become integers. */
 const integerCode = (f: string, scalar: "i32" | "u32"): string => f.replace(/(\d+)\.0\b/g, `${scalar}($1)`);
@@ -61,19 +65,16 @@ for (var line = first; line < p.rows; line += p.step) {
   ${reading("v", (i) => `i${i} + column`)}
   out_buf_set4(line * p.D + column, ${result});
 }`;
-		const flat = wgsl`if (index >= p.step) { return; }
-${reading("s", () => "0u")}
-for (var at = index; at < p.rows; at += p.step) {
-  ${reading("v", () => "at")}
-  out_buf_set4(at, ${result});
-}`;
+		const flat = `${reading("s", () => "0u")}
+${inRuns(`${reading("v", () => "at")}
+out_buf_set4(at, ${result});`)}`;
 		return {
-			params: { rows: "u32", D: "u32", step: "u32", ...attrParams("f32"), ...walkParams(rank, operands.length) },
+			params: { ...(rank === 0 ? RUN_PARAMS : LINES), ...attrParams("f32"), ...walkParams(rank, operands.length) },
 			buffers: {
 				...Object.fromEntries(operands.map((n, i) => [`${n}_buf`, reads("f32", isOnce(i) ? 1 : 4)])),
 				out_buf: writes("f32", 4),
 			},
-			workgroup: 64,
+			workgroup: RUN,
 			helpers: `${functions}fn f(${operands.map((n) => `${n}: f32`).join(", ")}) -> f32 { return ${row.f}; }`,
 			body: rank === 0 ? flat : lines,
 		};
@@ -92,7 +93,7 @@ interface Fours {
 	/** Rank 0: the walk is the vectors in their order. */
 	readonly variant: { readonly modes: string; readonly rank: number };
 	/** In the order of the kernel's, but for the attributes, which come before the walk. */
-	readonly sizes: readonly [rows: number, D: number, step: number];
+	readonly sizes: readonly number[];
 	readonly walk: readonly number[];
 	readonly invocations: number;
 }
@@ -101,10 +102,10 @@ interface Fours {
  * The plan for operands in f32 that lie in order along the last axis of the walk, or repeat along it; undefined for others. Each
  * invocation has one column of four and goes from line to line, so that what repeats is read once and no place is divided for.
  */
-export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]): Fours | undefined {
+export function inFoursOf(plan: Plan, { extents, strides }: Walk, bases: readonly number[]): Fours | undefined {
 	const last = extents.length - 1;
 	if (last < 0 || extents[last] % 4 !== 0) return undefined;
-	if (last === 0) return flatFoursOf(extents[0] / 4, strides, bases);
+	if (last === 0) return flatFoursOf(plan, extents[0] / 4, strides, bases);
 	const D = extents[last] / 4;
 	const outer = extents.slice(0, last);
 	let modes = "";
@@ -128,25 +129,26 @@ export function inFoursOf({ extents, strides }: Walk, bases: readonly number[]):
 }
 
 /** The plan for operands that have one axis, of so many vectors: in order each, or a number. */
-function flatFoursOf(n: number, strides: readonly Shape[], bases: readonly number[]): Fours | undefined {
+function flatFoursOf(plan: Plan, n: number, strides: readonly Shape[], bases: readonly number[]): Fours | undefined {
 	let modes = "";
 	for (let o = 0; o < strides.length; o++) {
 		const [stride] = strides[o];
 		if (stride !== 0 && (stride !== 1 || bases[o] % 4 !== 0)) return undefined;
 		modes += stride === 0 ? "s" : "v";
 	}
-	const step = rowsAtOnce(n, 1, MOST_VECTORS);
-	return { variant: { modes, rank: 0 }, sizes: [n, 1, step], walk: [], invocations: step };
+	const { params, invocations } = runsOf(plan, n, MOST_VECTORS);
+	return { variant: { modes, rank: 0 }, sizes: Object.values(params), walk: [], invocations };
 }
 
 /** A run of one of the kernels of a row whose operands and result are f32: `bases` are the first elements of the operands. */
 export function floatRun(
+	plan: Plan,
 	{ strided, inFours }: ReturnType<typeof kernelsOf>,
 	walk: Walk,
 	bases: readonly number[],
 	numbers: readonly number[],
 ): { readonly kernel: Kernel; readonly params: readonly number[]; readonly invocations: number } {
-	const fours = inFoursOf(walk, bases);
+	const fours = inFoursOf(plan, walk, bases);
 	if (fours !== undefined) {
 		const { variant, sizes, invocations } = fours;
 		return { kernel: inFours.of(variant), params: [...sizes, ...numbers, ...fours.walk], invocations };

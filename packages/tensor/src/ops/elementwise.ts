@@ -204,7 +204,7 @@ export function elementwise(name: string, operands: readonly string[], row: Row,
 			const all = [...views, out];
 			if (type === "f32" && views.every((v) => v.dtype === "f32")) {
 				const bases = views.map((v) => v.offset);
-				const { kernel, params, invocations } = floatRun(kernels, walk, bases, numbers);
+				const { kernel, params, invocations } = floatRun(runtime.device.plan, kernels, walk, bases, numbers);
 				runtime.run(kernel, all, params, invocations, { elementwise: { formula, numbers, extents: walk.extents, strides: walk.strides } });
 			} else {
 				const variant = { types: views.map((v) => v.dtype).join("-"), result: type, rank: walk.extents.length };
