@@ -2,10 +2,35 @@ import type { Mutant } from "./mutants.operations.ts";
 
 const OPS = "packages/tensor/src/ops";
 const FOURS = ["tests/tensor/fours.test.ts"];
+const RUNS = ["tests/tensor/runs.test.ts"];
+const BINARY = ["tests/tensor/primitives.binary.test.ts"];
 const HEADS = ["tests/tensor/longHeads.test.ts"];
 
-/** Faults of kernels that take four elements at once. */
+/** Faults of kernels that take four elements at once, and run after run of them. */
 export const FOURS_MUTANTS: readonly Mutant[] = [
+	{
+		name: "an optimiser that moves some numbers twice",
+		file: `${OPS}/turns.ts`,
+		from: "let end = min(p.n, begin + p.turns * p.apart);",
+		to: "let end = p.n;",
+		tests: RUNS,
+	},
+	{
+		name: "runs of numbers that go beyond the last",
+		file: `${OPS}/turns.ts`,
+		from: "min(p.n, begin + p.turns * p.apart)",
+		to: "begin + p.turns * p.apart",
+		tests: BINARY,
+		only: "add equals",
+	},
+	...(
+		[
+			["leave out the last of them", "Math.ceil(n / (RUN * turns))", "Math.floor(n / (RUN * turns))"],
+			["begin where others are", "(index - lane) * p.turns + lane * p.near", "index + lane * (p.near - 1u)"],
+			["leave out those between on a processor", "[turns, 1] : [1, RUN]", "[1, 1] : [1, RUN]"],
+			["leave out those between on a GPU", "[turns, 1] : [1, RUN]", "[turns, 1] : [turns, RUN]"],
+		] as const
+	).map(([what, from, to]) => ({ name: `runs of numbers that ${what}`, file: `${OPS}/turns.ts`, from, to, tests: RUNS })),
 	{
 		name: "four pairs of heads at once where they do not lie so",
 		file: `${OPS}/rope.ts`,

@@ -7,35 +7,11 @@ const NF4 = ["tests/nn/nf4.test.ts"];
 const LOW_RANK = ["tests/nn/lowRank.test.ts"];
 const PRIMITIVES = ["tests/tensor/primitives.test.ts"];
 const BINARY = ["tests/tensor/primitives.binary.test.ts"];
-const RUNS = ["tests/tensor/runs.test.ts"];
 const FUSION = ["tests/engine/fusion.test.ts"];
 const AUTOGRAD = ["tests/engine/autograd.test.ts"];
 
 /** Faults of kernels that do the work of several operations, and of gradients that add to what has arrived. */
 export const FUSED_MUTANTS: readonly Mutant[] = [
-	{
-		name: "an optimiser that moves some numbers twice",
-		file: `${OPS}/turns.ts`,
-		from: "let end = min(p.n, begin + p.turns * p.apart);",
-		to: "let end = p.n;",
-		tests: RUNS,
-	},
-	{
-		name: "runs of numbers that go beyond the last",
-		file: `${OPS}/turns.ts`,
-		from: "min(p.n, begin + p.turns * p.apart)",
-		to: "begin + p.turns * p.apart",
-		tests: BINARY,
-		only: "add equals",
-	},
-	...(
-		[
-			["leave out the last of them", "Math.ceil(n / (RUN * turns))", "Math.floor(n / (RUN * turns))"],
-			["begin where others are", "(index - lane) * p.turns + lane * p.near", "index + lane * (p.near - 1u)"],
-			["leave out those between on a processor", "[turns, 1] : [1, RUN]", "[1, 1] : [1, RUN]"],
-			["leave out those between on a GPU", "[turns, 1] : [1, RUN]", "[turns, 1] : [turns, RUN]"],
-		] as const
-	).map(([what, from, to]) => ({ name: `runs of numbers that ${what}`, file: `${OPS}/turns.ts`, from, to, tests: RUNS })),
 	{
 		name: "block scales without their mean",
 		file: `${NN}/quant/nf4.kernel.ts`,
