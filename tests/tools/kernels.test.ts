@@ -22,7 +22,7 @@ it("npm run kernels lists every kernel of the packages, with its variants, and w
 			/^ {4}gemm\/k\/n\/f32\/f32\S* +\d+ lanes /m,
 			/^ {2}map\/gelu\/… {2}\d+ variants$/m,
 			/^nn: \d+ kernels and families$/m,
-			/^ {4}adamw\/4 +64 lanes .* {2}g:read numbers:read w:write m:write v:write {2}\(n step\)$/m,
+			/^ {4}adamw\/4 +64 lanes .* {2}g:read numbers:read w:write m:write v:write {2}\(n turns near apart\)$/m,
 			/^dp: \d+ kernels and families$/m,
 			/^ {2}dp\/addClipped\/… {2}\d+ variants$/m,
 			/^derived: \d+ gradients of rows$/m,
