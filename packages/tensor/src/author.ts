@@ -20,7 +20,7 @@ export { rowProduct } from "./ops/matmul.ts";
 export { type BinaryOp, binary } from "./ops/operands.ts";
 export { entry, stacked, stackedViews } from "./ops/stacked.ts";
 export { defineSumming, type Summing, type SummingSpec, summed } from "./ops/summing.ts";
-export { inRuns, RUN, RUN_PARAMS, runsOf } from "./ops/turns.ts";
+export { type InRuns, inRuns, RUN, RUN_PARAMS, runsOf } from "./ops/turns.ts";
 export { type Some, withDefaults } from "./options.ts";
 export { Physical, type Place } from "./physical.ts";
 export { physicalOf } from "./physicalOf.ts";
