@@ -3,6 +3,7 @@ import type { Mutant } from "./mutants.operations.ts";
 const OPS = "packages/tensor/src/ops";
 const FOURS = ["tests/tensor/fours.test.ts"];
 const RUNS = ["tests/tensor/runs.test.ts"];
+const ZEROS = ["tests/tensor/zeros.test.ts"];
 const BINARY = ["tests/tensor/primitives.binary.test.ts"];
 const HEADS = ["tests/tensor/longHeads.test.ts"];
 
@@ -31,6 +32,21 @@ export const FOURS_MUTANTS: readonly Mutant[] = [
 			["leave out those between on a GPU", "[turns, 1] : [1, RUN]", "[turns, 1] : [turns, RUN]"],
 		] as const
 	).map(([what, from, to]) => ({ name: `runs of numbers that ${what}`, file: `${OPS}/turns.ts`, from, to, tests: RUNS })),
+	...(
+		[
+			["of a part of what one binding holds", "ops/create.ts", "offset: part.offset * bytesPerElement[dtype]", "offset: 0"],
+			["that leave the last out", "ops/create.ts", "bytes: part.bytes }", "bytes: part.bytes - 4 }"],
+			["without their sign", "ops/create.ts", "Object.is(a, 0)", "a === 0"],
+			["of what is no zero", "ops/create.ts", "kernel === fullKernel && Object.is(a, 0)", "kernel === fullKernel"],
+			["that a profile does not see", "gpu/recorder.ts", "zeroed === undefined || this.profiler !== undefined", "zeroed === undefined"],
+		] as const
+	).map(([what, file, from, to]) => ({
+		name: `zeros of the driver's own ${what}`,
+		file: `packages/tensor/src/${file}`,
+		from,
+		to,
+		tests: ZEROS,
+	})),
 	{
 		name: "four pairs of heads at once where they do not lie so",
 		file: `${OPS}/rope.ts`,

@@ -1,8 +1,8 @@
 import { gridOf } from "./gpu/binding.ts";
+import type { Binding, Dispatch } from "./gpu/commands.ts";
 import { MAX_PARAM_BYTES } from "./gpu/kernel.ts";
 import type { PipelineCache } from "./gpu/pipelines.ts";
 import type { Plan } from "./gpu/plan.ts";
-import type { Binding, Dispatch } from "./gpu/recorder.ts";
 import { floatRun, kernelsOf } from "./ops/elementwise.kernel.ts";
 import { collapse, isContiguous, type Shape, sameShape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";

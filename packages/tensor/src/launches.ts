@@ -1,4 +1,4 @@
-import type { Dispatch } from "./gpu/recorder.ts";
+import type { Dispatch } from "./gpu/commands.ts";
 import { tensorsIn } from "./scopes.ts";
 import { ALWAYS, type Storage } from "./storage.ts";
 import { insideOf } from "./tensor.ts";

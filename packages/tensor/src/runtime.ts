@@ -5,13 +5,14 @@ import { bytesPerElement, type DType, type HostArray, hostArray } from "./dtype.
 import { DeviceError, DTypeError, ShapeError, ValueError } from "./errors.ts";
 import { Fusion } from "./fusion.ts";
 import { bindingOf, checkApart, gridOf, MAX_GRID } from "./gpu/binding.ts";
+import type { Binding, Grid, Known } from "./gpu/commands.ts";
 import type { Kernel } from "./gpu/defineKernel.ts";
 import { MapMode } from "./gpu/flags.ts";
 import { MemoryGuard } from "./gpu/guard.ts";
 import { PipelineCache } from "./gpu/pipelines.ts";
 import { BufferPool, sizeClass } from "./gpu/pool.ts";
 import { Profiler } from "./gpu/profiler.ts";
-import { type Binding, type Grid, type Known, Recorder } from "./gpu/recorder.ts";
+import { Recorder } from "./gpu/recorder.ts";
 import { Staging } from "./gpu/staging.ts";
 import { Status } from "./gpu/status.ts";
 import type { GPUDevice } from "./gpu/types.ts";
@@ -293,7 +294,7 @@ export class Runtime {
 		views: readonly Physical[],
 		params: readonly number[],
 		grid: number | Grid,
-		{ flops, elementwise }: Known = {},
+		{ flops, elementwise, zeroed }: Known = {},
 	): void {
 		this.raise();
 		const pipeline = this.pipelines.get(kernel);
@@ -305,7 +306,7 @@ export class Runtime {
 			throw new ShapeError("kernel/grid", `${kernel.key}: ${groups.join(" x ")} workgroups exceed the limit of ${MAX_GRID} an axis`);
 		}
 		const work = this.recorder.profiler && { flops, bytes: views.reduce((sum, t) => sum + t.bytes, 0), path: this.#path };
-		this.recorder.dispatch({ pipeline, bindings, params, grid: groups, work, elementwise });
+		this.recorder.dispatch({ pipeline, bindings, params, grid: groups, work, elementwise, zeroed });
 	}
 
 	/**

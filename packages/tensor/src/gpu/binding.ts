@@ -1,8 +1,8 @@
 import { bytesPerElement } from "../dtype.ts";
 import { DeviceError, ValueError } from "../errors.ts";
 import type { Physical } from "../physical.ts";
+import type { Binding, Dispatch, Grid, Placed } from "./commands.ts";
 import type { Pipeline } from "./pipelines.ts";
-import type { Binding, Dispatch, Grid, Placed } from "./recorder.ts";
 
 /** Workgroups on one axis of a grid, at most. */
 export const MAX_GRID = 65535;

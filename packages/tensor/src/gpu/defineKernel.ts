@@ -1,8 +1,8 @@
 import { ValueError } from "../errors.ts";
 import { Physical } from "../physical.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Grid } from "./commands.ts";
 import type { KernelSpec, ParamType } from "./kernel.ts";
-import type { Grid } from "./recorder.ts";
 
 const isOf = (type: ParamType, value: unknown): boolean =>
 	typeof value === "number" &&

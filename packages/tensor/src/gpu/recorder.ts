@@ -1,56 +1,14 @@
 import { DeviceError } from "../errors.ts";
-import type { Elementwise } from "../fusion.ts";
 import type { Storage } from "../storage.ts";
 import { writeParams } from "./binding.ts";
+import type { Binding, Copy, Dispatch, Placed } from "./commands.ts";
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
-import type { Pipeline } from "./pipelines.ts";
 import type { BufferPool, PooledBuffer } from "./pool.ts";
-import type { Profiler, Work } from "./profiler.ts";
+import type { Profiler } from "./profiler.ts";
 import type { ReplayList } from "./replay.ts";
 import type { GPUBindGroup, GPUBuffer, GPUCommandEncoder, GPUComputePassEncoder, GPUDevice } from "./types.ts";
 import { type Skipped, withoutUnread } from "./unread.ts";
-
-/** What has a buffer while commands are encoded: a storage, or what stands for it. */
-export interface Placed {
-	readonly buffer: PooledBuffer | undefined;
-}
-
-/** A byte range of a storage as a kernel sees it, and the element of it where the view begins. */
-export interface Binding<S extends Placed = Storage> {
-	readonly storage: S;
-	readonly offset: number;
-	readonly size: number;
-	readonly base: number;
-}
-
-/** Workgroups on each axis, at most 65535 on each. */
-export type Grid = readonly [x: number, y: number, z: number];
-
-/** One run of a kernel. */
-export interface Dispatch<S extends Placed = Storage> {
-	readonly pipeline: Pipeline;
-	readonly bindings: readonly Binding<S>[];
-	readonly params: readonly number[];
-	readonly grid: Grid;
-	/** What a profile tells of it. */
-	readonly work?: Work | undefined;
-	readonly elementwise?: Known["elementwise"];
-}
-
-/** What a caller may tell of a run of a kernel. */
-export interface Known extends Pick<Work, "flops"> {
-	/** What it computes, where that is element by element. */
-	readonly elementwise?: Elementwise | undefined;
-}
-
-/** A copy to a buffer that can be read. */
-export interface Copy {
-	readonly from: Storage;
-	readonly offset: number;
-	readonly to: GPUBuffer;
-	readonly bytes: number;
-}
 
 /** What is recorded until the next submit. */
 type Command = Dispatch | Copy;
@@ -271,6 +229,16 @@ export class Recorder {
 
 	/** Encodes a kernel behind those that have buffers, ahead of those that wait for theirs. */
 	encode(dispatch: Dispatch<Placed>): void {
+		const { zeroed, bindings } = dispatch;
+		if (zeroed === undefined || this.profiler !== undefined) this.#run(dispatch);
+		else {
+			this.#endPass();
+			this.#begin().clearBuffer(bufferOf(bindings[0]).gpu, zeroed.offset, zeroed.bytes);
+		}
+		this.#listener?.(dispatch);
+	}
+
+	#run(dispatch: Dispatch<Placed>): void {
 		const { pipeline, grid, work } = dispatch;
 		if (this.#used === RING_SLOTS) this.#submit();
 		const slot = this.#used++ * MAX_PARAM_BYTES;
@@ -281,7 +249,6 @@ export class Recorder {
 		pass.setPipeline(pipeline.gpu);
 		pass.setBindGroup(0, this.#group(dispatch), [slot]);
 		pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-		this.#listener?.(dispatch);
 	}
 
 	/** Overwrites part of a buffer with a pattern, at the same place. */

@@ -1,7 +1,8 @@
 import { writeParams } from "./binding.ts";
+import type { Dispatch, Placed } from "./commands.ts";
 import { BufferUsage } from "./flags.ts";
 import { MAX_PARAM_BYTES } from "./kernel.ts";
-import { bindingKey, createBindGroup, type Dispatch, type Placed } from "./recorder.ts";
+import { bindingKey, createBindGroup } from "./recorder.ts";
 import type { GPUBindGroup, GPUBuffer, GPUComputePassEncoder, GPUComputePipeline, GPUDevice } from "./types.ts";
 
 /** A fixed list of kernels with their parameters and bind groups, to be run again and again. */

@@ -1,5 +1,5 @@
 import type { Storage } from "../storage.ts";
-import type { Binding, Copy, Dispatch } from "./recorder.ts";
+import type { Binding, Copy, Dispatch } from "./commands.ts";
 
 /** In place of a command that is not run: the memory that it would have used. */
 export interface Skipped {
