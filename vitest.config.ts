@@ -1,28 +1,37 @@
-import { defineConfig } from "vitest/config";
-import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { inNode, type Project, runOf, SMALL, type Suite } from "./vitest.base.ts";
 
-/** The suites of primitives first: the longest to run, in the shortest files, which Vitest would start last, one beside an idle worker. */
-export class LongestFirst extends BaseSequencer {
-	override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-		const isLong = ({ moduleId }: TestSpecification) => moduleId.includes("/primitives.");
-		const sorted = await super.sort(files);
-		return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
-	}
-}
+/** Products whose invocations share what they load, in subgroups of eight. */
+const WIDE = "tests/tensor/gemmShared.test.ts";
+/** Files that ask for devices of plan "gpu", or "matrix" in plain WGSL, by themselves. */
+const OWN_PLAN = ["tests/tensor/{plans,plans.matrixTiles,rowPlans,attention,tuning}.test.ts", "tests/nn/nf4Matrix.test.ts"];
+/** Files of which either plan takes its own part. */
+const EACH_PLAN = ["tests/nn/{together,lowRank}.test.ts"];
+const ELSEWHERE = ["tests/browser/**", "tests/packages/**", "tests/pages/**", ...OWN_PLAN];
 
-const conditions = ["@hushgrad/source", "node", "import", "module", "default"];
+/** No driver that computes on the processor takes plan "gpu" by itself. */
+export const planGpu = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
-/** The whole suite, on the machine's own device. */
-export default defineConfig({
-	resolve: { conditions },
-	ssr: { resolve: { conditions } },
-	test: {
-		include: ["tests/**/*.test.ts"],
-		exclude: ["tests/browser/**", "tests/packages/**", "tests/pages/**"],
-		testTimeout: 120_000,
-		hookTimeout: 120_000,
-		pool: "forks",
-		maxWorkers: 2,
-		sequence: { sequencer: LongestFirst },
-	},
-});
+/** All that runs in Node: operations, what stands on them, and what is of plan "gpu". */
+export const tensor: Suite = { include: ["tests/tensor/**/*.test.ts"], exclude: [WIDE, ...OWN_PLAN], env: SMALL };
+export const device: Suite = {
+	include: ["tests/!(tensor)/**/*.test.ts", WIDE],
+	exclude: ELSEWHERE,
+};
+export const ofPlanGpu: Suite = { include: [...OWN_PLAN, ...EACH_PLAN], env: { ...planGpu, ...SMALL } };
+
+/** What each kernel of plan "gpu" is tested by. */
+const KERNELS = [
+	"tests/tensor/{primitives,longAxes,sumReadings,longRecords,manyRows,streamed,specialValues,vmap}.test.ts",
+	"tests/dp/{primitives,selfCheck,streaming}.test.ts",
+	"tests/nn/nf4.test.ts",
+	"tests/privacy/attacks.engine.test.ts",
+];
+
+export const onDevice: readonly Project[] = [
+	inNode("device", device),
+	inNode("tensor", tensor),
+	inNode("plan gpu", { ...ofPlanGpu, include: [...ofPlanGpu.include, ...KERNELS] }),
+];
+
+/** The whole suite, on the machine's own device, and again the kernels of the plan that it does not take. */
+export default runOf(...onDevice);

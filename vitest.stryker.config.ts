@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 import { defineConfig } from "vitest/config";
-import main from "./vitest.config.ts";
+import { inNode } from "./vitest.base.ts";
+import { device } from "./vitest.config.ts";
 
 /*
  * The tests that StrykerJS runs, in its copy of the sources: packages are those of the copy, not those that node_modules links to. No
@@ -22,10 +23,13 @@ buildSync({
 	outExtension: { ".js": ".mjs" },
 });
 
+const include = process.env.HUSHGRAD_MUTATION_TESTS?.split(",") ?? ["tests/**/*.test.ts"];
+const suite = inNode("mutants", { include, exclude: device.exclude });
+
 export default defineConfig({
-	...main,
+	...suite,
 	resolve: {
-		...main.resolve,
+		...suite.resolve,
 		alias: [
 			{ find: /^@hushgrad\/tensor$/, replacement: path("./out/tensor/index.mjs") },
 			{ find: /^@hushgrad\/tensor\/(\w+)$/, replacement: path("./out/tensor/$1.mjs") },
@@ -34,8 +38,8 @@ export default defineConfig({
 		],
 	},
 	test: {
-		...main.test,
+		...suite.test,
+		isolate: true,
 		server: { deps: { external: [/\/out\/tensor\//] } },
-		include: process.env.HUSHGRAD_MUTATION_TESTS?.split(",") ?? main.test?.include,
 	},
 });

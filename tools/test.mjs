@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** Scripts of package.json; "test:packages" where there is one. */
-const ALL = ["driver", "browser", "test:device", "test:swiftshader", "test:browser", "test:pages", "test:plans", "test:packages"];
+const ALL = ["driver", "browser", "test:drivers", "test:pages", "test:packages"];
 const QUICK = ["driver", "check", "test:quick"];
 const QUICK_NOTE = `--quick leaves out: SwiftShader and Chromium, the packages as they are installed, the flashcards example, the programs on the
 pages, whole runs of training, long axes and plans, and most random cases of each operation. npm test runs them all.`;

@@ -6,12 +6,20 @@ import { startVitest } from "vitest/node";
 import { readFlags, refuse, whole } from "./flags.mjs";
 
 const CONFIGS = { device: "vitest.config.ts", swiftshader: "vitest.swiftshader.config.ts", chromium: "vitest.browser.config.ts" };
+/** What runs the operations on it. */
+const PROJECTS = { device: "tensor", swiftshader: "swiftshader", chromium: "chromium" };
 const FILES = ["primitives", "functions", "vmapFunctions", "shapes", "specialValues", "accuracy", "derivedRows", "longAxes"];
 
 /** One row: what ran on a driver. @param {keyof typeof CONFIGS} driver */
 async function rowOf(driver) {
 	const filters = FILES.map((name) => `tests/tensor/${name}.test.ts`);
-	const options = { config: CONFIGS[driver], watch: false, setupFiles: ["tests/support/countCases.ts"], reporters: [{}] };
+	const options = {
+		config: CONFIGS[driver],
+		project: PROJECTS[driver],
+		watch: false,
+		setupFiles: ["tests/support/countCases.ts"],
+		reporters: [{}],
+	};
 	const vitest = await startVitest("test", filters, options);
 	const tests = vitest.state.getTestModules().flatMap((m) => [...m.children.allTests()]);
 	const functions = new Set(tests.map((t) => t.parent).flatMap((p) => (p.type === "suite" ? [p.name] : [])));

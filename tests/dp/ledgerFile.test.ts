@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { planPrivacy } from "@hushgrad/dp";
 import { fileLedger } from "@hushgrad/dp/files";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 /** Stands between a ledger and the file system. */
 interface Disk {
@@ -22,6 +22,9 @@ interface Disk {
 	open?: () => Promise<never>;
 	rm?: (file: string, options: RmOptions, rm: (file: string, options: RmOptions) => Promise<void>) => Promise<void>;
 }
+// The files of a run share their modules: these have their own, of which some are other ones.
+vi.hoisted(() => vi.resetModules());
+afterAll(() => void vi.resetModules());
 const disk = vi.hoisted((): Disk => ({ opened: [] }));
 vi.mock("node:fs/promises", async (original) => {
 	const fs = await original<typeof import("node:fs/promises")>();

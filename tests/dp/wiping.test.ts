@@ -1,8 +1,11 @@
 import { secureNoise } from "@hushgrad/dp";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 
 /* Words of the platform's generator, from which the noise of a run could be computed again, are wiped once they were used. */
 
+// The files of a run share their modules: these have their own, of which some are other ones.
+vi.hoisted(() => vi.resetModules());
+afterAll(() => void vi.resetModules());
 const seen = vi.hoisted(() => ({ words: [] as Uint32Array[] }));
 vi.mock("../../packages/dp/src/normals.ts", async (original) => {
 	const { normalsFrom } = await original<typeof import("../../packages/dp/src/normals.ts")>();

@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import {
 	add,
 	capture,

@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { insecureNoiseForTests } from "@hushgrad/dp";

@@ -9,6 +9,9 @@ import { useDevice } from "../support/device.ts";
 import { goldenPath } from "../support/goldens.ts";
 
 /** Steps on the file system that are still allowed; the program is killed at the one after: none follows, no clean-up either. */
+// The files of a run share their modules: these have their own, of which some are other ones.
+vi.hoisted(() => vi.resetModules());
+afterAll(() => void vi.resetModules());
 const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY }));
 
 vi.mock("node:fs/promises", async (original) => {

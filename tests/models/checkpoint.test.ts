@@ -8,6 +8,9 @@ import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { CHECKPOINT } from "../../packages/models/src/files/checkpoint.ts";
 
 /** Files that were opened; each read gives 5 bytes at most, as a file system may. */
+// The files of a run share their modules: these have their own, of which some are other ones.
+vi.hoisted(() => vi.resetModules());
+afterAll(() => void vi.resetModules());
 const opened = vi.hoisted((): FileHandle[] => []);
 vi.mock("node:fs/promises", async (original) => {
 	const fs = await original<typeof import("node:fs/promises")>();

@@ -8,6 +8,9 @@ import { type Device, data, ones, requestDevice, type Tensor } from "@hushgrad/t
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { useDevice } from "../support/device.ts";
 
+// The files of a run share their modules: these have their own, of which some are other ones.
+vi.hoisted(() => vi.resetModules());
+afterAll(() => void vi.resetModules());
 const opened = vi.hoisted((): FileHandle[] => []);
 vi.mock("node:fs/promises", async (original) => {
 	const fs = await original<typeof import("node:fs/promises")>();

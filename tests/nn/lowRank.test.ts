@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import { NF4Parameter, Parameter } from "@hushgrad/nn";
 import {
 	add,
@@ -11,7 +10,6 @@ import {
 	mul,
 	normal,
 	normalValues,
-	type Plan,
 	requestDevice,
 	slice,
 	square,
@@ -25,13 +23,14 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lowRankDropoutPrimitive, lowRankPrimitive } from "../../packages/nn/src/lowRank.ts";
 import { linearUpdatedPrimitive } from "../../packages/nn/src/updated.ts";
+import { EACH_PLAN } from "../support/environment.ts";
 import { relativeError } from "../support/goldens.ts";
 
 /** Longer than what the invocations of a row, or a tile of rows and ranks, take at once; none a multiple of those. */
 const [B, T, K, R, N] = [3, 37, 392, 12, 40];
 const ATTRS = { scale: 0.7, p: 0.3, stream: 5 };
 
-describe.each<Plan>(["cpu", "gpu"])("the low-rank branch in plan %s", (plan) => {
+describe.each(EACH_PLAN)("the low-rank branch in plan %s", (plan) => {
 	let device: Device;
 	beforeAll(async () => {
 		device = await requestDevice({ plan });

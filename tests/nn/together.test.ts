@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import {
 	AdamW,
 	applyLora,
@@ -27,7 +26,6 @@ import {
 	mul,
 	normal,
 	normalValues,
-	type Plan,
 	requestDevice,
 	square,
 	sum,
@@ -37,6 +35,7 @@ import {
 	zeros,
 } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { EACH_PLAN } from "../support/environment.ts";
 import { relativeError } from "../support/goldens.ts";
 
 const [B, T, K] = [3, 5, 128];
@@ -58,7 +57,7 @@ class Heads extends Module {
 	}
 }
 
-describe.each<Plan>(["cpu", "gpu"])("layers of one x in plan %s", (plan) => {
+describe.each(EACH_PLAN)("layers of one x in plan %s", (plan) => {
 	let device: Device;
 	beforeAll(async () => {
 		device = await requestDevice({ plan });
@@ -279,7 +278,7 @@ describe("layers of one x whose weights lie side by side", () => {
 	});
 });
 
-describe.each<Plan>(["cpu", "gpu"])("one row of layers of one x in plan %s", (plan) => {
+describe.each(EACH_PLAN)("one row of layers of one x in plan %s", (plan) => {
 	it("gives what each gives", async () => {
 		const device = await requestDevice({ plan });
 		const { model, layers } = adaptedBy(device, [{}, {}, {}]);

@@ -9,13 +9,13 @@ const project = inject("project");
 
 /** Most bytes, minified and gzipped, of what a page loads; a package without those that it depends on. */
 const LIMITS = {
-	"@hushgrad/tensor": 119_500,
+	"@hushgrad/tensor": 119_700,
 	"@hushgrad/nn": 42_900,
 	"@hushgrad/dp": 44_100,
 	"@hushgrad/models": 16_800,
 } as const;
 const TEN = "add, data, grad, matmul, mul, requestDevice, softmax, sub, sum, tanh";
-const TEN_LIMIT = 59_400;
+const TEN_LIMIT = 59_600;
 
 async function sizeOf(code: string, external: readonly string[]): Promise<number> {
 	const { outputFiles } = await build({

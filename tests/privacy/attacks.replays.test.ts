@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import type { ReplayMode } from "@hushgrad/dp";
 import { assign, type Device, data, key, mul, normalValues, requestDevice, square, sub, sum, tanh } from "@hushgrad/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

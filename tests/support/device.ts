@@ -1,4 +1,3 @@
-import "./unoptimised.ts";
 import { type Device, type DeviceOptions, requestDevice } from "@hushgrad/tensor";
 import { afterAll, beforeAll } from "vitest";
 import { PLAN, setting } from "./environment.ts";

@@ -9,6 +9,9 @@ export function setting(name: string): string | undefined {
 /** The plan that the run forces, if any. */
 export const PLAN = setting("HUSHGRAD_PLAN") as Plan | undefined;
 
+/** Of plans cpu and gpu, in a file that tests both: the one that the run is of. Vitest's project "plan gpu" runs such a file once more. */
+export const EACH_PLAN: readonly Plan[] = [PLAN ?? "cpu"];
+
 /** Random cases for each primitive's forward pass; other properties take a part of it. */
 export const RUNS = Number(setting("HUSHGRAD_PROPERTY_RUNS") ?? 40);
 

@@ -1,4 +1,3 @@
-import "../support/unoptimised.ts";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { create } from "webgpu";
 import { kernelSource, needsOf } from "../../packages/tensor/src/gpu/kernel.ts";

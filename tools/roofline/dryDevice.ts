@@ -194,6 +194,7 @@ function encoder() {
 		copyBufferToBuffer: (_from: DryBuffer, _at: number, _to: DryBuffer, _start: number, copied: number) => {
 			commands.push({ copied });
 		},
+		clearBuffer: () => {},
 		finish: () => commands,
 	};
 }
