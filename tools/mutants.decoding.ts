@@ -16,6 +16,25 @@ const WARMS = ["tests/engine/warmup.test.ts"];
 export const DECODING_MUTANTS: readonly Mutant[] = [
 	...(
 		[
+			["with negative ones the wrong way round", "? own | 0x80000000 : ~own", "? own | 0x80000000 : own"],
+			["with -0 below 0", "values[i] === 0 ? 0 : bits[i]", "bits[i]"],
+			[
+				"of another text's",
+				"new Uint32Array(values.buffer, values.byteOffset, values.length)",
+				"new Uint32Array(values.buffer, 0, values.length)",
+			],
+		] as const
+	).map(
+		([what, from, to]): Mutant => ({
+			name: `tokens from the least likely up ${what}`,
+			file: `${MODELS}/logits.ts`,
+			from,
+			to,
+			tests: ["tests/models/logits.test.ts"],
+		}),
+	),
+	...(
+		[
 			["one row behind its end", "t >= p.S", "t > p.S"],
 			["at the position of another", "cos_at(row * p.J + j)", "cos_at(j)"],
 			["turned the other way", "lo * c - hi * s", "lo * c + hi * s"],

@@ -39,6 +39,28 @@ describe("logits processors", () => {
 		expect(input).toEqual(copy);
 	});
 
+	it("topP drops from the least up, of equal ones the first, whatever their signs", () => {
+		const value = fc.constantFrom(0, -0, 1, -1, 0.5, -0.5, -3, -1e-30, Number.NEGATIVE_INFINITY);
+		fc.assert(
+			fc.property(fc.array(value, { minLength: 1, maxLength: 12 }), fc.double({ min: 0.01, max: 0.99, noNaN: true }), (values, p) => {
+				fc.pre(values.some(Number.isFinite));
+				const logits = Float32Array.from(values);
+				const weights = softmaxProbabilities(logits);
+				const order = values.map((_, i) => i).sort((a, b) => (values[a] === values[b] ? a - b : values[a] - values[b]));
+				let below = 0;
+				const dropped = order.slice(0, -1).filter((i) => {
+					below = Math.fround(below + weights[i]);
+					return below <= Math.fround(1 - p);
+				});
+				const expected = logits.map((v, i) => (dropped.includes(i) ? Number.NEGATIVE_INFINITY : v));
+				expect([...topP(logits, p)]).toEqual([...expected]);
+				const within = Float32Array.from([9, ...values]).subarray(1);
+				expect([...topP(within, p)]).toEqual([...expected]);
+			}),
+			{ numRuns: 500 },
+		);
+	});
+
 	it("sampling takes each token with its probability and never one of probability 0", () => {
 		const p = Float32Array.of(0, 0.5, 0.25, 0, 0.25, 0);
 		const tokens = Array.from({ length: 1000 }, (_, i) => sampleToken(p, i / 1000));
