@@ -16,8 +16,8 @@ const WARMS = ["tests/engine/warmup.test.ts"];
 export const DECODING_MUTANTS: readonly Mutant[] = [
 	...(
 		[
-			["with negative ones the wrong way round", "? own | 0x80000000 : ~own", "? own | 0x80000000 : own"],
-			["with -0 below 0", "values[i] === 0 ? 0 : bits[i]", "bits[i]"],
+			["with negative ones the wrong way round", "own ^ ((own >> 31) | 0x80000000)", "own ^ 0x80000000"],
+			["with -0 below 0", "values[i] && bits[i]", "bits[i]"],
 			[
 				"of another text's",
 				"new Uint32Array(values.buffer, values.byteOffset, values.length)",

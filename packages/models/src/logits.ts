@@ -92,8 +92,8 @@ function ascending(values: Float32Array): Uint32Array {
 	const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
 	for (let i = 0; i < values.length; i++) {
 		// The bits of floats are in order, and those of negative ones in the other; -0 is 0.
-		const own = values[i] === 0 ? 0 : bits[i];
-		words[2 * i + 1] = own >>> 31 === 0 ? own | 0x80000000 : ~own;
+		const own = values[i] && bits[i];
+		words[2 * i + 1] = own ^ ((own >> 31) | 0x80000000);
 		words[2 * i] = i;
 	}
 	keys.sort();
