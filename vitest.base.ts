@@ -48,6 +48,9 @@ export interface Suite {
 	readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Counts random cases, for `npm run test:table`. */
+export const setupFiles = process.env.HUSHGRAD_COUNT_CASES === undefined ? [] : ["tests/support/countCases.ts"];
+
 /** Tests in Node. The files share what a process has loaded: one that mocks a module loads all of them anew. */
 export const inNode = (name: string, { include, exclude = [], env = {} }: Suite): Project => ({
 	resolve: { conditions },
@@ -57,6 +60,7 @@ export const inNode = (name: string, { include, exclude = [], env = {} }: Suite)
 		include: [...include],
 		exclude: [...exclude],
 		env: { ...UNOPTIMISED, ...env },
+		setupFiles,
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
 		pool: "forks",

@@ -1,6 +1,6 @@
 import { playwright } from "@vitest/browser-playwright";
 import { chromium, required } from "./tools/browser.mjs";
-import { type Project, runOf } from "./vitest.base.ts";
+import { type Project, runOf, setupFiles } from "./vitest.base.ts";
 import { planGpu } from "./vitest.config.ts";
 
 const conditions = ["@hushgrad/source", "browser", "import", "module", "default"];
@@ -13,6 +13,7 @@ const inChromium = (name: string, include: string[], env: Record<string, string>
 		name: `in ${name}`,
 		include,
 		env,
+		setupFiles,
 		testTimeout: 120_000,
 		hookTimeout: 120_000,
 		browser: {

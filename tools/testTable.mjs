@@ -17,7 +17,6 @@ async function rowOf(driver) {
 		config: CONFIGS[driver],
 		project: PROJECTS[driver],
 		watch: false,
-		setupFiles: ["tests/support/countCases.ts"],
 		reporters: [{}],
 	};
 	const vitest = await startVitest("test", filters, options);
@@ -36,6 +35,7 @@ const HELP = `npm run test:table -- [flags]
 const values = readFlags(HELP, { runs: { type: "string" }, driver: { type: "string" } });
 if (values.runs !== undefined) whole("runs", values.runs);
 if (values.runs !== undefined) process.env.HUSHGRAD_PROPERTY_RUNS = values.runs;
+process.env.HUSHGRAD_COUNT_CASES = "1";
 const all = /** @type {(keyof typeof CONFIGS)[]} */ (Object.keys(CONFIGS));
 const drivers = all.filter((d) => values.driver === undefined || d === values.driver);
 if (drivers.length === 0) refuse(`--driver is ${values.driver}, expected ${all.join(", ")}`);
