@@ -48,7 +48,7 @@ export interface Suite {
 	readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Counts random cases, for `npm run test:table`. */
+/** `npm run test:table` has random cases counted. */
 export const setupFiles = process.env.HUSHGRAD_COUNT_CASES === undefined ? [] : ["tests/support/countCases.ts"];
 
 /** Tests in Node. The files share what a process has loaded: one that mocks a module loads all of them anew. */
@@ -68,9 +68,6 @@ export const inNode = (name: string, { include, exclude = [], env = {} }: Suite)
 	},
 });
 
-/**
- * One run of projects, of which those in Chromium wait for no other: three processes keep two cores busy, since each waits for its driver now and
- * then.
- */
+/** One run of projects. Three processes keep two cores busy, since each waits for its driver now and then; those in Chromium come on top. */
 export const runOf = (...projects: readonly Project[]): ViteUserConfig =>
 	defineConfig({ test: { projects: [...projects], maxWorkers: 3, sequence: { sequencer: LongestFirst } } });

@@ -5,19 +5,18 @@ const WIDE = "tests/tensor/gemmShared.test.ts";
 /** Files that ask for devices of plan "gpu", or "matrix" in plain WGSL, by themselves. */
 const OWN_PLAN = ["tests/tensor/{plans,plans.matrixTiles,rowPlans,attention,tuning}.test.ts", "tests/nn/nf4Matrix.test.ts"];
 /** Files of which either plan takes its own part. */
-const EACH_PLAN = ["tests/nn/{together,lowRank}.test.ts"];
+const BY_BOTH_PLANS = ["tests/nn/{together,lowRank}.test.ts"];
 const ELSEWHERE = ["tests/browser/**", "tests/packages/**", "tests/pages/**", ...OWN_PLAN];
 
 /** No driver that computes on the processor takes plan "gpu" by itself. */
 export const planGpu = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
-/** All that runs in Node: operations, what stands on them, and what is of plan "gpu". */
+/** Operations, on a few numbers. */
 export const tensor: Suite = { include: ["tests/tensor/**/*.test.ts"], exclude: [WIDE, ...OWN_PLAN], env: SMALL };
-export const device: Suite = {
-	include: ["tests/!(tensor)/**/*.test.ts", WIDE],
-	exclude: ELSEWHERE,
-};
-export const ofPlanGpu: Suite = { include: [...OWN_PLAN, ...EACH_PLAN], env: { ...planGpu, ...SMALL } };
+/** What stands on them. */
+export const device: Suite = { include: ["tests/!(tensor)/**/*.test.ts", WIDE], exclude: ELSEWHERE };
+/** What is of plan "gpu" alone. */
+export const ofPlanGpu: Suite = { include: [...OWN_PLAN, ...BY_BOTH_PLANS], env: { ...planGpu, ...SMALL } };
 
 /** What each kernel of plan "gpu" is tested by. */
 const KERNELS = [

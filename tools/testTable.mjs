@@ -13,12 +13,7 @@ const FILES = ["primitives", "functions", "vmapFunctions", "shapes", "specialVal
 /** One row: what ran on a driver. @param {keyof typeof CONFIGS} driver */
 async function rowOf(driver) {
 	const filters = FILES.map((name) => `tests/tensor/${name}.test.ts`);
-	const options = {
-		config: CONFIGS[driver],
-		project: PROJECTS[driver],
-		watch: false,
-		reporters: [{}],
-	};
+	const options = { config: CONFIGS[driver], project: PROJECTS[driver], watch: false, reporters: [{}] };
 	const vitest = await startVitest("test", filters, options);
 	const tests = vitest.state.getTestModules().flatMap((m) => [...m.children.allTests()]);
 	const functions = new Set(tests.map((t) => t.parent).flatMap((p) => (p.type === "suite" ? [p.name] : [])));
