@@ -8,8 +8,8 @@ export const swiftshader = [
 	inNode("swiftshader", {
 		include: [
 			"tests/tensor/primitives*.test.ts",
-			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden,softmaxParts,streamed}.test.ts",
-			"tests/engine/{autograd,capture,status}.test.ts",
+			"tests/tensor/{accuracy,functions,casts,longAxes,specialValues,vmap,vmapFunctions,vmapRefusals,linearOps,derivedRows,engine,manyRows,numbers,shapes,shapesGolden,softmaxParts,streamed,sumReadings}.test.ts",
+			"tests/engine/{autograd,capture,kernelLanes,status}.test.ts",
 			"tests/nn/{nf4,optim}.test.ts",
 			"tests/dp/{adaptive,audit,engine,perLayer,primitives,selfCheck,streaming}.test.ts",
 			"tests/models/{vaultgemma,adapter,batches,closedWorld}.test.ts",

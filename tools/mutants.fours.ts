@@ -7,7 +7,10 @@ const ZEROS = ["tests/tensor/zeros.test.ts"];
 const BINARY = ["tests/tensor/primitives.binary.test.ts"];
 const HEADS = ["tests/tensor/longHeads.test.ts"];
 
-/** Faults of kernels that take four elements at once, and run after run of them. */
+const LANES = ["tests/engine/kernelLanes.test.ts"];
+const READINGS = ["tests/tensor/sumReadings.test.ts"];
+
+/** Faults of kernels that take two or four elements at once, and run after run of them. */
 export const FOURS_MUTANTS: readonly Mutant[] = [
 	{
 		name: "an optimiser that moves some numbers twice",
@@ -185,5 +188,40 @@ export const FOURS_MUTANTS: readonly Mutant[] = [
 		to: "[width]",
 		tests: FOURS,
 		only: "slope",
+	},
+	{
+		name: "two elements at once from where four would begin",
+		file: "packages/tensor/src/gpu/kernel.ts",
+		from: "base / ${lanes}u + i_",
+		to: "base / 4u + i_",
+		tests: LANES,
+	},
+	{
+		name: "two bf16 stored the other way round",
+		file: "packages/tensor/src/gpu/kernel.ts",
+		from: '["q.x", "q.y", "16u"]',
+		to: '["q.y", "q.x", "16u"]',
+		tests: LANES,
+	},
+	{
+		name: "columns summed over one of two axes",
+		file: `${OPS}/reduceInner.ts`,
+		from: "so2 === 1 && r0 === 1 && isBy",
+		to: "so2 === 1 && isBy",
+		tests: READINGS,
+	},
+	{
+		name: "columns read by twos from between two of them",
+		file: `${OPS}/reduceInner.ts`,
+		from: "isBy(2, o2, sr1)",
+		to: "so0 + so1 + o2 + sr1 >= 0",
+		tests: READINGS,
+	},
+	{
+		name: "columns whose last rows are left out",
+		file: `${OPS}/reduceInner.ts`,
+		from: "for (; k < p.r1; k++)",
+		to: "for (; k + 1u < p.r1; k++)",
+		tests: READINGS,
 	},
 ];

@@ -326,7 +326,7 @@ export const FUSED_MUTANTS: readonly Mutant[] = [
 		tests: ["tests/tensor/lookupLinks.test.ts"],
 	},
 	{
-		name: "sums of four columns that lose what rounding left over",
+		name: "sums of two columns that lose what rounding left over",
 		file: `${OPS}/reduceInner.ts`,
 		from: "let c = (t - acc) - y;",
 		to: "let c = (t - acc) + y;",

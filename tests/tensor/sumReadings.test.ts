@@ -53,7 +53,7 @@ describe("a sum", () => {
 		for (const t of [rows, columns, ofRows, ofColumns]) t.dispose();
 	});
 
-	// Read by fours along rows, by fours of columns, in one part and in several, with what is left over.
+	// Read by fours along rows, by twos of columns, in one part and in several, with what is left over.
 	it.each([
 		[[3, 64], [1]],
 		[[64, 12], [0]],
@@ -85,6 +85,16 @@ describe("a sum", () => {
 			expect(Math.abs(y[i] - v)).toBeLessThan(8 * 4000 * 2 ** -24 + Math.abs(v) * 2 ** -22);
 		});
 		for (const t of [whole, apart]) t.dispose();
+	});
+
+	it("of columns whose rows lie apart has the bits of those that do not", async () => {
+		const shape = [3, 6, 8];
+		const wide = device().fromHost(drawn(shape), shape);
+		const apart = device().scope<Tensor>(() => slice(wide, 1, 0, 5));
+		const whole = device().fromHost((await data(apart)) as Float32Array, [3, 5, 8]);
+		const [y, z] = device().scope<Tensor[]>(() => [sum(apart, [0, 1]), sum(whole, [0, 1])]);
+		expect(await data(y)).toEqual(await data(z));
+		for (const t of [wide, apart, whole, y, z]) t.dispose();
 	});
 
 	it.each([

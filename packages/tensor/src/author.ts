@@ -5,7 +5,7 @@ export { bytesPerElement, FLOATS, INTEGERS, wgslScalar } from "./dtype.ts";
 export { type ArgumentKind, expects, instanceOf, isCount, isIterable, type Kind, oneOf, optional, optionsOf, partsOf } from "./expects.ts";
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float16.ts";
 export { defineKernel, Kernel, KernelFamily, type Variant } from "./gpu/defineKernel.ts";
-export { type BufferSpec, type KernelSpec, type ParamType, reads, writes } from "./gpu/kernel.ts";
+export { type BufferSpec, type KernelSpec, type Lanes, type ParamType, reads, writes } from "./gpu/kernel.ts";
 export { isSoftware } from "./gpu/plan.ts";
 export { bitsOf, chosen, wgsl } from "./gpu/wgsl.ts";
 export { defineLinear, LinearOp, type LinearSpec, type LinearTest } from "./linearOp.ts";

@@ -4,14 +4,17 @@ import { preludeFor } from "./prelude.ts";
 /** WGSL type of a number that a kernel takes. */
 export type ParamType = "u32" | "i32" | "f32";
 
+/** So many elements are read or written as one. */
+export type Lanes = 1 | 2 | 4;
+
 /** One storage binding of a kernel; `reads` and `writes` make it. */
 export interface BufferSpec {
 	/** Element type that a view given for it must have. */
 	readonly dtype: DType;
 	/** "write" may read too. No other buffer of the call may lie in the memory that is written. */
 	readonly access: "read" | "write";
-	/** 4: the elements are seen as vec4, and the offset of a view must be a multiple of 4. 1 when left out. u8 has 1 alone. */
-	readonly lanes?: 1 | 4 | undefined;
+	/** 2 or 4: the elements are seen as vec2 or vec4, and the offset of a view must be a multiple of it. 1 when left out. u8 has 1 alone. */
+	readonly lanes?: Lanes | undefined;
 }
 
 /** Memory of a workgroup: an array that its invocations share, undefined at first. */
@@ -27,7 +30,8 @@ export interface SharedSpec {
  * accessors that add the offset of the view:
  * - `x_at(i)` is element i: f32 for f32, f16 and bf16, i32 for i32, u32 for u32, bool (0 or 1) and u8;
  * - `x_set(i, v)` stores it, in a buffer that is written, of any type but bf16 and u8;
- * - with 4 lanes instead `x_at4(i)` and `x_set4(i, v)`: elements 4i to 4i + 3 as a vec4, of a written bf16 such as it holds;
+ * - with 4 lanes instead `x_at4(i)` and `x_set4(i, v)`: elements 4i to 4i + 3 as a vec4, of a written bf16 such as it holds; with 2
+ *   lanes `x_at2(i)` and `x_set2(i, v)` in the same way;
  * - `x_word(i, v)` stores word i, packed, of a written bf16 read one by one (two elements, the lower half first) or u8 (four). It adds
  *   no offset: for results that `runtime.empty` made.
  *
@@ -63,11 +67,11 @@ export interface KernelSpec<P extends string = string, B extends string = string
 	readonly body: string;
 }
 
-/** A buffer that a kernel reads: elements, or vec4 with 4 `lanes`. */
-export const reads = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "read", lanes });
+/** A buffer that a kernel reads: elements, or vec2 or vec4 with 2 or 4 `lanes`. */
+export const reads = (dtype: DType, lanes: Lanes = 1): BufferSpec => ({ dtype, access: "read", lanes });
 
 /** A buffer that a kernel writes, and may read; lanes as of `reads`. What it does not write keeps its old contents. */
-export const writes = (dtype: DType, lanes: 1 | 4 = 1): BufferSpec => ({ dtype, access: "write", lanes });
+export const writes = (dtype: DType, lanes: Lanes = 1): BufferSpec => ({ dtype, access: "write", lanes });
 
 /** The workgroup on three axes. */
 export const workgroupOf = ({ workgroup }: KernelSpec): readonly [number, number, number] =>
@@ -84,40 +88,38 @@ export const needsOf = (spec: KernelSpec): { readonly invocations: number; reado
 export const MAX_PARAM_BYTES = 256;
 
 function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { type: string; code: string } {
+	const of = (type: string): string => (lanes === 1 ? type : `vec${lanes}<${type}>`);
 	const scalar = wgslScalar[dtype];
+	const [seen, suffix] = [of(scalar), lanes === 1 ? "" : `${lanes}`];
+	const at = lanes === 1 ? `p.${name}_base + i_` : `p.${name}_base / ${lanes}u + i_`;
+	const [load, store] = [`fn ${name}_at${suffix}(i_: u32) -> ${seen}`, `fn ${name}_set${suffix}(i_: u32, v_: ${seen})`];
+	const word = `fn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }`;
+	const coded = (type: string, loading: string, storing: string) => ({
+		type,
+		code: access === "write" ? `${loading}\n${storing}` : loading,
+	});
 	if (dtype === "f16") {
-		const [stored, seen, suffix] = lanes === 4 ? ["vec4<f16>", "vec4f", "4"] : ["f16", "f32", ""];
-		const at = lanes === 4 ? `p.${name}_base / 4u + i_` : `p.${name}_base + i_`;
-		const load = `fn ${name}_at${suffix}(i_: u32) -> ${seen} { return ${seen}(${name}[${at}]); }`;
-		const store = `fn ${name}_set${suffix}(i_: u32, v_: ${seen}) { ${name}[${at}] = ${stored}(v_); }`;
-		return { type: stored, code: access === "write" ? `${load}\n${store}` : load };
+		return coded(of("f16"), `${load} { return ${seen}(${name}[${at}]); }`, `${store} { ${name}[${at}] = ${of("f16")}(v_); }`);
 	}
 	if (dtype === "u8") {
-		const code = `fn ${name}_at(i_: u32) -> u32 { let j = p.${name}_base + i_; return (${name}[j >> 2u] >> (8u * (j & 3u))) & 255u; }
-`;
-		return { type: "u32", code: access === "write" ? `${code}fn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }` : code };
+		return coded("u32", `${load} { let j = ${at}; return (${name}[j >> 2u] >> (8u * (j & 3u))) & 255u; }`, word);
+	}
+	if (dtype === "bf16" && lanes === 1) {
+		const chosen = "bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u))";
+		return coded("u32", `${load} { let j = ${at}; let q = ${name}[j >> 1u]; return ${chosen}; }`, word);
 	}
 	if (dtype === "bf16") {
-		const type = lanes === 4 ? "vec2u" : "u32";
-		const code =
-			lanes === 4
-				? `fn ${name}_at4(i_: u32) -> vec4f { let q = ${name}[p.${name}_base / 4u + i_];
-  return vec4f(bitcast<f32>(q.x << 16u), bitcast<f32>(q.x & 0xffff0000u), bitcast<f32>(q.y << 16u), bitcast<f32>(q.y & 0xffff0000u)); }`
-				: `fn ${name}_at(i_: u32) -> f32 { let j = p.${name}_base + i_; let q = ${name}[j >> 1u];
-  return bitcast<f32>(select(q << 16u, q & 0xffff0000u, (j & 1u) == 1u)); }`;
-		const store =
-			lanes === 4
-				? `fn ${name}_set4(i_: u32, v_: vec4f) { let q = bitcast<vec4u>(v_);
-  ${name}[p.${name}_base / 4u + i_] = (q.xz >> vec2u(16u)) | (q.yw & vec2u(0xffff0000u)); }`
-				: `fn ${name}_word(i_: u32, v_: u32) { ${name}[i_] = v_; }`;
-		return { type, code: access === "write" ? `${code}\n${store}` : code };
+		const words = lanes === 4 ? ["q.x", "q.y"] : ["q"];
+		const halves = words.flatMap((q) => [`bitcast<f32>(${q} << 16u)`, `bitcast<f32>(${q} & 0xffff0000u)`]);
+		const [low, high, shift] = lanes === 4 ? ["q.xz", "q.yw", "vec2u(16u)"] : ["q.x", "q.y", "16u"];
+		const packed = `(${low} >> ${shift}) | (${high} & ${lanes === 4 ? "vec2u(0xffff0000u)" : "0xffff0000u"})`;
+		return coded(
+			lanes === 4 ? "vec2u" : "u32",
+			`${load} { let q = ${name}[${at}]; return ${seen}(${halves.join(", ")}); }`,
+			`${store} { let q = bitcast<vec${lanes}u>(v_); ${name}[${at}] = ${packed}; }`,
+		);
 	}
-	const type = lanes === 4 ? `vec4<${scalar}>` : scalar;
-	const suffix = lanes === 4 ? "4" : "";
-	const base = lanes === 4 ? `p.${name}_base / 4u` : `p.${name}_base`;
-	const load = `fn ${name}_at${suffix}(i_: u32) -> ${type} { return ${name}[${base} + i_]; }`;
-	const store = `fn ${name}_set${suffix}(i_: u32, v_: ${type}) { ${name}[${base} + i_] = v_; }`;
-	return { type, code: access === "write" ? `${load}\n${store}` : load };
+	return coded(seen, `${load} { return ${name}[${at}]; }`, `${store} { ${name}[${at}] = v_; }`);
 }
 
 /** Complete WGSL of a kernel: parameter block at binding 0, buffers from binding 1 on in the order given. */
