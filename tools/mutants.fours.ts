@@ -199,8 +199,8 @@ export const FOURS_MUTANTS: readonly Mutant[] = [
 	{
 		name: "two bf16 stored the other way round",
 		file: "packages/tensor/src/gpu/kernel.ts",
-		from: '["q.x", "q.y", "16u"]',
-		to: '["q.y", "q.x", "16u"]',
+		from: '["u32", ["q"], "q.x", "q.y"]',
+		to: '["u32", ["q"], "q.y", "q.x"]',
 		tests: LANES,
 	},
 	{

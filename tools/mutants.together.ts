@@ -248,8 +248,8 @@ export const TOGETHER_MUTANTS: readonly Mutant[] = [
 	{
 		name: "weights in bf16 whose odd numbers are those before them",
 		file: "packages/tensor/src/gpu/kernel.ts",
-		from: "(q.yw & vec2u(0xffff0000u))",
-		to: "(q.xz & vec2u(0xffff0000u))",
+		from: '"q.xz", "q.yw"',
+		to: '"q.xz", "q.xz"',
 		tests: ["tests/nn/nf4Matrix.test.ts"],
 	},
 	{

@@ -109,12 +109,11 @@ function accessors(name: string, { dtype, access, lanes = 1 }: BufferSpec): { ty
 		return coded("u32", `${load} { let j = ${at}; let q = ${name}[j >> 1u]; return ${chosen}; }`, word);
 	}
 	if (dtype === "bf16") {
-		const words = lanes === 4 ? ["q.x", "q.y"] : ["q"];
+		const [type, words, even, odd] = lanes === 4 ? ["vec2u", ["q.x", "q.y"], "q.xz", "q.yw"] : ["u32", ["q"], "q.x", "q.y"];
 		const halves = words.flatMap((q) => [`bitcast<f32>(${q} << 16u)`, `bitcast<f32>(${q} & 0xffff0000u)`]);
-		const [low, high, shift] = lanes === 4 ? ["q.xz", "q.yw", "vec2u(16u)"] : ["q.x", "q.y", "16u"];
-		const packed = `(${low} >> ${shift}) | (${high} & ${lanes === 4 ? "vec2u(0xffff0000u)" : "0xffff0000u"})`;
+		const packed = `(${even} >> ${type}(16u)) | (${odd} & ${type}(0xffff0000u))`;
 		return coded(
-			lanes === 4 ? "vec2u" : "u32",
+			type,
 			`${load} { let q = ${name}[${at}]; return ${seen}(${halves.join(", ")}); }`,
 			`${store} { let q = bitcast<vec${lanes}u>(v_); ${name}[${at}] = ${packed}; }`,
 		);
