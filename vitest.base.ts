@@ -30,14 +30,19 @@ export type Project = TestProjectInlineConfiguration;
 const UNOPTIMISED = { GALLIVM_PERF: process.env.GALLIVM_PERF ?? "nopt" };
 
 /**
- * For kernels on a few numbers, which Mesa's software driver compiles in half the time in vectors of four, not eight, and runs at once in the
- * thread that asks. Its cache does not tell the widths apart, so these have one of their own.
+ * For kernels on a few numbers, which Mesa's software driver compiles in half the time in vectors of four, not eight. Its cache does not
+ * tell the widths apart, so these have one of their own.
  */
 export const SMALL = {
 	LP_NATIVE_VECTOR_WIDTH: "128",
-	LP_NUM_THREADS: "0",
 	MESA_SHADER_CACHE_DIR: `${process.env.MESA_SHADER_CACHE_DIR ?? "node_modules/.shaders"}-narrow`,
 };
+
+/**
+ * Kernels then run in the thread that asks, which is quicker for small ones. Workgroups run in order, and what one stores in the place of
+ * another is overwritten: not for kernels whose workgroups share a result.
+ */
+export const IN_ORDER = { LP_NUM_THREADS: "0" };
 
 const conditions = ["@hushgrad/source", "node", "import", "module", "default"];
 

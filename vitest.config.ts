@@ -1,4 +1,4 @@
-import { inNode, type Project, runOf, SMALL, type Suite } from "./vitest.base.ts";
+import { IN_ORDER, inNode, type Project, runOf, SMALL, type Suite } from "./vitest.base.ts";
 
 /** Products whose invocations share what they load, in subgroups of eight. */
 const WIDE = "tests/tensor/gemmShared.test.ts";
@@ -12,9 +12,13 @@ const ELSEWHERE = ["tests/browser/**", "tests/packages/**", "tests/pages/**", ..
 export const planGpu = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
 /** Operations, on a few numbers. */
-export const tensor: Suite = { include: ["tests/tensor/**/*.test.ts"], exclude: [WIDE, ...OWN_PLAN], env: SMALL };
+export const tensor: Suite = { include: ["tests/tensor/**/*.test.ts"], exclude: [WIDE, ...OWN_PLAN], env: { ...SMALL, ...IN_ORDER } };
+/** What is about bits that an optimising driver alone would change, by joining a product and a sum. */
+const OPTIMISED = "tests/engine/fusion.test.ts";
+
 /** What stands on them. */
-export const device: Suite = { include: ["tests/!(tensor)/**/*.test.ts", WIDE], exclude: ELSEWHERE };
+export const device: Suite = { include: ["tests/!(tensor)/**/*.test.ts", WIDE], exclude: [...ELSEWHERE, OPTIMISED] };
+export const optimised: Suite = { include: [OPTIMISED], env: { GALLIVM_PERF: "" } };
 /** What is of plan "gpu" alone. */
 export const ofPlanGpu: Suite = { include: [...OWN_PLAN, ...BY_BOTH_PLANS], env: { ...planGpu, ...SMALL } };
 
@@ -28,6 +32,7 @@ const KERNELS = [
 
 export const onDevice: readonly Project[] = [
 	inNode("device", device),
+	inNode("device, optimised", optimised),
 	inNode("tensor", tensor),
 	inNode("plan gpu", { ...ofPlanGpu, include: [...ofPlanGpu.include, ...KERNELS] }),
 ];

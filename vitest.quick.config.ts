@@ -1,5 +1,5 @@
 import { inNode, runOf, type Suite } from "./vitest.base.ts";
-import { device, ofPlanGpu, tensor } from "./vitest.config.ts";
+import { device, ofPlanGpu, optimised, tensor } from "./vitest.config.ts";
 
 /** What `npm test -- --quick` leaves out. */
 export const LEFT_OUT = [
@@ -30,4 +30,9 @@ const quick = ({ include, exclude = [], env }: Suite): Suite => ({
  * A part of the suite for `npm test -- --quick`: every package, every operation with fewer random cases, and all attacks on
  * privacy. A new file is in it unless it is named here.
  */
-export default runOf(inNode("device", quick(device)), inNode("tensor", quick(tensor)), inNode("plan gpu", ofPlanGpu));
+export default runOf(
+	inNode("device", quick(device)),
+	inNode("device, optimised", optimised),
+	inNode("tensor", quick(tensor)),
+	inNode("plan gpu", ofPlanGpu),
+);
