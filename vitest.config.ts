@@ -6,18 +6,18 @@ const WIDE = "tests/tensor/gemmShared.test.ts";
 const OWN_PLAN = ["tests/tensor/{plans,plans.matrixTiles,rowPlans,attention,tuning}.test.ts", "tests/nn/nf4Matrix.test.ts"];
 /** Files of which either plan takes its own part. */
 const BY_BOTH_PLANS = ["tests/nn/{together,lowRank}.test.ts"];
-const ELSEWHERE = ["tests/browser/**", "tests/packages/**", "tests/pages/**", ...OWN_PLAN];
+/** What is about bits that an optimising driver alone would change, by joining a product and a sum. */
+const OPTIMISED = "tests/engine/fusion.test.ts";
+const ELSEWHERE = ["tests/browser/**", "tests/packages/**", "tests/pages/**", ...OWN_PLAN, OPTIMISED];
 
 /** No driver that computes on the processor takes plan "gpu" by itself. */
 export const planGpu = { HUSHGRAD_PLAN: "gpu", HUSHGRAD_PROPERTY_RUNS: process.env.HUSHGRAD_PROPERTY_RUNS ?? "6" };
 
 /** Operations, on a few numbers. */
 export const tensor: Suite = { include: ["tests/tensor/**/*.test.ts"], exclude: [WIDE, ...OWN_PLAN], env: { ...SMALL, ...IN_ORDER } };
-/** What is about bits that an optimising driver alone would change, by joining a product and a sum. */
-const OPTIMISED = "tests/engine/fusion.test.ts";
-
 /** What stands on them. */
-export const device: Suite = { include: ["tests/!(tensor)/**/*.test.ts", WIDE], exclude: [...ELSEWHERE, OPTIMISED] };
+export const device: Suite = { include: ["tests/!(tensor)/**/*.test.ts", WIDE], exclude: ELSEWHERE };
+/** What needs kernels as an optimising driver makes them. */
 export const optimised: Suite = { include: [OPTIMISED], env: { GALLIVM_PERF: "" } };
 /** What is of plan "gpu" alone. */
 export const ofPlanGpu: Suite = { include: [...OWN_PLAN, ...BY_BOTH_PLANS], env: { ...planGpu, ...SMALL } };
